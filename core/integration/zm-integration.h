@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The Integration Manager: the single publisher. One thread owns the topics sockets (XPUB; one socket an endpoint). Workers
+ * hand it batches of finished messages; it publishes each on its topic, and has no other logic. It also knows who
+ * subscribes, and offers the publish tap (a door between the wings).
+ */
+#pragma once
+
+#include "base/zm-log.h"
+#include "base/zm-metrics.h"
+#include "message/zm-message.h"
+
+G_BEGIN_DECLS
+
+typedef struct ZmIntegration ZmIntegration;
+
+typedef struct ZmIntegrationConfig {
+  void *zmq;                  /* the context */
+  const char *const *bind;    /* NULL-terminated endpoints: ipc, tcp on loopback, epgm where allow_multicast */
+  const char *const *connect;
+  int high_water;             /* messages a subscriber (ZMQ_SNDHWM); also the size of the ring */
+  ZmFramesForm form;          /* MULTI or SINGLE */
+  gboolean wait_for_slow;     /* slow-subscriber = wait: never lossy, a slow one slows all; default FALSE: counted */
+  gboolean allow_multicast;
+  ZmLog *log;
+  ZmMetrics *metrics;
+} ZmIntegrationConfig;
+
+/* Binds and starts the thread. Errors name the endpoint and what to do. */
+ZmIntegration *zm_integration_new (const ZmIntegrationConfig *config, GError **error);
+/* Publishes what it was given (at most deadline_ms), ends the thread, closes the sockets. */
+void zm_integration_free (ZmIntegration *integration, gint64 deadline_ms);
+
+/* Takes the references of n messages; waits for room in the ring (a forward edge may block). FALSE: shut down; all were
+ * counted as dropped and released. Any thread. */
+gboolean zm_integration_publish (ZmIntegration *integration, ZmMessage *const *messages, guint n);
+
+/* Door: the publish tap sees each batch before it is sent, in the publisher's thread. At most one; set before traffic. */
+typedef struct ZmPublishTap {
+  void (*batch) (ZmMessage *const *messages, guint n, gpointer user);
+  gpointer user;
+} ZmPublishTap;
+void zm_integration_set_tap (ZmIntegration *integration, const ZmPublishTap *tap);
+
+/* Would a publication on this topic reach a subscription now? Any thread. */
+gboolean zm_integration_has_subscriber (ZmIntegration *integration, ZmSpan topic);
+guint zm_integration_n_subscriptions (ZmIntegration *integration);
+/* Told in the publisher's thread of every subscription (on) and unsubscription; prefix is borrowed. For HELLO and for those
+ * who wait for a taker. Several may be added; never removed. */
+typedef void (*ZmSubscriptionFunc) (ZmSpan prefix, gboolean on, gpointer user);
+void zm_integration_watch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user);
+/* Publications of topics that begin with prefix carry the header `sequence` from now on (services that registered). */
+void zm_integration_number_topic (ZmIntegration *integration, const char *prefix, gboolean on);
+/* What is really bound, after wildcards: NULL-terminated, owned. */
+const char *const *zm_integration_endpoints (ZmIntegration *integration);
+guint zm_integration_queued (ZmIntegration *integration);
+
+G_END_DECLS

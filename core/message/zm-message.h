@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Messages: a topic, optional headers (JSON text), an opaque body; immutable once made, reference counted. Bytes live in
+ * zmq_msg_t frames and are never copied between receiving and the last publication.
+ */
+#pragma once
+
+#include "message/zm-key.h"
+
+#include <zmq.h>
+
+G_BEGIN_DECLS
+
+typedef struct ZmMessage ZmMessage;
+
+typedef enum {
+  ZM_ORIGIN_PULL,     /* pushed to the Subject */
+  ZM_ORIGIN_CALL,     /* came on the call socket */
+  ZM_ORIGIN_EMIT,     /* a plugin's emit */
+  ZM_ORIGIN_TIMER,    /* a plugin's timer */
+  ZM_ORIGIN_INTERNAL  /* made by the runtime: results */
+} ZmOrigin;
+
+/* Read it through the fields; written only between zm_message_* making it and giving it away. */
+struct ZmMessage {
+  int refs; /* atomic */
+  guint8 origin;
+  guint8 attempt; /* 1 at first */
+  guint16 hops;   /* carried by emit: over 100 is a loop */
+  gboolean has_headers;
+  ZmTopic topic; /* points into topic_frame */
+  zmq_msg_t topic_frame;
+  zmq_msg_t headers_frame;
+  zmq_msg_t body_frame;
+  gint64 received_us; /* monotonic; 0 where nobody looked at the clock */
+  gint64 deadline_us; /* monotonic, of the caller; 0: none given */
+  guint64 reply;      /* ticket of the waiting caller (call socket, zm_call_action); 0: nobody waits */
+  ZmMessage *next;    /* for whoever owns it: lists without allocation */
+};
+
+/* From frames that were received. Takes the frames' content (they are left empty) in any case. first may be a topic or an
+ * action key; an empty id is filled from ids (NULL: left empty). Errors: what is wrong, with its column. */
+ZmMessage *zm_message_take_frames (zmq_msg_t *first, zmq_msg_t *headers, zmq_msg_t *body, ZmUuidMaker *ids, gint64 wall_us,
+                                   GError **error);
+/* From parts; copies. key checked already; headers and body may be empty. */
+ZmMessage *zm_message_new (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers, ZmSpan body);
+/* A message with another topic and the frames of `from` shared, not copied (headers too where keep_headers). */
+ZmMessage *zm_message_derive (ZmMessage *from, ZmSpan flow, const ZmKey *key, ZmSpan id, gboolean keep_headers);
+/* The same with another body: takes body's content. headers may be empty. */
+ZmMessage *zm_message_new_take (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers, zmq_msg_t *body);
+
+ZmMessage *zm_message_ref (ZmMessage *message);
+void zm_message_unref (ZmMessage *message);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmMessage, zm_message_unref)
+
+ZmSpan zm_message_topic (const ZmMessage *message);
+ZmSpan zm_message_headers (const ZmMessage *message); /* empty where there are none */
+ZmSpan zm_message_body (const ZmMessage *message);
+/* A header as text (the caller frees), or NULL. Reads the JSON text now: not for the hot path. */
+char *zm_message_header (const ZmMessage *message, const char *name);
+
+/* ---- wire ---- */
+
+typedef enum { ZM_FRAMES_AUTO, ZM_FRAMES_MULTI, ZM_FRAMES_SINGLE } ZmFramesForm;
+
+#define ZM_BATCH_PARTS_MOST 1024
+
+/* One multipart message as received: n frames (1: single form, 2: topic body, 3: topic headers body). Takes the frames'
+ * content. A batch envelope (topic ^batch~~~~~) yields its parts, each checked on its own: good ones are added to out
+ * (ZmMessage*), for each bad one failed (error, user) is called. Returns how many were added. */
+typedef void (*ZmWireFailed) (const GError *error, gpointer user);
+guint zm_wire_take (zmq_msg_t *frames, guint n, ZmFramesForm form, ZmUuidMaker *ids, gint64 wall_us, GPtrArray *out,
+                    ZmWireFailed failed, gpointer user);
+/* Sends one message as 2 or 3 frames, or as one. steals: the caller's reference was the last and frames may be moved.
+ * 0, or -1 with errno as zmq_msg_send; nothing was sent then. */
+int zm_wire_send (void *socket, ZmMessage *message, ZmFramesForm form, int flags);
+/* Batch envelope: topic ^batch~~~~~, body = for each part: 4-byte big-endian length of the topic, topic, 4-byte length of
+ * the headers, headers, 4-byte length of the body, body. */
+typedef struct ZmBatch ZmBatch;
+ZmBatch *zm_batch_new (void);
+gboolean zm_batch_add (ZmBatch *batch, ZmSpan topic, ZmSpan headers, ZmSpan body); /* FALSE: full (1,024 parts) */
+guint zm_batch_count (const ZmBatch *batch);
+/* The envelope's body; the batch is empty afterwards. */
+GBytes *zm_batch_steal (ZmBatch *batch);
+void zm_batch_free (ZmBatch *batch);
+#define ZM_BATCH_TOPIC "^batch~~~~~"
+
+G_END_DECLS

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The Subject: the ventilator. One thread owns the PULL sockets (send) and the ROUTER sockets (call), makes messages of
+ * frames, gives ids, refuses reserved names, and spreads messages over the workers in batches. When the workers' ring is
+ * full it stops reading PULL (back-pressure reaches the senders) and answers calls BUSY. It also keeps the registry of
+ * services (HELLO, heartbeats, commands).
+ */
+#pragma once
+
+#include "base/zm-log.h"
+#include "base/zm-metrics.h"
+#include "integration/zm-integration.h"
+#include "message/zm-message.h"
+#include "routing/zm-table.h"
+#include "worker/zm-pool.h"
+
+G_BEGIN_DECLS
+
+typedef struct ZmSubject ZmSubject;
+
+typedef struct ZmSubjectConfig {
+  void *zmq;
+  const char *const *bind, *const *connect;           /* PULL */
+  const char *const *call_bind, *const *call_connect; /* ROUTER */
+  int high_water;
+  gint64 max_message;        /* bytes: ZMQ_MAXMSGSIZE */
+  ZmFramesForm form;
+  guint calls_most;          /* calls waiting at one time; then BUSY */
+  gint64 call_timeout_us;    /* where a call brings no `timeout` header; 30 s */
+  /* Asked for each message (hooks): NULL, or FALSE with why: the message is refused as `denied`. Subject's thread. */
+  gboolean (*authorise) (const char *verb, ZmSpan peer, const ZmMessage *message, gpointer user);
+  /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Answers later through zm_subject_reply. */
+  gboolean (*send) (ZmMessage *message, guint64 ticket, gpointer user);
+  gpointer user;
+  ZmTableSlot *tables;       /* for HELLO's patterns */
+  ZmPool *pool;              /* set by zm_subject_start */
+  ZmIntegration *integration;
+  ZmLog *log;
+  ZmMetrics *metrics;
+} ZmSubjectConfig;
+
+/* Opens and binds the sockets. */
+ZmSubject *zm_subject_new (const ZmSubjectConfig *config, GError **error);
+/* Starts the thread, once pool is there. */
+gboolean zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error);
+/* No new messages are read (drain); calls still get their replies. */
+void zm_subject_pause (ZmSubject *subject);
+void zm_subject_free (ZmSubject *subject);
+
+/* Answers a waiting call: the pool's reply function for call tickets. Any thread, never blocks. */
+void zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result);
+/* After a reload: services whose list of prefixes changed are told on command_<name>~. Any thread. */
+void zm_subject_tables_changed (ZmSubject *subject);
+/* Sends a command (get_health, stop_service, get_topics, add_topic, remove_topic) to a service. Any thread. */
+gboolean zm_subject_command (ZmSubject *subject, const char *service, const char *command, const char *argument,
+                             GError **error);
+/* Registered services: JSON array (name, version, state, patterns, received, errors, ratio, mean_ms, last_seen). */
+char *zm_subject_services_json (ZmSubject *subject);
+char *zm_subject_status_json (ZmSubject *subject);
+const char *const *zm_subject_endpoints (ZmSubject *subject);      /* PULL, after wildcards */
+const char *const *zm_subject_call_endpoints (ZmSubject *subject); /* ROUTER */
+
+G_END_DECLS

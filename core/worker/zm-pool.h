@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Workers: threads that take messages, look keys up, call plugins' actions, follow flows and hand results to the
+ * Integration Manager. The pool owns the shared ring (or a lane a worker where an ordering is set), the inbox of
+ * continuations, strands of SERIAL plugins, tickets of deferred calls, joins, waiting instances' continuations, and the
+ * watchdog.
+ *
+ * One message ends in exactly one of: published result, published error, completed without a result, counted and logged
+ * drop.
+ */
+#pragma once
+
+#include "base/zm-log.h"
+#include "base/zm-metrics.h"
+#include "base/zm-timers.h"
+#include "message/zm-message.h"
+#include "routing/zm-keeper.h"
+#include "routing/zm-table.h"
+
+G_BEGIN_DECLS
+
+typedef struct ZmPool ZmPool;
+
+/* How a message ended; for the outcome sink and for who waits. */
+typedef enum {
+  ZM_END_RESULT,  /* a result was published (or given to who waits) */
+  ZM_END_ERROR,   /* an error was published */
+  ZM_END_SILENT,  /* completed without a result */
+  ZM_END_DROPPED  /* counted and logged */
+} ZmEnd;
+
+/* Door: the outcome sink: told once for every message that a worker took, from any worker thread. result: the message that
+ * is published, or NULL; borrowed. */
+typedef struct ZmOutcomeSink {
+  void (*ended) (const ZmMessage *message, ZmEnd end, const ZmMessage *result, gpointer user);
+  gpointer user;
+} ZmOutcomeSink;
+
+/* Where results go. */
+typedef struct ZmPoolConfig {
+  guint workers;              /* 0: one a CPU */
+  guint ring;                 /* messages waiting for workers, at most */
+  ZmOrdering ordering;
+  guint deferred_most;        /* tickets at one time; default 65,536 */
+  gint64 hard_after_us;       /* hard deadline after the soft one; 5 s */
+  gint64 wait_timeout_us;     /* ASYNC and hand-over; 60 s */
+  gint64 wait_for_taker_us;   /* 0: no-taker at once */
+  guint replacements_most;    /* hung workers replaced at one time; 16 */
+  ZmTableSlot *tables;
+  ZmKeeper *keeper;           /* door: flow keeper; borrowed */
+  ZmTimers *timers;
+  /* Publishes; takes references; may block. */
+  gboolean (*publish) (ZmMessage *const *messages, guint n, gpointer user);
+  gboolean (*has_subscriber) (ZmSpan topic, gpointer user);
+  /* Sends a step to a worker in another language. FALSE: none connected or full; reason in error. Any worker. */
+  gboolean (*to_worker) (const char *worker, ZmMessage *message, GError **error, gpointer user);
+  /* Answers who waits for message->reply (a call): status ZM_OK or negative, body and content type of the result or the
+   * error's JSON. Any thread; must not block. */
+  void (*reply) (guint64 ticket, int status, const ZmMessage *result, gpointer user);
+  gpointer user;              /* of the functions above */
+  ZmOutcomeSink sink;         /* door; may be empty */
+  ZmLog *log;
+  ZmMetrics *metrics;
+} ZmPoolConfig;
+
+ZmPool *zm_pool_new (const ZmPoolConfig *config, GError **error);
+/* Gives messages; takes their references. Waits for room. FALSE: closed (released and counted). Subject's thread. */
+gboolean zm_pool_push (ZmPool *pool, ZmMessage **messages, guint n);
+/* Never waits; returns how many were taken (from the front). For calls (BUSY) and emit (AGAIN). Any thread. */
+guint zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n);
+/* No new messages; waits until all that are inside have ended, at most until deadline; parked and deferred ones that remain
+ * then are ended with the error `shutdown`. Returns how many had to be. */
+guint zm_pool_drain (ZmPool *pool, gint64 deadline_us);
+/* Ends the threads. After drain. Hung workers are left behind (reported). */
+void zm_pool_free (ZmPool *pool);
+
+/* Fills the call services of the host's table: reply … defer, complete, ticket_cancelled. */
+void zm_pool_fill_host (zm_host *host);
+/* A generation left the current set: its timers end; its deferred calls may finish until the drain budget, then fail. */
+void zm_pool_retire (ZmPool *pool, ZmGeneration *generation);
+/* Host services that live here; pool is found through the runtime's wrapper. */
+zm_ticket zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action, guint first_ms,
+                               guint period_ms);
+int zm_pool_timer_stop (ZmPool *pool, ZmGeneration *generation, zm_ticket timer);
+int zm_pool_complete (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket, const zm_outcome *outcome);
+int zm_pool_ticket_cancelled (ZmPool *pool, zm_ticket ticket);
+/* zm_call_action: message goes in; done is called once in a worker. */
+int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms, zm_result_fn done,
+                         void *user);
+
+/* Figures for status and top: JSON objects, the caller frees. */
+char *zm_pool_status_json (ZmPool *pool);
+/* Per route: key, plugin, symbol, calls, errors, mean and highest microseconds (sampled). */
+char *zm_pool_routes_json (ZmPool *pool);
+/* What runs now, for how long, in which worker. */
+char *zm_pool_running_json (ZmPool *pool);
+/* The waiting instances. */
+char *zm_pool_waiting_json (ZmPool *pool);
+/* Follows one message id (or all where id is NULL): func is called from workers with one JSON line a step; off with func
+ * NULL. Costs one branch a message when off. */
+typedef void (*ZmTraceFunc) (const char *json, gpointer user);
+void zm_pool_trace (ZmPool *pool, const char *id, ZmTraceFunc func, gpointer user);
+
+G_END_DECLS
