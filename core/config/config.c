@@ -151,7 +151,8 @@ zm_config_spec (const char *section, const char *key)
   gsize kind = zm_config_kind (section);
 
   for (const ZmKeySpec *spec = zm_config_schema (); spec->section != NULL; spec++)
-    if (strlen (spec->section) == kind && memcmp (spec->section, section, kind) == 0 && strcmp (spec->key, key) == 0)
+    if (strlen (spec->section) == kind && memcmp (spec->section, section, kind) == 0 &&
+        strcmp (spec->key, key) == 0)
       return spec;
   return NULL;
 }
@@ -199,8 +200,8 @@ unknown_section (const Place *place, const char *kind, ZmProblems *problems)
   g_autofree char *expected = g_strdup_printf ("one of %s", list);
   g_autofree char *advice = did_you_mean (kind, words);
 
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_SECTION, place->file, place->line, place->column,
-                   expected, advice, "unknown section [%s]", kind);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_SECTION, place->file, place->line,
+                   place->column, expected, advice, "unknown section [%s]", kind);
 }
 
 /* Names become parts of socket paths and of file names. Those of actions are keys, which routing/ checks. */
@@ -231,16 +232,16 @@ section_check (const char *section, const Place *place, ZmProblems *problems)
     return TRUE;
   if (!zm_config_section_named (kind)) {
     expected = g_strdup_printf ("[%s]", kind);
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_NAME, place->file, place->line, place->column,
-                     expected, "leave the name out", "section [%s] takes no name", kind);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_SECTION_NAME, place->file, place->line,
+                     place->column, expected, "leave the name out", "section [%s] takes no name", kind);
     return FALSE;
   }
   expected = g_strdup_printf ("[%s NAME]%s", kind,
-                              name == NULL                  ? ""
+                              name == NULL                   ? ""
                               : strcmp (kind, "action") == 0 ? " with an action key"
                                                              : " with at most 64 letters, digits and _ . -");
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_NAME, place->file, place->line, place->column, expected,
-                   name == NULL ? "say which one" : "choose another name",
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_SECTION_NAME, place->file, place->line,
+                   place->column, expected, name == NULL ? "say which one" : "choose another name",
                    name == NULL ? "section [%s] without a name" : "section [%s] has a name that does not fit",
                    section);
   return FALSE;
@@ -259,8 +260,8 @@ key_check (const char *section, const char *key, const Place *place, ZmProblems 
   list = g_strjoinv (", ", (char **) words);
   expected = g_strdup_printf ("one of %s", list);
   advice = did_you_mean (key, words);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_KEY, place->file, place->line, place->column, expected,
-                   advice, "unknown key \"%s\" in [%s]", key, section);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, place->file, place->line, place->column,
+                   expected, advice, "unknown key \"%s\" in [%s]", key, section);
   return FALSE;
 }
 
@@ -287,9 +288,10 @@ static void
 twice (const ZmEntry *entry, const Place *place, ZmProblems *problems)
 {
   const ZmValue *first = g_ptr_array_index (entry->values, 0);
-  g_autofree char *expected = g_strdup_printf ("%s once; it stands at line %u already", entry->key, first->line);
+  g_autofree char *expected =
+      g_strdup_printf ("%s once; it stands at line %u already", entry->key, first->line);
 
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_TWICE, place->file, place->line, place->column,
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_REPEATED_KEY, place->file, place->line, place->column,
                    expected, "remove one of the two", "[%s] %s is given twice", entry->section, entry->key);
 }
 
@@ -339,9 +341,9 @@ zm_config_add_file (ZmConfig *config, const char *path, ZmProblems *problems)
       if (usable)
         remember_section (config, line->section, &place);
     } else if (line->section[0] == '\0') {
-      zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_SECTION, place.file, place.line, place.column,
-                       "a section before the first key", "write [SECTION] above it", "key \"%s\" outside of a section",
-                       line->key);
+      zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_KEY_WITHOUT_SECTION, place.file, place.line,
+                       place.column, "a section before the first key", "write [SECTION] above it",
+                       "key \"%s\" outside of a section", line->key);
     } else if (usable && key_check (line->section, line->key, &place, problems)) {
       add_value (config, line->section, line->key, line->value, &place, line->value_column, problems);
     }
@@ -393,8 +395,9 @@ zm_config_add_setting (ZmConfig *config, const char *setting, const char *origin
 
   g_return_if_fail (!config->finished);
   if (dot == NULL || dot == name || dot[1] == '\0' || !setting_is_text (setting)) {
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_SETTING, place.file, 0, 0, "SECTION.KEY=VALUE",
-                     "write for example workers.timeout=10s", "\"%s\" is no setting", setting);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_SET_OPTION, place.file, 0, 0,
+                     "SECTION.KEY=VALUE", "write for example workers.timeout=10s", "\"%s\" is no setting",
+                     setting);
     return;
   }
   *dot = '\0';

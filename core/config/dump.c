@@ -24,7 +24,8 @@ name_hides (const char *key)
 static gboolean
 hidden (const ZmEntry *entry)
 {
-  return entry != NULL && (atomic_load (&((ZmEntry *) entry)->secret) || (entry->spec == NULL && name_hides (entry->key)));
+  return entry != NULL &&
+         (atomic_load (&((ZmEntry *) entry)->secret) || (entry->spec == NULL && name_hides (entry->key)));
 }
 
 /* amqp://user:word@host -> amqp://user:***@host */
@@ -53,12 +54,12 @@ quoted (const ZmEntry *entry, const char *item)
   gboolean list = entry != NULL && entry->spec != NULL && entry->spec->list;
 
   return list && (item[0] == '\0' || strpbrk (item, " \t") != NULL) ? g_strdup_printf ("\"%s\"", item)
-                                                                     : g_strdup (item);
+                                                                    : g_strdup (item);
 }
 
-/* The items as they may be shown. */
+/* The items as they may be shown; as_file: quoted where a file needs it. */
 static char **
-shown_items (const ZmConfig *config, const char *section, const char *key)
+shown_items (const ZmConfig *config, const char *section, const char *key, gboolean as_file)
 {
   const char *const *items = zm_config_list (config, section, key);
   const ZmEntry *entry = zm_config_entry (config, section, key);
@@ -67,7 +68,7 @@ shown_items (const ZmConfig *config, const char *section, const char *key)
   for (; *items != NULL; items++) {
     g_autofree char *safe = hidden (entry) ? g_strdup (HIDDEN) : without_password (*items);
 
-    g_ptr_array_add (out, quoted (entry, safe));
+    g_ptr_array_add (out, as_file ? quoted (entry, safe) : g_steal_pointer (&safe));
   }
   g_ptr_array_add (out, NULL);
   return (char **) g_ptr_array_free (out, FALSE);
@@ -76,7 +77,7 @@ shown_items (const ZmConfig *config, const char *section, const char *key)
 char *
 zm_config_shown (const ZmConfig *config, const char *section, const char *key)
 {
-  g_auto (GStrv) items = shown_items (config, section, key);
+  g_auto (GStrv) items = shown_items (config, section, key, TRUE);
 
   return items[0] != NULL ? g_strjoinv (" ", items) : NULL;
 }
@@ -139,7 +140,7 @@ static void
 dump_text (const ZmConfig *config, const char *section, const char *key, gpointer user)
 {
   Dump *dump = user;
-  g_auto (GStrv) items = shown_items (config, section, key);
+  g_auto (GStrv) items = shown_items (config, section, key, TRUE);
   g_autofree char *origin = zm_config_origin (config, section, key);
 
   if (g_strcmp0 (dump->section, section) != 0) {
@@ -168,7 +169,7 @@ static void
 dump_json (const ZmConfig *config, const char *section, const char *key, gpointer user)
 {
   GString *out = ((Dump *) user)->out;
-  g_auto (GStrv) items = shown_items (config, section, key);
+  g_auto (GStrv) items = shown_items (config, section, key, FALSE);
   g_autofree char *origin = zm_config_origin (config, section, key);
 
   g_string_append (out, out->len > 0 ? ",\n{" : "{");
@@ -231,7 +232,8 @@ compare (const ZmConfig *config, const char *section, const char *key, gpointer 
   const ZmConfig *before = changes->backwards ? config : changes->other;
   const ZmConfig *after = changes->backwards ? changes->other : config;
   g_autofree char *was = NULL, *is = NULL;
-  gboolean known = zm_config_spec (section, key) != NULL || zm_config_entry (changes->other, section, key) != NULL;
+  gboolean known =
+      zm_config_spec (section, key) != NULL || zm_config_entry (changes->other, section, key) != NULL;
 
   /* What both have was seen on the way forwards. */
   if (changes->backwards && known && has_section (changes->other, section))
@@ -240,8 +242,9 @@ compare (const ZmConfig *config, const char *section, const char *key, gpointer 
     return;
   was = zm_config_shown (before, section, key);
   is = zm_config_shown (after, section, key);
-  g_ptr_array_add (changes->lines, g_strdup_printf ("%s.%s %s -> %s", section, key, was != NULL ? was : "(not set)",
-                                                    is != NULL ? is : "(not set)"));
+  g_ptr_array_add (changes->lines,
+                   g_strdup_printf ("%s.%s %s -> %s", section, key, was != NULL ? was : "(not set)",
+                                    is != NULL ? is : "(not set)"));
 }
 
 char **

@@ -30,7 +30,7 @@ is_endpoint (const ZmEntry *entry)
 static void
 open_quote (const ZmEntry *entry, const ZmValue *value, ZmProblems *problems)
 {
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_VALUE, value->file, value->line, value->column,
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_VALUE, value->file, value->line, value->column,
                    "items separated by blanks, \"…\" around one with blanks", "close it, or remove it",
                    "[%s] %s: a quotation mark is not closed", entry->section, entry->key);
 }
@@ -158,8 +158,8 @@ unknown_option (const ZmEntry *entry, const zm_option_desc *options, ZmProblems 
   nearest = zm_suggest (entry->key, (const char *const *) words->pdata);
   if (nearest != NULL)
     advice = g_strdup_printf ("did you mean \"%s\"?", nearest);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_KEY, value->file, value->line, value->column, expected,
-                   advice, "unknown key \"%s\" in [%s]", entry->key, entry->section);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, value->file, value->line, value->column,
+                   expected, advice, "unknown key \"%s\" in [%s]", entry->key, entry->section);
 }
 
 static void
@@ -176,9 +176,9 @@ check_option (ZmEntry *entry, const zm_option_desc *option, ZmProblems *problems
     atomic_store (&entry->secret, TRUE);
   if (entry->values->len > 1 && (option->flags & ZM_OPTION_LIST) == 0) {
     value = g_ptr_array_index (entry->values, 1);
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_TWICE, value->file, value->line, value->column,
-                     "one value", "remove all but one", "[%s] %s is given %u times", entry->section, entry->key,
-                     entry->values->len);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_REPEATED_KEY, value->file, value->line,
+                     value->column, "one value", "remove all but one", "[%s] %s is given %u times",
+                     entry->section, entry->key, entry->values->len);
     return;
   }
   /* A type of a later ABI is the plugin's own to judge. */
@@ -186,8 +186,8 @@ check_option (ZmEntry *entry, const zm_option_desc *option, ZmProblems *problems
     return;
   rule.type = types[option->type];
   for (guint i = 0; entry->list[i] != NULL; i++)
-    zm_value_check (&rule, entry, g_ptr_array_index (entry->values, MIN (i, entry->values->len - 1)), entry->list[i],
-                    &number, problems);
+    zm_value_check (&rule, entry, g_ptr_array_index (entry->values, MIN (i, entry->values->len - 1)),
+                    entry->list[i], &number, problems);
 }
 
 static const ZmSection *
@@ -214,9 +214,9 @@ check_required (const ZmConfig *config, const char *name, const zm_option_desc *
     return;
   expected = g_strdup_printf ("%s = %s", option->name, option->doc != NULL ? option->doc : "…");
   advice = g_strdup_printf ("add it to [%s]", name);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_REQUIRED, section != NULL ? section->file : NULL,
-                   section != NULL ? section->line : 0, section != NULL ? section->column : 0, expected, advice,
-                   "[%s] lacks %s", name, option->name);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, section != NULL ? section->file : NULL,
+                   section != NULL ? section->line : 0, section != NULL ? section->column : 0, expected,
+                   advice, "[%s] lacks %s", name, option->name);
 }
 
 void

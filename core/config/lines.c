@@ -32,8 +32,8 @@ typedef struct Reader {
 static void
 complain (Reader *reader, guint code, guint column, const char *expected, const char *todo, const char *what)
 {
-  zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, code, reader->lines->name, reader->line, column, expected,
-                   todo, "%s", what);
+  zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, code, reader->lines->name, reader->line, column,
+                   expected, todo, "%s", what);
 }
 
 static gboolean
@@ -104,18 +104,18 @@ read_section (Reader *reader, ZmSpan line, ZmSpan text)
   ZmSpan name;
 
   if (end == NULL) {
-    complain (reader, ZM_CODE_LINES_SECTION, column_of (line, text.data + text.size), "']' at the end of the line",
-              "write [NAME]", "section without ']'");
+    complain (reader, ZM_CODE_BAD_SECTION_LINE, column_of (line, text.data + text.size),
+              "']' at the end of the line", "write [NAME]", "section without ']'");
     return;
   }
   if (end != text.data + text.size - 1) {
-    complain (reader, ZM_CODE_LINES_SECTION, column_of (line, end + 1), "the end of the line",
+    complain (reader, ZM_CODE_BAD_SECTION_LINE, column_of (line, end + 1), "the end of the line",
               "put comments on lines of their own", "text after ']'");
     return;
   }
   name = trim (zm_span (text.data + 1, (gsize) (end - text.data) - 1));
   if (name.size == 0) {
-    complain (reader, ZM_CODE_LINES_SECTION, column_of (line, text.data + 1), "a name between '[' and ']'",
+    complain (reader, ZM_CODE_BAD_SECTION_LINE, column_of (line, text.data + 1), "a name between '[' and ']'",
               "write [NAME]", "section without a name");
     return;
   }
@@ -133,14 +133,14 @@ read_pair (Reader *reader, ZmSpan line, ZmSpan text)
     g_autofree char *shown = zm_printable (text, 60);
     g_autofree char *what = g_strdup_printf ("\"%s\" is neither a section nor a key with a value", shown);
 
-    complain (reader, ZM_CODE_LINES_PAIR, column_of (line, text.data), "[section], key = value, or a # comment",
-              "add '=' and a value, or put # in front", what);
+    complain (reader, ZM_CODE_NOT_A_LINE, column_of (line, text.data),
+              "[section], key = value, or a # comment", "add '=' and a value, or put # in front", what);
     return;
   }
   key = trim (zm_span (text.data, (gsize) (equals - text.data)));
   value = trim (zm_span (equals + 1, text.size - (gsize) (equals + 1 - text.data)));
   if (key.size == 0) {
-    complain (reader, ZM_CODE_LINES_PAIR, column_of (line, equals), "key = value", "write a key before '='",
+    complain (reader, ZM_CODE_NOT_A_LINE, column_of (line, equals), "key = value", "write a key before '='",
               "'=' without a key before it");
     return;
   }
@@ -177,14 +177,14 @@ read_line (Reader *reader, ZmSpan line)
   if (text.size == 0 || text.data[0] == '#' || text.data[0] == ';')
     return;
   if (line.size > LINE_MOST) {
-    complain (reader, ZM_CODE_LINES_LIMIT, 1, "at most 65,536 bytes", "split the line", "line too long");
+    complain (reader, ZM_CODE_LINE_TOO_LONG, 1, "at most 65,536 bytes", "split the line", "line too long");
     return;
   }
   bad = bad_byte (line);
   if (bad != NULL) {
     g_autofree char *what = g_strdup_printf ("byte 0x%02x is no text", (guchar) *bad);
 
-    complain (reader, ZM_CODE_LINES_ENCODING, column_of (line, bad), "UTF-8 without control characters",
+    complain (reader, ZM_CODE_BAD_UTF8, column_of (line, bad), "UTF-8 without control characters",
               "save the file as UTF-8", what);
     return;
   }
@@ -212,7 +212,8 @@ read_all (ZmLines *lines, ZmSpan text, ZmProblems *problems)
 
   reader.section = keep (&reader, zm_span ("", 0));
   if (text.size > FILE_MOST) {
-    complain (&reader, ZM_CODE_LINES_LIMIT, 0, "at most 1 MiB", "split it into several files", "file too long");
+    complain (&reader, ZM_CODE_FILE_TOO_LARGE, 0, "at most 1 MiB", "split it into several files",
+              "file too long");
     return;
   }
   /* Editors of another system put a byte order mark in front. */
@@ -275,8 +276,9 @@ zm_lines_read_file (const char *path, ZmProblems *problems)
   g_autoptr (GByteArray) bytes = slurp (path);
 
   if (bytes == NULL)
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_LINES_FILE, path, 0, 0, "a plain file that can be read",
-                     "check the path and its permissions", "cannot be read: %s", g_strerror (errno));
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_NOT_READABLE, path, 0, 0,
+                     "a plain file that can be read", "check the path and its permissions",
+                     "cannot be read: %s", g_strerror (errno));
   else
     read_all (lines, zm_span ((const char *) bytes->data, bytes->len), problems);
   return lines;

@@ -15,13 +15,34 @@
 #define MESSAGE_MAX G_GINT64_CONSTANT (1073741824)
 
 /* What is not given is 0: FALSE, no bound, no default. */
-#define TEXT(s, k, ...)     { .section = s, .key = k, .type = ZM_TYPE_STRING, __VA_ARGS__ }
-#define LIST(s, k, ...)     { .section = s, .key = k, .type = ZM_TYPE_STRING, .list = TRUE, __VA_ARGS__ }
-#define YESNO(s, k, ...)    { .section = s, .key = k, .type = ZM_TYPE_BOOLEAN, __VA_ARGS__ }
-#define CHOICE(s, k, ...)   { .section = s, .key = k, .type = ZM_TYPE_CHOICE, __VA_ARGS__ }
-#define NUMBER(s, k, ...)   { .section = s, .key = k, .type = ZM_TYPE_INTEGER, __VA_ARGS__ }
-#define DURATION(s, k, ...) { .section = s, .key = k, .type = ZM_TYPE_DURATION, __VA_ARGS__ }
-#define SIZE(s, k, ...)     { .section = s, .key = k, .type = ZM_TYPE_SIZE, __VA_ARGS__ }
+#define TEXT(s, k, ...)                                         \
+  {                                                             \
+    .section = s, .key = k, .type = ZM_TYPE_STRING, __VA_ARGS__ \
+  }
+#define LIST(s, k, ...)                                                       \
+  {                                                                           \
+    .section = s, .key = k, .type = ZM_TYPE_STRING, .list = TRUE, __VA_ARGS__ \
+  }
+#define YESNO(s, k, ...)                                         \
+  {                                                              \
+    .section = s, .key = k, .type = ZM_TYPE_BOOLEAN, __VA_ARGS__ \
+  }
+#define CHOICE(s, k, ...)                                       \
+  {                                                             \
+    .section = s, .key = k, .type = ZM_TYPE_CHOICE, __VA_ARGS__ \
+  }
+#define NUMBER(s, k, ...)                                        \
+  {                                                              \
+    .section = s, .key = k, .type = ZM_TYPE_INTEGER, __VA_ARGS__ \
+  }
+#define DURATION(s, k, ...)                                       \
+  {                                                               \
+    .section = s, .key = k, .type = ZM_TYPE_DURATION, __VA_ARGS__ \
+  }
+#define SIZE(s, k, ...)                                       \
+  {                                                           \
+    .section = s, .key = k, .type = ZM_TYPE_SIZE, __VA_ARGS__ \
+  }
 
 /* clang-format off */
 static const ZmKeySpec schema[] = {

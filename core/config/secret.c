@@ -27,14 +27,14 @@ static char *
 fail (const ZmEntry *entry, const ZmValue *value, const char *expected, const char *todo, const char *what,
       ZmProblems *problems)
 {
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_SECRET, value->file, value->line, value->column,
-                   expected, todo, "[%s] %s: %s", entry->section, entry->key, what);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_SECRET_NOT_READABLE, value->file, value->line,
+                   value->column, expected, todo, "[%s] %s: %s", entry->section, entry->key, what);
   return NULL;
 }
 
-/* At most one byte over the bound; -1 with errno. Plain files only: a pipe would block. */
+/* At most one byte over the bound; -1 with errno. Plain files only: a pipe would block. *open_to_all: anybody may read it. */
 static gssize
-slurp (const char *path, char *buffer, gsize size)
+slurp (const char *path, char *buffer, gsize size, gboolean *open_to_all)
 {
   struct stat info;
   gsize used = 0;
@@ -48,6 +48,7 @@ slurp (const char *path, char *buffer, gsize size)
     errno = EINVAL;
     return -1;
   }
+  *open_to_all = (info.st_mode & S_IRWXO) != 0;
   while (used < size && (got = read (fd, buffer + used, size - used)) > 0)
     used += (gsize) got;
   close (fd);
@@ -59,16 +60,22 @@ from_file (const ZmEntry *entry, const ZmValue *value, const char *path, ZmProbl
 {
   g_autofree char *buffer = g_malloc (SECRET_MOST + 1);
   g_autofree char *what = NULL;
-  gssize size = slurp (path, buffer, SECRET_MOST + 1);
+  gboolean open_to_all = FALSE;
+  gssize size = slurp (path, buffer, SECRET_MOST + 1, &open_to_all);
 
   if (size < 0) {
     what = g_strdup_printf ("secret file %s cannot be read: %s", path, g_strerror (errno));
-    return fail (entry, value, "a plain file that can be read", "check its path and permissions", what, problems);
+    return fail (entry, value, "a plain file that can be read", "check its path and permissions", what,
+                 problems);
   }
   if (size > SECRET_MOST || memchr (buffer, '\0', (gsize) size) != NULL) {
     what = g_strdup_printf ("secret file %s holds no secret", path);
     return fail (entry, value, "text of at most 64 KiB", "check that it is the right file", what, problems);
   }
+  if (open_to_all)
+    zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_SECRET_TOO_OPEN, value->file, value->line,
+                     value->column, "a file for its owner and group only", "chmod o= it",
+                     "[%s] %s: everybody may read %s", entry->section, entry->key, path);
   /* Editors and echo end the last line. */
   while (size > 0 && (buffer[size - 1] == '\n' || buffer[size - 1] == '\r'))
     size--;
@@ -93,7 +100,8 @@ from_environment (const ZmEntry *entry, const ZmValue *value, const char *name, 
   if (text != NULL)
     return g_strdup (text);
   what = g_strdup_printf ("the environment has no %s", name);
-  return fail (entry, value, "env:NAME of a variable that is set", "set it where zmanagerd is started", what, problems);
+  return fail (entry, value, "env:NAME of a variable that is set", "set it where zmanagerd is started", what,
+               problems);
 }
 
 /* systemd's LoadCredential= puts each into a file of a directory that only this service reads. */
@@ -105,11 +113,13 @@ from_credential (const ZmEntry *entry, const ZmValue *value, const char *name, Z
 
   if (name[0] == '\0' || name[0] == '.' || strchr (name, '/') != NULL) {
     what = g_strdup_printf ("\"%s\" is no name of a credential", name);
-    return fail (entry, value, "credential:NAME without '/'", "name it as LoadCredential= does", what, problems);
+    return fail (entry, value, "credential:NAME without '/'", "name it as LoadCredential= does", what,
+                 problems);
   }
   if (directory == NULL)
     return fail (entry, value, "$CREDENTIALS_DIRECTORY, which the service manager sets",
-                 "add LoadCredential= to the unit, or use file:PATH", "there are no credentials here", problems);
+                 "add LoadCredential= to the unit, or use file:PATH", "there are no credentials here",
+                 problems);
   path = g_build_filename (directory, name, NULL);
   return from_file (entry, value, path, problems);
 }

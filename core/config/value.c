@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* By ZmValueType. */
-static const char *const kinds[] = { "text", "a whole number", "a number", "yes or no", "a duration", "a size", "known" };
+static const char *const kinds[] = { "text",       "a whole number", "a number", "yes or no",
+                                     "a duration", "a size",         "known" };
 
 typedef enum { FITS, NO_SUCH, TOO_SMALL, TOO_LARGE } Verdict;
 
@@ -20,7 +21,7 @@ scaled (gint64 value, const char *const *units, const gint64 *factors)
 {
   guint i = 0;
 
-  while (units[i + 1] != NULL && (value == 0 || value % factors[i] != 0))
+  while (units[i + 1] != NULL && value % factors[i] != 0)
     i++;
   return g_strdup_printf ("%" G_GINT64_FORMAT "%s", value / factors[i], units[i]);
 }
@@ -33,6 +34,8 @@ bound_text (ZmValueType type, gint64 value)
   static const char *const sizes[] = { "G", "M", "k", "", NULL };
   static const gint64 bytes[] = { 1 << 30, 1 << 20, 1 << 10, 1 };
 
+  if (value == 0)
+    return g_strdup ("0");
   if (type == ZM_TYPE_DURATION)
     return scaled (value, times, milliseconds);
   if (type == ZM_TYPE_SIZE)
@@ -43,8 +46,9 @@ bound_text (ZmValueType type, gint64 value)
 static char *
 expectation (const ZmValueRule *rule)
 {
-  static const char *const shape[] = { "", "", ", as in 0.5", "", ", as in 250ms, 30s, 5m, 2h", ", as in 4096, 64k, 16M",
-                                       "" };
+  static const char *const shape[] = {
+    "", "", ", as in 0.5", "", ", as in 250ms, 30s, 5m, 2h", ", as in 4096, 64k, 16M", ""
+  };
   g_autofree char *least = bound_text (rule->type, rule->least), *most = bound_text (rule->type, rule->most);
 
   if (rule->type == ZM_TYPE_CHOICE) {
@@ -69,7 +73,8 @@ advice_for (const ZmValueRule *rule, const char *text)
     if (nearest != NULL)
       return g_strdup_printf ("did you mean \"%s\"?", nearest);
   }
-  return rule->standard != NULL ? g_strdup_printf ("write for example %s = %s", rule->key, rule->standard) : NULL;
+  return rule->standard != NULL ? g_strdup_printf ("write for example %s = %s", rule->key, rule->standard)
+                                : NULL;
 }
 
 static gboolean
@@ -123,8 +128,8 @@ judge (const ZmValueRule *rule, const char *text, gint64 *number)
 }
 
 gboolean
-zm_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value, const char *text, gint64 *number,
-                ZmProblems *problems)
+zm_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value, const char *text,
+                gint64 *number, ZmProblems *problems)
 {
   gint64 found = 0;
   Verdict verdict = judge (rule, text, &found);
@@ -143,8 +148,9 @@ zm_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *va
     what = g_strdup_printf ("\"%s\" is not %s", shown, kinds[rule->type]);
   else
     what = g_strdup_printf ("\"%s\" is too %s", shown, verdict == TOO_SMALL ? "small" : "large");
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_CONFIG_VALUE, value->file, value->line, value->column, expected,
-                   advice, "[%s] %s: %s", entry->section, entry->key, what);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, verdict == NO_SUCH ? ZM_CODE_BAD_VALUE : ZM_CODE_OUT_OF_RANGE,
+                   value->file, value->line, value->column, expected, advice, "[%s] %s: %s", entry->section,
+                   entry->key, what);
   return FALSE;
 }
 
