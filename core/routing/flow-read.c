@@ -25,13 +25,19 @@ typedef struct Reader {
   gboolean finished; /* ??done was read */
 } Reader;
 
+static guint
+column_of (const Reader *reader, const char *at)
+{
+  return 1 + (guint) g_utf8_strlen (reader->text.data, at - reader->text.data);
+}
+
 G_GNUC_PRINTF (6, 7)
 static void
 complain (Reader *reader, guint code, const char *at, const char *expected, const char *todo, const char *what, ...)
 {
   g_autofree char *text = NULL;
   va_list arguments;
-  guint column = at != NULL ? 1 + (guint) g_utf8_strlen (reader->text.data, at - reader->text.data) : 0;
+  guint column = at != NULL ? column_of (reader, at) : 0;
 
   va_start (arguments, what);
   text = g_strdup_vprintf (what, arguments);
@@ -87,8 +93,13 @@ check_key (Reader *reader, ZmSpan text, const ZmKey *key)
   g_autofree char *shown = quote (text);
 
   if (zm_key_reserved (key) && !key_is_done (key)) {
-    complain (reader, ZM_CODE_FLOW_RESERVED, text.data, "??done, or another action", "rename the step",
+    complain (reader, ZM_CODE_RESERVED_STEP, text.data, "??done, or another action", "rename the step",
               "step \"%s\" uses a name that belongs to the runtime", shown);
+    return FALSE;
+  }
+  if (key->sender.size + key->context.size + key->action.size == 0) {
+    complain (reader, ZM_CODE_EMPTY_KEY, text.data, "at least one of sender, context and action", NULL,
+              "\"%s\" matches everything and is no step", shown);
     return FALSE;
   }
   return TRUE;
@@ -107,13 +118,16 @@ read_branch (Reader *reader, ZmSpan text, ZmBranch *branch)
     g_autofree char *shown = quote (text);
     const char *at = g_utf8_offset_to_pointer (text.data, (glong) MAX (column, 1) - 1);
 
-    complain (reader, ZM_CODE_FLOW_KEY, MIN (at, text.data + text.size), EXPECTED_KEY, NULL, "\"%s\" is no step: %s",
+    complain (reader, ZM_CODE_BAD_STEP, MIN (at, text.data + text.size), EXPECTED_KEY, NULL, "\"%s\" is no step: %s",
               shown, zm_routing_key_text (error));
     return FALSE;
   }
   if (!check_key (reader, text, &key))
     return FALSE;
-  *branch = (ZmBranch){ .kind = kind_of (&key), .text = g_steal_pointer (&copy), .key = key };
+  *branch = (ZmBranch){ .kind = kind_of (&key),
+                        .text = g_steal_pointer (&copy),
+                        .key = key,
+                        .column = column_of (reader, text.data) };
   return TRUE;
 }
 
@@ -121,13 +135,13 @@ static gboolean
 branch_fits_join (Reader *reader, ZmSpan text, const ZmStep *step, const ZmBranch *branch)
 {
   if (branch->kind == ZM_STEP_PUBLISH || branch->kind == ZM_STEP_DONE) {
-    complain (reader, ZM_CODE_FLOW_JOIN, text.data, "an action, a hand-over or an @ASYNC step",
+    complain (reader, ZM_CODE_PUBLISH_IN_JOIN, text.data, "an action, a hand-over or an @ASYNC step",
               "give it a line of its own", "\"%s\" cannot be one of concurrent steps", branch->text);
     return FALSE;
   }
   for (guint i = 0; i < step->n_branches; i++)
     if (zm_routing_same_step (&step->branches[i].key, &branch->key)) {
-      complain (reader, ZM_CODE_FLOW_JOIN, text.data, "different keys in one line: answers are told apart by them",
+      complain (reader, ZM_CODE_EQUAL_KEYS_IN_JOIN, text.data, "different keys in one line: answers are told apart by them",
                 "rename one of them", "\"%s\" stands twice among concurrent steps", branch->text);
       return FALSE;
     }
@@ -148,12 +162,12 @@ read_join (Reader *reader, ZmSpan text, ZmStep *step)
     ZmBranch *branch = &step->branches[step->n_branches];
 
     if (step->n_branches == ZM_BRANCHES_MOST) {
-      complain (reader, ZM_CODE_FLOW_LIMIT, part.data, "at most 16", "split the line",
+      complain (reader, ZM_CODE_JOIN_TOO_WIDE, part.data, "at most 16", "split the line",
                 "more than 16 concurrent steps");
       return FALSE;
     }
     if (part.size == 0) {
-      complain (reader, ZM_CODE_FLOW_JOIN, next != NULL ? next : end - 1, "a key on both sides of '&'",
+      complain (reader, ZM_CODE_BAD_STEP, next != NULL ? next : end - 1, "a key on both sides of '&'",
                 "remove the '&' or add a key", "'&' without a step beside it");
       return FALSE;
     }
@@ -195,7 +209,7 @@ check_trigger (Reader *reader, ZmSpan text, const ZmStep *step)
 
   if (wrong == NULL)
     return TRUE;
-  complain (reader, ZM_CODE_FLOW_TRIGGER, text.data, "one key without @PUBLISH and @ASYNC, for example ?NAME?Push",
+  complain (reader, step->kind == ZM_STEP_ASYNC ? ZM_CODE_ASYNC_OUTSIDE_FLOW : ZM_CODE_BAD_TRIGGER, text.data, "one key without @PUBLISH and @ASYNC, for example ?NAME?Push",
             "put the key that starts the flow first", "%s cannot be a flow's first line, its trigger", wrong);
   return FALSE;
 }
@@ -208,19 +222,19 @@ add_error_step (Reader *reader, ZmSpan text)
   ZmBranch branch;
 
   if (key.size == 0 || memchr (key.data, '&', key.size) != NULL) {
-    complain (reader, ZM_CODE_FLOW_ON_ERROR, text.data, "! and one key", NULL, "'!' takes exactly one step");
+    complain (reader, ZM_CODE_BAD_STEP, text.data, "! and one key", NULL, "'!' takes exactly one step");
     return;
   }
   if (!read_branch (reader, key, &branch))
     return;
   if (branch.kind != ZM_STEP_KEY)
-    complain (reader, ZM_CODE_FLOW_ON_ERROR, key.data, "a step that runs at once", "name an action",
+    complain (reader, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, key.data, "a step that runs at once", "name an action",
               "the error step \"%s\" may not publish, wait or end the flow", branch.text);
   else if (!reader->lost && (reader->steps->len < 2 || reader->finished))
-    complain (reader, ZM_CODE_FLOW_ON_ERROR, text.data, "a step in the line above", "move it below the step that may fail",
+    complain (reader, ZM_CODE_ON_ERROR_WITHOUT_STEP, text.data, "a step in the line above", "move it below the step that may fail",
               "'!' has no step that it could belong to");
   else if (!reader->lost && above->on_error != NULL)
-    complain (reader, ZM_CODE_FLOW_ON_ERROR, text.data, "one '!' line after a step", "remove one of them",
+    complain (reader, ZM_CODE_REPEATED_ON_ERROR, text.data, "one '!' line after a step", "remove one of them",
               "the step above has an error step already");
   else if (!reader->lost) {
     above->on_error = g_memdup2 (&branch, sizeof branch);
@@ -236,12 +250,12 @@ add_step (Reader *reader, ZmSpan text)
   ZmStep step = { 0 };
 
   if (reader->finished) {
-    complain (reader, ZM_CODE_FLOW_DONE, text.data, "??done as the flow's last line", "move ??done to the end",
+    complain (reader, ZM_CODE_DONE_NOT_LAST, text.data, "??done as the flow's last line", "move ??done to the end",
               "a step after ??done is never reached");
     return;
   }
   if (reader->steps->len == ZM_STEPS_MOST) {
-    complain (reader, ZM_CODE_FLOW_LIMIT, text.data, "at most 1,000 lines in a flow", "split it into nested flows",
+    complain (reader, ZM_CODE_FLOW_TOO_LONG, text.data, "at most 1,000 lines in a flow", "split it into nested flows",
               "the flow is too long");
     reader->finished = reader->lost = TRUE;
     return;
@@ -278,7 +292,7 @@ end_flow (Reader *reader)
     return;
   if (reader->lost || reader->steps->len == 0) {
     if (!reader->lost)
-      zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, ZM_CODE_FLOW_EMPTY, reader->file, flow->line, 1,
+      zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, ZM_CODE_FLOW_WITHOUT_STEPS, reader->file, flow->line, 1,
                        "a trigger and steps below [NAME]", "add them, or remove the section", "flow \"%s\" is empty",
                        flow->name);
     drop_steps (reader);
@@ -299,13 +313,13 @@ check_name (Reader *reader, ZmSpan name)
   guint column = 1;
 
   if (name.size == 0)
-    complain (reader, ZM_CODE_FLOW_NAME, name.data, "a name between '[' and ']'", "write [NAME]",
+    complain (reader, ZM_CODE_BAD_FLOW_NAME, name.data, "a name between '[' and ']'", "write [NAME]",
               "a flow without a name");
   else if (name.data[0] == '^')
-    complain (reader, ZM_CODE_FLOW_RESERVED, name.data, "another first character", "rename the flow",
+    complain (reader, ZM_CODE_BAD_FLOW_NAME, name.data, "another first character", "rename the flow",
               "flow \"%s\": names that begin with ^ belong to the runtime", shown);
   else if (!zm_name_check (name, &column, &error))
-    complain (reader, ZM_CODE_FLOW_NAME,
+    complain (reader, ZM_CODE_BAD_FLOW_NAME,
               MIN (g_utf8_offset_to_pointer (name.data, (glong) MAX (column, 1) - 1), name.data + name.size),
               "letters, digits, '_', '-' and '^'", NULL, "\"%s\" is no name of a flow: %s", shown,
               zm_routing_key_text (error));
@@ -324,12 +338,12 @@ begin_flow (Reader *reader, ZmSpan text)
   reader->lost = TRUE;
   reader->finished = FALSE;
   if (end == NULL) {
-    complain (reader, ZM_CODE_FLOW_SECTION, text.data + text.size, "']' at the end of the line", "write [NAME]",
+    complain (reader, ZM_CODE_BAD_SECTION_LINE, text.data + text.size, "']' at the end of the line", "write [NAME]",
               "a flow's name without ']'");
     return;
   }
   if (end != text.data + text.size - 1) {
-    complain (reader, ZM_CODE_FLOW_SECTION, end + 1, "the end of the line", "put comments on lines of their own",
+    complain (reader, ZM_CODE_BAD_SECTION_LINE, end + 1, "the end of the line", "put comments on lines of their own",
               "text after ']'");
     return;
   }
@@ -370,14 +384,14 @@ read_line (Reader *reader, ZmSpan line)
     return;
   bad = line.size <= LINE_MOST ? bad_byte (line) : NULL;
   if (line.size > LINE_MOST)
-    complain (reader, ZM_CODE_FLOW_LIMIT, line.data, "at most 65,536 bytes", "split the line", "line too long");
+    complain (reader, ZM_CODE_LINE_TOO_LONG, line.data, "at most 65,536 bytes", "split the line", "line too long");
   else if (bad != NULL)
-    complain (reader, ZM_CODE_FLOW_ENCODING, bad, "UTF-8 without control characters", "save the file as UTF-8",
+    complain (reader, ZM_CODE_BAD_UTF8, bad, "UTF-8 without control characters", "save the file as UTF-8",
               "byte 0x%02x is no text", (guint) (guchar) *bad);
   else if (text.data[0] == '[')
     begin_flow (reader, text);
   else if (reader->flow == NULL && !reader->lost) {
-    complain (reader, ZM_CODE_FLOW_OUTSIDE, text.data, "[NAME] of the flow first", "put the flow's name above it",
+    complain (reader, ZM_CODE_STEP_OUTSIDE_FLOW, text.data, "[NAME] of the flow first", "put the flow's name above it",
               "a step outside of a flow");
     reader->lost = TRUE;
   } else if (text.data[0] == '!')
@@ -392,7 +406,7 @@ zm_flow_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProblems *pr
   Reader reader = { .file = name, .problems = problems, .out = out };
 
   if (text.size > FILE_MOST) {
-    complain (&reader, ZM_CODE_FLOW_LIMIT, NULL, "at most 1 MiB", "split it into several files", "file too long");
+    complain (&reader, ZM_CODE_FILE_TOO_LARGE, NULL, "at most 1 MiB", "split it into several files", "file too long");
     return;
   }
   reader.steps = g_array_new (FALSE, FALSE, sizeof (ZmStep));
@@ -427,13 +441,13 @@ zm_flow_read_file (const char *path, GPtrArray *out, ZmProblems *problems)
   else if (!S_ISREG (info.st_mode))
     reason = S_ISDIR (info.st_mode) ? g_strerror (EISDIR) : "not a plain file";
   else if (info.st_size > FILE_MOST) {
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_FLOW_LIMIT, path, 0, 0, "at most 1 MiB",
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_FILE_TOO_LARGE, path, 0, 0, "at most 1 MiB",
                      "split it into several files", "file too long");
     return;
   } else if (!g_file_get_contents (path, &text, &size, &error))
     reason = error->message;
   if (reason != NULL)
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_FLOW_FILE, path, 0, 0, "a plain file that can be read",
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_NOT_READABLE, path, 0, 0, "a plain file that can be read",
                      "check the path and its permissions", "cannot be read: %s", reason);
   else
     zm_flow_read_text (path, zm_span (text, size), out, problems);

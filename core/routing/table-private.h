@@ -2,7 +2,7 @@
 /* What the files of the room routing share among themselves. No other room includes it. */
 #pragma once
 
-#include "routing/routing-codes.h"
+#include "base/zm-codes.h"
 #include "routing/zm-table.h"
 
 G_BEGIN_DECLS
@@ -90,15 +90,15 @@ const ZmTableEntry *zm_routing_triggered (const ZmTable *table, const ZmKey *key
 void zm_routing_resolve_branch (const ZmTable *table, const ZmFlow *flow, const ZmBranch *branch,
                                 ZmStepTarget *target);
 
-/* triggers.c: enters the flows' triggers and their meets into keys (slug text -> ZmTrigger). */
+/* triggers.c */
 typedef struct ZmTrigger {
-  ZmKey key;
+  ZmKey key; /* points into flows */
   guint shape;
-  ZmFlow *first; /* whose trigger it is; NULL: a meet */
+  ZmFlow *first; /* the first flow whose trigger it is; NULL: a meet */
 } ZmTrigger;
-/* GArray of ZmTrigger, distinct. Keys point into the flows. */
+/* The flows' triggers, each once, and the meets of those that can match one key. The caller unrefs. */
 GArray *zm_routing_triggers (ZmFlow *const *flows, guint n_flows, ZmProblems *problems);
-/* Fills flows of every trigger entry, then the table's list of trigger shapes. */
+/* Gives each trigger's entry its flows, once all entries stand in the table. */
 void zm_routing_fill_triggers (ZmTable *table);
 
 /* check.c */
