@@ -31,6 +31,10 @@ typedef struct ZmKeeperOps {
   ZmWait *(*take) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id, const ZmKey *key);
   /* This very wait, removed: TRUE; FALSE: somebody else has it. For timeouts and cancels. */
   gboolean (*take_this) (ZmKeeper *keeper, ZmWait *wait);
+  /* Does an instance of this flow with this id wait anywhere? */
+  gboolean (*waiting) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id);
+  /* Any wait, removed; or NULL: for the end. */
+  ZmWait *(*take_any) (ZmKeeper *keeper);
   guint (*count) (ZmKeeper *keeper);
   void (*free) (ZmKeeper *keeper);
 } ZmKeeperOps;
