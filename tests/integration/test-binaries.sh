@@ -10,7 +10,7 @@ fi
 failed=0
 for program in "$ZM_BUILDDIR/zmanagerd" "$ZM_BUILDDIR/zmanagerctl"; do
   name=$(basename "$program")
-  exported=$(nm -D --defined-only "$program" | grep ' zm_') || exported=
+  exported=$(nm -D --defined-only "$program" | grep ' zm_\| main$') || exported=
   if [ -z "$exported" ]; then
     echo "ok - $name exports nothing of ours"
   else
