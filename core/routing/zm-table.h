@@ -29,6 +29,7 @@ typedef struct ZmBranch {
   ZmStepKind kind; /* KEY or ASYNC */
   char *text;      /* key text as written */
   ZmKey key;       /* points into text */
+  guint column;    /* where it stands in its line, in characters */
 } ZmBranch;
 
 typedef struct ZmStep {
