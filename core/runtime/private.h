@@ -4,7 +4,7 @@
 
 #include "runtime/control.h"
 #include "runtime/sdnotify.h"
-#include "runtime/services.h"
+#include "runtime/hosting.h"
 #include "runtime/sources.h"
 #include "runtime/zm-runtime.h"
 
@@ -62,7 +62,7 @@ struct ZmRuntime {
   ZmKeeper *keeper;           /* * */
   ZmTableSlot *tables;        /* * */
   ZmPool *pool;               /* * */
-  ZmServices *services;       /* * */
+  ZmHosting *hosting;       /* * */
   ZmPlugins *plugins;         /* * */
 
   ZmSources *sources;

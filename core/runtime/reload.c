@@ -116,12 +116,12 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
                           zm_config_text (runtime->config, "zmanager", "log-level")) != 0)
     set_log_level (runtime, runtime->config);
   /* New calls go to the new plugins from here on; the old ones are stopped when their sources have ended. */
-  zm_services_set_hooks (runtime->services, load->set);
+  zm_hosting_set_hooks (runtime->hosting, load->set);
   zm_table_slot_swap (runtime->tables, g_steal_pointer (&load->table));
   apply_workers (runtime, first ? NULL : before, runtime->config);
   if (!first)
     zm_sources_apply (runtime->sources, runtime->config, load->set);
-  zm_services_forget (runtime->services, load->set);
+  zm_hosting_forget (runtime->hosting, load->set);
   zm_plugins_commit (runtime->plugins, g_steal_pointer (&load->set));
   zm_load_free (load);
 }

@@ -310,8 +310,8 @@ stop_plugins (ZmRuntime *runtime)
 
   if (runtime->plugins == NULL || runtime->pool == NULL)
     return;
-  zm_services_accept (runtime->services, FALSE);
-  zm_services_set_hooks (runtime->services, NULL);
+  zm_hosting_accept (runtime->hosting, FALSE);
+  zm_hosting_set_hooks (runtime->hosting, NULL);
   empty = zm_plugins_prepare (runtime->plugins, runtime->config, none, NULL, ignored);
   zm_table_slot_swap (runtime->tables,
                       zm_load_table (runtime->config, g_ptr_array_new (), g_ptr_array_new (), empty, ignored));
@@ -348,7 +348,7 @@ free_rooms (ZmRuntime *runtime)
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
   if (runtime->keeper != NULL)
     runtime->keeper->ops->free (runtime->keeper);
-  g_clear_pointer (&runtime->services, zm_services_free);
+  g_clear_pointer (&runtime->hosting, zm_hosting_free);
   g_clear_pointer (&runtime->timers, zm_timers_free);
   if (runtime->zmq != NULL)
     zmq_ctx_term (runtime->zmq);

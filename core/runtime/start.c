@@ -37,7 +37,7 @@ pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
 static gboolean
 subject_authorise (const char *verb, ZmSpan peer, const ZmMessage *message, gpointer user)
 {
-  return zm_services_authorise (((ZmRuntime *) user)->services, verb, peer, message);
+  return zm_hosting_authorise (((ZmRuntime *) user)->hosting, verb, peer, message);
 }
 
 static void
@@ -218,7 +218,7 @@ open_plugins (ZmRuntime *runtime)
     .user = runtime,
   };
 
-  zm_services_fill (&config.host);
+  zm_hosting_fill (&config.host);
   runtime->plugins = zm_plugins_new (&config);
 }
 
@@ -260,7 +260,7 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   if (runtime->timers == NULL || !open_tables (runtime) || !open_integration (runtime, error) || !open_subject (runtime, error))
     return FALSE;
   open_externals (runtime);
-  runtime->services = zm_services_new (runtime);
+  runtime->hosting = zm_hosting_new (runtime);
   if (!open_pool (runtime, error))
     return FALSE;
   open_plugins (runtime);
@@ -269,6 +269,6 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   if (load == NULL)
     return FALSE;
   zm_runtime_commit (runtime, load);
-  zm_services_accept (runtime->services, TRUE);
+  zm_hosting_accept (runtime->hosting, TRUE);
   return zm_subject_start (runtime->subject, runtime->pool, error);
 }
