@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* State behind the host's services: metrics of plugins, and the hooks that authorise. */
-#include "runtime/private.h"
+#include "config.h"
+
 #include "runtime/hosting-private.h"
+#include "runtime/private.h"
 
 #include <string.h>
 
@@ -38,17 +40,19 @@ zm_hosting_new (struct ZmRuntime *runtime)
   hosting->runtime = runtime;
   hosting->body_most = (gsize) zm_config_integer (runtime->config, "subject", "max-message");
   zm_uuid_maker_init (&hosting->ids);
-  hosting->metrics = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
+  hosting->metrics =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
   pthread_mutex_init (&hosting->lock, NULL);
   pthread_mutexattr_init (&recursive);
   pthread_mutexattr_settype (&recursive, PTHREAD_MUTEX_RECURSIVE);
   pthread_mutex_init (&hosting->asking, &recursive);
   pthread_mutexattr_destroy (&recursive);
-  hosting->emitted = zm_metrics_counter (runtime->metrics, "zmanager_emitted_total", "Messages that plugins emitted", NULL, NULL);
+  hosting->emitted = zm_metrics_counter (runtime->metrics, "zmanager_emitted_total",
+                                         "Messages that plugins emitted", NULL, NULL);
   hosting->denied = zm_metrics_counter (runtime->metrics, "zmanager_emit_denied_total",
-                                         "Messages of plugins that a hook refused", NULL, NULL);
+                                        "Messages of plugins that a hook refused", NULL, NULL);
   hosting->loops = zm_metrics_counter (runtime->metrics, "zmanager_emit_loops_total",
-                                        "Messages of plugins refused after too many hops", NULL, NULL);
+                                       "Messages of plugins refused after too many hops", NULL, NULL);
   return hosting;
 }
 
@@ -197,9 +201,10 @@ find_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name)
   if (counter != NULL || g_hash_table_size (own) >= ZM_HOSTING_METRICS_MOST)
     return counter;
   full = g_strconcat ("zmanager_plugin_", name, NULL);
-  counter = kind == ZM_METRIC_GAUGE
-                ? zm_metrics_gauge (hosting->runtime->metrics, full, "A plugin's own gauge", "plugin", plugin)
-                : zm_metrics_counter (hosting->runtime->metrics, full, "A plugin's own counter", "plugin", plugin);
+  counter =
+      kind == ZM_METRIC_GAUGE
+          ? zm_metrics_gauge (hosting->runtime->metrics, full, "A plugin's own gauge", "plugin", plugin)
+          : zm_metrics_counter (hosting->runtime->metrics, full, "A plugin's own counter", "plugin", plugin);
   g_hash_table_insert (own, g_strdup (name), counter);
   return counter;
 }

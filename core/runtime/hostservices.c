@@ -3,8 +3,10 @@
  * The host's services table. A service finds its runtime through the generation that the table belongs to. Everything that
  * a plugin hands in is checked here: it is code of somebody else.
  */
-#include "runtime/private.h"
+#include "config.h"
+
 #include "runtime/hosting-private.h"
+#include "runtime/private.h"
 
 #include <string.h>
 
@@ -89,9 +91,9 @@ event_message (ZmGeneration *generation, const zm_event *from, const char *key_t
   flow = zm_span_text (event.flow);
   headers = zm_span_text (event.headers);
   id = zm_span_text (event.id);
-  if (key_text == NULL || !zm_key_parse (zm_span_text (key_text), &key, NULL, NULL)
-      || (flow.size > 0 && !zm_name_check (flow, NULL, NULL)) || (id.size > 0 && !id_is_good (event.id))
-      || (headers.size > 0 && !headers_are_good (headers)))
+  if (key_text == NULL || !zm_key_parse (zm_span_text (key_text), &key, NULL, NULL) ||
+      (flow.size > 0 && !zm_name_check (flow, NULL, NULL)) || (id.size > 0 && !id_is_good (event.id)) ||
+      (headers.size > 0 && !headers_are_good (headers)))
     return NULL;
   *status = ZM_E_DENIED;
   if (zm_key_reserved (&key) || (flow.size > 0 && flow.data[0] == '^'))
@@ -121,7 +123,8 @@ refuse_message (ZmGeneration *generation, const ZmMessage *message)
   if (message->hops > ZM_HOPS_MOST) {
     zm_counter_add (runtime->hosting->loops, 1);
     zm_log_limited (runtime->log, ZM_LEVEL_WARNING, "plugin", "emit-loop",
-                    "plugin %s: a message was emitted over %d hops and is refused: its actions call each other in a circle",
+                    "plugin %s: a message was emitted over %d hops and is refused: its actions call each "
+                    "other in a circle",
                     zm_generation_name (generation), ZM_HOPS_MOST);
     return ZM_E_DENIED;
   }
@@ -211,11 +214,13 @@ host_config (const zm_host *host, const char *key, unsigned index)
 }
 
 static zm_ticket
-host_timer_start (const zm_host *host, const char *name, zm_action_fn action, unsigned first_ms, unsigned period_ms)
+host_timer_start (const zm_host *host, const char *name, zm_action_fn action, unsigned first_ms,
+                  unsigned period_ms)
 {
   ZmGeneration *generation = zm_generation_of_host (host);
 
-  if (!may_send (generation) || name == NULL || action == NULL || !zm_name_check (zm_span_text (name), NULL, NULL))
+  if (!may_send (generation) || name == NULL || action == NULL ||
+      !zm_name_check (zm_span_text (name), NULL, NULL))
     return 0;
   return zm_pool_timer_start (runtime_of (generation)->pool, generation, name, action, first_ms, period_ms);
 }
@@ -233,7 +238,8 @@ host_complete (const zm_host *host, zm_ticket ticket, const zm_outcome *outcome)
 {
   ZmGeneration *generation = zm_generation_of_host (host);
 
-  return outcome != NULL ? zm_pool_complete (runtime_of (generation)->pool, generation, ticket, outcome) : ZM_E_INVALID;
+  return outcome != NULL ? zm_pool_complete (runtime_of (generation)->pool, generation, ticket, outcome)
+                         : ZM_E_INVALID;
 }
 
 static int
@@ -247,11 +253,13 @@ host_metric (const zm_host *host, int kind, const char *name, double value)
 {
   ZmGeneration *generation = zm_generation_of_host (host);
 
-  return zm_hosting_metric (runtime_of (generation)->hosting, zm_generation_name (generation), kind, name, value);
+  return zm_hosting_metric (runtime_of (generation)->hosting, zm_generation_name (generation), kind, name,
+                            value);
 }
 
 static int
-host_thread_start (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user), void *user)
+host_thread_start (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user),
+                   void *user)
 {
   if (name == NULL || run == NULL || wake == NULL)
     return ZM_E_INVALID;
