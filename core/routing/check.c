@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* How many flows of a chain are named. */
-#define CHAIN_SHOWN 10
+#define CHAIN_SHOWN 12
 
 char *
 zm_routing_place (const char *file, guint line)
@@ -32,8 +32,8 @@ static void
 warn_mapping (const ZmMapping *mapping, guint code, const char *expected, const char *todo, const char *what,
               ZmProblems *problems)
 {
-  zm_problems_add (problems, ZM_PROBLEM_WARNING, code, mapping->file, mapping->line, mapping->column, expected, todo,
-                   "\"%s\": %s", mapping->key_text, what);
+  zm_problems_add (problems, ZM_PROBLEM_WARNING, code, mapping->file, mapping->line, mapping->column,
+                   expected, todo, "\"%s\": %s", mapping->key_text, what);
 }
 
 void
@@ -54,6 +54,19 @@ zm_routing_check_mapping (const ZmMapping *mapping, ZmProblems *problems)
 
 /* ---- one flow ---- */
 
+/* What is known of a flow through those that it starts. */
+typedef struct Facts {
+  const ZmFlow *through; /* the child that nests deepest */
+  guint depth;
+  gboolean waits; /* some step of it leaves the worker */
+} Facts;
+
+typedef struct Flows {
+  const ZmTable *table;
+  Facts *facts; /* by slot */
+  ZmProblems *problems;
+} Flows;
+
 static void
 complain (const ZmFlow *flow, const ZmStep *step, const ZmBranch *branch, guint code, const char *expected,
           const char *todo, const char *what, ZmProblems *problems)
@@ -68,7 +81,8 @@ check_end (const ZmFlow *flow, ZmProblems *problems)
 {
   if (flow->n_steps == 1)
     zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_FLOW_WITHOUT_STEPS, flow->file, flow->line, 1,
-                     "steps below the trigger", "add them", "flow \"%s\" has a trigger and no step", flow->name);
+                     "steps below the trigger", "add them", "flow \"%s\" has a trigger and no step",
+                     flow->name);
   else if (flow->steps[flow->n_steps - 1].kind != ZM_STEP_DONE)
     zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_FLOW_WITHOUT_DONE, flow->file,
                      flow->steps[flow->n_steps - 1].line, 0, "??done as the last line", "add it",
@@ -88,8 +102,8 @@ check_trigger (const ZmTable *table, const ZmFlow *flow, ZmProblems *problems)
   place = zm_routing_place (first->file, first->steps[0].line);
   zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_SHARED_TRIGGER, flow->file, flow->steps[0].line,
                    trigger->column, NULL, "make one trigger more exact, unless both are to run",
-                   "flow \"%s\" has the trigger \"%s\" of flow \"%s\" at %s", flow->name, trigger->text, first->name,
-                   place);
+                   "flow \"%s\" has the trigger \"%s\" of flow \"%s\" at %s", flow->name, trigger->text,
+                   first->name, place);
 }
 
 /* A decorator other than the runtime's two is a word that some mapping must know, or it is misspelt. */
@@ -109,65 +123,53 @@ check_decorator (const ZmTable *table, const ZmFlow *flow, const ZmStep *step, c
     return;
   word = g_utf8_strup (branch->key.decorator.data, (gssize) branch->key.decorator.size);
   near_one = zm_suggest (word, known);
-  todo = near_one != NULL ? g_strdup_printf ("did you mean @%s?", near_one) : g_strdup ("map this key, or correct it");
-  complain (flow, step, branch, ZM_CODE_UNKNOWN_DECORATOR, "@PUBLISH, @ASYNC, or a key that a mapping names", todo,
-            "its decorator is in no mapping of this key", problems);
+  todo = near_one != NULL ? g_strdup_printf ("did you mean @%s?", near_one)
+                          : g_strdup ("map this key, or correct it");
+  complain (flow, step, branch, ZM_CODE_UNKNOWN_DECORATOR, "@PUBLISH, @ASYNC, or a key that a mapping names",
+            todo, "its decorator is in no mapping of this key", problems);
 }
-
-static gboolean flow_waits (const ZmTable *table, const ZmFlow *flow, guint depth);
 
 /* Would this branch leave the worker and come back later? */
 static gboolean
-branch_waits (const ZmTable *table, const ZmFlow *flow, guint step, int branch, guint depth)
+branch_waits (const Flows *flows, const ZmFlow *flow, guint step, int branch)
 {
   ZmStepTarget target;
 
-  zm_table_step (table, flow, step, branch, &target);
+  zm_table_step (flows->table, flow, step, branch, &target);
   if (target.child != NULL)
-    return flow_waits (table, target.child, depth + 1);
+    return flows->facts[target.child->slot].waits;
   return target.route == NULL || target.route->mapping->worker != NULL;
 }
 
 static gboolean
-step_waits (const ZmTable *table, const ZmFlow *flow, guint index, guint depth)
+step_waits (const Flows *flows, const ZmFlow *flow, guint index)
 {
   const ZmStep *step = &flow->steps[index];
 
   if (step->kind == ZM_STEP_PUBLISH || step->kind == ZM_STEP_DONE)
     return FALSE;
   for (guint b = 0; b < step->n_branches; b++)
-    if (step->branches[b].kind == ZM_STEP_ASYNC || branch_waits (table, flow, index, (int) b, depth))
-      return TRUE;
-  return FALSE;
-}
-
-static gboolean
-flow_waits (const ZmTable *table, const ZmFlow *flow, guint depth)
-{
-  if (depth > ZM_NESTING_MOST)
-    return FALSE; /* an error of its own */
-  for (guint i = 1; i < flow->n_steps; i++)
-    if (step_waits (table, flow, i, depth))
+    if (step->branches[b].kind == ZM_STEP_ASYNC || branch_waits (flows, flow, index, (int) b))
       return TRUE;
   return FALSE;
 }
 
 static void
-check_error_step (const ZmTable *table, const ZmFlow *flow, guint index, ZmProblems *problems)
+check_error_step (const Flows *flows, const ZmFlow *flow, guint index)
 {
   const ZmStep *step = &flow->steps[index];
 
   if (step->on_error == NULL)
     return;
-  check_decorator (table, flow, step, step->on_error, problems);
-  if (branch_waits (table, flow, index, -1, 0))
-    complain (flow, step, step->on_error, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, "an action of a plugin", "map its key to one",
-              "an error step may not wait, and this one would", problems);
+  check_decorator (flows->table, flow, step, step->on_error, flows->problems);
+  if (branch_waits (flows, flow, index, -1))
+    complain (flow, step, step->on_error, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, "an action of a plugin",
+              "map its key to one", "an error step may not wait, and this one would", flows->problems);
 }
 
 /* Steps that run one after another in one worker. */
 static void
-check_hops (const ZmTable *table, const ZmFlow *flow, ZmProblems *problems)
+check_hops (const Flows *flows, const ZmFlow *flow)
 {
   guint in_a_row = 0;
 
@@ -176,113 +178,132 @@ check_hops (const ZmTable *table, const ZmFlow *flow, ZmProblems *problems)
 
     if (step->kind == ZM_STEP_PUBLISH)
       continue;
-    in_a_row = step_waits (table, flow, i, 0) ? 0 : in_a_row + 1;
+    in_a_row = step_waits (flows, flow, i) ? 0 : in_a_row + 1;
     if (in_a_row == ZM_HOPS_MOST + 1 && step->kind != ZM_STEP_DONE) {
       complain (flow, step, &step->branches[0], ZM_CODE_FLOW_TOO_LONG, "at most 100 steps without a wait",
-                "divide the flow", "more than 100 actions run one after another", problems);
+                "divide the flow", "more than 100 actions run one after another", flows->problems);
       return;
     }
   }
 }
 
 static void
-check_flow (const ZmTable *table, const ZmFlow *flow, ZmProblems *problems)
+check_flow (const Flows *flows, const ZmFlow *flow)
 {
-  check_trigger (table, flow, problems);
-  check_end (flow, problems);
+  check_trigger (flows->table, flow, flows->problems);
+  check_end (flow, flows->problems);
   for (guint i = 1; i < flow->n_steps; i++) {
     const ZmStep *step = &flow->steps[i];
 
     for (guint b = 0; b < step->n_branches; b++)
-      check_decorator (table, flow, step, &step->branches[b], problems);
-    check_error_step (table, flow, i, problems);
+      check_decorator (flows->table, flow, step, &step->branches[b], flows->problems);
+    check_error_step (flows, flow, i);
   }
-  check_hops (table, flow, problems);
+  check_hops (flows, flow);
 }
 
 /* ---- flows that start each other ---- */
 
-/* How deep a flow nests, as far as it matters, and through which child. */
-typedef struct Depth {
-  guint depth;
-  const ZmFlow *through;
-} Depth;
-
 static gboolean
-deepen (const ZmTable *table, const ZmFlow *flow, Depth *depths)
+learn_depth (const Flows *flows, const ZmFlow *flow)
 {
-  Depth *own = &depths[flow->slot];
+  Facts *own = &flows->facts[flow->slot];
   gboolean changed = FALSE;
 
   for (guint i = 1; i < flow->n_steps; i++)
     for (guint b = 0; b < flow->steps[i].n_branches; b++) {
       ZmStepTarget target;
 
-      zm_table_step (table, flow, i, (int) b, &target);
-      if (target.child == NULL || depths[target.child->slot].depth + 1 <= own->depth)
+      zm_table_step (flows->table, flow, i, (int) b, &target);
+      if (target.child == NULL || flows->facts[target.child->slot].depth + 1 <= own->depth)
         continue;
-      own->depth = depths[target.child->slot].depth + 1;
+      own->depth = flows->facts[target.child->slot].depth + 1;
       own->through = target.child;
       changed = TRUE;
     }
   return changed;
 }
 
-/* "a > b > a"; TRUE: it comes back to flow, which is the first of the circle's flows in the table. */
 static gboolean
-name_chain (const ZmFlow *flow, const Depth *depths, GString *out, gboolean *first)
+learn_waits (const Flows *flows, const ZmFlow *flow)
 {
-  const ZmFlow *at = flow;
+  Facts *own = &flows->facts[flow->slot];
 
-  g_string_append (out, flow->name);
-  *first = TRUE;
-  for (guint i = 0; i < CHAIN_SHOWN && depths[at->slot].through != NULL; i++) {
-    at = depths[at->slot].through;
-    g_string_append_printf (out, " > %s", at->name);
-    if (at == flow)
-      return TRUE;
-    *first &= at->slot > flow->slot;
-  }
-  return FALSE;
+  if (own->waits)
+    return FALSE;
+  for (guint i = 1; i < flow->n_steps && !own->waits; i++)
+    own->waits = step_waits (flows, flow, i);
+  return own->waits;
 }
 
+/* Each round knows one more level; what still grows after the last nests too deep or goes in a circle. */
 static void
-complain_depth (const ZmFlow *flow, const Depth *depths, ZmProblems *problems)
+learn (const Flows *flows)
 {
-  g_autoptr (GString) chain = g_string_new (NULL);
-  gboolean first;
-  gboolean circle = name_chain (flow, depths, chain, &first);
-
-  /* One line for a circle, at its first flow. */
-  if (circle && !first)
-    return;
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, circle ? ZM_CODE_FLOW_LOOP : ZM_CODE_NESTING_TOO_DEEP, flow->file,
-                   flow->line, 1, "flows that nest at most 8 deep", "take one of the steps out",
-                   circle ? "flow \"%s\" starts itself again: %s" : "flow \"%s\" nests too deep: %s", flow->name,
-                   chain->str);
-}
-
-static void
-check_nesting (const ZmTable *table, ZmProblems *problems)
-{
-  g_autofree Depth *depths = g_new0 (Depth, table->n_flows + 1);
   gboolean changed = TRUE;
 
-  /* Each round knows one more level; what still grows after the last is too deep or a circle. */
   for (guint round = 0; round <= ZM_NESTING_MOST && changed; round++) {
     changed = FALSE;
-    for (guint i = 0; i < table->n_flows; i++)
-      changed |= deepen (table, table->flows[i], depths);
+    for (guint i = 0; i < flows->table->n_flows; i++) {
+      changed |= learn_depth (flows, flows->table->flows[i]);
+      changed |= learn_waits (flows, flows->table->flows[i]);
+    }
   }
-  for (guint i = 0; i < table->n_flows; i++)
-    if (depths[i].depth > ZM_NESTING_MOST)
-      complain_depth (table->flows[i], depths, problems);
+}
+
+/* "a > b > a" into out. What the chain comes back to, or NULL; *lowest: the circle's first flow in the table. */
+static const ZmFlow *
+name_chain (const Flows *flows, const ZmFlow *flow, GString *out, const ZmFlow **lowest)
+{
+  const ZmFlow *seen[CHAIN_SHOWN];
+  guint n = 0;
+
+  g_string_append (out, flow->name);
+  *lowest = flow;
+  for (const ZmFlow *at = flow; at != NULL && n < CHAIN_SHOWN; n++) {
+    seen[n] = at;
+    at = flows->facts[at->slot].through;
+    if (at == NULL)
+      break;
+    g_string_append_printf (out, " > %s", at->name);
+    for (guint i = 0; i <= n; i++)
+      if (seen[i] == at)
+        return at;
+    if (at->slot < (*lowest)->slot)
+      *lowest = at;
+  }
+  return NULL;
+}
+
+static void
+check_depth (const Flows *flows, const ZmFlow *flow)
+{
+  g_autoptr (GString) chain = g_string_new (NULL);
+  const ZmFlow *lowest, *back;
+
+  if (flows->facts[flow->slot].depth <= ZM_NESTING_MOST)
+    return;
+  back = name_chain (flows, flow, chain, &lowest);
+  /* One line for a circle, at its first flow; none for those that lead into it. */
+  if (back != NULL && (back != flow || lowest != flow))
+    return;
+  zm_problems_add (flows->problems, ZM_PROBLEM_ERROR,
+                   back != NULL ? ZM_CODE_FLOW_LOOP : ZM_CODE_NESTING_TOO_DEEP, flow->file, flow->line, 1,
+                   "flows that nest at most 8 deep", "take one of the steps out",
+                   back != NULL ? "flow \"%s\" starts itself again: %s" : "flow \"%s\" nests too deep: %s",
+                   flow->name, chain->str);
 }
 
 void
 zm_routing_check_flows (const ZmTable *table, ZmProblems *problems)
 {
-  for (guint i = 0; i < table->n_flows; i++)
-    check_flow (table, table->flows[i], problems);
-  check_nesting (table, problems);
+  Flows flows = { .table = table, .problems = problems };
+
+  flows.facts = g_new0 (Facts, table->n_flows + 1);
+  learn (&flows);
+  for (guint i = 0; i < table->n_flows; i++) {
+    check_flow (&flows, table->flows[i]);
+    check_depth (&flows, table->flows[i]);
+  }
+  g_free (flows.facts);
 }

@@ -33,7 +33,8 @@ column_of (const Reader *reader, const char *at)
 
 G_GNUC_PRINTF (6, 7)
 static void
-complain (Reader *reader, guint code, const char *at, const char *expected, const char *todo, const char *what, ...)
+complain (Reader *reader, guint code, const char *at, const char *expected, const char *todo,
+          const char *what, ...)
 {
   g_autofree char *text = NULL;
   va_list arguments;
@@ -42,8 +43,8 @@ complain (Reader *reader, guint code, const char *at, const char *expected, cons
   va_start (arguments, what);
   text = g_strdup_vprintf (what, arguments);
   va_end (arguments);
-  zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, code, reader->file, reader->line, column, expected, todo, "%s",
-                   text);
+  zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, code, reader->file, reader->line, column, expected,
+                   todo, "%s", text);
 }
 
 static gboolean
@@ -74,7 +75,8 @@ quote (ZmSpan text)
 static gboolean
 key_is_done (const ZmKey *key)
 {
-  return zm_span_is (key->action, "done") && key->sender.size == 0 && key->context.size == 0 && key->decorator.size == 0;
+  return zm_span_is (key->action, "done") && key->sender.size == 0 && key->context.size == 0 &&
+         key->decorator.size == 0;
 }
 
 static ZmStepKind
@@ -118,8 +120,8 @@ read_branch (Reader *reader, ZmSpan text, ZmBranch *branch)
     g_autofree char *shown = quote (text);
     const char *at = g_utf8_offset_to_pointer (text.data, (glong) MAX (column, 1) - 1);
 
-    complain (reader, ZM_CODE_BAD_STEP, MIN (at, text.data + text.size), EXPECTED_KEY, NULL, "\"%s\" is no step: %s",
-              shown, zm_routing_key_text (error));
+    complain (reader, ZM_CODE_BAD_STEP, MIN (at, text.data + text.size), EXPECTED_KEY, NULL,
+              "\"%s\" is no step: %s", shown, zm_routing_key_text (error));
     return FALSE;
   }
   if (!check_key (reader, text, &key))
@@ -141,8 +143,9 @@ branch_fits_join (Reader *reader, ZmSpan text, const ZmStep *step, const ZmBranc
   }
   for (guint i = 0; i < step->n_branches; i++)
     if (zm_routing_same_step (&step->branches[i].key, &branch->key)) {
-      complain (reader, ZM_CODE_EQUAL_KEYS_IN_JOIN, text.data, "different keys in one line: answers are told apart by them",
-                "rename one of them", "\"%s\" stands twice among concurrent steps", branch->text);
+      complain (reader, ZM_CODE_EQUAL_KEYS_IN_JOIN, text.data,
+                "different keys in one line: answers are told apart by them", "rename one of them",
+                "\"%s\" stands twice among concurrent steps", branch->text);
       return FALSE;
     }
   return TRUE;
@@ -209,7 +212,8 @@ check_trigger (Reader *reader, ZmSpan text, const ZmStep *step)
 
   if (wrong == NULL)
     return TRUE;
-  complain (reader, step->kind == ZM_STEP_ASYNC ? ZM_CODE_ASYNC_OUTSIDE_FLOW : ZM_CODE_BAD_TRIGGER, text.data, "one key without @PUBLISH and @ASYNC, for example ?NAME?Push",
+  complain (reader, step->kind == ZM_STEP_ASYNC ? ZM_CODE_ASYNC_OUTSIDE_FLOW : ZM_CODE_BAD_TRIGGER, text.data,
+            "one key without @PUBLISH and @ASYNC, for example ?NAME?Push",
             "put the key that starts the flow first", "%s cannot be a flow's first line, its trigger", wrong);
   return FALSE;
 }
@@ -217,7 +221,8 @@ check_trigger (Reader *reader, ZmSpan text, const ZmStep *step)
 static void
 add_error_step (Reader *reader, ZmSpan text)
 {
-  ZmStep *above = reader->steps->len > 0 ? &g_array_index (reader->steps, ZmStep, reader->steps->len - 1) : NULL;
+  ZmStep *above =
+      reader->steps->len > 0 ? &g_array_index (reader->steps, ZmStep, reader->steps->len - 1) : NULL;
   ZmSpan key = trim (zm_span (text.data + 1, text.size - 1));
   ZmBranch branch;
 
@@ -231,8 +236,8 @@ add_error_step (Reader *reader, ZmSpan text)
     complain (reader, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, key.data, "a step that runs at once", "name an action",
               "the error step \"%s\" may not publish, wait or end the flow", branch.text);
   else if (!reader->lost && (reader->steps->len < 2 || reader->finished))
-    complain (reader, ZM_CODE_ON_ERROR_WITHOUT_STEP, text.data, "a step in the line above", "move it below the step that may fail",
-              "'!' has no step that it could belong to");
+    complain (reader, ZM_CODE_ON_ERROR_WITHOUT_STEP, text.data, "a step in the line above",
+              "move it below the step that may fail", "'!' has no step that it could belong to");
   else if (!reader->lost && above->on_error != NULL)
     complain (reader, ZM_CODE_REPEATED_ON_ERROR, text.data, "one '!' line after a step", "remove one of them",
               "the step above has an error step already");
@@ -250,13 +255,13 @@ add_step (Reader *reader, ZmSpan text)
   ZmStep step = { 0 };
 
   if (reader->finished) {
-    complain (reader, ZM_CODE_DONE_NOT_LAST, text.data, "??done as the flow's last line", "move ??done to the end",
-              "a step after ??done is never reached");
+    complain (reader, ZM_CODE_DONE_NOT_LAST, text.data, "??done as the flow's last line",
+              "move ??done to the end", "a step after ??done is never reached");
     return;
   }
   if (reader->steps->len == ZM_STEPS_MOST) {
-    complain (reader, ZM_CODE_FLOW_TOO_LONG, text.data, "at most 1,000 lines in a flow", "split it into nested flows",
-              "the flow is too long");
+    complain (reader, ZM_CODE_FLOW_TOO_LONG, text.data, "at most 1,000 lines in a flow",
+              "split it into nested flows", "the flow is too long");
     reader->finished = reader->lost = TRUE;
     return;
   }
@@ -292,9 +297,9 @@ end_flow (Reader *reader)
     return;
   if (reader->lost || reader->steps->len == 0) {
     if (!reader->lost)
-      zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, ZM_CODE_FLOW_WITHOUT_STEPS, reader->file, flow->line, 1,
-                       "a trigger and steps below [NAME]", "add them, or remove the section", "flow \"%s\" is empty",
-                       flow->name);
+      zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, ZM_CODE_FLOW_WITHOUT_STEPS, reader->file,
+                       flow->line, 1, "a trigger and steps below [NAME]", "add them, or remove the section",
+                       "flow \"%s\" is empty", flow->name);
     drop_steps (reader);
     zm_flow_unref (flow);
     return;
@@ -338,13 +343,13 @@ begin_flow (Reader *reader, ZmSpan text)
   reader->lost = TRUE;
   reader->finished = FALSE;
   if (end == NULL) {
-    complain (reader, ZM_CODE_BAD_SECTION_LINE, text.data + text.size, "']' at the end of the line", "write [NAME]",
-              "a flow's name without ']'");
+    complain (reader, ZM_CODE_BAD_SECTION_LINE, text.data + text.size, "']' at the end of the line",
+              "write [NAME]", "a flow's name without ']'");
     return;
   }
   if (end != text.data + text.size - 1) {
-    complain (reader, ZM_CODE_BAD_SECTION_LINE, end + 1, "the end of the line", "put comments on lines of their own",
-              "text after ']'");
+    complain (reader, ZM_CODE_BAD_SECTION_LINE, end + 1, "the end of the line",
+              "put comments on lines of their own", "text after ']'");
     return;
   }
   name = zm_span (text.data + 1, (gsize) (end - text.data) - 1);
@@ -384,15 +389,16 @@ read_line (Reader *reader, ZmSpan line)
     return;
   bad = line.size <= LINE_MOST ? bad_byte (line) : NULL;
   if (line.size > LINE_MOST)
-    complain (reader, ZM_CODE_LINE_TOO_LONG, line.data, "at most 65,536 bytes", "split the line", "line too long");
+    complain (reader, ZM_CODE_LINE_TOO_LONG, line.data, "at most 65,536 bytes", "split the line",
+              "line too long");
   else if (bad != NULL)
     complain (reader, ZM_CODE_BAD_UTF8, bad, "UTF-8 without control characters", "save the file as UTF-8",
               "byte 0x%02x is no text", (guint) (guchar) *bad);
   else if (text.data[0] == '[')
     begin_flow (reader, text);
   else if (reader->flow == NULL && !reader->lost) {
-    complain (reader, ZM_CODE_STEP_OUTSIDE_FLOW, text.data, "[NAME] of the flow first", "put the flow's name above it",
-              "a step outside of a flow");
+    complain (reader, ZM_CODE_STEP_OUTSIDE_FLOW, text.data, "[NAME] of the flow first",
+              "put the flow's name above it", "a step outside of a flow");
     reader->lost = TRUE;
   } else if (text.data[0] == '!')
     add_error_step (reader, text);
@@ -406,7 +412,8 @@ zm_flow_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProblems *pr
   Reader reader = { .file = name, .problems = problems, .out = out };
 
   if (text.size > FILE_MOST) {
-    complain (&reader, ZM_CODE_FILE_TOO_LARGE, NULL, "at most 1 MiB", "split it into several files", "file too long");
+    complain (&reader, ZM_CODE_FILE_TOO_LARGE, NULL, "at most 1 MiB", "split it into several files",
+              "file too long");
     return;
   }
   reader.steps = g_array_new (FALSE, FALSE, sizeof (ZmStep));
@@ -447,8 +454,9 @@ zm_flow_read_file (const char *path, GPtrArray *out, ZmProblems *problems)
   } else if (!g_file_get_contents (path, &text, &size, &error))
     reason = error->message;
   if (reason != NULL)
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_NOT_READABLE, path, 0, 0, "a plain file that can be read",
-                     "check the path and its permissions", "cannot be read: %s", reason);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_NOT_READABLE, path, 0, 0,
+                     "a plain file that can be read", "check the path and its permissions",
+                     "cannot be read: %s", reason);
   else
     zm_flow_read_text (path, zm_span (text, size), out, problems);
 }

@@ -153,17 +153,20 @@ zm_table_flow (const ZmTable *table, ZmSpan name)
 {
   guint64 hash = zm_span_hash (name);
 
-  for (guint64 at = hash & table->name_mask; table->names[at].flow != NULL; at = (at + 1) & table->name_mask) {
+  for (guint64 at = hash & table->name_mask; table->names[at].flow != NULL;
+       at = (at + 1) & table->name_mask) {
     const ZmFlowName *place = &table->names[at];
 
-    if (place->hash == hash && place->size == name.size && memcmp (place->flow->name, name.data, name.size) == 0)
+    if (place->hash == hash && place->size == name.size &&
+        memcmp (place->flow->name, name.data, name.size) == 0)
       return place->flow;
   }
   return NULL;
 }
 
 void
-zm_routing_resolve_branch (const ZmTable *table, const ZmFlow *flow, const ZmBranch *branch, ZmStepTarget *target)
+zm_routing_resolve_branch (const ZmTable *table, const ZmFlow *flow, const ZmBranch *branch,
+                           ZmStepTarget *target)
 {
   const ZmTableEntry *entry;
   ZmKey key = branch->key;

@@ -18,8 +18,8 @@ typedef struct Reader {
 
 G_GNUC_PRINTF (7, 8)
 static void
-complain (Reader *reader, guint code, const ZmLine *line, guint column, const char *expected, const char *todo,
-          const char *what, ...)
+complain (Reader *reader, guint code, const ZmLine *line, guint column, const char *expected,
+          const char *todo, const char *what, ...)
 {
   g_autofree char *text = NULL;
   va_list arguments;
@@ -27,8 +27,8 @@ complain (Reader *reader, guint code, const ZmLine *line, guint column, const ch
   va_start (arguments, what);
   text = g_strdup_vprintf (what, arguments);
   va_end (arguments);
-  zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, code, line->file, line->line, column, expected, todo, "%s",
-                   text);
+  zm_problems_add (reader->problems, ZM_PROBLEM_ERROR, code, line->file, line->line, column, expected, todo,
+                   "%s", text);
 }
 
 void
@@ -46,7 +46,8 @@ static gboolean
 symbol_ok (ZmSpan symbol)
 {
   for (gsize i = 0; i < symbol.size; i++)
-    if (!g_ascii_isalpha (symbol.data[i]) && symbol.data[i] != '_' && (i == 0 || !g_ascii_isdigit (symbol.data[i])))
+    if (!g_ascii_isalpha (symbol.data[i]) && symbol.data[i] != '_' &&
+        (i == 0 || !g_ascii_isdigit (symbol.data[i])))
       return FALSE;
   return symbol.size > 0;
 }
@@ -94,8 +95,8 @@ check_worker (Reader *reader, const ZmLine *line, ZmSpan worker)
   if (worker.size > 0 && zm_name_check (worker, &column, &error))
     return TRUE;
   complain (reader, ZM_CODE_BAD_TARGET, line, column_in (line, worker.data) + MAX (column, 1) - 1,
-            "worker:NAME with the NAME of a section [worker NAME]", NULL, "\"%s\" names no worker%s%s", line->value,
-            error != NULL ? ": " : "", error != NULL ? zm_routing_key_text (error) : "");
+            "worker:NAME with the NAME of a section [worker NAME]", NULL, "\"%s\" names no worker%s%s",
+            line->value, error != NULL ? ": " : "", error != NULL ? zm_routing_key_text (error) : "");
   return FALSE;
 }
 
@@ -108,7 +109,8 @@ read_value (Reader *reader, const ZmLine *line, ZmSpan *plugin, ZmSpan *symbol, 
 
   *plugin = *symbol = *worker = zm_span (NULL, 0);
   if (value.size == 0) {
-    complain (reader, ZM_CODE_BAD_TARGET, line, line->value_column, EXPECTED_VALUE, NULL, "key without a value");
+    complain (reader, ZM_CODE_BAD_TARGET, line, line->value_column, EXPECTED_VALUE, NULL,
+              "key without a value");
     return FALSE;
   }
   if (g_str_has_prefix (line->value, "worker:")) {
@@ -116,8 +118,8 @@ read_value (Reader *reader, const ZmLine *line, ZmSpan *plugin, ZmSpan *symbol, 
     return check_worker (reader, line, *worker);
   }
   if (dot == NULL) {
-    complain (reader, ZM_CODE_BAD_TARGET, line, line->value_column, EXPECTED_VALUE, "put the plugin's name in front",
-              "\"%s\" names no plugin", line->value);
+    complain (reader, ZM_CODE_BAD_TARGET, line, line->value_column, EXPECTED_VALUE,
+              "put the plugin's name in front", "\"%s\" names no plugin", line->value);
     return FALSE;
   }
   *plugin = zm_span (value.data, (gsize) (dot - value.data));
@@ -225,8 +227,8 @@ refuse_choice (Reader *reader, const ZmLine *line, const char *const *names)
   g_autofree char *expected = g_strjoinv (" or ", (char **) names);
   g_autofree char *todo = did_you_mean (line->value, names);
 
-  complain (reader, ZM_CODE_BAD_VALUE, line, line->value_column, expected, todo, "%s = \"%s\" is none of the choices",
-            line->key, line->value);
+  complain (reader, ZM_CODE_BAD_VALUE, line, line->value_column, expected, todo,
+            "%s = \"%s\" is none of the choices", line->key, line->value);
 }
 
 static void
@@ -279,8 +281,8 @@ set_option (Reader *reader, const ZmLine *line, ZmMapping *mapping)
   default: {
     g_autofree char *todo = did_you_mean (line->key, option_names);
 
-    complain (reader, ZM_CODE_UNKNOWN_KEY, line, line->key_column, "timeout, ordering, retries or isolation", todo,
-              "unknown option \"%s\"", line->key);
+    complain (reader, ZM_CODE_UNKNOWN_KEY, line, line->key_column, "timeout, ordering, retries or isolation",
+              todo, "unknown option \"%s\"", line->key);
   }
   }
 }
@@ -321,8 +323,9 @@ find_target (Reader *reader, const ZmLine *line)
   slug = slug_of (&key);
   mapping = g_hash_table_lookup (reader->by_slug, slug);
   if (mapping == NULL)
-    complain (reader, ZM_CODE_OPTIONS_WITHOUT_MAPPING, line, line->key_column, "the key of a mapping in this file",
-              "correct the key, or add the mapping", "options for \"%s\", which nothing in this file maps", text);
+    complain (reader, ZM_CODE_OPTIONS_WITHOUT_MAPPING, line, line->key_column,
+              "the key of a mapping in this file", "correct the key, or add the mapping",
+              "options for \"%s\", which nothing in this file maps", text);
   return mapping;
 }
 

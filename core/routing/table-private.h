@@ -105,15 +105,21 @@ void zm_routing_fill_triggers (ZmTable *table);
 void zm_routing_check_mapping (const ZmMapping *mapping, ZmProblems *problems);
 void zm_routing_check_flows (const ZmTable *table, ZmProblems *problems);
 
-/* describe.c: what a route or a step is, in a few words or as members of a JSON object. */
+/* describe.c: what routes and steps are, in a few words or as JSON. */
 /* "link-status.on_link_down (actions.d/x.ini:3:1)" */
 void zm_routing_append_route (GString *out, const ZmRoute *route);
+/* An object. */
 void zm_routing_append_route_json (GString *out, const ZmRoute *route);
-/* "Subject?C?a" and what it is, as one phrase. branch -1: the `!` step. */
-void zm_routing_append_branch (GString *out, const ZmTable *table, const ZmFlow *flow, guint step, int branch);
+/* What one step is; branch -1: its error step. */
+void
+zm_routing_append_branch (GString *out, const ZmTable *table, const ZmFlow *flow, guint step, int branch);
+/* All steps, each on a line that begins with indent. */
+void zm_routing_append_steps (GString *out, const ZmTable *table, const ZmFlow *flow, const char *indent);
+/* ,"name":"text" with the comma only after another member. */
+void zm_routing_append_member (GString *out, const char *name, const char *text);
 void zm_routing_append_flow_json (GString *out, const ZmTable *table, const ZmFlow *flow);
-const char *zm_routing_kind_name (ZmStepKind kind);
 
+/* check.c, for all */
 /* "file:line" of places in texts of problems. The caller frees. */
 char *zm_routing_place (const char *file, guint line);
 /* A key's error without its "column N: ": the place says the column already. */

@@ -58,9 +58,9 @@ warn_duplicate (const ZmMapping *later, const ZmMapping *earlier, ZmProblems *pr
 {
   g_autofree char *place = zm_routing_place (earlier->file, earlier->line);
 
-  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_DUPLICATE_MAPPING, later->file, later->line, later->column,
-                   NULL, "remove one of them, unless it is meant", "\"%s\" replaces the mapping at %s", later->key_text,
-                   place);
+  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_DUPLICATE_MAPPING, later->file, later->line,
+                   later->column, NULL, "remove one of them, unless it is meant",
+                   "\"%s\" replaces the mapping at %s", later->key_text, place);
 }
 
 static void
@@ -106,8 +106,9 @@ resolve_worker (ZmTable *table, ZmRoute *route, const char *const *workers, ZmPr
   todo = near_one != NULL ? g_strdup_printf ("did you mean worker:%s?", near_one)
                           : g_strdup_printf ("add [worker %s] to the configuration", mapping->worker);
   reason = g_strdup_printf ("worker %s is not configured", mapping->worker);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_WORKER, mapping->file, mapping->line, mapping->column,
-                   "the NAME of a section [worker NAME]", todo, "\"%s\": %s", mapping->key_text, reason);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_WORKER, mapping->file, mapping->line,
+                   mapping->column, "the NAME of a section [worker NAME]", todo, "\"%s\": %s",
+                   mapping->key_text, reason);
   refuse (table, route, reason);
 }
 
@@ -142,8 +143,9 @@ resolve_action (ZmTable *table, ZmRoute *route, ZmPluginSet *set, ZmProblems *pr
   }
   known = zm_plugin_set_find (set, mapping->plugin) != NULL;
   todo = known ? NULL : suggest_plugin (set, mapping->plugin, error->message);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, known ? ZM_CODE_UNKNOWN_SYMBOL : ZM_CODE_UNKNOWN_PLUGIN, mapping->file,
-                   mapping->line, mapping->column, NULL, todo, "\"%s\": %s", mapping->key_text, error->message);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, known ? ZM_CODE_UNKNOWN_SYMBOL : ZM_CODE_UNKNOWN_PLUGIN,
+                   mapping->file, mapping->line, mapping->column, NULL, todo, "\"%s\": %s", mapping->key_text,
+                   error->message);
   refuse (table, route, error->message);
 }
 
@@ -172,7 +174,8 @@ warn_repeated (const ZmFlow *later, const ZmFlow *earlier, ZmProblems *problems)
   g_autofree char *place = zm_routing_place (earlier->file, earlier->line);
 
   zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_REPEATED_FLOW, later->file, later->line, 1, NULL,
-                   "rename one of them, unless it is meant", "flow \"%s\" replaces the one at %s", later->name, place);
+                   "rename one of them, unless it is meant", "flow \"%s\" replaces the one at %s",
+                   later->name, place);
 }
 
 /* A later flow of the same name takes the earlier one's place. */
@@ -291,7 +294,8 @@ check_bounds (GPtrArray *list, guint most, guint code, const char *what, ZmProbl
   if (list->len <= most)
     return;
   expected = g_strdup_printf ("at most %u", most);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, code, NULL, 0, 0, expected, "remove some", "%u %s", list->len, what);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, code, NULL, 0, 0, expected, "remove some", "%u %s", list->len,
+                   what);
   g_ptr_array_set_size (list, (gint) most);
 }
 

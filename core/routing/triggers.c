@@ -11,9 +11,9 @@
 #include <string.h>
 
 typedef struct Builder {
-  GArray *all;       /* ZmTrigger: those of flows first */
-  GHashTable *known; /* slug -> index in all */
-  guint n_own;       /* that are no meets */
+  GArray *all;                 /* ZmTrigger: those of flows first */
+  GHashTable *known;           /* slug -> index in all */
+  guint n_own;                 /* that are no meets */
   GArray *by_shape[ZM_SHAPES]; /* guint: indices of triggers that are no meets; NULL: none */
 } Builder;
 
@@ -66,8 +66,10 @@ meet_part (ZmSpan a, ZmSpan b, ZmSpan *out)
 static gboolean
 meet (const ZmKey *a, const ZmKey *b, ZmKey *out)
 {
-  return meet_part (a->action, b->action, &out->action) && meet_part (a->context, b->context, &out->context) &&
-         meet_part (a->sender, b->sender, &out->sender) && meet_part (a->decorator, b->decorator, &out->decorator);
+  return meet_part (a->action, b->action, &out->action) &&
+         meet_part (a->context, b->context, &out->context) &&
+         meet_part (a->sender, b->sender, &out->sender) &&
+         meet_part (a->decorator, b->decorator, &out->decorator);
 }
 
 /* Meets of one trigger with those of flows that have another shape. FALSE: too many. */
@@ -117,7 +119,8 @@ zm_routing_triggers (ZmFlow *const *flows, guint n_flows, ZmProblems *problems)
   if (!meet_all (&builder))
     zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_TRIGGERS_OVERLAP, NULL, 0, 0,
                      "at most 65,536 combinations of triggers that one message can match",
-                     "give the triggers the same parts, such as ?C?A", "the flows' triggers overlap too much");
+                     "give the triggers the same parts, such as ?C?A",
+                     "the flows' triggers overlap too much");
   for (guint shape = 0; shape < ZM_SHAPES; shape++)
     g_clear_pointer (&builder.by_shape[shape], g_array_unref);
   g_hash_table_unref (builder.known);
