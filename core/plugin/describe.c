@@ -30,7 +30,8 @@ check_options (const zm_option_desc *options, GError **error)
 {
   for (guint i = 0; options != NULL && options[i].name != NULL; i++) {
     if (i == MOST_LISTED || options[i].type > ZM_OPTION_SIZE) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its options table is damaged at entry %u (does it end in {NULL}?)", i);
+      g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN,
+                   "its options table is damaged at entry %u (does it end in {NULL}?)", i);
       return FALSE;
     }
   }
@@ -78,13 +79,15 @@ adopt_listed (ZmGeneration *generation, const zm_action_desc *listed, GError **e
 {
   for (guint i = 0; listed != NULL && listed[i].name != NULL; i++) {
     if (i == MOST_LISTED) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its list of actions does not end; close it with {NULL}");
+      g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN,
+                   "its list of actions does not end; close it with {NULL}");
       return FALSE;
     }
     if (!zm_manifest_check_action (listed[i].name, error))
       return FALSE;
     if (!zm_library_owns (&generation->library, (const void *) listed[i].fn)) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "its action '%s' is a function of another library", listed[i].name);
+      g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "its action '%s' is a function of another library",
+                   listed[i].name);
       return FALSE;
     }
     add_action (generation, listed[i].name, listed[i].fn, (listed[i].flags & ZM_ACTION_THREADSAFE_FLAG) != 0);
@@ -98,19 +101,23 @@ adopt_interfaces (ZmGeneration *generation, GError **error)
   zm_plugin_desc *ours = &generation->descriptor;
 
   if (ours->source != NULL) {
-    if (!adopt_struct (&generation->source, sizeof generation->source, ours->source, sizeof (zm_source_ops))) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_ABI, "its source functions are of an unknown size; build it again");
+    if (!adopt_struct (&generation->source, sizeof generation->source, ours->source,
+                       sizeof (zm_source_ops))) {
+      g_set_error (error, ZM_ERROR, ZM_ERROR_ABI,
+                   "its source functions are of an unknown size; build it again");
       return FALSE;
     }
     ours->source = &generation->source;
     if (ours->source->open == NULL || ours->source->run == NULL || ours->source->wake == NULL) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its source has no open, run or wake; it needs all three");
+      g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN,
+                   "its source has no open, run or wake; it needs all three");
       return FALSE;
     }
   }
   if (ours->hooks != NULL) {
     if (!adopt_struct (&generation->hooks, sizeof generation->hooks, ours->hooks, 2 * sizeof (guint32))) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_ABI, "its hook functions are of an unknown size; build it again");
+      g_set_error (error, ZM_ERROR, ZM_ERROR_ABI,
+                   "its hook functions are of an unknown size; build it again");
       return FALSE;
     }
     ours->hooks = &generation->hooks;
@@ -125,12 +132,13 @@ zm_descriptor_adopt (ZmGeneration *generation, const zm_plugin_desc *theirs, GEr
     g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its query function gave no descriptor");
     return FALSE;
   }
-  if (!adopt_struct (&generation->descriptor, sizeof generation->descriptor, theirs, offsetof (zm_plugin_desc, actions))) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_ABI, "its descriptor says that it has %u bytes, too few; build it again",
-                 theirs->struct_size);
+  if (!adopt_struct (&generation->descriptor, sizeof generation->descriptor, theirs,
+                     offsetof (zm_plugin_desc, actions))) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_ABI,
+                 "its descriptor says that it has %u bytes, too few; build it again", theirs->struct_size);
     return FALSE;
   }
   generation->flags = generation->descriptor.flags;
-  return check_options (generation->descriptor.options, error) && adopt_interfaces (generation, error)
-         && adopt_noted (generation, error) && adopt_listed (generation, generation->descriptor.actions, error);
+  return check_options (generation->descriptor.options, error) && adopt_interfaces (generation, error) &&
+         adopt_noted (generation, error) && adopt_listed (generation, generation->descriptor.actions, error);
 }

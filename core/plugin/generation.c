@@ -77,6 +77,7 @@ zm_generation_new (const ZmGenerationConfig *config)
   generation->threads = zm_threads_new ();
   generation->reaper = zm_reaper_ref (config->reaper);
   generation->no_dlclose = config->no_dlclose;
+  generation->owner = config->owner;
   pthread_mutex_init (&generation->lock, NULL);
   make_host (generation, config->host);
   zm_generation_set_config (generation, config->config);
@@ -89,7 +90,8 @@ zm_generation_new (const ZmGenerationConfig *config)
 static gboolean
 status_error (const char *what, int status, GError **error)
 {
-  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its %s failed with %d; the log may tell more", what, status);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its %s failed with %d; the log may tell more", what,
+               status);
   return FALSE;
 }
 
@@ -103,7 +105,8 @@ zm_generation_open (ZmGeneration *generation, GError **error)
   query = (zm_plugin_query_fn) zm_library_symbol (&generation->library, ZM_PLUGIN_QUERY_SYMBOL, error);
   if (query == NULL || !zm_descriptor_adopt (generation, query (&generation->host), error))
     return FALSE;
-  generation->stays = zm_library_stays (&generation->library);
+  if (generation->stays == NULL)
+    generation->stays = zm_library_stays (&generation->library);
   if (generation->stays != NULL)
     generation->flags |= ZM_PLUGIN_RESIDENT;
   return TRUE;
@@ -327,6 +330,12 @@ zm_generation_priority (const ZmGeneration *generation)
   return generation->priority;
 }
 
+gpointer
+zm_generation_owner (const ZmGeneration *generation)
+{
+  return generation->owner;
+}
+
 const ZmAction *
 zm_generation_action (ZmGeneration *generation, const char *symbol)
 {
@@ -334,7 +343,8 @@ zm_generation_action (ZmGeneration *generation, const char *symbol)
 }
 
 gpointer
-zm_generation_attachment (ZmGeneration *generation, gpointer (*make) (ZmGeneration *generation, gpointer user),
+zm_generation_attachment (ZmGeneration *generation,
+                          gpointer (*make) (ZmGeneration *generation, gpointer user),
                           GDestroyNotify free_func, gpointer user)
 {
   gpointer attachment;
@@ -350,8 +360,8 @@ zm_generation_attachment (ZmGeneration *generation, gpointer (*make) (ZmGenerati
 }
 
 int
-zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*run) (void *), void (*wake) (void *),
-                            void *user)
+zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*run) (void *),
+                            void (*wake) (void *), void *user)
 {
   return zm_threads_start (generation->threads, name, run, wake, user);
 }

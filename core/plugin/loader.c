@@ -55,11 +55,13 @@ zm_library_copy (int fd, const char *directory, const char *name, GError **error
   int to = mkostemp (path, O_CLOEXEC);
 
   if (to < 0) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no copy can be made in %s: %s", directory, g_strerror (errno));
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no copy can be made in %s: %s", directory,
+                 g_strerror (errno));
     return NULL;
   }
   if (!copy_bytes (fd, to)) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "it cannot be copied to %s: %s", directory, g_strerror (errno));
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "it cannot be copied to %s: %s", directory,
+                 g_strerror (errno));
     close (to);
     unlink (path);
     return NULL;
@@ -115,14 +117,14 @@ zm_library_clear (ZmLibrary *library)
 
 /* The link map of the object that holds this address, and the symbol there. */
 static struct link_map *
-map_of (const void *address, const ElfW (Sym) **symbol)
+map_of (const void *address, const ElfW (Sym) * *symbol)
 {
   struct link_map *map = NULL;
   Dl_info info;
 
   *symbol = NULL;
-  if (dladdr1 (address, &info, (void **) &map, RTLD_DL_LINKMAP) == 0
-      || dladdr1 (address, &info, (void **) symbol, RTLD_DL_SYMENT) == 0)
+  if (dladdr1 (address, &info, (void **) &map, RTLD_DL_LINKMAP) == 0 ||
+      dladdr1 (address, &info, (void **) symbol, RTLD_DL_SYMENT) == 0)
     return NULL;
   return map;
 }
@@ -142,8 +144,8 @@ zm_library_symbol (const ZmLibrary *library, const char *name, GError **error)
   void *address = dlsym (library->handle, name);
 
   if (address == NULL)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "it exports no symbol '%s' (hidden visibility, or stripped away?)",
-                 name);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+                 "it exports no symbol '%s' (hidden visibility, or stripped away?)", name);
   else if (map_of (address, &symbol) != library->map)
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "its symbol '%s' belongs to another library", name);
   else if (symbol != NULL && ELF64_ST_TYPE (symbol->st_info) != STT_FUNC)
@@ -179,7 +181,8 @@ read_dynamic (const struct link_map *map)
       dynamic.symbols = dynamic_address (map, entry->d_un.d_ptr);
     else if (entry->d_tag == DT_STRTAB)
       dynamic.strings = dynamic_address (map, entry->d_un.d_ptr);
-    else if (entry->d_tag == DT_GNU_HASH) /* the second word: index of the first symbol that is defined and hashed */
+    else if (entry->d_tag ==
+             DT_GNU_HASH) /* the second word: index of the first symbol that is defined and hashed */
       dynamic.imported = ((const guint32 *) dynamic_address (map, entry->d_un.d_ptr))[1];
     else if (entry->d_tag == DT_HASH && dynamic.imported == 0) /* the second word: number of symbols */
       dynamic.imported = ((const guint32 *) dynamic_address (map, entry->d_un.d_ptr))[1];

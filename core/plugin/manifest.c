@@ -75,12 +75,15 @@ zm_manifest_check_action (const char *name, GError **error)
   g_autofree char *shown = zm_printable (zm_span_text (name), MOST_SYMBOL);
 
   if (!is_identifier (name))
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "its note names the action '%s', which is not a C identifier", shown);
-  else if (g_str_has_prefix (name, "zm_plugin_") || strcmp (name, "_init") == 0 || strcmp (name, "_fini") == 0)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 "its note names the action '%s', which is not a C identifier", shown);
+  else if (g_str_has_prefix (name, "zm_plugin_") || strcmp (name, "_init") == 0 ||
+           strcmp (name, "_fini") == 0)
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "its action '%s' has a reserved name; rename it", shown);
   else if (libc_exports (name))
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
-                 "its action '%s' is named like a function of libc, which a call inside the plugin would reach instead; "
+                 "its action '%s' is named like a function of libc, which a call inside the plugin would "
+                 "reach instead; "
                  "rename it",
                  shown);
   else
@@ -137,10 +140,10 @@ manifest_line (Reader *reader, ZmSpan line, const char *key, const char *value, 
     const char *key;
     char **text;
     char ***words;
-  } fields[] = { { "name", &manifest->name, NULL },           { "version", &manifest->version, NULL },
-                 { "licence", &manifest->licence, NULL },     { "summary", &manifest->summary, NULL },
-                 { "kind", &manifest->kind, NULL },           { "isolation", &manifest->isolation, NULL },
-                 { "depends", NULL, &manifest->depends },     { "schemes", NULL, &manifest->schemes } };
+  } fields[] = { { "name", &manifest->name, NULL },       { "version", &manifest->version, NULL },
+                 { "licence", &manifest->licence, NULL }, { "summary", &manifest->summary, NULL },
+                 { "kind", &manifest->kind, NULL },       { "isolation", &manifest->isolation, NULL },
+                 { "depends", NULL, &manifest->depends }, { "schemes", NULL, &manifest->schemes } };
 
   for (gsize i = 0; i < G_N_ELEMENTS (fields); i++) {
     if (strcmp (fields[i].key, key) != 0)
@@ -238,9 +241,10 @@ check_abi (Reader *reader, const guint8 *head, GError **error)
 
   memcpy (version, head, sizeof version);
   if (version[0] != ZM_ABI_MAJOR) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_ABI,
-                 "built for plugin ABI %u.%u, this is %d.%d; build it again with this version's zmanager/plugin.h",
-                 version[0], version[1], ZM_ABI_MAJOR, ZM_ABI_MINOR);
+    g_set_error (
+        error, ZM_ERROR, ZM_ERROR_ABI,
+        "built for plugin ABI %u.%u, this is %d.%d; build it again with this version's zmanager/plugin.h",
+        version[0], version[1], ZM_ABI_MAJOR, ZM_ABI_MINOR);
     return FALSE;
   }
   reader->manifest->abi_major = version[0];
@@ -286,7 +290,8 @@ read_note (const ZmNote *note, gpointer user, GError **error)
   if (note->type != ZM_NOTE_MANIFEST && note->type != ZM_NOTE_ACTION)
     return TRUE;
   if (note->type == ZM_NOTE_MANIFEST && reader->seen_manifest) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "it has two manifests; ZM_PLUGIN stands once in a library");
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 "it has two manifests; ZM_PLUGIN stands once in a library");
     return FALSE;
   }
   reader->seen_manifest |= note->type == ZM_NOTE_MANIFEST;
@@ -301,7 +306,7 @@ check_complete (const Reader *reader, GError **error)
   if (!reader->seen_manifest && reader->actions->len > 0)
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "it has actions, but no ZM_PLUGIN (…) line; add one");
   else if (!reader->seen_manifest)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
                  "no note of zmanager's; a plugin includes zmanager/plugin.h and has a ZM_PLUGIN (…) line");
   else if (manifest->name == NULL || manifest->name[0] == '\0')
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "its note gives no name");
@@ -332,7 +337,9 @@ ZmManifest *
 zm_manifest_read_image (const ZmImage *image, GError **error)
 {
   g_autoptr (ZmManifest) manifest = g_new0 (ZmManifest, 1);
-  Reader reader = { manifest, FALSE, 0, g_ptr_array_new (), g_ptr_array_new (), g_array_new (FALSE, TRUE, sizeof (gboolean)) };
+  Reader reader = {
+    manifest, FALSE, 0, g_ptr_array_new (), g_ptr_array_new (), g_array_new (FALSE, TRUE, sizeof (gboolean))
+  };
   gboolean good = zm_image_each_note (image, read_note, &reader, error) && check_complete (&reader, error);
 
   finish_lists (&reader);

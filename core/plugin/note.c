@@ -49,7 +49,8 @@ inside (const ZmImage *image, guint64 offset, guint64 size)
 static gboolean
 refuse_truncated (const char *what, GError **error)
 {
-  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "truncated: %s ends after the file does; copy the file again", what);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+               "truncated: %s ends after the file does; copy the file again", what);
   return FALSE;
 }
 
@@ -85,7 +86,8 @@ check_ident (const unsigned char *ident, GError **error)
   if (memcmp (ident, ELFMAG, SELFMAG) != 0)
     why = "not an ELF file; a plugin is a shared library (cc -shared -fPIC)";
   else if (ident[EI_CLASS] != HOST_CLASS)
-    why = sizeof (void *) == 8 ? "wrong architecture: not a 64-bit library" : "wrong architecture: not a 32-bit library";
+    why = sizeof (void *) == 8 ? "wrong architecture: not a 64-bit library"
+                               : "wrong architecture: not a 32-bit library";
   else if (ident[EI_DATA] != HOST_DATA)
     why = "wrong architecture: of the other byte order";
   else if (ident[EI_VERSION] != EV_CURRENT)
@@ -96,34 +98,39 @@ check_ident (const unsigned char *ident, GError **error)
 }
 
 static gboolean
-check_header (const ElfW (Ehdr) *header, GError **error)
+check_header (const ElfW (Ehdr) * header, GError **error)
 {
   if (HOST_MACHINE != EM_NONE && header->e_machine != HOST_MACHINE)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 "wrong architecture: built for machine %u, this is machine %u; build it on this kind of machine",
-                 header->e_machine, HOST_MACHINE);
+    g_set_error (
+        error, ZM_ERROR, ZM_ERROR_INVALID,
+        "wrong architecture: built for machine %u, this is machine %u; build it on this kind of machine",
+        header->e_machine, HOST_MACHINE);
   else if (header->e_type != ET_DYN)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "not a shared library (ELF type %u); build it with -shared -fPIC",
-                 header->e_type);
-  else if (header->e_phentsize != sizeof (ElfW (Phdr)) || header->e_phnum == 0 || header->e_phnum > MOST_HEADERS)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "damaged: %u program headers of %u bytes", header->e_phnum,
-                 header->e_phentsize);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 "not a shared library (ELF type %u); build it with -shared -fPIC", header->e_type);
+  else if (header->e_phentsize != sizeof (ElfW (Phdr)) || header->e_phnum == 0 ||
+           header->e_phnum > MOST_HEADERS)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "damaged: %u program headers of %u bytes",
+                 header->e_phnum, header->e_phentsize);
   else
     return TRUE;
   return FALSE;
 }
 
 static gboolean
-read_header (const ZmImage *image, ElfW (Ehdr) *header, GError **error)
+read_header (const ZmImage *image, ElfW (Ehdr) * header, GError **error)
 {
   /* The first bytes alone decide how wide the rest is: a short file of another kind is told as that, not as truncated. */
   if (image->size < EI_NIDENT) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 image->size == 0 ? "the file is empty" : "not an ELF file: only %" G_GUINT64_FORMAT " bytes", image->size);
+                 image->size == 0 ? "the file is empty" : "not an ELF file: only %" G_GUINT64_FORMAT " bytes",
+                 image->size);
     return FALSE;
   }
-  return image_read (image, 0, header->e_ident, EI_NIDENT, "the ELF header", error) && check_ident (header->e_ident, error)
-         && image_read (image, 0, header, sizeof *header, "the ELF header", error) && check_header (header, error);
+  return image_read (image, 0, header->e_ident, EI_NIDENT, "the ELF header", error) &&
+         check_ident (header->e_ident, error) &&
+         image_read (image, 0, header, sizeof *header, "the ELF header", error) &&
+         check_header (header, error);
 }
 
 /* A name or description of `size` bytes takes this many with its padding. */
@@ -159,7 +166,8 @@ take_note (const guint8 *segment, guint64 size, guint64 align, guint64 *at, ZmNo
 }
 
 static gboolean
-walk_segment (const guint8 *segment, guint64 size, guint64 align, ZmNoteFunc func, gpointer user, GError **error)
+walk_segment (const guint8 *segment, guint64 size, guint64 align, ZmNoteFunc func, gpointer user,
+              GError **error)
 {
   static const guint8 zero[12];
 
@@ -178,8 +186,8 @@ walk_segment (const guint8 *segment, guint64 size, guint64 align, ZmNoteFunc fun
 }
 
 static gboolean
-read_segment (const ZmImage *image, const ElfW (Phdr) *header, guint64 *budget, ZmNoteFunc func, gpointer user,
-              GError **error)
+read_segment (const ZmImage *image, const ElfW (Phdr) * header, guint64 *budget, ZmNoteFunc func,
+              gpointer user, GError **error)
 {
   g_autofree guint8 *segment = NULL;
 
@@ -189,8 +197,8 @@ read_segment (const ZmImage *image, const ElfW (Phdr) *header, guint64 *budget, 
   }
   *budget -= header->p_filesz;
   segment = g_malloc (header->p_filesz + 1);
-  return image_read (image, header->p_offset, segment, header->p_filesz, "an ELF note", error)
-         && walk_segment (segment, header->p_filesz, header->p_align == 8 ? 8 : 4, func, user, error);
+  return image_read (image, header->p_offset, segment, header->p_filesz, "an ELF note", error) &&
+         walk_segment (segment, header->p_filesz, header->p_align == 8 ? 8 : 4, func, user, error);
 }
 
 gboolean
@@ -206,8 +214,8 @@ zm_image_each_note (const ZmImage *image, ZmNoteFunc func, gpointer user, GError
 
     if (header.e_phoff > image->size)
       return refuse_truncated ("the program header table", error);
-    if (!image_read (image, (guint64) header.e_phoff + i * sizeof program, &program, sizeof program, "a program header",
-                     error))
+    if (!image_read (image, (guint64) header.e_phoff + i * sizeof program, &program, sizeof program,
+                     "a program header", error))
       return FALSE;
     /* The dynamic loader would map pages past the end and die of SIGBUS. */
     if (program.p_type == PT_LOAD && !inside (image, program.p_offset, program.p_filesz))

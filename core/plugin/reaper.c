@@ -24,7 +24,8 @@ typedef enum {
 
 typedef struct Entry {
   ZmReaper *reaper;
-  ZmGeneration *generation; /* NULL once it is gone */
+  ZmGeneration *generation; /* that of another thread while its fini runs, and NULL once it is gone */
+  char *label;              /* "hello generation 3" */
   State state;
   gint64 stop_due_us;  /* when a stop or fini that has not ended is said to hang */
   gint64 drain_due_us; /* when it is said who holds it */
@@ -60,6 +61,7 @@ entry_free (gpointer data)
   Entry *entry = data;
 
   g_free (entry->kept);
+  g_free (entry->label);
   zm_reaper_unref (entry->reaper);
   g_free (entry);
 }
@@ -137,8 +139,8 @@ needed (const ZmReaper *reaper, const Entry *entry)
   for (guint i = 0; i < reaper->entries->len; i++) {
     const Entry *other = g_ptr_array_index (reaper->entries, i);
 
-    if (other->state <= STOPPING && !other->hangs && other != entry
-        && g_strv_contains ((const char *const *) other->generation->manifest->depends, entry->generation->name))
+    if (other->state <= STOPPING && !other->hangs && other != entry &&
+        g_strv_contains ((const char *const *) other->generation->manifest->depends, entry->generation->name))
       return TRUE;
   }
   return FALSE;
@@ -178,13 +180,12 @@ static void
 say_hangs (Entry *entry)
 {
   ZmReaper *reaper = entry->reaper;
-  gboolean fini = entry->state == FINISHING;
 
   entry->hangs = TRUE;
   count (reaper, "zmanager_plugin_stuck_total", "stop or fini of a plugin that did not end in time");
-  /* The name of one that is in fini must not be read any more. */
-  zm_log_write (reaper->log, ZM_LEVEL_WARNING, "plugin", "%s %s: its %s does not end; it stays loaded until then",
-                fini ? "a retired generation" : entry->generation->name, fini ? "" : "(retired)", fini ? "fini" : "stop");
+  zm_log_write (reaper->log, ZM_LEVEL_WARNING, "plugin",
+                "%s: its %s does not end; it stays loaded until then", entry->label,
+                entry->state == FINISHING ? "fini" : "stop");
 }
 
 static void
@@ -194,15 +195,16 @@ say_held (Entry *entry)
 
   entry->reported = TRUE;
   count (entry->reaper, "zmanager_plugin_held_total", "old generations still in use after the drain budget");
-  zm_log_write (entry->reaper->log, ZM_LEVEL_WARNING, "plugin", "%s generation %u stays loaded: held by %s",
-                entry->generation->name, entry->generation->number, who);
+  zm_log_write (entry->reaper->log, ZM_LEVEL_WARNING, "plugin", "%s stays loaded: held by %s", entry->label,
+                who);
 }
 
 /* A thread of the plugin's that did not end in time may end later: that counts as a reference. */
 static gboolean
 unused (const Entry *entry)
 {
-  return atomic_load (&entry->generation->references) == 0 && zm_threads_running (entry->generation->threads) == 0;
+  return atomic_load (&entry->generation->references) == 0 &&
+         zm_threads_running (entry->generation->threads) == 0;
 }
 
 /* One look at one entry; *next_us comes down to when the next look is due. */
@@ -312,18 +314,43 @@ zm_reaper_unref (ZmReaper *reaper)
   g_free (reaper);
 }
 
-void
-zm_reaper_take (ZmReaper *reaper, ZmGeneration *generation)
+static void
+add_entry (ZmReaper *reaper, ZmGeneration *generation, State state, const char *why)
 {
   Entry *entry = g_new0 (Entry, 1);
 
   entry->reaper = zm_reaper_ref (reaper);
   entry->generation = generation;
+  entry->label = g_strdup_printf ("%s generation %u", generation->name, generation->number);
+  entry->state = state;
+  entry->kept = g_strdup (why);
   entry->drain_due_us = zm_now_us () + (gint64) reaper->drain_ms * 1000;
   pthread_mutex_lock (&reaper->lock);
   g_ptr_array_add (reaper->entries, entry);
   wake_locked (reaper);
   pthread_mutex_unlock (&reaper->lock);
+}
+
+void
+zm_reaper_take (ZmReaper *reaper, ZmGeneration *generation)
+{
+  add_entry (reaper, generation, WAITING, NULL);
+}
+
+void
+zm_reaper_keep (ZmReaper *reaper, ZmGeneration *generation, const char *why)
+{
+  add_entry (reaper, generation, KEPT, why);
+}
+
+/* Is anything left that may still come to an end by itself? With the lock held. */
+static gboolean
+busy (const ZmReaper *reaper)
+{
+  for (guint i = 0; i < reaper->entries->len; i++)
+    if (((Entry *) g_ptr_array_index (reaper->entries, i))->state != KEPT)
+      return TRUE;
+  return FALSE;
 }
 
 gboolean
@@ -335,7 +362,7 @@ zm_reaper_close (ZmReaper *reaper, guint timeout_ms)
   gboolean empty;
 
   pthread_mutex_lock (&reaper->lock);
-  while (reaper->entries->len > 0 && status != ETIMEDOUT && reaper->has_thread)
+  while (busy (reaper) && status != ETIMEDOUT && reaper->has_thread)
     status = pthread_cond_timedwait (&reaper->changed, &reaper->lock, &until);
   empty = reaper->entries->len == 0;
   reaper->closing = TRUE;
@@ -358,12 +385,12 @@ zm_reaper_held (ZmReaper *reaper)
     Entry *entry = g_ptr_array_index (reaper->entries, i);
     g_autofree char *who = NULL;
 
-    if (entry->state == GONE || entry->state == FINISHING)
+    /* A fini that runs its normal course holds nothing. */
+    if (entry->state == GONE || (entry->state == FINISHING && !entry->hangs))
       continue;
     who = held_by (entry);
     if (who[0] != '\0')
-      g_ptr_array_add (out, g_strdup_printf ("%s generation %u: held by %s", entry->generation->name,
-                                             entry->generation->number, who));
+      g_ptr_array_add (out, g_strdup_printf ("%s: held by %s", entry->label, who));
   }
   pthread_mutex_unlock (&reaper->lock);
   g_ptr_array_add (out, NULL);

@@ -35,8 +35,8 @@ static gboolean
 check_owner (const struct stat *st, const char *path, GError **error)
 {
   if (st->st_uid != 0 && st->st_uid != geteuid ())
-    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "%s belongs to user %u, not to root or to this user; chown it", path,
-                 (guint) st->st_uid);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+                 "%s belongs to user %u, not to root or to this user; chown it", path, (guint) st->st_uid);
   else if (st->st_mode & (S_IWGRP | S_IWOTH))
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "others may write %s (mode %04o); chmod go-w it", path,
                  (guint) (st->st_mode & 07777));
@@ -51,8 +51,8 @@ zm_safe_directory (const char *path, GError **error)
   struct stat st;
 
   if (stat (path, &st) != 0) {
-    g_set_error (error, ZM_ERROR, errno == ENOENT ? ZM_ERROR_NOT_FOUND : ZM_ERROR_IO, "%s cannot be read: %s", path,
-                 g_strerror (errno));
+    g_set_error (error, ZM_ERROR, errno == ENOENT ? ZM_ERROR_NOT_FOUND : ZM_ERROR_IO, "%s cannot be read: %s",
+                 path, g_strerror (errno));
     return FALSE;
   }
   if (!S_ISDIR (st.st_mode)) {
@@ -68,8 +68,8 @@ open_plain (const char *path, struct stat *st, GError **error)
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
   if (fd < 0 || fstat (fd, st) != 0) {
-    g_set_error (error, ZM_ERROR, errno == ENOENT ? ZM_ERROR_NOT_FOUND : ZM_ERROR_IO, "%s cannot be read: %s", path,
-                 g_strerror (errno));
+    g_set_error (error, ZM_ERROR, errno == ENOENT ? ZM_ERROR_NOT_FOUND : ZM_ERROR_IO, "%s cannot be read: %s",
+                 path, g_strerror (errno));
   } else if (!S_ISREG (st->st_mode)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "%s is not a plain file", path);
   } else if (st->st_size > ZM_PLUGIN_FILE_MOST) {

@@ -105,7 +105,8 @@ start_locked (ZmThreads *threads, Thread *thread)
 }
 
 int
-zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), void (*wake) (void *), void *user)
+zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), void (*wake) (void *),
+                  void *user)
 {
   Thread *thread;
   int status;
@@ -210,7 +211,8 @@ zm_threads_strays (const char *mark)
     g_autofree char *path = g_build_filename ("/proc/self/task", task, "comm", NULL);
     g_autofree char *name = NULL;
 
-    if (g_ascii_strtoll (task, NULL, 10) == syscall (SYS_gettid) || !g_file_get_contents (path, &name, NULL, NULL))
+    if (g_ascii_strtoll (task, NULL, 10) == syscall (SYS_gettid) ||
+        !g_file_get_contents (path, &name, NULL, NULL))
       continue;
     if (strcmp (g_strchomp (name), mark) == 0)
       g_string_append_printf (out, "%s%s", out->len > 0 ? ", " : "", task);

@@ -2,6 +2,7 @@
 /* What the files of the room plugin share with each other; nobody else includes this. */
 #pragma once
 
+#include "base/zm-codes.h"
 #include "plugin/zm-plugins.h"
 
 #include <link.h>
@@ -10,21 +11,7 @@
 
 G_BEGIN_DECLS
 
-/* Stable codes of this room's problems. */
-enum {
-  ZM_CODE_PLUGIN_REFUSED = 5001,  /* a file that cannot be a plugin: not ELF, no note, another ABI … */
-  ZM_CODE_PLUGIN_UNSAFE = 5002,   /* others may write the file or its directory */
-  ZM_CODE_PLUGIN_SHADOWED = 5003, /* the same name in an earlier directory */
-  ZM_CODE_PLUGIN_NAME = 5004,     /* a file name that gives no plugin name, or a name given twice */
-  ZM_CODE_PLUGIN_MISSING = 5005,  /* named, but no such plugin */
-  ZM_CODE_PLUGIN_CYCLE = 5006,    /* plugins that depend on each other in a circle */
-  ZM_CODE_PLUGIN_FAILED = 5007,   /* loading, init or start failed */
-  ZM_CODE_PLUGIN_RESIDENT = 5008, /* cannot be replaced while the daemon runs */
-  ZM_CODE_PLUGIN_LIMIT = 5009,    /* more files than a scan reads */
-  ZM_CODE_PLUGIN_CONFIG = 5010    /* a required option is not set */
-};
-
-#define ZM_PLUGIN_CALL_MS 10000 /* what loading, init and start of one plugin may take together */
+#define ZM_PLUGIN_CALL_MS   10000 /* what loading, init and start of one plugin may take together */
 #define ZM_PLUGIN_FILE_MOST ((goffset) 256 << 20)
 
 /* ---- notes (note.c) ---- */
@@ -96,14 +83,16 @@ typedef void (*ZmGuardFunc) (gpointer user);
 
 /* Runs func (user) in a thread called name (at most 15 bytes) and waits. FALSE: it did not end in time, and goes on; `late`
  * is then called in that thread should it ever end, else `late` never is. */
-gboolean zm_guard_call (const char *name, ZmGuardFunc func, ZmGuardFunc late, gpointer user, guint timeout_ms);
+gboolean
+zm_guard_call (const char *name, ZmGuardFunc func, ZmGuardFunc late, gpointer user, guint timeout_ms);
 /* The same without waiting: done (user) comes in that thread. */
 void zm_guard_start (const char *name, ZmGuardFunc func, ZmGuardFunc done, gpointer user);
 
 /* ---- probe.c ---- */
 
 /* What a helper process found out about a file. */
-gboolean zm_probe_run (const char *program, const char *path, guint timeout_ms, gboolean *unloads, GError **error);
+gboolean
+zm_probe_run (const char *program, const char *path, guint timeout_ms, gboolean *unloads, GError **error);
 
 /* The memory of what was probed: build id, size and time of a file to the reason why it is refused. */
 typedef struct ZmProbes ZmProbes;
@@ -111,14 +100,15 @@ ZmProbes *zm_probes_new (void);
 void zm_probes_free (ZmProbes *probes);
 /* Probes the copy where this identity is not known yet. */
 gboolean zm_probes_check (ZmProbes *probes, const char *program, const char *copy, const ZmManifest *manifest,
-                          const ZmIdentity *identity, gboolean *unloads, GError **error);
+                          const ZmIdentity *identity, guint timeout_ms, gboolean *unloads, GError **error);
 
 /* ---- threads.c: those that a plugin started through the host ---- */
 
 typedef struct ZmThreads ZmThreads;
 ZmThreads *zm_threads_new (void);
 void zm_threads_free (ZmThreads *threads); /* none may be running */
-int zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), void (*wake) (void *), void *user);
+int zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), void (*wake) (void *),
+                      void *user);
 /* Lets no more start, wakes those that run, waits; TRUE: all have ended and are joined. */
 gboolean zm_threads_stop (ZmThreads *threads, guint timeout_ms);
 /* Lets them start again, after a stop that ended all. */
@@ -137,6 +127,8 @@ ZmReaper *zm_reaper_ref (ZmReaper *reaper);
 void zm_reaper_unref (ZmReaper *reaper);
 /* Hands a generation over: stop, wait for its references, fini, dlclose. */
 void zm_reaper_take (ZmReaper *reaper, ZmGeneration *generation);
+/* Keeps one loaded for good whose init or start did not come back; why is a sentence. */
+void zm_reaper_keep (ZmReaper *reaper, ZmGeneration *generation, const char *why);
 void zm_reaper_wake (ZmReaper *reaper);
 /* Waits until all is gone, at most timeout_ms; then the thread ends. FALSE: something is left, on purpose. */
 gboolean zm_reaper_close (ZmReaper *reaper, guint timeout_ms);
@@ -151,7 +143,8 @@ struct ZmGeneration {
   char *name;
   char *path; /* the installed file that it was copied from */
   guint number;
-  char mark[12]; /* name of the threads that run its code at load and stop: who starts a thread there passes it on */
+  char mark
+      [12]; /* name of the threads that run its code at load and stop: who starts a thread there passes it on */
   ZmManifest *manifest;
   ZmIdentity identity;
   ZmLibrary library;
@@ -163,13 +156,14 @@ struct ZmGeneration {
   guint flags;
   const char *stays; /* why it is resident, a literal; or NULL */
   gint64 priority;
-  GPtrArray *actions;      /* ZmAction */
+  GPtrArray *actions;       /* ZmAction */
   GHashTable *action_names; /* symbol -> ZmAction */
   _Atomic (ZmConfig *) config;
   ZmConfig *old_config; /* kept one reload longer: plugins hold values from it */
   ZmThreads *threads;
   ZmReaper *reaper;
   gboolean no_dlclose;
+  gpointer owner;       /* the runtime */
   gboolean initialised; /* init succeeded: fini is owed */
   gboolean started;     /* start succeeded: stop is owed */
   atomic_uint references;
@@ -188,7 +182,7 @@ typedef struct ZmGenerationConfig {
   const char *name;
   const char *path;
   guint number;
-  guint serial; /* of all generations of the process */
+  guint serial;     /* of all generations of the process */
   const char *copy; /* the private copy to open */
   const ZmManifest *manifest;
   const ZmIdentity *identity;
@@ -196,6 +190,7 @@ typedef struct ZmGenerationConfig {
   ZmConfig *config;
   ZmReaper *reaper;
   gboolean no_dlclose;
+  gpointer owner;
 } ZmGenerationConfig;
 
 /* Empty, with one reference (holder "table"); takes a copy of what it is given. */
@@ -228,12 +223,12 @@ typedef struct ZmScanned {
 
 struct ZmPluginSet {
   atomic_uint references;
-  GPtrArray *order;     /* ZmGeneration, each with a reference "table" */
-  GHashTable *by_name;  /* name -> ZmGeneration */
-  GHashTable *reasons;  /* name of a plugin that is known but not here -> why */
-  GPtrArray *fresh;     /* those made by this prepare, borrowed */
-  GPtrArray *paused;    /* EXCLUSIVE ones of the current set that were stopped for it, borrowed */
-  GPtrArray *reloads;   /* kept ones whose section changed, borrowed */
+  GPtrArray *order;    /* ZmGeneration, each with a reference "table" */
+  GHashTable *by_name; /* name -> ZmGeneration */
+  GHashTable *reasons; /* name of a plugin that is known but not here -> why */
+  GPtrArray *fresh;    /* those made by this prepare, borrowed */
+  GPtrArray *paused;   /* EXCLUSIVE ones of the current set that were stopped for it, borrowed */
+  GPtrArray *reloads;  /* kept ones whose section changed, borrowed */
   ZmConfig *config;
 };
 
@@ -244,6 +239,7 @@ struct ZmPlugins {
   zm_host host;
   gboolean no_dlclose;
   guint drain_ms;
+  guint call_ms;
   ZmLog *log;
   ZmMetrics *metrics;
   void (*retired) (ZmGeneration *generation, gpointer user);
@@ -260,9 +256,19 @@ struct ZmPlugins {
 
 /* scan.c: reads the path into plugins->files. */
 void zm_scan_path (ZmPlugins *plugins, ZmProblems *problems);
+/* bring.c: a new generation of this file: copied, probed, opened, configured, initialised, started. Where it is EXCLUSIVE
+ * `old` (or NULL) is stopped in between, and *paused tells so, also where this fails. */
+ZmGeneration *zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, ZmConfig *config,
+                           gboolean *paused, ZmProblems *problems, GError **error);
+/* Starts one again that was stopped for an EXCLUSIVE one. */
+gboolean zm_bring_back (ZmPlugins *plugins, ZmGeneration *old, GError **error);
+/* Lets one go that was never in a current set; waits for its stop. */
+void zm_bring_down (ZmPlugins *plugins, ZmGeneration *generation);
+
 /* order.c: the wanted plugins and what they need, each after what it needs. Names, borrowed from the scan; those with a
  * missing or circular dependency are problems and left out. reasons: name -> why. */
-GPtrArray *zm_order_plugins (ZmPlugins *plugins, const char *const *wanted, GHashTable *reasons, ZmProblems *problems);
+GPtrArray *
+zm_order_plugins (ZmPlugins *plugins, const char *const *wanted, GHashTable *reasons, ZmProblems *problems);
 
 void zm_plugins_count (ZmPlugins *plugins, const char *name, const char *help);
 
