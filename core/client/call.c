@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The call socket: requests with a number of their own, so that a reply that comes too late is recognised and dropped. */
+#include "config.h"
+
 #include "client/client-private.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Opening and closing a client, and its error text. */
-#define _GNU_SOURCE
+#include "config.h"
+
 #include "client/client-private.h"
 
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Receiving: subscriptions, frames into messages, envelopes into their parts, and answers to steps. */
+#include "config.h"
+
 #include "client/client-private.h"
 
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sending: two or three frames to the subject socket, and batch envelopes. */
+#include "config.h"
+
 #include "client/client-private.h"
 
 #include <errno.h>

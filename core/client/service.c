@@ -3,6 +3,8 @@
  * Being a service: HELLO in two steps (ask what to subscribe; then, subscribed, say so with a nonce whose subscription the
  * daemon waits for), heartbeats, and the operator's commands.
  */
+#include "config.h"
+
 #include "client/client-private.h"
 
 #include <errno.h>

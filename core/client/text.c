@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Texts of the client: growing buffers, topics made of keys, and the little JSON that HELLO needs. */
+#include "config.h"
+
 #include "client/client-private.h"
 
 #include <stdlib.h>

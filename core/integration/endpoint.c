@@ -3,6 +3,8 @@
  * Endpoints: what may be bound or connected, and the bounds of every socket. Without CURVE plain tcp stays on loopback: one
  * unauthenticated peer with an endless multipart takes as much memory as it likes inside libzmq.
  */
+#include "config.h"
+
 #include "integration/endpoint.h"
 
 #include <arpa/inet.h>

@@ -4,6 +4,8 @@
  * there is work it makes no system call of its own, reads no clock and takes one lock a batch; only with nothing to do it
  * sleeps in zmq_poll on its sockets and the waker.
  */
+#include "config.h"
+
 #include "integration/integration-private.h"
 
 #include <errno.h>
