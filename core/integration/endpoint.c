@@ -162,6 +162,8 @@ zm_endpoint_attach (void *socket, const char *text, gboolean bind, const ZmSocke
   g_autofree char *normal = zm_endpoint_normal (text, rules, error);
   if (normal == NULL)
     return NULL;
+  /* Only where it is meant: an IPv4 address would show as a mapped one. */
+  set_int (socket, ZMQ_IPV6, strchr (normal, '[') != NULL);
   if ((bind ? zmq_bind (socket, normal) : zmq_connect (socket, normal)) != 0) {
     const char *todo = errno == EADDRINUSE ? "; another program has it: end that one or choose another"
                        : errno == ENOENT || errno == EACCES ? "; make its directory, writable for this user"
