@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELP_DEPTH 2
+#define HELP_DEPTH   2
 #define FULL_WAIT_US G_USEC_PER_SEC
 
 /* ---- services during a call ---- */
@@ -64,7 +64,8 @@ buffer_free (void *data, void *user)
 }
 
 static int
-service_reply_take (zm_call *call, void *data, size_t size, zm_free_fn free_fn, void *hint, const char *content_type)
+service_reply_take (zm_call *call, void *data, size_t size, zm_free_fn free_fn, void *hint,
+                    const char *content_type)
 {
   ZmRun *run = run_of (call);
   if (size < 65536 || !run->action) {
@@ -150,8 +151,6 @@ service_cancelled (const zm_call *call)
 {
   return atomic_load_explicit (&run_of (call)->cancelled, memory_order_relaxed);
 }
-
-zm_ticket zm_call_service_defer (zm_call *call);
 
 void
 zm_pool_fill_host (zm_host *host)
@@ -271,10 +270,13 @@ static void
 came_back_late (ZmWorker *worker, ZmRun *run, int status)
 {
   ZmPool *pool = worker->pool;
+  pthread_mutex_lock (&pool->dog_lock); /* the watchdog may still read the run */
+  atomic_store (&worker->word, (atomic_load (&worker->word) & ~3ull) | ZM_PHASE_IDLE);
+  pthread_mutex_unlock (&pool->dog_lock);
   zm_counter_add (pool->c_late, 1);
   zm_log_limited (pool->config.log, ZM_LEVEL_WARNING, "worker", "late",
-                  "%s.%s came back after its deadline had passed; its result is thrown away", run->action->plugin,
-                  run->action->symbol);
+                  "%s.%s came back after its deadline had passed; its result is thrown away",
+                  run->action->plugin, run->action->symbol);
   if (status == ZM_DEFERRED || run->ticket)
     zm_tickets_returned (worker, run, ZM_E_LATE);
   ZmStrand *strand = g_steal_pointer (&run->strand);
@@ -317,7 +319,10 @@ call_now (ZmWorker *worker, ZmRun *run)
   if (asked && hooked)
     tell_hooks (worker, run, status);
   if (zm_traced (worker->pool) && run->message)
-    zm_trace (run, "called", &run->key, status == ZM_OK ? "ok" : status == ZM_DEFERRED ? "deferred" : "failed");
+    zm_trace (run, "called", &run->key,
+              status == ZM_OK         ? "ok"
+              : status == ZM_DEFERRED ? "deferred"
+                                      : "failed");
   if (run->event == ZM_EVENT_CALLBACK) {
     zm_run_free (run, worker);
     worker->ended++;
@@ -380,7 +385,9 @@ zm_engine_call (ZmWorker *worker, ZmRun *run)
       else
         zm_engine_again (worker, run);
       return;
-    case ZM_STRAND_STUCK: cannot_call (worker, run, "stuck", "hung too often and takes no more calls"); return;
+    case ZM_STRAND_STUCK:
+      cannot_call (worker, run, "stuck", "hung too often and takes no more calls");
+      return;
     case ZM_STRAND_FULL:
       if (!wait_for_room (worker, strand)) {
         cannot_call (worker, run, "busy", "is slow, and the queue before it is full");

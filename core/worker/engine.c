@@ -88,8 +88,8 @@ enter_named (ZmWorker *worker, ZmMessage *message)
     return;
   }
   guint step = 0, branch = 0;
-  gboolean first = zm_span_is (topic->key.action, "Push")
-                   || zm_key_matches (&flow->steps[0].branches[0].key, &topic->key);
+  gboolean first =
+      zm_span_is (topic->key.action, "Push") || zm_key_matches (&flow->steps[0].branches[0].key, &topic->key);
   if (!first)
     step = zm_flow_find_step (flow, &topic->key, &branch);
   if (!first && !step) {
@@ -106,7 +106,8 @@ enter_named (ZmWorker *worker, ZmMessage *message)
       return;
     }
   }
-  if (first && worker->pool->config.keeper->ops->waiting (worker->pool->config.keeper, topic->flow, topic->id)) {
+  if (first &&
+      worker->pool->config.keeper->ops->waiting (worker->pool->config.keeper, topic->flow, topic->id)) {
     refuse (worker, message, "duplicate", "an instance of flow %s with this id waits already", flow->name);
     return;
   }
@@ -242,14 +243,18 @@ do_key (ZmWorker *worker, ZmRun *run)
   ZmStepTarget target;
   zm_table_step (worker->view->table, frame->flow, frame->step, which, &target);
   if (zm_traced (worker->pool))
-    zm_trace (run, target.child ? "child flow" : target.route ? "step" : "hand-over", &branch->key,
-              target.route ? target.route->mapping->key_text : NULL);
+    zm_trace (run,
+              target.child   ? "child flow"
+              : target.route ? "step"
+                             : "hand-over",
+              &branch->key, target.route ? target.route->mapping->key_text : NULL);
   if (target.child && !run->on_error)
     do_child (worker, run, target.child);
   else if (target.route)
     zm_engine_route (worker, run, target.route, &branch->key);
   else if (run->on_error) {
-    zm_run_set_failuref (run, "unmapped", "the error step %s is in no mapping, and may not wait", branch->text);
+    zm_run_set_failuref (run, "unmapped", "the error step %s is in no mapping, and may not wait",
+                         branch->text);
     zm_engine_fail (worker, run);
   } else
     do_hand_over (worker, run, &branch->key);
@@ -418,7 +423,8 @@ zm_engine_again (ZmWorker *worker, ZmRun *run)
     zm_engine_route (worker, run, route, &key);
     return;
   }
-  zm_run_set_failure (run, "unmapped", "the key's mapping was removed while the message waited for its plugin");
+  zm_run_set_failure (run, "unmapped",
+                      "the key's mapping was removed while the message waited for its plugin");
   zm_engine_fail (worker, run);
 }
 
@@ -506,7 +512,8 @@ zm_engine_outcome (ZmWorker *worker, ZmRun *run, int status)
     }
     return;
   case ZM_RETRY:
-    zm_run_set_failure (run, "retry", "the action asked to be tried again, which only a durable message can be");
+    zm_run_set_failure (run, "retry",
+                        "the action asked to be tried again, which only a durable message can be");
     break;
   case ZM_REJECT: zm_run_set_failure (run, "rejected", "the action rejected the message"); break;
   case ZM_E_TIMEOUT: zm_run_set_failure (run, "timeout", "the deadline passed"); break;
@@ -547,10 +554,7 @@ came (ZmWorker *worker, ZmRun *run)
 void
 zm_engine_run (ZmWorker *worker, ZmRun *run)
 {
-  if (run->timed) {
-    zm_timers_cancel (run->pool->config.timers, &run->timer, TRUE);
-    run->timed = FALSE;
-  }
+  zm_run_cancel_timer (run);
   if (G_UNLIKELY (!worker->view))
     zm_worker_refresh (worker);
   switch (run->event) {

@@ -480,8 +480,8 @@ zm_worker_start (ZmPool *pool, guint lane, GError **error)
   pthread_mutex_unlock (&pool->lock);
   if (!failed)
     return worker;
-  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot start a worker thread: %s; is the limit of processes reached?",
-               g_strerror (failed));
+  g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
+               "cannot start a worker thread: %s; is the limit of processes reached?", g_strerror (failed));
   pthread_mutex_destroy (&worker->local_lock);
   pthread_cond_destroy (&worker->wake);
   g_free (worker);
@@ -500,13 +500,16 @@ make_counters (ZmPool *pool)
   pool->c_silent = zm_metrics_counter (m, "zmanager_worker_ended_total", ends, "end", "silent");
   pool->c_dropped = zm_metrics_counter (m, "zmanager_worker_ended_total", ends, "end", "dropped");
   pool->c_calls = zm_metrics_counter (m, "zmanager_worker_calls_total", "Calls of actions", NULL, NULL);
-  pool->c_late = zm_metrics_counter (m, "zmanager_worker_late_total", "Completions that came too late", NULL, NULL);
-  pool->c_deferred = zm_metrics_counter (m, "zmanager_worker_deferred_total", "Calls that were deferred", NULL, NULL);
-  pool->c_replaced = zm_metrics_counter (m, "zmanager_worker_replaced_total", "Hung workers replaced", NULL, NULL);
-  pool->c_abandoned
-      = zm_metrics_counter (m, "zmanager_worker_abandoned_total", "Strands abandoned with a hung call", NULL, NULL);
-  pool->c_stalls
-      = zm_metrics_counter (m, "zmanager_worker_strand_full_total", "Calls that met a full strand", NULL, NULL);
+  pool->c_late =
+      zm_metrics_counter (m, "zmanager_worker_late_total", "Completions that came too late", NULL, NULL);
+  pool->c_deferred =
+      zm_metrics_counter (m, "zmanager_worker_deferred_total", "Calls that were deferred", NULL, NULL);
+  pool->c_replaced =
+      zm_metrics_counter (m, "zmanager_worker_replaced_total", "Hung workers replaced", NULL, NULL);
+  pool->c_abandoned = zm_metrics_counter (m, "zmanager_worker_abandoned_total",
+                                          "Strands abandoned with a hung call", NULL, NULL);
+  pool->c_stalls =
+      zm_metrics_counter (m, "zmanager_worker_strand_full_total", "Calls that met a full strand", NULL, NULL);
   pool->c_overrun = zm_metrics_counter (m, "zmanager_worker_timer_overrun_total",
                                         "Timers that fired while their last call still ran", NULL, NULL);
   pool->c_waits = zm_metrics_counter (m, "zmanager_worker_waits_total", "Flow instances parked", NULL, NULL);
@@ -552,7 +555,6 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   pthread_condattr_destroy (&monotonic);
   pthread_mutex_init (&pool->dog_lock, NULL);
   pthread_mutex_init (&pool->trace_lock, NULL);
-  pthread_mutex_init (&pool->takers_lock, NULL);
   pthread_mutex_init (&pool->timers_lock, NULL);
   pool->plugin_timers = g_hash_table_new (g_int64_hash, g_int64_equal);
   pool->tickets = zm_tickets_new (pool->config.deferred_most);
@@ -667,7 +669,6 @@ zm_pool_free (ZmPool *pool)
   pthread_mutex_destroy (&pool->dog_lock);
   pthread_cond_destroy (&pool->dog_cond);
   pthread_mutex_destroy (&pool->trace_lock);
-  pthread_mutex_destroy (&pool->takers_lock);
   pthread_mutex_destroy (&pool->timers_lock);
   g_free (pool);
 }

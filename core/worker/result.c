@@ -7,8 +7,9 @@
 /* ---- headers of what leaves ---- */
 
 /* What is kept from the message that started it to its result. */
-static const char *const kept_headers[]
-    = { "traceparent", "tracestate", "correlation-id", "ordering-key", "reply-to", "event", NULL };
+static const char *const kept_headers[] = {
+  "traceparent", "tracestate", "correlation-id", "ordering-key", "reply-to", "event", NULL
+};
 
 static void
 append_member (GString *out, const char *name, ZmSpan raw)
@@ -82,7 +83,8 @@ zm_step_message (ZmRun *run, const ZmKey *key)
   zmq_msg_t body;
   zmq_msg_init (&body);
   zmq_msg_copy (&body, &run->body);
-  return zm_message_new_take (zm_run_flow_name (run), key, run->message->topic.id, zm_span_text (headers), &body);
+  return zm_message_new_take (zm_run_flow_name (run), key, run->message->topic.id, zm_span_text (headers),
+                              &body);
 }
 
 void
@@ -115,8 +117,8 @@ void
 zm_end_result (ZmWorker *worker, ZmRun *run, ZmSpan flow, const ZmKey *key)
 {
   g_autofree char *headers = make_headers (run, FALSE);
-  ZmMessage *result
-      = zm_message_new_take (flow, key, run->message->topic.id, zm_span_text (headers), &run->body);
+  ZmMessage *result =
+      zm_message_new_take (flow, key, run->message->topic.id, zm_span_text (headers), &run->body);
   if (zm_traced (worker->pool))
     zm_trace (run, "result", key, NULL);
   zm_counter_add (run->pool->c_results, 1);
@@ -167,8 +169,8 @@ static ZmMessage *
 error_message (const ZmMessage *message, ZmSpan flow, const char *json)
 {
   static const ZmKey error = { .action = { "error", 5 } };
-  return zm_message_new (flow, &error, message->topic.id, ZM_SPAN_LITERAL ("{\"content-type\":\"application/json\"}"),
-                         zm_span_text (json));
+  return zm_message_new (flow, &error, message->topic.id,
+                         ZM_SPAN_LITERAL ("{\"content-type\":\"application/json\"}"), zm_span_text (json));
 }
 
 void

@@ -34,11 +34,21 @@ zm_run_drop_reply (ZmRun *run)
   g_clear_pointer (&run->reply.next, g_free);
 }
 
+/* A callback that runs right now may arm the timer once more: the second call ends that. */
+void
+zm_run_cancel_timer (ZmRun *run)
+{
+  if (!run->timed)
+    return;
+  zm_timers_cancel (run->pool->config.timers, &run->timer, TRUE);
+  zm_timers_cancel (run->pool->config.timers, &run->timer, TRUE);
+  run->timed = FALSE;
+}
+
 void
 zm_run_free (ZmRun *run, ZmWorker *worker)
 {
-  if (run->timed)
-    zm_timers_cancel (run->pool->config.timers, &run->timer, TRUE);
+  zm_run_cancel_timer (run);
   zm_run_let_go (run);
   for (guint i = 0; i < run->depth; i++)
     zm_flow_unref (run->frames[i].flow);
@@ -112,9 +122,10 @@ zm_run_heir (ZmRun *run, const char *code, const char *text)
   heir->hops = run->hops;
   heir->join = run->join;
   heir->branch = run->branch;
-  heir->action = run->action;
-  heir->plugin_timer = NULL;
-  zm_run_hold (heir, "error report");
+  if (!run->plugin_timer) {
+    heir->action = run->action;
+    zm_run_hold (heir, "error report");
+  }
   heir->event = ZM_EVENT_FAILED;
   zm_run_set_failure (heir, code, text);
   return heir;

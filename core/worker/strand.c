@@ -9,11 +9,12 @@
 struct ZmStrand {
   ZmPool *pool;
   ZmGeneration *generation; /* owns this */
+  ZmAction callback;        /* stands for the results that zm_call_action brings */
   pthread_mutex_t lock;
   pthread_cond_t room;
   gboolean busy;
-  gboolean blocked; /* the generation before it is not done yet */
-  gboolean closed;  /* its generation was replaced */
+  gboolean blocked;   /* the generation before it is not done yet */
+  gboolean closed;    /* its generation was replaced */
   gboolean abandoned; /* its call hangs for good: who waits goes on with the next generation */
   gboolean stuck;
   gboolean slow;
@@ -42,6 +43,10 @@ strand_make (ZmGeneration *generation, gpointer user)
   ZmStrand *strand = g_new0 (ZmStrand, 1);
   strand->pool = user;
   strand->generation = generation;
+  strand->callback.generation = generation;
+  strand->callback.plugin = zm_generation_name (generation);
+  strand->callback.symbol = "(result)";
+  strand->callback.threadsafe = (zm_generation_flags (generation) & ZM_PLUGIN_THREADSAFE) != 0;
   strand->patience.func = patience_over;
   strand->patience.user = strand;
   pthread_mutex_init (&strand->lock, NULL);
@@ -76,6 +81,12 @@ ZmStrand *
 zm_strand_of (ZmPool *pool, ZmGeneration *generation)
 {
   return zm_generation_attachment (generation, strand_make, strand_free, pool);
+}
+
+const ZmAction *
+zm_strand_callback_action (ZmPool *pool, ZmGeneration *generation)
+{
+  return &zm_strand_of (pool, generation)->callback;
 }
 
 void *

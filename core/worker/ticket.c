@@ -149,8 +149,6 @@ deferred_timeout (ZmTimer *timer, gpointer user)
     zm_queue_run (mine->pool, mine);
 }
 
-zm_ticket zm_call_service_defer (zm_call *call);
-
 zm_ticket
 zm_call_service_defer (zm_call *call)
 {
@@ -235,8 +233,8 @@ good_outcome (const zm_outcome *outcome)
   ZmKey key;
   if (!outcome || outcome->struct_size < sizeof (zm_outcome) || (outcome->body_size && !outcome->body))
     return FALSE;
-  if (outcome->next
-      && (!zm_key_parse (zm_span_text (outcome->next), &key, NULL, NULL) || zm_key_reserved (&key)))
+  if (outcome->next &&
+      (!zm_key_parse (zm_span_text (outcome->next), &key, NULL, NULL) || zm_key_reserved (&key)))
     return FALSE;
   return outcome->status == ZM_OK || outcome->status == ZM_RETRY || outcome->status == ZM_REJECT;
 }
@@ -311,7 +309,8 @@ zm_tickets_cancel_all (ZmPool *pool, ZmGeneration *generation, const char *code,
 /* ---- callers inside the daemon ---- */
 
 static void
-call_back (ZmPool *pool, ZmGeneration *generation, zm_result_fn done, void *user, int status, const ZmMessage *result)
+call_back (ZmPool *pool, ZmGeneration *generation, zm_result_fn done, void *user, int status,
+           const ZmMessage *result)
 {
   /* Its action only carries the generation, for the strand. */
   static const char holder[] = "called action";
@@ -319,7 +318,7 @@ call_back (ZmPool *pool, ZmGeneration *generation, zm_result_fn done, void *user
   run->event = ZM_EVENT_CALLBACK;
   run->generation = generation;
   run->holder = holder;
-  run->action = zm_generation_callback_action (generation);
+  run->action = zm_strand_callback_action (pool, generation);
   run->timeout_us = 30 * G_USEC_PER_SEC;
   run->done = done;
   run->done_user = user;
@@ -372,8 +371,8 @@ caller_timeout (ZmTimer *timer, gpointer user)
 }
 
 int
-zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms, zm_result_fn done,
-                     void *user)
+zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms,
+                     zm_result_fn done, void *user)
 {
   ZmTickets *tickets = pool->tickets;
   gint64 timeout_us = timeout_ms > 0 ? (gint64) timeout_ms * 1000 : 30 * G_USEC_PER_SEC;
