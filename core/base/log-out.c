@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The three formats of a log line, and journald's socket. */
+#include "config.h"
+
+#include "base/log-out.h"
+
+#include "base/zm-base.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TEXT_MOST   4096 /* bytes of a line's text */
+#define FIELD_MOST  1024 /* bytes of a field's value */
+#define FIELDS_MOST 32
+
+/* ---- JSON ---- */
+
+static void
+append_json_text (GString *out, const char *text, gsize most)
+{
+  g_autofree char *safe = zm_printable (zm_span_text (text), most);
+
+  zm_json_append_string (out, zm_span_text (safe));
+}
+
+static void
+append_time (GString *out, gint64 wall_us)
+{
+  time_t seconds = (time_t) (wall_us / G_USEC_PER_SEC);
+  struct tm utc;
+  char text[32];
+
+  gmtime_r (&seconds, &utc);
+  strftime (text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  g_string_append_printf (out, "%s.%06dZ", text, (int) (wall_us % G_USEC_PER_SEC));
+}
+
+char *
+zm_log_json (const ZmLogRecord *record)
+{
+  GString *out = g_string_new ("{\"time\":\"");
+
+  append_time (out, record->wall_us);
+  g_string_append_printf (out, "\",\"level\":\"%s\",\"room\":", zm_level_name (record->level));
+  append_json_text (out, record->room, FIELD_MOST);
+  g_string_append (out, ",\"text\":");
+  append_json_text (out, record->text, TEXT_MOST);
+  for (guint i = 0; record->fields != NULL && i < 2 * FIELDS_MOST && record->fields[i] != NULL; i += 2) {
+    if (record->fields[i + 1] == NULL)
+      continue;
+    g_string_append_c (out, ',');
+    append_json_text (out, record->fields[i], FIELD_MOST);
+    g_string_append_c (out, ':');
+    append_json_text (out, record->fields[i + 1], FIELD_MOST);
+  }
+  g_string_append_c (out, '}');
+  return g_string_free (out, FALSE);
+}
+
+/* ---- for people ---- */
+
+static const char *
+level_colour (ZmLevel level)
+{
+  switch (level) {
+  case ZM_LEVEL_ERROR: return "\033[1;31m";
+  case ZM_LEVEL_WARNING: return "\033[33m";
+  case ZM_LEVEL_NOTICE: return "\033[1m";
+  case ZM_LEVEL_DEBUG: return "\033[2m";
+  case ZM_LEVEL_INFO:
+  default: return "";
+  }
+}
+
+char *
+zm_log_human (const ZmLogRecord *record, gboolean colour)
+{
+  GString *out = g_string_new (NULL);
+  g_autofree char *text = zm_printable (zm_span_text (record->text), TEXT_MOST);
+  time_t seconds = (time_t) (record->wall_us / G_USEC_PER_SEC);
+  struct tm local;
+  char clock[16];
+
+  localtime_r (&seconds, &local);
+  strftime (clock, sizeof clock, "%H:%M:%S", &local);
+  g_string_append_printf (out, "%s.%03d %s%s%s %s: %s", clock,
+                          (int) (record->wall_us % G_USEC_PER_SEC / 1000),
+                          colour ? level_colour (record->level) : "", zm_level_name (record->level),
+                          colour ? "\033[0m" : "", record->room, text);
+  for (guint i = 0; record->fields != NULL && i < 2 * FIELDS_MOST && record->fields[i] != NULL; i += 2) {
+    g_autofree char *value = NULL;
+
+    if (record->fields[i + 1] == NULL)
+      continue;
+    value = zm_printable (zm_span_text (record->fields[i + 1]), FIELD_MOST);
+    g_string_append_printf (out, "%s%s=%s", i == 0 ? "  " : " ", record->fields[i], value);
+  }
+  return g_string_free (out, FALSE);
+}
+
+/* ---- journald ---- */
+
+/* Capital letters, digits and '_' are all that journald takes in a field's name. */
+static void
+append_field_name (GString *out, const char *name)
+{
+  g_string_append (out, "ZM_");
+  for (; *name != '\0'; name++)
+    g_string_append_c (out, g_ascii_isalnum (*name) ? g_ascii_toupper (*name) : '_');
+}
+
+char *
+zm_log_journal (const ZmLogRecord *record)
+{
+  GString *out = g_string_new (NULL);
+  g_autofree char *text = zm_printable (zm_span_text (record->text), TEXT_MOST);
+
+  g_string_append_printf (out, "MESSAGE=%s: %s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=zmanagerd\nZM_ROOM=%s\n",
+                          record->room, text, (int) record->level, record->room);
+  for (guint i = 0; record->fields != NULL && i < 2 * FIELDS_MOST && record->fields[i] != NULL; i += 2) {
+    g_autofree char *value = NULL;
+
+    if (record->fields[i + 1] == NULL)
+      continue;
+    value = zm_printable (zm_span_text (record->fields[i + 1]), FIELD_MOST);
+    append_field_name (out, record->fields[i]);
+    g_string_append_printf (out, "=%s\n", value);
+  }
+  return g_string_free (out, FALSE);
+}
+
+int
+zm_log_journal_open (const char *path)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  int fd;
+
+  if (strlen (path) >= sizeof address.sun_path)
+    return -1;
+  strcpy (address.sun_path, path);
+  fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd >= 0 && connect (fd, (const struct sockaddr *) &address, sizeof address) != 0) {
+    close (fd);
+    return -1;
+  }
+  return fd;
+}
+
+gboolean
+zm_log_is_journal (const char *stream, int fd)
+{
+  unsigned long device, inode;
+  struct stat about;
+
+  return stream != NULL && sscanf (stream, "%lu:%lu", &device, &inode) == 2 && fstat (fd, &about) == 0 &&
+         about.st_dev == device && about.st_ino == inode;
+}

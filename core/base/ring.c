@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The ring: an array, two running numbers and one lock. Waiters are counted, so that nobody pays for a wake-up that
+ * nobody needs; whoever is woken and leaves something over wakes the next.
+ */
+#include "config.h"
+
+#include "base/zm-ring.h"
+
+#include <pthread.h>
+#include <time.h>
+
+struct ZmRing {
+  pthread_mutex_t lock;
+  pthread_cond_t filled; /* consumers wait here */
+  pthread_cond_t freed;  /* producers wait here */
+  gpointer *slots;
+  guint capacity; /* a power of two */
+  guint64 head;   /* number of the next item to take */
+  guint64 tail;   /* number of the next item to put */
+  guint consumers_waiting;
+  guint producers_waiting;
+  gboolean closed;
+};
+
+ZmRing *
+zm_ring_new (guint capacity)
+{
+  ZmRing *ring = g_new0 (ZmRing, 1);
+  pthread_condattr_t attributes;
+
+  ring->capacity = 1;
+  while (ring->capacity < capacity && ring->capacity < 1u << 30)
+    ring->capacity *= 2;
+  ring->slots = g_new (gpointer, ring->capacity);
+  pthread_mutex_init (&ring->lock, NULL);
+  pthread_condattr_init (&attributes);
+  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init (&ring->filled, &attributes);
+  pthread_cond_init (&ring->freed, &attributes);
+  pthread_condattr_destroy (&attributes);
+  return ring;
+}
+
+void
+zm_ring_free (ZmRing *ring)
+{
+  if (ring == NULL)
+    return;
+  pthread_cond_destroy (&ring->filled);
+  pthread_cond_destroy (&ring->freed);
+  pthread_mutex_destroy (&ring->lock);
+  g_free (ring->slots);
+  g_free (ring);
+}
+
+/* ---- with the lock held ---- */
+
+static guint
+put (ZmRing *ring, gpointer const *items, guint n)
+{
+  guint room = ring->capacity - (guint) (ring->tail - ring->head);
+  guint count = ring->closed ? 0 : MIN (n, room);
+
+  for (guint i = 0; i < count; i++)
+    ring->slots[(ring->tail + i) & (ring->capacity - 1)] = items[i];
+  ring->tail += count;
+  if (count > 0 && ring->consumers_waiting > 0) {
+    if (count > 1 && ring->consumers_waiting > 1)
+      pthread_cond_broadcast (&ring->filled);
+    else
+      pthread_cond_signal (&ring->filled);
+  }
+  return count;
+}
+
+static guint
+take (ZmRing *ring, gpointer *items, guint most)
+{
+  guint count = MIN (most, (guint) (ring->tail - ring->head));
+
+  for (guint i = 0; i < count; i++)
+    items[i] = ring->slots[(ring->head + i) & (ring->capacity - 1)];
+  ring->head += count;
+  if (count > 0 && ring->producers_waiting > 0)
+    pthread_cond_signal (&ring->freed);
+  return count;
+}
+
+/* A producer that has all its items in, with room left, passes its wake-up on to the next. */
+static void
+pass_on_room (ZmRing *ring)
+{
+  if (ring->producers_waiting > 0 && ring->tail - ring->head < ring->capacity)
+    pthread_cond_signal (&ring->freed);
+}
+
+/* ---- the door ---- */
+
+gboolean
+zm_ring_push (ZmRing *ring, gpointer const *items, guint n, guint *given)
+{
+  guint done = 0;
+
+  pthread_mutex_lock (&ring->lock);
+  for (;;) {
+    done += put (ring, items + done, n - done);
+    if (done == n || ring->closed)
+      break;
+    ring->producers_waiting++;
+    pthread_cond_wait (&ring->freed, &ring->lock);
+    ring->producers_waiting--;
+  }
+  pass_on_room (ring);
+  pthread_mutex_unlock (&ring->lock);
+  if (given != NULL)
+    *given = done;
+  return done == n;
+}
+
+guint
+zm_ring_try_push (ZmRing *ring, gpointer const *items, guint n)
+{
+  guint done;
+
+  pthread_mutex_lock (&ring->lock);
+  done = put (ring, items, n);
+  pthread_mutex_unlock (&ring->lock);
+  return done;
+}
+
+/* FALSE: the time is over. */
+static gboolean
+wait_filled (ZmRing *ring, gint64 until_us)
+{
+  struct timespec until;
+  int result;
+
+  ring->consumers_waiting++;
+  if (until_us < 0) {
+    result = pthread_cond_wait (&ring->filled, &ring->lock);
+  } else {
+    until.tv_sec = (time_t) (until_us / G_USEC_PER_SEC);
+    until.tv_nsec = (long) (until_us % G_USEC_PER_SEC) * 1000;
+    result = pthread_cond_timedwait (&ring->filled, &ring->lock, &until);
+  }
+  ring->consumers_waiting--;
+  return result == 0;
+}
+
+guint
+zm_ring_pop (ZmRing *ring, gpointer *items, guint most, gint64 until_us)
+{
+  gboolean in_time = TRUE;
+  guint count;
+
+  pthread_mutex_lock (&ring->lock);
+  while (ring->head == ring->tail && !ring->closed && in_time)
+    in_time = wait_filled (ring, until_us);
+  count = take (ring, items, most);
+  /* A push that met one waiter woke one; what it left over is for the others. */
+  if (count > 0 && ring->consumers_waiting > 0 && ring->head != ring->tail)
+    pthread_cond_signal (&ring->filled);
+  pthread_mutex_unlock (&ring->lock);
+  return count;
+}
+
+guint
+zm_ring_try_pop (ZmRing *ring, gpointer *items, guint most)
+{
+  guint count;
+
+  pthread_mutex_lock (&ring->lock);
+  count = take (ring, items, most);
+  pthread_mutex_unlock (&ring->lock);
+  return count;
+}
+
+guint
+zm_ring_length (ZmRing *ring)
+{
+  guint length;
+
+  pthread_mutex_lock (&ring->lock);
+  length = (guint) (ring->tail - ring->head);
+  pthread_mutex_unlock (&ring->lock);
+  return length;
+}
+
+guint
+zm_ring_capacity (const ZmRing *ring)
+{
+  return ring->capacity;
+}
+
+void
+zm_ring_close (ZmRing *ring)
+{
+  pthread_mutex_lock (&ring->lock);
+  ring->closed = TRUE;
+  pthread_cond_broadcast (&ring->filled);
+  pthread_cond_broadcast (&ring->freed);
+  pthread_mutex_unlock (&ring->lock);
+}
+
+gboolean
+zm_ring_closed (ZmRing *ring)
+{
+  gboolean closed;
+
+  pthread_mutex_lock (&ring->lock);
+  closed = ring->closed;
+  pthread_mutex_unlock (&ring->lock);
+  return closed;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Borrowed bytes, text of peers made printable, the rooms' error domain and the two clocks. */
+#include "config.h"
+
+#include "base/zm-base.h"
+
+#include <string.h>
+#include <time.h>
+
+G_DEFINE_QUARK (zm - error - quark, zm_error)
+
+ZmSpan
+zm_span_text (const char *text)
+{
+  return zm_span (text, text != NULL ? strlen (text) : 0);
+}
+
+gboolean
+zm_span_equal (ZmSpan a, ZmSpan b)
+{
+  return a.size == b.size && (a.size == 0 || memcmp (a.data, b.data, a.size) == 0);
+}
+
+gboolean
+zm_span_is (ZmSpan span, const char *text)
+{
+  return zm_span_equal (span, zm_span_text (text));
+}
+
+char *
+zm_span_dup (ZmSpan span)
+{
+  char *text = g_malloc (span.size + 1);
+
+  if (span.size > 0)
+    memcpy (text, span.data, span.size);
+  text[span.size] = '\0';
+  return text;
+}
+
+/* ---- hash: the two halves of a 128-bit product, folded, for each 16 bytes ---- */
+
+/* Any odd numbers with about as many ones as zeros do. */
+#define HASH_A G_GUINT64_CONSTANT (0xa0761d6478bd642f)
+#define HASH_B G_GUINT64_CONSTANT (0xe7037ed1a0b428db)
+
+static inline guint64
+fold (guint64 a, guint64 b)
+{
+  __extension__ unsigned __int128 product = (unsigned __int128) a * b;
+
+  return (guint64) product ^ (guint64) (product >> 64);
+}
+
+static inline guint64
+load (const char *at, gsize size)
+{
+  guint64 word = 0;
+
+  memcpy (&word, at, size);
+  return word;
+}
+
+guint64
+zm_span_hash (ZmSpan span)
+{
+  const char *at = span.data;
+  gsize left = span.size;
+  guint64 hash = HASH_A;
+
+  for (; left > 16; at += 16, left -= 16)
+    hash = fold (load (at, 8) ^ HASH_B, load (at + 8, 8) ^ hash);
+  if (left > 8)
+    hash = fold (load (at, 8) ^ HASH_B, load (at + 8, left - 8) ^ hash);
+  else if (left > 0)
+    hash = fold (load (at, left) ^ HASH_B, hash);
+  /* The size keeps texts apart that differ only in zero bytes at the end. */
+  return fold (hash ^ span.size, HASH_B);
+}
+
+/* ---- printable text ---- */
+
+/* How many bytes of valid, printable UTF-8 stand at the start of text: one character's, or none. */
+static gsize
+printable_size (const char *at, gsize left)
+{
+  gunichar c;
+
+  if ((guchar) *at < 0x80)
+    return *at >= 0x20 && *at != 0x7f;
+  c = g_utf8_get_char_validated (at, (gssize) left);
+  if (c == (gunichar) -1 || c == (gunichar) -2 || !g_unichar_isprint (c))
+    return 0;
+  return (gsize) (g_utf8_next_char (at) - at);
+}
+
+char *
+zm_printable (ZmSpan text, gsize most)
+{
+  GString *out = g_string_sized_new (MIN (text.size, most) + 1);
+  gsize dots_at = 0; /* the last place where "..." still fits */
+
+  for (gsize i = 0; i < text.size;) {
+    gsize size = printable_size (text.data + i, text.size - i);
+    gsize need = size > 0 ? size : 4;
+
+    if (out->len + 3 <= most)
+      dots_at = out->len;
+    if (out->len + need > most) {
+      if (most >= 3)
+        g_string_append (g_string_truncate (out, dots_at), "...");
+      break;
+    }
+    if (size > 0)
+      g_string_append_len (out, text.data + i, (gssize) size);
+    else
+      g_string_append_printf (out, "\\x%02x", (guint) (guchar) text.data[i]);
+    i += MAX (size, 1);
+  }
+  return g_string_free (out, FALSE);
+}
+
+/* ---- clocks ---- */
+
+static gint64
+clock_us (clockid_t clock)
+{
+  struct timespec now;
+
+  clock_gettime (clock, &now);
+  return (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+}
+
+gint64
+zm_now_us (void)
+{
+  return clock_us (CLOCK_MONOTONIC);
+}
+
+gint64
+zm_wall_us (void)
+{
+  return clock_us (CLOCK_REALTIME);
+}
