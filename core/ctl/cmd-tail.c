@@ -267,13 +267,10 @@ open_sockets (Tail *tail, GError **error)
 {
   g_autofree char *call = zm_ctl_endpoint (tail->ctl, "call", error);
   g_autofree char *topics = call != NULL ? zm_ctl_endpoint (tail->ctl, "topics", error) : NULL;
-  int unbounded = 0;
 
   if (topics == NULL)
     return FALSE;
   tail->topics = zm_ctl_socket (tail->ctl, ZMQ_SUB, topics, error);
-  if (tail->topics != NULL)
-    zmq_setsockopt (tail->topics, ZMQ_RCVHWM, &unbounded, sizeof unbounded);
   tail->call = tail->topics != NULL ? zm_ctl_socket (tail->ctl, ZMQ_DEALER, call, error) : NULL;
   return tail->call != NULL;
 }

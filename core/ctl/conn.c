@@ -13,6 +13,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* Publications that wait for a slow terminal. */
+#define WAITING_MOST 100000
+
 ZmInstance *
 zm_ctl_instance (ZmCtl *ctl, GError **error)
 {
@@ -192,6 +195,7 @@ zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error)
   void *socket = NULL;
   int on = 1;
   int reconnect_ms = 20;
+  int waiting_most = WAITING_MOST;
 
   if (ctl->zmq == NULL)
     ctl->zmq = zmq_ctx_new ();
@@ -203,6 +207,8 @@ zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error)
   /* Nothing is queued for a peer that is not there; a daemon that is just starting is found soon. */
   zmq_setsockopt (socket, ZMQ_IMMEDIATE, &on, sizeof on);
   zmq_setsockopt (socket, ZMQ_RECONNECT_IVL, &reconnect_ms, sizeof reconnect_ms);
+  if (type == ZMQ_SUB)
+    zmq_setsockopt (socket, ZMQ_RCVHWM, &waiting_most, sizeof waiting_most);
   if (connect_watched (ctl, socket, endpoint, error))
     return socket;
   zm_ctl_close (socket, 0);
