@@ -65,9 +65,11 @@ zm_ctl_help_overview (gboolean all)
   }
   printf ("\n%s:\n", _ ("Options of every command"));
   print_options (zm_ctl_global_options ());
-  printf ("\n%s\n", all ? _ ("More about one: zmanagerctl help COMMAND")
-                        : _ ("The other commands: zmanagerctl help --all. More about one: zmanagerctl help COMMAND"));
-  printf ("%s\n", _ ("Exit status: 0 ok, 1 failed, 2 usage, 3 unreachable, 4 refused, 5 not found, 6 degraded"));
+  printf ("\n%s\n",
+          all ? _ ("More about one: zmanagerctl help COMMAND")
+              : _ ("The other commands: zmanagerctl help --all. More about one: zmanagerctl help COMMAND"));
+  printf ("%s\n",
+          _ ("Exit status: 0 ok, 1 failed, 2 usage, 3 unreachable, 4 refused, 5 not found, 6 degraded"));
 }
 
 void
@@ -116,8 +118,8 @@ print_man (void)
       g_autofree char *help = scd_escape (option->help);
       g_autofree char *value = scd_escape (option->value ? option->value : "");
 
-      printf ("\t*--%s*%s%s%s%s: %s.\n\n", option->name, *value ? " " : "", *value ? "_" : "", value, *value ? "_" : "",
-              help);
+      printf ("\t*--%s*%s%s%s%s: %s.\n\n", option->name, *value ? " " : "", *value ? "_" : "", value,
+              *value ? "_" : "", help);
     }
   }
 }

@@ -89,7 +89,8 @@ send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
   if (sent == count && flushed)
     return say_sent (ctl, first_id, sent);
   g_set_error (&error, ZM_ERROR, ZM_ERROR_LIMIT,
-               _ ("the daemon takes no messages now: %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " were handed over, and "
+               _ ("the daemon takes no messages now: %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
+                  " were handed over, and "
                   "the last ones may not have left; see zmanagerctl status, or give a longer --timeout"),
                sent, count);
   return zm_ctl_fail (ctl, error);

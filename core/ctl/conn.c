@@ -137,10 +137,11 @@ set_unreachable (ZmCtl *ctl, const char *endpoint, GError **error)
 
   if (path != NULL && access (path, F_OK) == 0 && access (path, W_OK) != 0)
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
-                 _ ("you may not connect to %s: %s; ask for the group of the daemon, or run as its user"), endpoint,
-                 g_strerror (errno));
+                 _ ("you may not connect to %s: %s; ask for the group of the daemon, or run as its user"),
+                 endpoint, g_strerror (errno));
   else if (path != NULL && access (path, F_OK) != 0)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s does not exist; %s"), path, hint);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s does not exist; %s"), path,
+                 hint);
   else
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon answers at %s; %s"), endpoint, hint);
 }
@@ -177,8 +178,9 @@ connect_watched (ZmCtl *ctl, void *socket, const char *endpoint, GError **error)
   zmq_socket_monitor (socket, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
   zmq_connect (monitor, name);
   if (zmq_connect (socket, endpoint) != 0) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, _ ("cannot connect to “%s”: %s; an endpoint is ipc://PATH or tcp://HOST:PORT"),
-                 endpoint, zmq_strerror (errno));
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 _ ("cannot connect to “%s”: %s; an endpoint is ipc://PATH or tcp://HOST:PORT"), endpoint,
+                 zmq_strerror (errno));
   } else {
     good = wait_handshake (ctl, monitor);
     if (!good)

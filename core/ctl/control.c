@@ -83,7 +83,8 @@ set_answer_error (JsonObject *answer, GError **error)
   g_string_append (out, safe);
   for (guint i = 0; problems != NULL && i < json_array_get_length (problems); i++) {
     JsonNode *node = json_array_get_element (problems, i);
-    const char *line = JSON_NODE_HOLDS_OBJECT (node) ? zm_json_get_text (json_node_get_object (node), "text") : NULL;
+    const char *line =
+        JSON_NODE_HOLDS_OBJECT (node) ? zm_json_get_text (json_node_get_object (node), "text") : NULL;
     g_autofree char *value = line != NULL ? zm_printable (zm_span_text (line), 4096) : zm_out_value (node);
 
     g_string_append_printf (out, "\n  %s", value);

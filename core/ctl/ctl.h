@@ -42,11 +42,11 @@ typedef enum { ZM_GROUP_FIRST, ZM_GROUP_UNDERSTAND, ZM_GROUP_OPERATE } ZmCtlGrou
 typedef struct ZmCtl ZmCtl;
 
 typedef struct ZmCtlCommand {
-  const char *name;  /* "status", or two words: "plugin ls" */
+  const char *name; /* "status", or two words: "plugin ls" */
   ZmCtlGroup group;
-  const char *arguments; /* synopsis: "KEY [BODY|-|@FILE]" */
-  guint least, most;     /* how many arguments */
-  const char *help;      /* N_, one line */
+  const char *arguments;      /* synopsis: "KEY [BODY|-|@FILE]" */
+  guint least, most;          /* how many arguments */
+  const char *help;           /* N_, one line */
   const ZmCtlOption *options; /* beside the global ones; ends with name NULL; may be NULL */
   int (*run) (ZmCtl *ctl, guint n, char **arguments); /* gives a ZmExit */
 } ZmCtlCommand;
@@ -64,10 +64,10 @@ struct ZmCtl {
   const ZmCtlCommand *command; /* NULL until it is known */
   GHashTable *values;          /* option name -> GPtrArray of char *, as given */
   gboolean json;
-  gboolean color;     /* stdout takes colours */
-  gboolean terminal;  /* stdout is a terminal */
-  gint64 timeout_ms;  /* --timeout, or the default of reaching the daemon */
-  void *zmq;          /* made at first use */
+  gboolean color;       /* stdout takes colours */
+  gboolean terminal;    /* stdout is a terminal */
+  gint64 timeout_ms;    /* --timeout, or the default of reaching the daemon */
+  void *zmq;            /* made at first use */
   ZmInstance *instance; /* made at first use */
   JsonObject *status;   /* the daemon's status, asked at first use */
   int signal_fd;        /* -1, or tells SIGINT and SIGTERM */
@@ -78,8 +78,8 @@ struct ZmCtl {
 
 /* Options as given; the last of several stands. */
 gboolean zm_ctl_flag (const ZmCtl *ctl, const char *name);
-const char *zm_ctl_text (const ZmCtl *ctl, const char *name);        /* NULL: not given */
-GPtrArray *zm_ctl_list (const ZmCtl *ctl, const char *name);         /* NULL: not given; borrowed */
+const char *zm_ctl_text (const ZmCtl *ctl, const char *name); /* NULL: not given */
+GPtrArray *zm_ctl_list (const ZmCtl *ctl, const char *name);  /* NULL: not given; borrowed */
 gint64 zm_ctl_count (const ZmCtl *ctl, const char *name, gint64 standard);
 gint64 zm_ctl_duration (const ZmCtl *ctl, const char *name, gint64 standard); /* milliseconds */
 
@@ -165,6 +165,11 @@ JsonObject *zm_ctl_request_new (const char *command);
 JsonObject *zm_ctl_request (ZmCtl *ctl, JsonObject *request, gint64 wait_ms, GError **error);
 /* How long ordinary requests wait for their answer. */
 #define ZM_CTL_ANSWER_MS 10000
+/* A request whose answer is {"text", "changes"}, printed; takes the request, gives the exit status. */
+int zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms);
+/* A request whose answer is {member: [rows]}, printed as a table. */
+int zm_ctl_listing (ZmCtl *ctl, JsonObject *request, const char *member, const ZmOutColumn *columns,
+                    const char *none);
 /* A stream: part is called for each item until it gives FALSE, a signal comes, or the daemon ends it. */
 typedef gboolean (*ZmCtlPart) (ZmCtl *ctl, JsonNode *item, gpointer user);
 gboolean zm_ctl_stream (ZmCtl *ctl, JsonObject *request, ZmCtlPart part, gpointer user, GError **error);
@@ -172,22 +177,24 @@ gboolean zm_ctl_stream (ZmCtl *ctl, JsonObject *request, ZmCtlPart part, gpointe
 /* ---- message.c: messages on the command line ---- */
 
 typedef struct ZmCtlMessage {
-  char *prefix;  /* flow~decorator~sender~context~action~ */
+  char *prefix; /* flow~decorator~sender~context~action~ */
   char *id;
   char *topic;   /* prefix and id */
   char *headers; /* JSON text, or NULL */
   GBytes *body;
 } ZmCtlMessage;
 /* From KEY [BODY|-|@FILE] and the options flow, id, header. FALSE: *status is the exit status; it was said why. */
-gboolean zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, ZmCtlMessage *message, int *status);
+gboolean zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, ZmCtlMessage *message,
+                              int *status);
 void zm_ctl_message_clear (ZmCtlMessage *message);
 /* Gives the message the next id. */
 void zm_ctl_message_next (ZmCtlMessage *message, ZmUuidMaker *ids);
 /* Sends it on the call socket and waits: [status][headers][body] as GBytes. NULL: error. */
-GPtrArray *zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *message, gint64 timeout_ms, GError **error);
+GPtrArray *zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *message, gint64 timeout_ms,
+                        GError **error);
 /* One exchange on an open call socket: sends [id][verb][frames …], gives [status][headers][body]. NULL: error. */
-GPtrArray *zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n, gint64 wait_ms,
-                            GError **error);
+GPtrArray *zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n,
+                            gint64 wait_ms, GError **error);
 
 /* ---- commands ---- */
 

@@ -65,7 +65,8 @@ zm_json_set_body (JsonObject *object, ZmSpan body)
     json_object_set_member (object, "body", value);
     return;
   }
-  if (body.size == 0 || (g_utf8_validate_len (body.data, body.size, NULL) && memchr (body.data, 0, body.size) == NULL)) {
+  if (body.size == 0 ||
+      (g_utf8_validate_len (body.data, body.size, NULL) && memchr (body.data, 0, body.size) == NULL)) {
     copy = zm_span_dup (body);
     json_object_set_string_member (object, "body", copy);
     return;

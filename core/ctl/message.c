@@ -46,7 +46,8 @@ read_stdin (GError **error)
 
   while ((got = read (STDIN_FILENO, block, sizeof block)) > 0) {
     if (out->len + (gsize) got > BODY_MOST) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, _ ("the body on the standard input is over %u MiB"), BODY_MOST >> 20);
+      g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, _ ("the body on the standard input is over %u MiB"),
+                   BODY_MOST >> 20);
       return NULL;
     }
     g_byte_array_append (out, block, (guint) got);
@@ -167,7 +168,8 @@ read_id (const ZmCtl *ctl, ZmCtlMessage *message)
 }
 
 gboolean
-zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, ZmCtlMessage *message, int *status)
+zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, ZmCtlMessage *message,
+                     int *status)
 {
   g_autoptr (GError) error = NULL;
 
@@ -191,7 +193,8 @@ zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, Z
 #define REQUEST_ID ZM_SPAN_LITERAL ("1")
 
 GPtrArray *
-zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n, gint64 wait_ms, GError **error)
+zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n, gint64 wait_ms,
+                 GError **error)
 {
   ZmSpan all[8] = { REQUEST_ID, zm_span_text (verb) };
   gint64 until = zm_now_us () + wait_ms * 1000;

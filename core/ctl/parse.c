@@ -245,7 +245,8 @@ unknown_command (ZmCtl *ctl, char **words, guint n)
   if (group && n < 2)
     return zm_ctl_usage (ctl, _ ("%s wants one of: %s"), words[0], list);
   if (group && near != NULL)
-    return zm_ctl_usage (ctl, _ ("unknown command “%s %s”; did you mean “%s %s”?"), words[0], text, words[0], near);
+    return zm_ctl_usage (ctl, _ ("unknown command “%s %s”; did you mean “%s %s”?"), words[0], text, words[0],
+                         near);
   if (group)
     return zm_ctl_usage (ctl, _ ("unknown command “%s %s”; %s has: %s"), words[0], text, words[0], list);
   if (near != NULL)
@@ -291,7 +292,8 @@ check_arguments (const ZmCtl *ctl, const GPtrArray *arguments)
 
   for (guint i = 0; i < arguments->len; i++)
     if (!g_utf8_validate (g_ptr_array_index (arguments, i), -1, NULL)) {
-      zm_ctl_usage (ctl, _ ("argument %u is not UTF-8 text; a body of other bytes is given as @FILE or -"), i + 1);
+      zm_ctl_usage (ctl, _ ("argument %u is not UTF-8 text; a body of other bytes is given as @FILE or -"),
+                    i + 1);
       return FALSE;
     }
   if (arguments->len > command->most) {
