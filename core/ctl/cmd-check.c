@@ -27,7 +27,8 @@ zm_ctl_cmd_check (ZmCtl *ctl, guint n, char **arguments)
   if (ctl->json)
     argv[at++] = "--json";
   if (program == NULL) {
-    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("zmanagerd is neither beside zmanagerctl nor on PATH"));
+    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+                 _ ("zmanagerd is neither beside zmanagerctl nor on PATH"));
     return zm_ctl_fail (ctl, error);
   }
   execv (program, (char **) argv);

@@ -11,7 +11,8 @@
 static char *
 option_words (const ZmCtlCommand *command, gboolean global)
 {
-  const ZmCtlOption *lists[] = { command != NULL ? command->options : NULL, global ? zm_ctl_global_options () : NULL };
+  const ZmCtlOption *lists[] = { command != NULL ? command->options : NULL,
+                                 global ? zm_ctl_global_options () : NULL };
   g_autoptr (GString) out = g_string_new (NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (lists); i++)
@@ -125,10 +126,11 @@ print_fish_command (const ZmCtlCommand *command)
 {
   g_auto (GStrv) parts = g_strsplit (command->name, " ", 2);
   g_autofree char *help = fish_quote (_ (command->help));
-  g_autofree char *when = parts[1] != NULL
-                              ? g_strdup_printf ("__fish_seen_subcommand_from %s; and __fish_seen_subcommand_from %s",
-                                                 parts[0], parts[1])
-                              : g_strdup_printf ("__fish_seen_subcommand_from %s", parts[0]);
+  g_autofree char *when =
+      parts[1] != NULL
+          ? g_strdup_printf ("__fish_seen_subcommand_from %s; and __fish_seen_subcommand_from %s", parts[0],
+                             parts[1])
+          : g_strdup_printf ("__fish_seen_subcommand_from %s", parts[0]);
 
   if (parts[1] != NULL)
     printf ("complete -c zmanagerctl -n '__fish_use_subcommand' -a '%s'\n"
@@ -139,7 +141,8 @@ print_fish_command (const ZmCtlCommand *command)
   for (const ZmCtlOption *option = command->options; option != NULL && option->name != NULL; option++) {
     g_autofree char *text = fish_quote (_ (option->help));
 
-    printf ("complete -c zmanagerctl -n '%s' -l '%s'%s -d '%s'\n", when, option->name, option->value ? " -r" : "", text);
+    printf ("complete -c zmanagerctl -n '%s' -l '%s'%s -d '%s'\n", when, option->name,
+            option->value ? " -r" : "", text);
   }
 }
 

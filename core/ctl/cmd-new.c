@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NAME_MOST 64
+#define NAME_MOST  64
 #define DEPTH_MOST 4
 
 /* What stands for the name in templates and in the names of their files. */
@@ -35,8 +35,10 @@ check_name (const ZmCtl *ctl, const char *name)
   if (!good) {
     g_autofree char *safe = zm_printable (zm_span_text (name), 80);
 
-    zm_ctl_usage (ctl, _ ("“%s” cannot be a plugin's name: a name begins with a-z, goes on with a-z 0-9 _ - and has at most %d "
-                          "characters"),
+    zm_ctl_usage (ctl,
+                  _ ("“%s” cannot be a plugin's name: a name begins with a-z, goes on with a-z 0-9 _ - and "
+                     "has at most %d "
+                     "characters"),
                   safe, NAME_MOST);
   }
   return good;
@@ -185,6 +187,7 @@ zm_ctl_cmd_plugin_new (ZmCtl *ctl, guint n, char **arguments)
   (void) n;
   if (!check_name (ctl, arguments[0]))
     return ZM_EXIT_USAGE;
-  return make_plugin (ctl, arguments[0], kind != NULL ? kind : "component", &error) ? ZM_EXIT_OK
-                                                                                    : zm_ctl_fail (ctl, error);
+  return make_plugin (ctl, arguments[0], kind != NULL ? kind : "component", &error)
+             ? ZM_EXIT_OK
+             : zm_ctl_fail (ctl, error);
 }

@@ -11,9 +11,15 @@
 /* ---- ls ---- */
 
 static const ZmOutColumn columns[] = {
-  { "name", N_ ("NAME"), FALSE },          { "version", N_ ("VERSION"), FALSE }, { "kind", N_ ("KIND"), FALSE },
-  { "state", N_ ("STATE"), FALSE },        { "generation", N_ ("GEN"), TRUE },   { "isolation", N_ ("ISOLATION"), FALSE },
-  { "actions", N_ ("ACTIONS"), FALSE },    { "reason", N_ ("REASON"), FALSE },   { NULL, NULL, FALSE },
+  { "name", N_ ("NAME"), FALSE },
+  { "version", N_ ("VERSION"), FALSE },
+  { "kind", N_ ("KIND"), FALSE },
+  { "state", N_ ("STATE"), FALSE },
+  { "generation", N_ ("GEN"), TRUE },
+  { "isolation", N_ ("ISOLATION"), FALSE },
+  { "actions", N_ ("ACTIONS"), FALSE },
+  { "reason", N_ ("REASON"), FALSE },
+  { NULL, NULL, FALSE },
 };
 
 int
@@ -150,7 +156,8 @@ inspect_name (ZmCtl *ctl, const char *name)
   if (path != NULL)
     return inspect_file (ctl, path);
   if (error == NULL)
-    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("there is no plugin “%s”; see zmanagerctl plugin ls"), name);
+    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+                 _ ("there is no plugin “%s”; see zmanagerctl plugin ls"), name);
   return zm_ctl_fail (ctl, error);
 }
 

@@ -52,8 +52,8 @@ new_case (const char *name, guint line)
 static void
 wrong (ZmProblems *problems, const ZmLine *line, const char *expected, const char *what)
 {
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_VALUE, line->file, line->line, line->value_column, expected, NULL,
-                   "%s: %s", line->key, what);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_VALUE, line->file, line->line, line->value_column,
+                   expected, NULL, "%s: %s", line->key, what);
 }
 
 /* A key, checked; NULL: a problem was added. */
@@ -116,8 +116,9 @@ read_value (ZmFlowTestCase *test, const ZmLine *line, ZmProblems *problems)
     if (!zm_parse_duration (line->value, &test->timeout_ms, &error))
       wrong (problems, line, "a time such as 5s", error->message);
   } else {
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, line->file, line->line, line->key_column,
-                     "given, flow, body, answer, expect, timeout", todo, "a case has no key “%s”", line->key);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, line->file, line->line,
+                     line->key_column, "given, flow, body, answer, expect, timeout", todo,
+                     "a case has no key “%s”", line->key);
   }
 }
 
@@ -127,8 +128,8 @@ read_section (const ZmLine *line, ZmProblems *problems)
 {
   if (g_str_has_prefix (line->section, "case ") && line->section[5] != '\0')
     return new_case (line->section + 5, line->line);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_SECTION, line->file, line->line, line->key_column,
-                   "[case NAME]", NULL, "unknown section [%s]", line->section);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_SECTION, line->file, line->line,
+                   line->key_column, "[case NAME]", NULL, "unknown section [%s]", line->section);
   return NULL;
 }
 
@@ -136,11 +137,12 @@ static void
 check_case (const char *path, const ZmFlowTestCase *test, ZmProblems *problems)
 {
   if (test->given == NULL)
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, path, test->line, 0, "given = KEY", NULL,
-                     "the case “%s” sends nothing", test->name);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, path, test->line, 0, "given = KEY",
+                     NULL, "the case “%s” sends nothing", test->name);
   if (test->expects->len == 0)
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, path, test->line, 0, "expect = KEY [BODY]", NULL,
-                     "the case “%s” expects nothing, so it cannot fail", test->name);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, path, test->line, 0,
+                     "expect = KEY [BODY]", NULL, "the case “%s” expects nothing, so it cannot fail",
+                     test->name);
 }
 
 GPtrArray *
@@ -164,6 +166,7 @@ zm_flowtest_read (const char *path, ZmProblems *problems)
   for (guint i = 0; i < out->len; i++)
     check_case (path, g_ptr_array_index (out, i), problems);
   if (out->len == 0 && zm_problems_errors (problems) == 0)
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, path, 0, 0, "[case NAME]", NULL, "there is no case");
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, path, 0, 0, "[case NAME]", NULL,
+                     "there is no case");
   return out;
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define START_US (20 * G_USEC_PER_SEC)
-#define STOP_US (5 * G_USEC_PER_SEC)
+#define STOP_US  (5 * G_USEC_PER_SEC)
 
 static gboolean
 io_error (GError **error, const char *what, const char *path)
@@ -97,19 +97,22 @@ spawn (ZmPrivate *own, GError **error)
   g_autofree char *program = zm_private_program ();
   g_autofree char *log = g_build_filename (own->dir, "log", NULL);
   const char *argv[] = { program, "--dir", own->dir, NULL };
-  g_auto (GStrv) environment = g_environ_unsetenv (g_environ_unsetenv (g_get_environ (), "ZM_DIR"), "NOTIFY_SOCKET");
+  g_auto (GStrv) environment =
+      g_environ_unsetenv (g_environ_unsetenv (g_get_environ (), "ZM_DIR"), "NOTIFY_SOCKET");
   int fd;
   gboolean good;
 
   if (program == NULL) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("zmanagerd is neither beside zmanagerctl nor on PATH"));
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+                 _ ("zmanagerd is neither beside zmanagerctl nor on PATH"));
     return FALSE;
   }
   fd = open (log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0)
     return io_error (error, _ ("open"), log);
-  good = g_spawn_async (own->dir, (char **) argv, environment, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL,
-                        prepare_child, &fd, &own->pid, error);
+  good = g_spawn_async (own->dir, (char **) argv, environment,
+                        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, prepare_child, &fd, &own->pid,
+                        error);
   close (fd);
   return good;
 }
@@ -138,11 +141,11 @@ zm_private_running (ZmPrivate *own, GError **error)
   own->pid = 0;
   end = log_end (own);
   if (WIFSIGNALED (status))
-    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("the daemon of the test was ended by signal %d; its log:\n%s"),
-                 WTERMSIG (status), end);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
+                 _ ("the daemon of the test was ended by signal %d; its log:\n%s"), WTERMSIG (status), end);
   else
-    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("the daemon of the test ended with status %d; its log:\n%s"),
-                 WEXITSTATUS (status), end);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
+                 _ ("the daemon of the test ended with status %d; its log:\n%s"), WEXITSTATUS (status), end);
   return FALSE;
 }
 
