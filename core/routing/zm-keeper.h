@@ -32,6 +32,10 @@ typedef struct ZmKeeperOps {
   /* This very wait, removed: TRUE; FALSE: somebody else has it. For timeouts and cancels. The wait must have been parked, and
    * its memory must live (the caller holds something that keeps it). */
   gboolean (*take_this) (ZmKeeper *keeper, ZmWait *wait);
+  /* Does an instance of this flow with this id wait anywhere? */
+  gboolean (*waiting) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id);
+  /* Any wait, removed; or NULL: for the end. */
+  ZmWait *(*take_any) (ZmKeeper *keeper);
   guint (*count) (ZmKeeper *keeper);
   /* To be called when nobody waits any more: waits that remain are not freed. */
   void (*free) (ZmKeeper *keeper);

@@ -6,9 +6,8 @@
 
 #include <gtest/gtest.h>
 
-#include <regex>
-
 TEST (Version, IsThreeNumbers)
 {
-  EXPECT_TRUE (std::regex_match (zm_version (), std::regex ("[0-9]+\\.[0-9]+\\.[0-9]+")));
+  EXPECT_TRUE (g_regex_match_simple ("^[0-9]+\\.[0-9]+\\.[0-9]+$", zm_version (), (GRegexCompileFlags) 0,
+                                     (GRegexMatchFlags) 0));
 }
