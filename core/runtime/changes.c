@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a reload changed, in words short enough for one line. */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include <string.h>
@@ -14,8 +16,9 @@ static char *
 mapping_sign (const ZmMapping *mapping)
 {
   return g_strdup_printf ("%s.%s|%s|%" G_GINT64_FORMAT "|%d|%s", mapping->plugin ? mapping->plugin : "",
-                          mapping->symbol ? mapping->symbol : "", mapping->worker ? mapping->worker : "", mapping->timeout_ms,
-                          mapping->ordering, mapping->isolation ? mapping->isolation : "");
+                          mapping->symbol ? mapping->symbol : "", mapping->worker ? mapping->worker : "",
+                          mapping->timeout_ms, mapping->ordering,
+                          mapping->isolation ? mapping->isolation : "");
 }
 
 static GHashTable *
@@ -163,7 +166,8 @@ zm_changes_plugins (ZmPluginSet *before, ZmPluginSet *after, GPtrArray *out)
     if (old == NULL)
       g_ptr_array_add (out, g_strdup_printf ("plugin %s loaded", zm_generation_name (now)));
     else if (old != now)
-      g_ptr_array_add (out, g_strdup_printf ("plugin %s generation %u", zm_generation_name (now), zm_generation_number (now)));
+      g_ptr_array_add (out, g_strdup_printf ("plugin %s generation %u", zm_generation_name (now),
+                                             zm_generation_number (now)));
   }
   for (guint i = 0; before != NULL && i < zm_plugin_set_size (before); i++) {
     const char *name = zm_generation_name (zm_plugin_set_nth (before, i));

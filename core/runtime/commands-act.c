@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Commands that act: plugins, reload, drain, log level, commands to services. */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include "runtime/commands.h"
@@ -36,7 +38,8 @@ reload (ZmCommandCall *call, const char *again, GPtrArray *changes, GError **err
 
   if (zm_runtime_reload (call->runtime, again != NULL ? names : NULL, changes, call->problems))
     return TRUE;
-  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "the reload was refused (%u errors); the running configuration stays",
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+               "the reload was refused (%u errors); the running configuration stays",
                zm_problems_errors (call->problems));
   return FALSE;
 }
@@ -133,7 +136,8 @@ zm_command_plugin_load (ZmCommandCall *call, GError **error)
   }
   if (!is_loaded (runtime, name)) {
     list_remove (runtime->asked, name);
-    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded; the problems say why", name);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded; the problems say why",
+                 name);
     return FALSE;
   }
   reply_changes (call, changes);
@@ -161,7 +165,8 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
   }
   if (is_loaded (runtime, name)) {
     list_remove (runtime->barred, name);
-    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s stays loaded: another plugin depends on it", name);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+                 "the plugin %s stays loaded: another plugin depends on it", name);
     return FALSE;
   }
   reply_changes (call, changes);
@@ -207,7 +212,8 @@ zm_command_log_level (ZmCommandCall *call, GError **error)
   if (!zm_level_parse (text, &level)) {
     g_autofree char *shown = zm_printable (zm_span_text (text), 64);
 
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "unknown level “%s”: error, warning, notice, info or debug", shown);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 "unknown level “%s”: error, warning, notice, info or debug", shown);
     return FALSE;
   }
   zm_log_set_level (call->runtime->log, level);
@@ -224,10 +230,10 @@ zm_command_service_command (ZmCommandCall *call, GError **error)
   g_autofree char *verb = NULL;
   g_autofree char *argument = NULL;
 
-  if (!zm_command_text (call->request, "service", TRUE, &service, error)
-      || !zm_command_text (call->request, "verb", TRUE, &verb, error)
-      || !zm_command_text (call->request, "argument", FALSE, &argument, error)
-      || !zm_subject_command (call->runtime->subject, service, verb, argument, error))
+  if (!zm_command_text (call->request, "service", TRUE, &service, error) ||
+      !zm_command_text (call->request, "verb", TRUE, &verb, error) ||
+      !zm_command_text (call->request, "argument", FALSE, &argument, error) ||
+      !zm_subject_command (call->runtime->subject, service, verb, argument, error))
     return FALSE;
   g_string_append (call->out, "{\"text\":\"sent\"}");
   return TRUE;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Commands that show: status, metrics, configuration, routing, what runs and who is there. */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include "base/version.h"
@@ -24,11 +26,12 @@ append_endpoints (ZmRuntime *runtime, GString *out)
 
 /* Counters only, labels in the name as Prometheus writes them. */
 static void
-append_counter (const char *name, const char *label_name, const char *label, gboolean gauge, gint64 value, const char *help,
-                gpointer user)
+append_counter (const char *name, const char *label_name, const char *label, gboolean gauge, gint64 value,
+                const char *help, gpointer user)
 {
   GString *out = user;
-  g_autofree char *full = label_name != NULL ? g_strdup_printf ("%s{%s=\"%s\"}", name, label_name, label) : g_strdup (name);
+  g_autofree char *full =
+      label_name != NULL ? g_strdup_printf ("%s{%s=\"%s\"}", name, label_name, label) : g_strdup (name);
 
   (void) help;
   if (!gauge)
@@ -99,8 +102,8 @@ zm_command_status (ZmCommandCall *call, GError **error)
 }
 
 static void
-append_metric (const char *name, const char *label_name, const char *label, gboolean gauge, gint64 value, const char *help,
-               gpointer user)
+append_metric (const char *name, const char *label_name, const char *label, gboolean gauge, gint64 value,
+               const char *help, gpointer user)
 {
   GString *out = user;
 
@@ -145,8 +148,9 @@ zm_command_explain (ZmCommandCall *call, GError **error)
   gboolean as_text;
   ZmKey key;
 
-  if (!zm_command_text (call->request, "key", TRUE, &text, error) || !zm_command_flag (call->request, "text", &as_text, error)
-      || !zm_key_parse (zm_span_text (text), &key, NULL, error))
+  if (!zm_command_text (call->request, "key", TRUE, &text, error) ||
+      !zm_command_flag (call->request, "text", &as_text, error) ||
+      !zm_key_parse (zm_span_text (text), &key, NULL, error))
     return FALSE;
   shown = zm_table_explain (table, &key, !as_text);
   if (!as_text) {
@@ -184,13 +188,15 @@ zm_command_flow (ZmCommandCall *call, GError **error)
   gboolean dot;
   ZmFlow *flow;
 
-  if (!zm_command_text (call->request, "name", TRUE, &name, error) || !zm_command_flag (call->request, "dot", &dot, error))
+  if (!zm_command_text (call->request, "name", TRUE, &name, error) ||
+      !zm_command_flag (call->request, "dot", &dot, error))
     return FALSE;
   flow = zm_table_flow (table, zm_span_text (name));
   if (flow == NULL) {
     g_autofree char *printable = zm_printable (zm_span_text (name), 64);
 
-    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no flow “%s”; the command flows lists them", printable);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no flow “%s”; the command flows lists them",
+                 printable);
     return FALSE;
   }
   shown = zm_flow_show (table, flow, dot);

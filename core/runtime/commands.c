@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The table of commands, their arguments and the form of their replies. */
+#include "config.h"
+
 #include "runtime/commands.h"
 
 #include <string.h>
@@ -51,8 +53,8 @@ unknown_command (const char *name, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
     names[i] = commands[i].name;
   near = zm_suggest (name, names);
-  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "unknown command “%s”%s%s%s", shown, near ? "; did you mean “" : "",
-               near ? near : "", near ? "”?" : "");
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "unknown command “%s”%s%s%s", shown,
+               near ? "; did you mean “" : "", near ? near : "", near ? "”?" : "");
 }
 
 /* The request as an object that may be looked into. It is judged before anything reads it, so depth and size are bounded. */
@@ -62,12 +64,14 @@ check_request (ZmSpan *request, GError **error)
   while (request->size > 0 && strchr (" \t\r\n", request->data[0]) != NULL && request->data[0] != '\0')
     *request = zm_span (request->data + 1, request->size - 1);
   if (request->size > ZM_REQUEST_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "the request has %" G_GSIZE_FORMAT " bytes; at most %d are taken", request->size,
+    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT,
+                 "the request has %" G_GSIZE_FORMAT " bytes; at most %d are taken", request->size,
                  ZM_REQUEST_MOST);
     return FALSE;
   }
   if (request->size == 0 || request->data[0] != '{' || !zm_json_valid (*request)) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "the request is no JSON object: send {\"command\": \"NAME\", …}");
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 "the request is no JSON object: send {\"command\": \"NAME\", …}");
     return FALSE;
   }
   return TRUE;
@@ -142,7 +146,8 @@ zm_command_text (ZmSpan request, const char *name, gboolean required, char **val
 }
 
 gboolean
-zm_command_integer (ZmSpan request, const char *name, gint64 standard, gint64 least, gint64 most, gint64 *value, GError **error)
+zm_command_integer (ZmSpan request, const char *name, gint64 standard, gint64 least, gint64 most,
+                    gint64 *value, GError **error)
 {
   ZmSpan raw;
   g_autofree char *text = NULL;
@@ -153,8 +158,9 @@ zm_command_integer (ZmSpan request, const char *name, gint64 standard, gint64 le
   text = zm_span_dup (raw);
   if (raw.size <= 20 && zm_parse_integer (text, least, most, value, NULL))
     return TRUE;
-  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "“%s” must be a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT,
-               name, least, most);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+               "“%s” must be a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, name, least,
+               most);
   return FALSE;
 }
 
@@ -292,7 +298,8 @@ zm_reply_error (GString *out, const GError *error, const ZmProblems *problems)
 {
   g_string_append_c (out, '{');
   zm_reply_member_text (out, "code", error != NULL ? code_name (error) : "failed");
-  zm_reply_member_text (out, "text", error != NULL ? error->message : "the command failed without saying why");
+  zm_reply_member_text (out, "text",
+                        error != NULL ? error->message : "the command failed without saying why");
   if (problems != NULL && zm_problems_count (problems) > 0)
     zm_reply_member_problems (out, "problems", problems);
   g_string_append_c (out, '}');

@@ -38,14 +38,15 @@ typedef struct ZmCommand {
 } ZmCommand;
 
 /* Checks and runs one request; appends the reply to out. *command (may be NULL): which one, where there is such. */
-ZmReplyKind zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out, const ZmCommand **command);
+ZmReplyKind
+zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out, const ZmCommand **command);
 
 /* ---- arguments of a request that was checked ---- */
 
 /* A string. FALSE: it is wrong. *value is NULL where it is not given, which is an error where required. The caller frees. */
 gboolean zm_command_text (ZmSpan request, const char *name, gboolean required, char **value, GError **error);
-gboolean zm_command_integer (ZmSpan request, const char *name, gint64 standard, gint64 least, gint64 most, gint64 *value,
-                             GError **error);
+gboolean zm_command_integer (ZmSpan request, const char *name, gint64 standard, gint64 least, gint64 most,
+                             gint64 *value, GError **error);
 gboolean zm_command_flag (ZmSpan request, const char *name, gboolean *value, GError **error);
 
 /* ---- writing replies ---- */
@@ -56,7 +57,8 @@ void zm_reply_member_integer (GString *out, const char *name, gint64 value);
 void zm_reply_member_boolean (GString *out, const char *name, gboolean value);
 void zm_reply_member_json (GString *out, const char *name, const char *json); /* raw; NULL: null */
 void zm_reply_member_take (GString *out, const char *name, char *json);       /* raw; frees it */
-void zm_reply_member_list (GString *out, const char *name, const char *const *texts, gssize n); /* n -1: NULL-terminated */
+void zm_reply_member_list (GString *out, const char *name, const char *const *texts,
+                           gssize n); /* n -1: NULL-terminated */
 void zm_reply_member_problems (GString *out, const char *name, const ZmProblems *problems);
 /* {"code", "text"} of an error. */
 void zm_reply_error (GString *out, const GError *error, const ZmProblems *problems);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The control socket in the main loop. */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include "runtime/commands.h"
@@ -72,11 +74,11 @@ zm_control_send (ZmControl *control, const ZmPeer *peer, const char *status, con
   const void *identity = g_bytes_get_data (peer->identity, &identity_size);
   const void *id = g_bytes_get_data (peer->request_id, &id_size);
 
-  if (send_frame (control->socket, identity, identity_size, ZMQ_SNDMORE)
-      && (!peer->delimiter || send_frame (control->socket, "", 0, ZMQ_SNDMORE))
-      && send_frame (control->socket, id, id_size, ZMQ_SNDMORE)
-      && send_frame (control->socket, status, strlen (status), ZMQ_SNDMORE)
-      && send_frame (control->socket, json, strlen (json), 0))
+  if (send_frame (control->socket, identity, identity_size, ZMQ_SNDMORE) &&
+      (!peer->delimiter || send_frame (control->socket, "", 0, ZMQ_SNDMORE)) &&
+      send_frame (control->socket, id, id_size, ZMQ_SNDMORE) &&
+      send_frame (control->socket, status, strlen (status), ZMQ_SNDMORE) &&
+      send_frame (control->socket, json, strlen (json), 0))
     return TRUE;
   zm_counter_add (control->undelivered, 1);
   return FALSE;
@@ -127,8 +129,9 @@ receive (void *socket, Frames *frames)
 static GBytes *
 frame_bytes (Frames *frames, guint index)
 {
-  return index < frames->n ? g_bytes_new (zmq_msg_data (&frames->frame[index]), zmq_msg_size (&frames->frame[index]))
-                           : g_bytes_new_static ("", 0);
+  return index < frames->n
+             ? g_bytes_new (zmq_msg_data (&frames->frame[index]), zmq_msg_size (&frames->frame[index]))
+             : g_bytes_new_static ("", 0);
 }
 
 static void
@@ -240,7 +243,9 @@ source_dispatch (GSource *source, GSourceFunc callback, gpointer user)
   return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs source_funcs = { .prepare = source_prepare, .check = source_check, .dispatch = source_dispatch };
+static GSourceFuncs source_funcs = { .prepare = source_prepare,
+                                     .check = source_check,
+                                     .dispatch = source_dispatch };
 
 static void
 attach (ZmControl *control)
@@ -274,7 +279,8 @@ bind_socket (ZmControl *control, GError **error)
     if (zmq_bind (control->socket, endpoint) == 0)
       return TRUE;
   }
-  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot bind the control socket %s: %s", endpoint, zmq_strerror (zmq_errno ()));
+  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot bind the control socket %s: %s", endpoint,
+               zmq_strerror (zmq_errno ()));
   return FALSE;
 }
 
@@ -285,11 +291,14 @@ zm_control_new (struct ZmRuntime *runtime, GError **error)
 
   control->runtime = runtime;
   control->waiters = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_peer_free);
-  control->requests = zm_metrics_counter (runtime->metrics, "zmanager_control_requests_total", "Requests on the control socket", NULL, NULL);
-  control->refused = zm_metrics_counter (runtime->metrics, "zmanager_control_refused_total",
-                                         "Requests on the control socket that were answered with an error", NULL, NULL);
-  control->undelivered = zm_metrics_counter (runtime->metrics, "zmanager_control_undelivered_total",
-                                             "Replies that a client of the control socket did not take", NULL, NULL);
+  control->requests = zm_metrics_counter (runtime->metrics, "zmanager_control_requests_total",
+                                          "Requests on the control socket", NULL, NULL);
+  control->refused =
+      zm_metrics_counter (runtime->metrics, "zmanager_control_refused_total",
+                          "Requests on the control socket that were answered with an error", NULL, NULL);
+  control->undelivered =
+      zm_metrics_counter (runtime->metrics, "zmanager_control_undelivered_total",
+                          "Replies that a client of the control socket did not take", NULL, NULL);
   if (!bind_socket (control, error)) {
     zm_control_free (control);
     return NULL;

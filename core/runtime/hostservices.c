@@ -3,8 +3,10 @@
  * The host's services table. A service finds its runtime through the generation that the table belongs to. Everything that
  * a plugin hands in is checked here: it is code of somebody else.
  */
+#include "config.h"
+
+#include "runtime/hosting-private.h"
 #include "runtime/private.h"
-#include "runtime/services-private.h"
 
 #include <string.h>
 
@@ -48,16 +50,16 @@ id_is_good (const char *id)
 static gboolean
 headers_are_good (ZmSpan headers)
 {
-  return headers.size <= ZM_SERVICES_HEADERS_MOST && headers.data[0] == '{' && zm_json_valid (headers);
+  return headers.size <= ZM_HOSTING_HEADERS_MOST && headers.data[0] == '{' && zm_json_valid (headers);
 }
 
 /* The id of a message that brings none. */
 static void
-make_id (ZmServices *services, char out[ZM_UUID_SIZE])
+make_id (ZmHosting *hosting, char out[ZM_UUID_SIZE])
 {
-  pthread_mutex_lock (&services->lock);
-  zm_uuid_make (&services->ids, zm_wall_us (), out);
-  pthread_mutex_unlock (&services->lock);
+  pthread_mutex_lock (&hosting->lock);
+  zm_uuid_make (&hosting->ids, zm_wall_us (), out);
+  pthread_mutex_unlock (&hosting->lock);
 }
 
 /* The header `timeout`: milliseconds from receipt. */
@@ -89,18 +91,18 @@ event_message (ZmGeneration *generation, const zm_event *from, const char *key_t
   flow = zm_span_text (event.flow);
   headers = zm_span_text (event.headers);
   id = zm_span_text (event.id);
-  if (key_text == NULL || !zm_key_parse (zm_span_text (key_text), &key, NULL, NULL)
-      || (flow.size > 0 && !zm_name_check (flow, NULL, NULL)) || (id.size > 0 && !id_is_good (event.id))
-      || (headers.size > 0 && !headers_are_good (headers)))
+  if (key_text == NULL || !zm_key_parse (zm_span_text (key_text), &key, NULL, NULL) ||
+      (flow.size > 0 && !zm_name_check (flow, NULL, NULL)) || (id.size > 0 && !id_is_good (event.id)) ||
+      (headers.size > 0 && !headers_are_good (headers)))
     return NULL;
   *status = ZM_E_DENIED;
   if (zm_key_reserved (&key) || (flow.size > 0 && flow.data[0] == '^'))
     return NULL;
   *status = ZM_E_MEMORY;
-  if (event.body_size > runtime->services->body_most)
+  if (event.body_size > runtime->hosting->body_most)
     return NULL;
   if (id.size == 0) {
-    make_id (runtime->services, made);
+    make_id (runtime->hosting, made);
     id = zm_span (made, ZM_UUID_SIZE);
   }
   message = zm_message_new (flow, &key, id, headers, zm_span (event.body, event.body_size));
@@ -119,14 +121,15 @@ refuse_message (ZmGeneration *generation, const ZmMessage *message)
   ZmRuntime *runtime = runtime_of (generation);
 
   if (message->hops > ZM_HOPS_MOST) {
-    zm_counter_add (runtime->services->loops, 1);
+    zm_counter_add (runtime->hosting->loops, 1);
     zm_log_limited (runtime->log, ZM_LEVEL_WARNING, "plugin", "emit-loop",
-                    "plugin %s: a message was emitted over %d hops and is refused: its actions call each other in a circle",
+                    "plugin %s: a message was emitted over %d hops and is refused: its actions call each "
+                    "other in a circle",
                     zm_generation_name (generation), ZM_HOPS_MOST);
     return ZM_E_DENIED;
   }
-  if (!zm_services_authorise (runtime->services, "emit", zm_span_text (NULL), message)) {
-    zm_counter_add (runtime->services->denied, 1);
+  if (!zm_hosting_authorise (runtime->hosting, "emit", zm_span_text (NULL), message)) {
+    zm_counter_add (runtime->hosting->denied, 1);
     return ZM_E_DENIED;
   }
   return ZM_OK;
@@ -135,11 +138,11 @@ refuse_message (ZmGeneration *generation, const ZmMessage *message)
 static gboolean
 accepting (ZmRuntime *runtime)
 {
-  return atomic_load_explicit (&runtime->services->accepting, memory_order_acquire);
+  return atomic_load_explicit (&runtime->hosting->accepting, memory_order_acquire);
 }
 
 int
-zm_services_emit (ZmGeneration *generation, const zm_event *event, const char *key)
+zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key)
 {
   ZmRuntime *runtime = runtime_of (generation);
   ZmMessage *message;
@@ -154,7 +157,7 @@ zm_services_emit (ZmGeneration *generation, const zm_event *event, const char *k
     return status;
   status = refuse_message (generation, message);
   if (status == ZM_OK && zm_pool_try_push (runtime->pool, &message, 1) == 1) {
-    zm_counter_add (runtime->services->emitted, 1);
+    zm_counter_add (runtime->hosting->emitted, 1);
     return ZM_OK;
   }
   zm_message_unref (message);
@@ -164,7 +167,7 @@ zm_services_emit (ZmGeneration *generation, const zm_event *event, const char *k
 static int
 host_emit (const zm_host *host, const zm_event *event)
 {
-  return zm_services_emit (zm_generation_of_host (host), event, NULL);
+  return zm_hosting_emit (zm_generation_of_host (host), event, NULL);
 }
 
 static int
@@ -211,11 +214,13 @@ host_config (const zm_host *host, const char *key, unsigned index)
 }
 
 static zm_ticket
-host_timer_start (const zm_host *host, const char *name, zm_action_fn action, unsigned first_ms, unsigned period_ms)
+host_timer_start (const zm_host *host, const char *name, zm_action_fn action, unsigned first_ms,
+                  unsigned period_ms)
 {
   ZmGeneration *generation = zm_generation_of_host (host);
 
-  if (!may_send (generation) || name == NULL || action == NULL || !zm_name_check (zm_span_text (name), NULL, NULL))
+  if (!may_send (generation) || name == NULL || action == NULL ||
+      !zm_name_check (zm_span_text (name), NULL, NULL))
     return 0;
   return zm_pool_timer_start (runtime_of (generation)->pool, generation, name, action, first_ms, period_ms);
 }
@@ -233,7 +238,8 @@ host_complete (const zm_host *host, zm_ticket ticket, const zm_outcome *outcome)
 {
   ZmGeneration *generation = zm_generation_of_host (host);
 
-  return outcome != NULL ? zm_pool_complete (runtime_of (generation)->pool, generation, ticket, outcome) : ZM_E_INVALID;
+  return outcome != NULL ? zm_pool_complete (runtime_of (generation)->pool, generation, ticket, outcome)
+                         : ZM_E_INVALID;
 }
 
 static int
@@ -247,11 +253,13 @@ host_metric (const zm_host *host, int kind, const char *name, double value)
 {
   ZmGeneration *generation = zm_generation_of_host (host);
 
-  return zm_services_metric (runtime_of (generation)->services, zm_generation_name (generation), kind, name, value);
+  return zm_hosting_metric (runtime_of (generation)->hosting, zm_generation_name (generation), kind, name,
+                            value);
 }
 
 static int
-host_thread_start (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user), void *user)
+host_thread_start (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user),
+                   void *user)
 {
   if (name == NULL || run == NULL || wake == NULL)
     return ZM_E_INVALID;
@@ -259,7 +267,7 @@ host_thread_start (const zm_host *host, const char *name, void (*run) (void *use
 }
 
 void
-zm_services_fill (zm_host *host)
+zm_hosting_fill (zm_host *host)
 {
   memset (host, 0, sizeof *host);
   host->struct_size = sizeof *host;

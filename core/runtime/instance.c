@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Paths, sockets and the lock of one instance. */
+#include "config.h"
+
 #include "runtime/zm-instance.h"
 
 #include <errno.h>

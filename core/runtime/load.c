@@ -6,6 +6,8 @@
  * Two kinds of fault are told apart. What stands wrong in a file of the operator's refuses the whole load. A plugin that
  * cannot be loaded does not: the others go on, its mappings answer `unavailable`, and status says why.
  */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include "base/zm-codes.h"
@@ -49,8 +51,8 @@ zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmP
 /* ---- mappings and flows ---- */
 
 static void
-read_directory (const char *directory, const char *ending, void (*read) (const char *, GPtrArray *, ZmProblems *),
-                GPtrArray *out, ZmProblems *problems)
+read_directory (const char *directory, const char *ending,
+                void (*read) (const char *, GPtrArray *, ZmProblems *), GPtrArray *out, ZmProblems *problems)
 {
   g_auto (GStrv) paths = zm_list_files (directory, ending);
 
@@ -65,8 +67,8 @@ zm_load_listed (const GPtrArray *list, const char *name)
 }
 
 void
-zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred, GPtrArray *mappings,
-                    GPtrArray *flows, ZmProblems *problems)
+zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred,
+                    GPtrArray *mappings, GPtrArray *flows, ZmProblems *problems)
 {
   for (guint i = 0; files != NULL && i < files->len; i++) {
     const ZmPluginFile *file = g_ptr_array_index (files, i);
@@ -108,8 +110,9 @@ apply_action_sections (const ZmConfig *config, GPtrArray *mappings, ZmProblems *
                                                               : ZM_ORDERING_NONE;
     }
     if (!used)
-      zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, NULL, 0, 0, "a key that a mapping has",
-                       "correct the key, or add a mapping", "[action %s] is about a key that no mapping file has", *name);
+      zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, NULL, 0, 0,
+                       "a key that a mapping has", "correct the key, or add a mapping",
+                       "[action %s] is about a key that no mapping file has", *name);
   }
 }
 
@@ -138,7 +141,8 @@ want (Wanted *wanted, const char *name)
 }
 
 char **
-zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked, const GPtrArray *barred)
+zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked,
+                const GPtrArray *barred)
 {
   g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
   Wanted wanted = { seen, barred, g_ptr_array_new () };
@@ -165,22 +169,30 @@ zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArr
   return (char **) g_ptr_array_free (wanted.out, FALSE);
 }
 
-/* A fault that stands in a file the operator wrote refuses the load; any other costs only that plugin. */
+/* Does it cost one plugin only? What stands wrong in a file that the operator wrote has a line; a mapping whose plugin is not
+ * there is right again as soon as the plugin is, and answers `unavailable` until then. */
+static gboolean
+costs_one_plugin (const ZmProblem *problem)
+{
+  return problem->severity == ZM_PROBLEM_ERROR &&
+         (problem->line == 0 || problem->code == ZM_CODE_UNKNOWN_PLUGIN);
+}
+
+/* Hands problems on, those that cost one plugin as warnings. failures: gets those without a line; may be NULL. */
 static void
-sort_plugin_problems (const ZmProblems *found, GPtrArray *failures, ZmProblems *problems)
+sort_problems (const ZmProblems *found, GPtrArray *failures, ZmProblems *problems)
 {
   for (guint i = 0; i < zm_problems_count (found); i++) {
     const ZmProblem *problem = zm_problems_get (found, i);
-    ZmSeverity severity = problem->severity;
+    gboolean spared;
 
     if (problem == NULL)
       break;
-    if (severity == ZM_PROBLEM_ERROR && problem->line == 0) {
-      severity = ZM_PROBLEM_WARNING;
+    spared = costs_one_plugin (problem);
+    if (spared && problem->line == 0)
       g_ptr_array_add (failures, g_strdup (problem->what));
-    }
-    zm_problems_add (problems, severity, problem->code, problem->file, problem->line, problem->column, problem->expected,
-                     problem->todo, "%s", problem->what);
+    zm_problems_add (problems, spared ? ZM_PROBLEM_WARNING : problem->severity, problem->code, problem->file,
+                     problem->line, problem->column, problem->expected, problem->todo, "%s", problem->what);
   }
 }
 
@@ -202,15 +214,17 @@ check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
     ZmKey parsed;
 
     if (desc != NULL && !ZM_HAS (desc, source))
-      zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_WRONG_KIND, NULL, 0, 0, "a plugin that takes events in",
-                       "name another one with plugin=", "[source %s]: the plugin %s is no source", *name, plugin);
+      zm_problems_add (
+          problems, ZM_PROBLEM_ERROR, ZM_CODE_WRONG_KIND, NULL, 0, 0, "a plugin that takes events in",
+          "name another one with plugin=", "[source %s]: the plugin %s is no source", *name, plugin);
     else if (desc != NULL)
       zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
     if (key == NULL || zm_key_parse (zm_span_text (key), &parsed, NULL, &error))
       continue;
     zm_config_place (config, section, "key", &file, &line, &column);
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_KEY, file, line, column, "Sender?Context@Decorator?Action",
-                     "correct the key", "[source %s] key: %s", *name, error->message);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_KEY, file, line, column,
+                     "Sender?Context@Decorator?Action", "correct the key", "[source %s] key: %s", *name,
+                     error->message);
   }
 }
 
@@ -227,7 +241,8 @@ ordering_of (const ZmConfig *config)
 }
 
 ZmTable *
-zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set, ZmProblems *problems)
+zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set,
+               ZmProblems *problems)
 {
   g_auto (GStrv) workers = zm_config_names (config, "worker");
   ZmTableInput input = {
@@ -271,17 +286,17 @@ zm_runtime_options (const ZmRuntime *runtime)
 
 /* Prepares the plugins and builds the table. A set that the table does not hold in the end is discarded. */
 static void
-load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *flows, const char *const *again,
-              ZmProblems *problems)
+load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *flows,
+              const char *const *again, ZmProblems *problems)
 {
   g_autoptr (ZmProblems) found = zm_problems_new ();
   g_auto (GStrv) wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
 
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
-  sort_plugin_problems (found, load->failures, problems);
   if (load->set != NULL)
-    check_sources (load->config, load->set, problems);
-  load->table = zm_load_table (load->config, mappings, flows, load->set, problems);
+    check_sources (load->config, load->set, found);
+  load->table = zm_load_table (load->config, mappings, flows, load->set, found);
+  sort_problems (found, load->failures, problems);
 }
 
 ZmLoad *

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "runtime/control.h"
+#include "runtime/hosting.h"
 #include "runtime/sdnotify.h"
-#include "runtime/services.h"
 #include "runtime/sources.h"
 #include "runtime/zm-runtime.h"
 
@@ -62,7 +62,7 @@ struct ZmRuntime {
   ZmKeeper *keeper;           /* * */
   ZmTableSlot *tables;        /* * */
   ZmPool *pool;               /* * */
-  ZmServices *services;       /* * */
+  ZmHosting *hosting;         /* * */
   ZmPlugins *plugins;         /* * */
 
   ZmSources *sources;
@@ -75,7 +75,7 @@ struct ZmRuntime {
   GPtrArray *barred;  /* char*: plugins unloaded by command though something names them */
   gboolean drain_began;
   pthread_t drain_thread;
-  guint left;           /* messages that the drain had to end */
+  guint left;     /* messages that the drain had to end */
   gboolean stuck; /* a thread could not be ended: memory that it may use is left alone */
 };
 
@@ -84,9 +84,9 @@ struct ZmRuntime {
 /* Everything that the files say, read and checked, not yet in use. */
 typedef struct ZmLoad {
   ZmConfig *config;
-  ZmPluginSet *set;      /* prepared, not committed; NULL without plugins */
+  ZmPluginSet *set; /* prepared, not committed; NULL without plugins */
   ZmTable *table;
-  GPtrArray *failures;   /* char*: plugins that could not be loaded; the rest goes on without them */
+  GPtrArray *failures; /* char*: plugins that could not be loaded; the rest goes on without them */
 } ZmLoad;
 
 /* The configuration's layers, finished. Never NULL. */
@@ -98,17 +98,19 @@ ZmLoad *zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *p
 void zm_load_free (ZmLoad *load);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmLoad, zm_load_free)
 /* The mapping and flow files in rank order, those beside plugins first. files: ZmPluginFile*. */
-void zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred, GPtrArray *mappings,
-                         GPtrArray *flows, ZmProblems *problems);
+void zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred,
+                         GPtrArray *mappings, GPtrArray *flows, ZmProblems *problems);
 /* Names of the plugins that mappings, sources, [plugin NAME] load=yes and `asked` ask for, without those in `barred` (both may
  * be NULL); NULL-terminated, g_strfreev. */
-char **zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked, const GPtrArray *barred);
+char **zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked,
+                       const GPtrArray *barred);
 /* Is the name among these? list may be NULL. */
 gboolean zm_load_listed (const GPtrArray *list, const char *name);
 /* The plugin of [source NAME]. Borrowed from config or name. */
 const char *zm_load_source_plugin (const ZmConfig *config, const char *name);
 /* The table of these; takes both arrays. set may be NULL: nothing is resolved to functions. */
-ZmTable *zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set, ZmProblems *problems);
+ZmTable *zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set,
+                        ZmProblems *problems);
 /* The options as the runtime copied them; borrowed. */
 ZmRuntimeOptions zm_runtime_options (const ZmRuntime *runtime);
 
@@ -118,7 +120,8 @@ ZmRuntimeOptions zm_runtime_options (const ZmRuntime *runtime);
 void zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load);
 /* Reads everything again: all or nothing. FALSE: problems has why; the running configuration stays. changes: char*, what is
  * different now. Logs one line. */
-gboolean zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *changes, ZmProblems *problems);
+gboolean
+zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *changes, ZmProblems *problems);
 /* "+2 mappings, flow link changed"; the caller frees. */
 char *zm_runtime_changes_text (const GPtrArray *changes);
 /* What differs between two tables, in words: adds char* to out. before may be NULL. */

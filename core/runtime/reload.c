@@ -3,15 +3,30 @@
  * Reload: read everything again, and put it into use as a whole or not at all. It runs in the runtime's thread, so a reload
  * that is asked for meanwhile comes after it.
  */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include <string.h>
 
 /* Sections that only a start reads: a change in them is told, not taken. */
-static const char *const start_only[]
-    = { "subject.", "call.", "integration.", "zmanager.workers", "zmanager.plugin-path", "zmanager.log-format",
-        "zmanager.watch", "zmanager.node", "workers.ring", "workers.ordering", "workers.deferred-limit",
-        "workers.hard-after", "workers.wait-timeout", "workers.wait-for-taker", "workers.replacements", "security.", NULL };
+static const char *const start_only[] = { "subject.",
+                                          "call.",
+                                          "integration.",
+                                          "zmanager.workers",
+                                          "zmanager.plugin-path",
+                                          "zmanager.log-format",
+                                          "zmanager.watch",
+                                          "zmanager.node",
+                                          "workers.ring",
+                                          "workers.ordering",
+                                          "workers.deferred-limit",
+                                          "workers.hard-after",
+                                          "workers.wait-timeout",
+                                          "workers.wait-for-taker",
+                                          "workers.replacements",
+                                          "security.",
+                                          NULL };
 
 static gboolean
 needs_restart (const char *change)
@@ -28,7 +43,8 @@ config_changes (const ZmConfig *before, const ZmConfig *after, GPtrArray *out)
   g_auto (GStrv) changes = zm_config_changes (before, after);
 
   for (char **change = changes; *change != NULL; change++)
-    g_ptr_array_add (out, needs_restart (*change) ? g_strconcat (*change, " (at the next start)", NULL) : g_strdup (*change));
+    g_ptr_array_add (out, needs_restart (*change) ? g_strconcat (*change, " (at the next start)", NULL)
+                                                  : g_strdup (*change));
 }
 
 /* ---- workers in other languages ---- */
@@ -36,9 +52,9 @@ config_changes (const ZmConfig *before, const ZmConfig *after, GPtrArray *out)
 static gboolean
 same_worker (const ZmConfig *a, const ZmConfig *b, const char *section)
 {
-  return g_strcmp0 (zm_config_text (a, section, "exec"), zm_config_text (b, section, "exec")) == 0
-         && g_strcmp0 (zm_config_text (a, section, "bind"), zm_config_text (b, section, "bind")) == 0
-         && zm_config_boolean (a, section, "restart") == zm_config_boolean (b, section, "restart");
+  return g_strcmp0 (zm_config_text (a, section, "exec"), zm_config_text (b, section, "exec")) == 0 &&
+         g_strcmp0 (zm_config_text (a, section, "bind"), zm_config_text (b, section, "bind")) == 0 &&
+         zm_config_boolean (a, section, "restart") == zm_config_boolean (b, section, "restart");
 }
 
 static void
@@ -116,12 +132,12 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
                           zm_config_text (runtime->config, "zmanager", "log-level")) != 0)
     set_log_level (runtime, runtime->config);
   /* New calls go to the new plugins from here on; the old ones are stopped when their sources have ended. */
-  zm_services_set_hooks (runtime->services, load->set);
+  zm_hosting_set_hooks (runtime->hosting, load->set);
   zm_table_slot_swap (runtime->tables, g_steal_pointer (&load->table));
   apply_workers (runtime, first ? NULL : before, runtime->config);
   if (!first)
     zm_sources_apply (runtime->sources, runtime->config, load->set);
-  zm_services_forget (runtime->services, load->set);
+  zm_hosting_forget (runtime->hosting, load->set);
   zm_plugins_commit (runtime->plugins, g_steal_pointer (&load->set));
   zm_load_free (load);
 }
@@ -134,7 +150,8 @@ log_problems (ZmRuntime *runtime, const ZmProblems *problems)
     g_autofree char *text = problem ? zm_problem_format (problem) : NULL;
 
     if (text != NULL)
-      zm_log_write (runtime->log, problem->severity == ZM_PROBLEM_ERROR ? ZM_LEVEL_ERROR : ZM_LEVEL_WARNING, "runtime", "%s", text);
+      zm_log_write (runtime->log, problem->severity == ZM_PROBLEM_ERROR ? ZM_LEVEL_ERROR : ZM_LEVEL_WARNING,
+                    "runtime", "%s", text);
   }
 }
 
@@ -167,7 +184,8 @@ zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *chan
     text = zm_runtime_changes_text (changes);
     zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime", "reloaded: %s", text);
   } else {
-    text = g_strdup_printf ("the reload was refused (%u errors); the running configuration stays", zm_problems_errors (problems));
+    text = g_strdup_printf ("the reload was refused (%u errors); the running configuration stays",
+                            zm_problems_errors (problems));
     zm_log_write (runtime->log, ZM_LEVEL_ERROR, "runtime", "%s", text);
   }
   zm_notify_ready (runtime->notify, text);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The life of a daemon: made, run, drained, taken apart. */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include "base/version.h"
@@ -35,11 +37,13 @@ raise_limits (ZmRuntime *runtime)
 {
   struct rlimit limit;
 
-  if (getrlimit (RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS || limit.rlim_cur == limit.rlim_max)
+  if (getrlimit (RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS ||
+      limit.rlim_cur == limit.rlim_max)
     return;
   limit.rlim_cur = MIN (limit.rlim_max, DESCRIPTORS);
   if (setrlimit (RLIMIT_NOFILE, &limit) != 0)
-    zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime", "cannot raise the limit on descriptors: %s", g_strerror (errno));
+    zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime", "cannot raise the limit on descriptors: %s",
+                  g_strerror (errno));
 }
 
 static ZmLog *
@@ -117,7 +121,8 @@ open_watch (ZmRuntime *runtime)
   runtime->watch = zm_watch_new (runtime->context, on_watched, runtime, &error);
   if (runtime->watch == NULL || !zm_runtime_watch (runtime, &error))
     zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime",
-                  "directories are not watched (%s): reload with SIGHUP or zmanagerctl reload", error->message);
+                  "directories are not watched (%s): reload with SIGHUP or zmanagerctl reload",
+                  error->message);
 }
 
 ZmRuntime *
@@ -187,7 +192,8 @@ on_terminate (gpointer user)
     zm_runtime_drain (runtime);
     return G_SOURCE_CONTINUE;
   }
-  zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime", "told to stop a second time: the drain is given up");
+  zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime",
+                "told to stop a second time: the drain is given up");
   runtime->stuck = TRUE;
   g_main_loop_quit (runtime->loop);
   return G_SOURCE_CONTINUE;
@@ -225,9 +231,9 @@ say_ready (ZmRuntime *runtime)
 {
   g_autoptr (ZmTable) table = zm_table_slot_get (runtime->tables);
   g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
-  g_autofree char *text
-      = g_strdup_printf ("%u mappings, %u flows, %u plugins", zm_table_n_routes (table), zm_table_n_flows (table),
-                         set != NULL ? zm_plugin_set_size (set) : 0);
+  g_autofree char *text =
+      g_strdup_printf ("%u mappings, %u flows, %u plugins", zm_table_n_routes (table),
+                       zm_table_n_flows (table), set != NULL ? zm_plugin_set_size (set) : 0);
 
   zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime", "zmanagerd %s is ready in %s: %s", zm_version (),
                 runtime->instance->dir, text);
@@ -243,7 +249,8 @@ on_drained (gpointer user)
 
   if (runtime->left > 0)
     zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime",
-                  "drained; %u messages did not end in time and were answered with the error `shutdown`", runtime->left);
+                  "drained; %u messages did not end in time and were answered with the error `shutdown`",
+                  runtime->left);
   else
     zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime", "drained");
   runtime->state = ZM_STATE_ENDED;
@@ -273,7 +280,8 @@ zm_runtime_drain (ZmRuntime *runtime)
     return;
   runtime->state = ZM_STATE_DRAINING;
   zm_notify_stopping (runtime->notify, "draining");
-  zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime", "draining: nothing new is taken, what is inside is finished");
+  zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime",
+                "draining: nothing new is taken, what is inside is finished");
   zm_subject_pause (runtime->subject);
   if (!zm_sources_stop (runtime->sources, zm_now_us () + SOURCES_STOP_US))
     runtime->stuck = TRUE;
@@ -310,11 +318,11 @@ stop_plugins (ZmRuntime *runtime)
 
   if (runtime->plugins == NULL || runtime->pool == NULL)
     return;
-  zm_services_accept (runtime->services, FALSE);
-  zm_services_set_hooks (runtime->services, NULL);
+  zm_hosting_accept (runtime->hosting, FALSE);
+  zm_hosting_set_hooks (runtime->hosting, NULL);
   empty = zm_plugins_prepare (runtime->plugins, runtime->config, none, NULL, ignored);
-  zm_table_slot_swap (runtime->tables,
-                      zm_load_table (runtime->config, g_ptr_array_new (), g_ptr_array_new (), empty, ignored));
+  zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (), g_ptr_array_new (),
+                                                      empty, ignored));
   if (empty != NULL)
     zm_plugins_commit (runtime->plugins, empty);
 }
@@ -348,7 +356,7 @@ free_rooms (ZmRuntime *runtime)
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
   if (runtime->keeper != NULL)
     runtime->keeper->ops->free (runtime->keeper);
-  g_clear_pointer (&runtime->services, zm_services_free);
+  g_clear_pointer (&runtime->hosting, zm_hosting_free);
   g_clear_pointer (&runtime->timers, zm_timers_free);
   if (runtime->zmq != NULL)
     zmq_ctx_term (runtime->zmq);
@@ -376,16 +384,17 @@ free_rest (ZmRuntime *runtime)
   g_free (runtime);
 }
 
-void
+gboolean
 zm_runtime_free (ZmRuntime *runtime)
 {
   if (runtime == NULL)
-    return;
+    return TRUE;
   /* A thread that could not be ended may use any of this: it goes with the process, and so does its memory. */
   if (runtime->stuck)
-    return;
+    return FALSE;
   if (runtime->drain_began)
     pthread_join (runtime->drain_thread, NULL);
   free_rooms (runtime);
   free_rest (runtime);
+  return TRUE;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The datagrams of sd_notify(3). */
+#include "config.h"
+
 #include "runtime/sdnotify.h"
 
 #include "base/zm-base.h"

@@ -3,6 +3,8 @@
  * The threads of sources. `lock` guards a source's state and is held over wake (), so that a source is never woken outside
  * open … close.
  */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include <pthread.h>
@@ -53,7 +55,7 @@ static int
 source_emit (const zm_host *host, const zm_event *event)
 {
   Source *source = (Source *) host;
-  int status = zm_services_emit (source->generation, event, source->key);
+  int status = zm_hosting_emit (source->generation, event, source->key);
 
   zm_counter_add (status == ZM_OK ? source->events : source->refused, 1);
   return status;
@@ -65,8 +67,8 @@ standard_value (const Source *source, const char *key)
 {
   const zm_plugin_desc *desc = zm_generation_descriptor (source->generation);
 
-  for (const zm_option_desc *option = ZM_HAS (desc, options) ? desc->options : NULL; option != NULL && option->name != NULL;
-       option++)
+  for (const zm_option_desc *option = ZM_HAS (desc, options) ? desc->options : NULL;
+       option != NULL && option->name != NULL; option++)
     if (strcmp (option->name, key) == 0)
       return option->standard;
   return NULL;
@@ -99,8 +101,9 @@ set_error (Source *source, const char *what, int status)
   source->error = text;
   pthread_mutex_unlock (&source->lock);
   g_free (old);
-  zm_log_limited (source->runtime->log, ZM_LEVEL_WARNING, "source", "source-failed", "source %s (plugin %s): %s; trying again",
-                  source->name, zm_generation_name (source->generation), what);
+  zm_log_limited (source->runtime->log, ZM_LEVEL_WARNING, "source", "source-failed",
+                  "source %s (plugin %s): %s; trying again", source->name,
+                  zm_generation_name (source->generation), what);
 }
 
 /* FALSE: it is to end, and must not run. */
@@ -235,9 +238,11 @@ source_new (ZmRuntime *runtime, const char *name, ZmConfig *config, ZmGeneration
   source->name = g_strdup (name);
   source->section = g_strconcat ("source ", name, NULL);
   source->key = zm_config_text (config, source->section, "key");
-  source->events = zm_metrics_counter (runtime->metrics, "zmanager_source_events_total", "Events taken from a source", "source", name);
-  source->refused = zm_metrics_counter (runtime->metrics, "zmanager_source_refused_total",
-                                        "Events of a source that were not taken (full, reserved, denied)", "source", name);
+  source->events = zm_metrics_counter (runtime->metrics, "zmanager_source_events_total",
+                                       "Events taken from a source", "source", name);
+  source->refused =
+      zm_metrics_counter (runtime->metrics, "zmanager_source_refused_total",
+                          "Events of a source that were not taken (full, reserved, denied)", "source", name);
   init_sync (source);
   return source;
 }
@@ -287,8 +292,8 @@ source_join (ZmSources *sources, Source *source, gint64 deadline_us)
   pthread_detach (source->thread);
   sources->stuck++;
   zm_log_write (sources->runtime->log, ZM_LEVEL_ERROR, "source",
-                "source %s (plugin %s) does not return from run () after wake (): its thread is left behind", source->name,
-                zm_generation_name (source->generation));
+                "source %s (plugin %s) does not return from run () after wake (): its thread is left behind",
+                source->name, zm_generation_name (source->generation));
   return FALSE;
 }
 
@@ -322,9 +327,9 @@ stays (const Source *source, ZmConfig *config, ZmPluginSet *set)
 {
   g_auto (GStrv) names = zm_config_names (config, "source");
 
-  return g_strv_contains ((const char *const *) names, source->name)
-         && zm_plugin_set_find (set, zm_load_source_plugin (config, source->name)) == source->generation
-         && same_section (source->config, config, source->section);
+  return g_strv_contains ((const char *const *) names, source->name) &&
+         zm_plugin_set_find (set, zm_load_source_plugin (config, source->name)) == source->generation &&
+         same_section (source->config, config, source->section);
 }
 
 static Source *
@@ -371,7 +376,8 @@ zm_sources_apply (ZmSources *sources, ZmConfig *config, ZmPluginSet *set)
     ZmGeneration *generation = zm_plugin_set_find (set, zm_load_source_plugin (config, *name));
     Source *source;
 
-    if (find (sources, *name) != NULL || generation == NULL || !ZM_HAS (zm_generation_descriptor (generation), source))
+    if (find (sources, *name) != NULL || generation == NULL ||
+        !ZM_HAS (zm_generation_descriptor (generation), source))
       continue;
     source = source_new (sources->runtime, *name, config, generation);
     if (start_thread (source) == 0) {
@@ -416,7 +422,8 @@ zm_sources_reasons (ZmSources *sources, GPtrArray *out)
     pthread_mutex_unlock (&source->lock);
   }
   if (sources->stuck > 0)
-    g_ptr_array_add (out, g_strdup_printf ("%u threads of sources did not end and were left behind", sources->stuck));
+    g_ptr_array_add (
+        out, g_strdup_printf ("%u threads of sources did not end and were left behind", sources->stuck));
 }
 
 static void
@@ -429,7 +436,8 @@ append_source (GString *out, Source *source)
   g_string_append_printf (out, ",\"events\":%" G_GINT64_FORMAT ",\"refused\":%" G_GINT64_FORMAT,
                           zm_counter_get (source->events), zm_counter_get (source->refused));
   pthread_mutex_lock (&source->lock);
-  g_string_append_printf (out, ",\"state\":\"%s\",\"restarts\":%u,\"error\":", state_names[source->state], source->restarts);
+  g_string_append_printf (out, ",\"state\":\"%s\",\"restarts\":%u,\"error\":", state_names[source->state],
+                          source->restarts);
   zm_json_append_string (out, zm_span_text (source->error));
   pthread_mutex_unlock (&source->lock);
   g_string_append_c (out, '}');

@@ -4,6 +4,8 @@
  * push to (they wait in them), the workers, the plugins and their table; only then does the Subject begin to read, and last
  * come the sources.
  */
+#include "config.h"
+
 #include "runtime/private.h"
 
 #include <string.h>
@@ -37,7 +39,7 @@ pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
 static gboolean
 subject_authorise (const char *verb, ZmSpan peer, const ZmMessage *message, gpointer user)
 {
-  return zm_services_authorise (((ZmRuntime *) user)->services, verb, peer, message);
+  return zm_hosting_authorise (((ZmRuntime *) user)->hosting, verb, peer, message);
 }
 
 static void
@@ -86,7 +88,8 @@ open_integration (ZmRuntime *runtime, GError **error)
     .connect = zm_config_list (runtime->config, "integration", "connect"),
     .high_water = (int) zm_config_integer (runtime->config, "integration", "high-water"),
     .form = frames_form (runtime, "integration"),
-    .wait_for_slow = g_strcmp0 (zm_config_text (runtime->config, "integration", "slow-subscriber"), "wait") == 0,
+    .wait_for_slow =
+        g_strcmp0 (zm_config_text (runtime->config, "integration", "slow-subscriber"), "wait") == 0,
     .allow_multicast = zm_config_boolean (runtime->config, "security", "allow-multicast"),
     .log = runtime->log,
     .metrics = runtime->metrics,
@@ -146,9 +149,9 @@ open_externals (ZmRuntime *runtime)
   if (topics != NULL && topics[0] != NULL)
     g_ptr_array_add (environment, g_strdup_printf ("ZM_TOPICS=%s", topics[0]));
   g_ptr_array_add (environment, NULL);
-  runtime->externals
-      = zm_externals_new (runtime->zmq, runtime->instance->run_dir, runtime->instance->dir,
-                          (const char *const *) environment->pdata, ZM_RUNTIME_EXTERNAL_HIGH_WATER, runtime->log, runtime->metrics);
+  runtime->externals = zm_externals_new (runtime->zmq, runtime->instance->run_dir, runtime->instance->dir,
+                                         (const char *const *) environment->pdata,
+                                         ZM_RUNTIME_EXTERNAL_HIGH_WATER, runtime->log, runtime->metrics);
   g_ptr_array_unref (environment);
 }
 
@@ -201,8 +204,8 @@ find_probe (void)
 static void
 open_plugins (ZmRuntime *runtime)
 {
-  g_auto (GStrv) path
-      = zm_instance_plugin_dirs (runtime->instance, zm_config_list (runtime->config, "zmanager", "plugin-path"));
+  g_auto (GStrv) path = zm_instance_plugin_dirs (runtime->instance,
+                                                 zm_config_list (runtime->config, "zmanager", "plugin-path"));
   g_autofree char *copies = zm_instance_copy_dir (runtime->instance);
   g_autofree char *probe = find_probe ();
   const char *no_dlclose = g_getenv ("ZM_NO_DLCLOSE");
@@ -218,7 +221,7 @@ open_plugins (ZmRuntime *runtime)
     .user = runtime,
   };
 
-  zm_services_fill (&config.host);
+  zm_hosting_fill (&config.host);
   runtime->plugins = zm_plugins_new (&config);
 }
 
@@ -240,7 +243,8 @@ zm_runtime_watch (ZmRuntime *runtime, GError **error)
 {
   const ZmInstance *instance = runtime->instance;
   const char *const own[] = { instance->config_dir, instance->actions_dir, instance->flows_dir, NULL };
-  g_auto (GStrv) plugins = zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"));
+  g_auto (GStrv) plugins =
+      zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"));
 
   for (const char *const *directory = own; *directory != NULL; directory++)
     if (!zm_watch_add (runtime->watch, *directory, FALSE, error))
@@ -257,10 +261,11 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   ZmLoad *load;
 
   runtime->timers = zm_timers_new (error);
-  if (runtime->timers == NULL || !open_tables (runtime) || !open_integration (runtime, error) || !open_subject (runtime, error))
+  if (runtime->timers == NULL || !open_tables (runtime) || !open_integration (runtime, error) ||
+      !open_subject (runtime, error))
     return FALSE;
   open_externals (runtime);
-  runtime->services = zm_services_new (runtime);
+  runtime->hosting = zm_hosting_new (runtime);
   if (!open_pool (runtime, error))
     return FALSE;
   open_plugins (runtime);
@@ -269,6 +274,6 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   if (load == NULL)
     return FALSE;
   zm_runtime_commit (runtime, load);
-  zm_services_accept (runtime->services, TRUE);
+  zm_hosting_accept (runtime->hosting, TRUE);
   return zm_subject_start (runtime->subject, runtime->pool, error);
 }

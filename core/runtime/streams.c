@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Streams of the control socket. */
+#include "config.h"
+
 #include "runtime/streams.h"
 
 #include "runtime/commands.h"
@@ -12,11 +14,11 @@
 #include <unistd.h>
 
 /* The box between the threads that produce and the main loop. */
-#define BOX_ITEMS_MOST 4096
-#define BOX_BYTES_MOST (8 * 1024 * 1024)
+#define BOX_ITEMS_MOST  4096
+#define BOX_BYTES_MOST  (8 * 1024 * 1024)
 #define TOP_STANDARD_MS 1000
-#define TOP_LEAST_MS 100
-#define TOP_MOST_MS 60000
+#define TOP_LEAST_MS    100
+#define TOP_MOST_MS     60000
 
 typedef enum { STREAM_TRACE, STREAM_LOG, STREAM_TOP } StreamKind;
 
@@ -143,8 +145,8 @@ wants (const Stream *stream, const Item *item)
     return item->level <= stream->level;
   if (stream->id == NULL)
     return TRUE;
-  return zm_json_member (zm_span (item->json, item->size), "id", &id) && id.size == strlen (stream->id) + 2
-         && strncmp (id.data + 1, stream->id, id.size - 2) == 0;
+  return zm_json_member (zm_span (item->json, item->size), "id", &id) && id.size == strlen (stream->id) + 2 &&
+         strncmp (id.data + 1, stream->id, id.size - 2) == 0;
 }
 
 /* Who does not take its parts loses the stream. */
@@ -154,8 +156,8 @@ deliver (ZmStreams *streams, StreamKind kind, const Item *item, const char *json
   for (guint i = streams->list->len; i-- > 0;) {
     Stream *stream = streams->list->pdata[i];
 
-    if ((item != NULL ? wants (stream, item) : stream->kind == kind)
-        && !zm_control_send (streams->control, stream->peer, "PART", json))
+    if ((item != NULL ? wants (stream, item) : stream->kind == kind) &&
+        !zm_control_send (streams->control, stream->peer, "PART", json))
       remove_at (streams, i);
   }
 }
@@ -247,7 +249,8 @@ read_arguments (Stream *stream, const char *kind, ZmSpan request, gint64 *interv
   }
   if (strcmp (kind, "top") == 0) {
     stream->kind = STREAM_TOP;
-    return zm_command_integer (request, "interval_ms", TOP_STANDARD_MS, TOP_LEAST_MS, TOP_MOST_MS, interval_ms, error);
+    return zm_command_integer (request, "interval_ms", TOP_STANDARD_MS, TOP_LEAST_MS, TOP_MOST_MS,
+                               interval_ms, error);
   }
   stream->kind = STREAM_LOG;
   stream->level = ZM_LEVEL_INFO;
@@ -255,7 +258,8 @@ read_arguments (Stream *stream, const char *kind, ZmSpan request, gint64 *interv
     return FALSE;
   if (level == NULL || zm_level_parse (level, &stream->level))
     return TRUE;
-  g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "“level” must be error, warning, notice, info or debug");
+  g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID,
+                       "“level” must be error, warning, notice, info or debug");
   return FALSE;
 }
 
@@ -276,11 +280,13 @@ zm_streams_open (ZmStreams *streams, const ZmPeer *peer, const char *kind, ZmSpa
   guint index;
 
   if (streams->list->len >= ZM_STREAMS_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "%d streams are open already; end one first", ZM_STREAMS_MOST);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "%d streams are open already; end one first",
+                 ZM_STREAMS_MOST);
     return FALSE;
   }
   if (find_stream (streams, peer, &index)) {
-    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "this request-id has a stream already; use another one");
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID,
+                         "this request-id has a stream already; use another one");
     return FALSE;
   }
   stream = g_new0 (Stream, 1);
@@ -309,7 +315,8 @@ zm_streams_cancel (ZmStreams *streams, const ZmPeer *peer)
     zm_control_send (streams->control, peer, "OK", "{\"text\":\"ended\"}");
     return;
   }
-  zm_control_send (streams->control, peer, "ERROR", "{\"code\":\"not-found\",\"text\":\"no stream has this request-id\"}");
+  zm_control_send (streams->control, peer, "ERROR",
+                   "{\"code\":\"not-found\",\"text\":\"no stream has this request-id\"}");
 }
 
 ZmStreams *

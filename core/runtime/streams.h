@@ -16,7 +16,8 @@ typedef struct ZmStreams ZmStreams;
 ZmStreams *zm_streams_new (struct ZmRuntime *runtime, ZmControl *control);
 void zm_streams_free (ZmStreams *streams);
 /* kind: "trace", "log" or "top"; request: its JSON with the arguments. Errors: INVALID, UNAVAILABLE where there are too many. */
-gboolean zm_streams_open (ZmStreams *streams, const ZmPeer *peer, const char *kind, ZmSpan request, GError **error);
+gboolean
+zm_streams_open (ZmStreams *streams, const ZmPeer *peer, const char *kind, ZmSpan request, GError **error);
 /* Ends the stream of this peer and request id with OK; where there is none, that is told. */
 void zm_streams_cancel (ZmStreams *streams, const ZmPeer *peer);
 

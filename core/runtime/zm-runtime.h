@@ -34,8 +34,9 @@ ZmRuntime *zm_runtime_new (const ZmRuntimeOptions *options, ZmProblems *problems
  * finished (at most [workers] drain), what was published is sent. SIGHUP reloads. Returns the process's exit status. */
 int zm_runtime_run (ZmRuntime *runtime);
 
-/* Ends what still runs and frees it. */
-void zm_runtime_free (ZmRuntime *runtime);
+/* Ends what still runs and frees it. FALSE: a thread could not be ended, so memory that it may use was left alone; the process
+ * should go by _exit. */
+gboolean zm_runtime_free (ZmRuntime *runtime);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmRuntime, zm_runtime_free)
 
 /* Reads everything without starting anything: configuration, mappings, flows, plugins' notes and the symbols that they name.

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* State behind the host's services: metrics of plugins, and the hooks that authorise. */
+#include "config.h"
+
+#include "runtime/hosting-private.h"
 #include "runtime/private.h"
-#include "runtime/services-private.h"
 
 #include <string.h>
 
@@ -29,45 +31,47 @@ hook_list_free (ZmHookList *list)
   g_free (list);
 }
 
-ZmServices *
-zm_services_new (struct ZmRuntime *runtime)
+ZmHosting *
+zm_hosting_new (struct ZmRuntime *runtime)
 {
-  ZmServices *services = g_new0 (ZmServices, 1);
+  ZmHosting *hosting = g_new0 (ZmHosting, 1);
   pthread_mutexattr_t recursive;
 
-  services->runtime = runtime;
-  services->body_most = (gsize) zm_config_integer (runtime->config, "subject", "max-message");
-  zm_uuid_maker_init (&services->ids);
-  services->metrics = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
-  pthread_mutex_init (&services->lock, NULL);
+  hosting->runtime = runtime;
+  hosting->body_most = (gsize) zm_config_integer (runtime->config, "subject", "max-message");
+  zm_uuid_maker_init (&hosting->ids);
+  hosting->metrics =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
+  pthread_mutex_init (&hosting->lock, NULL);
   pthread_mutexattr_init (&recursive);
   pthread_mutexattr_settype (&recursive, PTHREAD_MUTEX_RECURSIVE);
-  pthread_mutex_init (&services->asking, &recursive);
+  pthread_mutex_init (&hosting->asking, &recursive);
   pthread_mutexattr_destroy (&recursive);
-  services->emitted = zm_metrics_counter (runtime->metrics, "zmanager_emitted_total", "Messages that plugins emitted", NULL, NULL);
-  services->denied = zm_metrics_counter (runtime->metrics, "zmanager_emit_denied_total",
-                                         "Messages of plugins that a hook refused", NULL, NULL);
-  services->loops = zm_metrics_counter (runtime->metrics, "zmanager_emit_loops_total",
-                                        "Messages of plugins refused after too many hops", NULL, NULL);
-  return services;
+  hosting->emitted = zm_metrics_counter (runtime->metrics, "zmanager_emitted_total",
+                                         "Messages that plugins emitted", NULL, NULL);
+  hosting->denied = zm_metrics_counter (runtime->metrics, "zmanager_emit_denied_total",
+                                        "Messages of plugins that a hook refused", NULL, NULL);
+  hosting->loops = zm_metrics_counter (runtime->metrics, "zmanager_emit_loops_total",
+                                       "Messages of plugins refused after too many hops", NULL, NULL);
+  return hosting;
 }
 
 void
-zm_services_free (ZmServices *services)
+zm_hosting_free (ZmHosting *hosting)
 {
-  if (services == NULL)
+  if (hosting == NULL)
     return;
-  hook_list_free (services->hooks);
-  g_hash_table_unref (services->metrics);
-  pthread_mutex_destroy (&services->asking);
-  pthread_mutex_destroy (&services->lock);
-  g_free (services);
+  hook_list_free (hosting->hooks);
+  g_hash_table_unref (hosting->metrics);
+  pthread_mutex_destroy (&hosting->asking);
+  pthread_mutex_destroy (&hosting->lock);
+  g_free (hosting);
 }
 
 void
-zm_services_accept (ZmServices *services, gboolean on)
+zm_hosting_accept (ZmHosting *hosting, gboolean on)
 {
-  atomic_store_explicit (&services->accepting, on, memory_order_release);
+  atomic_store_explicit (&hosting->accepting, on, memory_order_release);
 }
 
 /* ---- authorisation ---- */
@@ -81,7 +85,7 @@ has_authorise (ZmGeneration *generation)
 }
 
 void
-zm_services_set_hooks (ZmServices *services, ZmPluginSet *set)
+zm_hosting_set_hooks (ZmHosting *hosting, ZmPluginSet *set)
 {
   g_autoptr (GPtrArray) hooks = set != NULL ? zm_plugin_set_hooks (set) : g_ptr_array_new ();
   GPtrArray *chosen = g_ptr_array_new ();
@@ -97,35 +101,35 @@ zm_services_set_hooks (ZmServices *services, ZmPluginSet *set)
     list->generations = g_ptr_array_ref (chosen);
   }
   g_ptr_array_unref (chosen);
-  pthread_mutex_lock (&services->lock);
-  old = hook_list_release (services->hooks);
-  services->hooks = list;
-  pthread_mutex_unlock (&services->lock);
-  atomic_store_explicit (&services->any_hooks, list != NULL, memory_order_release);
+  pthread_mutex_lock (&hosting->lock);
+  old = hook_list_release (hosting->hooks);
+  hosting->hooks = list;
+  pthread_mutex_unlock (&hosting->lock);
+  atomic_store_explicit (&hosting->any_hooks, list != NULL, memory_order_release);
   hook_list_free (old);
 }
 
 static ZmHookList *
-hook_list_get (ZmServices *services)
+hook_list_get (ZmHosting *hosting)
 {
   ZmHookList *list;
 
-  pthread_mutex_lock (&services->lock);
-  list = services->hooks;
+  pthread_mutex_lock (&hosting->lock);
+  list = hosting->hooks;
   if (list != NULL)
     list->refs++;
-  pthread_mutex_unlock (&services->lock);
+  pthread_mutex_unlock (&hosting->lock);
   return list;
 }
 
 static void
-hook_list_put (ZmServices *services, ZmHookList *list)
+hook_list_put (ZmHosting *hosting, ZmHookList *list)
 {
   ZmHookList *last;
 
-  pthread_mutex_lock (&services->lock);
+  pthread_mutex_lock (&hosting->lock);
   last = hook_list_release (list);
-  pthread_mutex_unlock (&services->lock);
+  pthread_mutex_unlock (&hosting->lock);
   hook_list_free (last);
 }
 
@@ -143,31 +147,31 @@ ask_all (const ZmHookList *list, const zm_request *request)
 }
 
 gboolean
-zm_services_authorise (ZmServices *services, const char *verb, ZmSpan peer, const ZmMessage *message)
+zm_hosting_authorise (ZmHosting *hosting, const char *verb, ZmSpan peer, const ZmMessage *message)
 {
   g_autofree char *key = NULL;
   zm_request request = { .struct_size = sizeof request };
   ZmHookList *list;
   gboolean yes;
 
-  if (!atomic_load_explicit (&services->any_hooks, memory_order_acquire))
+  if (!atomic_load_explicit (&hosting->any_hooks, memory_order_acquire))
     return TRUE;
-  list = hook_list_get (services);
+  list = hook_list_get (hosting);
   if (list == NULL)
     return TRUE;
   key = zm_key_text (&message->topic.key);
   request.peer = (zm_str){ peer.data, peer.size };
   request.verb = (zm_str){ verb, strlen (verb) };
   request.key = (zm_str){ key, strlen (key) };
-  pthread_mutex_lock (&services->asking);
+  pthread_mutex_lock (&hosting->asking);
   /* A hook that emits while it is asked would ask itself again. */
-  yes = services->depth == 0;
-  services->depth++;
+  yes = hosting->depth == 0;
+  hosting->depth++;
   if (yes)
     yes = ask_all (list, &request);
-  services->depth--;
-  pthread_mutex_unlock (&services->asking);
-  hook_list_put (services, list);
+  hosting->depth--;
+  pthread_mutex_unlock (&hosting->asking);
+  hook_list_put (hosting, list);
   return yes;
 }
 
@@ -183,29 +187,30 @@ metric_name_is_good (const char *name)
 
 /* lock held. The counter of this plugin's metric; NULL: it has too many. */
 static ZmCounter *
-find_metric (ZmServices *services, const char *plugin, int kind, const char *name)
+find_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name)
 {
-  GHashTable *own = g_hash_table_lookup (services->metrics, plugin);
+  GHashTable *own = g_hash_table_lookup (hosting->metrics, plugin);
   ZmCounter *counter;
   g_autofree char *full = NULL;
 
   if (own == NULL) {
     own = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-    g_hash_table_insert (services->metrics, g_strdup (plugin), own);
+    g_hash_table_insert (hosting->metrics, g_strdup (plugin), own);
   }
   counter = g_hash_table_lookup (own, name);
-  if (counter != NULL || g_hash_table_size (own) >= ZM_SERVICES_METRICS_MOST)
+  if (counter != NULL || g_hash_table_size (own) >= ZM_HOSTING_METRICS_MOST)
     return counter;
   full = g_strconcat ("zmanager_plugin_", name, NULL);
-  counter = kind == ZM_METRIC_GAUGE
-                ? zm_metrics_gauge (services->runtime->metrics, full, "A plugin's own gauge", "plugin", plugin)
-                : zm_metrics_counter (services->runtime->metrics, full, "A plugin's own counter", "plugin", plugin);
+  counter =
+      kind == ZM_METRIC_GAUGE
+          ? zm_metrics_gauge (hosting->runtime->metrics, full, "A plugin's own gauge", "plugin", plugin)
+          : zm_metrics_counter (hosting->runtime->metrics, full, "A plugin's own counter", "plugin", plugin);
   g_hash_table_insert (own, g_strdup (name), counter);
   return counter;
 }
 
 int
-zm_services_metric (ZmServices *services, const char *plugin, int kind, const char *name, double value)
+zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value)
 {
   ZmCounter *counter;
 
@@ -214,9 +219,9 @@ zm_services_metric (ZmServices *services, const char *plugin, int kind, const ch
   /* Also false for what is not a number. */
   if (!(value >= -9.0e18 && value <= 9.0e18) || (kind == ZM_METRIC_COUNTER && value < 0))
     return ZM_E_INVALID;
-  pthread_mutex_lock (&services->lock);
-  counter = find_metric (services, plugin, kind, name);
-  pthread_mutex_unlock (&services->lock);
+  pthread_mutex_lock (&hosting->lock);
+  counter = find_metric (hosting, plugin, kind, name);
+  pthread_mutex_unlock (&hosting->lock);
   if (counter == NULL)
     return ZM_E_MEMORY;
   if (kind == ZM_METRIC_GAUGE)
@@ -230,7 +235,7 @@ static gboolean
 forget_plugin (gpointer key, gpointer value, gpointer user)
 {
   gpointer *context = user;
-  ZmServices *services = context[0];
+  ZmHosting *hosting = context[0];
   GHashTableIter iter;
   gpointer counter;
 
@@ -238,16 +243,16 @@ forget_plugin (gpointer key, gpointer value, gpointer user)
     return FALSE;
   g_hash_table_iter_init (&iter, value);
   while (g_hash_table_iter_next (&iter, NULL, &counter))
-    zm_metrics_remove (services->runtime->metrics, counter);
+    zm_metrics_remove (hosting->runtime->metrics, counter);
   return TRUE;
 }
 
 void
-zm_services_forget (ZmServices *services, ZmPluginSet *now)
+zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now)
 {
-  gpointer context[] = { services, now };
+  gpointer context[] = { hosting, now };
 
-  pthread_mutex_lock (&services->lock);
-  g_hash_table_foreach_remove (services->metrics, forget_plugin, context);
-  pthread_mutex_unlock (&services->lock);
+  pthread_mutex_lock (&hosting->lock);
+  g_hash_table_foreach_remove (hosting->metrics, forget_plugin, context);
+  pthread_mutex_unlock (&hosting->lock);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The inside of the host's services, shared by the files that make them. */
+/* The inside of the host's hosting, shared by the files that make them. */
 #pragma once
 
-#include "runtime/services.h"
+#include "runtime/hosting.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 
 typedef struct ZmHookList ZmHookList;
 
-struct ZmServices {
+struct ZmHosting {
   struct ZmRuntime *runtime;
   atomic_bool accepting;
   gsize body_most; /* of a message that a plugin sends */
@@ -30,6 +30,6 @@ struct ZmServices {
 };
 
 /* zm_metric for one plugin. */
-int zm_services_metric (ZmServices *services, const char *plugin, int kind, const char *name, double value);
+int zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value);
 
 G_END_DECLS
