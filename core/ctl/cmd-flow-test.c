@@ -8,35 +8,17 @@
 
 #include "config/zm-config.h"
 #include "config/zm-lines.h"
-#include "ctl/ctl.h"
-#include "ctl/flowtest.h"
-#include "ctl/private-daemon.h"
-#include "message/zm-message.h"
+#include "ctl/flow-trial.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* How often the daemon is asked which flows wait, while an answer is still to be given. */
-#define LOOK_US 30000
-
 typedef struct Run {
-  ZmCtl *ctl;
-  ZmPrivate *own;
-  void *push, *topics;
+  ZmFlowRun base;
   JsonArray *results;
   guint passed, failed;
 } Run;
-
-/* One case being run. */
-typedef struct Trial {
-  Run *run;
-  const ZmFlowTestCase *test;
-  char *id;
-  GPtrArray *seen; /* "topic body", owned: what was published with this id */
-  guint answered, matched;
-  char *failure; /* why it failed */
-} Trial;
 
 /* ---- the daemon of the test ---- */
 
@@ -94,10 +76,10 @@ make_instance (Run *run, const ZmInstance *target, GError **error)
     copy_lines (target->config_file, config, problems);
   for (char **file = files; *file != NULL; file++)
     copy_lines (*file, config, problems);
-  run->own = zm_private_new (error);
-  return run->own != NULL && zm_private_link (run->own, target->dir, error) &&
-         zm_private_write (run->own, "zmanager.conf", config->str, error) &&
-         zm_private_start (run->own, run->ctl, error);
+  run->base.own = zm_private_new (error);
+  return run->base.own != NULL && zm_private_link (run->base.own, target->dir, error) &&
+         zm_private_write (run->base.own, "zmanager.conf", config->str, error) &&
+         zm_private_start (run->base.own, run->base.ctl, error);
 }
 
 /* The instance that the file belongs to: the one named, else the one whose flows.d it lies in. */
@@ -119,9 +101,9 @@ find_target (const ZmCtl *ctl, const char *file, GError **error)
 static gboolean
 open_sockets (Run *run, GError **error)
 {
-  g_autofree char *subject = zm_ctl_endpoint (run->ctl, "subject", error);
-  g_autofree char *call = subject != NULL ? zm_ctl_endpoint (run->ctl, "call", error) : NULL;
-  g_autofree char *topics = call != NULL ? zm_ctl_endpoint (run->ctl, "topics", error) : NULL;
+  g_autofree char *subject = zm_ctl_endpoint (run->base.ctl, "subject", error);
+  g_autofree char *call = subject != NULL ? zm_ctl_endpoint (run->base.ctl, "call", error) : NULL;
+  g_autofree char *topics = call != NULL ? zm_ctl_endpoint (run->base.ctl, "topics", error) : NULL;
   ZmSpan hello = ZM_SPAN_LITERAL (
       "{\"name\":\"zmanagerctl-flow-test\",\"patterns\":[],\"heartbeat_ms\":0,\"nonce\":\"1\"}");
   g_autoptr (GPtrArray) reply = NULL;
@@ -129,240 +111,25 @@ open_sockets (Run *run, GError **error)
 
   if (topics == NULL)
     return FALSE;
-  run->push = zm_ctl_socket (run->ctl, ZMQ_PUSH, subject, error);
-  run->topics = run->push != NULL ? zm_ctl_socket (run->ctl, ZMQ_SUB, topics, error) : NULL;
-  socket = run->topics != NULL ? zm_ctl_socket (run->ctl, ZMQ_DEALER, call, error) : NULL;
+  run->base.push = zm_ctl_socket (run->base.ctl, ZMQ_PUSH, subject, error);
+  run->base.topics = run->base.push != NULL ? zm_ctl_socket (run->base.ctl, ZMQ_SUB, topics, error) : NULL;
+  socket = run->base.topics != NULL ? zm_ctl_socket (run->base.ctl, ZMQ_DEALER, call, error) : NULL;
   if (socket == NULL)
     return FALSE;
-  zmq_setsockopt (run->topics, ZMQ_SUBSCRIBE, "", 0);
-  zmq_setsockopt (run->topics, ZMQ_SUBSCRIBE, "^hello~1", strlen ("^hello~1"));
-  reply = zm_ctl_exchange (run->ctl, socket, "HELLO", &hello, 1, ZM_CTL_ANSWER_MS, error);
+  zmq_setsockopt (run->base.topics, ZMQ_SUBSCRIBE, "", 0);
+  zmq_setsockopt (run->base.topics, ZMQ_SUBSCRIBE, "^hello~1", strlen ("^hello~1"));
+  reply = zm_ctl_exchange (run->base.ctl, socket, "HELLO", &hello, 1, ZM_CTL_ANSWER_MS, error);
   zm_ctl_close (socket, 0);
   return reply != NULL;
-}
-
-/* ---- sending ---- */
-
-static void
-push (const Run *run, const char *flow, const char *key_text, const char *id, const char *body)
-{
-  g_autoptr (GString) topic = g_string_new (flow);
-  ZmKey key;
-  ZmSpan frames[2];
-
-  if (!zm_key_parse (zm_span_text (key_text), &key, NULL, NULL))
-    return;
-  g_string_append_c (topic, '~');
-  zm_key_append_slug (&key, topic);
-  g_string_append_printf (topic, "~%s", id);
-  frames[0] = zm_span (topic->str, topic->len);
-  frames[1] = zm_span_text (body != NULL ? body : "");
-  zm_ctl_send_frames (run->push, frames, G_N_ELEMENTS (frames), 1000);
-}
-
-/* The next answer, on behalf of the service. */
-static void
-give_answer (Trial *trial, const char *flow)
-{
-  const ZmFlowTestPart *answer = g_ptr_array_index (trial->test->answers, trial->answered);
-
-  trial->answered++;
-  push (trial->run, flow, answer->key, trial->id, answer->body);
-}
-
-/* Undecorated, as waiting instances are known. */
-static gboolean
-same_key (const char *pattern, const ZmKey *key)
-{
-  ZmKey wanted;
-  ZmKey plain = *key;
-
-  if (!zm_key_parse (zm_span_text (pattern), &wanted, NULL, NULL))
-    return FALSE;
-  wanted.decorator = zm_span (NULL, 0);
-  plain.decorator = zm_span (NULL, 0);
-  return zm_key_equal (&wanted, &plain);
-}
-
-/* Does the daemon say that a flow waits for the next answer's key? ASYNC steps are told by nothing else. */
-static void
-look_for_wait (Trial *trial)
-{
-  const ZmFlowTestPart *answer = g_ptr_array_index (trial->test->answers, trial->answered);
-  g_autoptr (JsonObject) reply =
-      zm_ctl_request (trial->run->ctl, zm_ctl_request_new ("instances"), ZM_CTL_ANSWER_MS, NULL);
-  JsonArray *list = zm_json_get_array (reply, "instances");
-
-  for (guint i = 0; list != NULL && i < json_array_get_length (list); i++) {
-    JsonObject *wait = json_array_get_object_element (list, i);
-    const char *text = zm_json_get_text (wait, "key");
-    const char *flow = zm_json_get_text (wait, "flow");
-    ZmKey key;
-
-    if (text == NULL || flow == NULL || g_strcmp0 (zm_json_get_text (wait, "id"), trial->id) != 0 ||
-        !zm_key_parse (zm_span_text (text), &key, NULL, NULL) || !same_key (answer->key, &key))
-      continue;
-    give_answer (trial, flow);
-    return;
-  }
-}
-
-/* ---- comparing ---- */
-
-static gboolean
-same_body (const char *expected, ZmSpan body)
-{
-  g_autoptr (JsonNode) a = zm_json_read (zm_span_text (expected));
-  g_autoptr (JsonNode) b = a != NULL ? zm_json_read (body) : NULL;
-
-  return b != NULL ? json_node_equal (a, b) : zm_span_is (body, expected);
-}
-
-static gboolean
-same_topic (const ZmFlowTestPart *expect, const ZmMessage *message)
-{
-  ZmSpan topic = zm_message_topic (message);
-  ZmKey pattern;
-
-  if (strchr (expect->key, '~') != NULL)
-    return topic.size >= strlen (expect->key) && memcmp (topic.data, expect->key, strlen (expect->key)) == 0;
-  return zm_key_parse (zm_span_text (expect->key), &pattern, NULL, NULL) &&
-         zm_key_matches (&pattern, &message->topic.key);
-}
-
-static void fail (Trial *trial, const char *format, ...) G_GNUC_PRINTF (2, 3);
-
-static void
-fail (Trial *trial, const char *format, ...)
-{
-  va_list list;
-
-  if (trial->failure != NULL)
-    return;
-  va_start (list, format);
-  trial->failure = g_strdup_vprintf (format, list);
-  va_end (list);
-}
-
-/* A publication of this case: does it fit what is expected next? Others may stand between. */
-static void
-compare (Trial *trial, const ZmMessage *message)
-{
-  const ZmFlowTestPart *expect = g_ptr_array_index (trial->test->expects, trial->matched);
-  ZmSpan body = zm_message_body (message);
-  g_autofree char *topic = zm_printable (zm_message_topic (message), ZM_KEY_MOST);
-  g_autofree char *shown = zm_printable (body, 4096);
-
-  if (!same_topic (expect, message)) {
-    if (zm_span_is (message->topic.key.action, "error"))
-      fail (trial, _ ("line %u expects %s\n     got      %s %s"), expect->line, expect->key, topic, shown);
-    return;
-  }
-  if (expect->body != NULL && !same_body (expect->body, body))
-    fail (trial, _ ("line %u expects %s %s\n     got      %s %s"), expect->line, expect->key, expect->body,
-          topic, shown);
-  else
-    trial->matched++;
-}
-
-/* ---- running a case ---- */
-
-static gboolean
-is_over (const Trial *trial)
-{
-  return trial->failure != NULL || trial->matched >= trial->test->expects->len;
-}
-
-static void
-take_message (Trial *trial, const ZmMessage *message)
-{
-  g_autofree char *topic = NULL;
-  g_autofree char *body = NULL;
-  g_autofree char *flow = zm_span_dup (message->topic.flow);
-
-  if (!zm_span_is (message->topic.id, trial->id))
-    return;
-  topic = zm_printable (zm_message_topic (message), ZM_KEY_MOST);
-  body = zm_printable (zm_message_body (message), 1024);
-  g_ptr_array_add (trial->seen, g_strdup_printf ("%s %s", topic, body));
-  if (!is_over (trial))
-    compare (trial, message);
-  /* A hand-over step publishes the very key that its service answers with. */
-  if (trial->answered < trial->test->answers->len) {
-    const ZmFlowTestPart *answer = g_ptr_array_index (trial->test->answers, trial->answered);
-
-    if (*flow != '\0' && same_key (answer->key, &message->topic.key))
-      give_answer (trial, flow);
-  }
-}
-
-static void
-receive_all (Trial *trial)
-{
-  g_autoptr (GPtrArray) frames = NULL;
-
-  while ((frames = zm_ctl_receive (trial->run->topics)) != NULL) {
-    g_autoptr (GPtrArray) out = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_message_unref);
-    zmq_msg_t parts[3];
-    guint n = MIN (frames->len, G_N_ELEMENTS (parts));
-
-    for (guint i = 0; i < n; i++) {
-      ZmSpan part = zm_ctl_frame (frames, i);
-
-      zmq_msg_init_size (&parts[i], part.size);
-      if (part.size > 0)
-        memcpy (zmq_msg_data (&parts[i]), part.data, part.size);
-    }
-    zm_wire_take (parts, n, ZM_FRAMES_AUTO, NULL, 0, out, NULL, NULL);
-    for (guint i = 0; i < out->len; i++)
-      take_message (trial, g_ptr_array_index (out, i));
-    g_clear_pointer (&frames, g_ptr_array_unref);
-  }
-}
-
-/* FALSE: a signal, or the daemon died. */
-static gboolean
-run_case (Trial *trial, GError **error)
-{
-  const ZmFlowTestCase *test = trial->test;
-  gint64 end = zm_now_us () + test->timeout_ms * 1000;
-
-  push (trial->run, test->flow, test->given, trial->id, test->body);
-  while (!is_over (trial)) {
-    int got = zm_ctl_wait (trial->run->ctl, trial->run->topics, MIN (end, zm_now_us () + LOOK_US));
-
-    if (got < 0) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, _ ("interrupted"));
-      return FALSE;
-    }
-    if (!zm_private_running (trial->run->own, error))
-      return FALSE;
-    if (got == 1)
-      receive_all (trial);
-    else if (zm_now_us () >= end)
-      break;
-    else if (trial->answered < test->answers->len)
-      look_for_wait (trial);
-  }
-  if (!is_over (trial)) {
-    const ZmFlowTestPart *expect = g_ptr_array_index (test->expects, trial->matched);
-
-    fail (trial, _ ("line %u expects %s %s\n     got      nothing like it within %" G_GINT64_FORMAT " ms"),
-          expect->line, expect->key, expect->body != NULL ? expect->body : "", test->timeout_ms);
-  }
-  if (trial->answered < test->answers->len && trial->failure == NULL)
-    fail (trial, _ ("the flow never waited for the answer %s"),
-          ((ZmFlowTestPart *) g_ptr_array_index (test->answers, trial->answered))->key);
-  return TRUE;
 }
 
 /* ---- reporting ---- */
 
 static void
-report_case (Run *run, const Trial *trial)
+report_case (Run *run, const ZmFlowTrial *trial)
 {
-  g_autofree char *verdict = trial->failure != NULL ? zm_out_style (run->ctl, ZM_STYLE_BAD, _ ("FAILED"))
-                                                    : zm_out_style (run->ctl, ZM_STYLE_GOOD, _ ("ok"));
+  g_autofree char *verdict = trial->failure != NULL ? zm_out_style (run->base.ctl, ZM_STYLE_BAD, _ ("FAILED"))
+                                                    : zm_out_style (run->base.ctl, ZM_STYLE_GOOD, _ ("ok"));
   JsonObject *object = json_object_new ();
   JsonArray *seen = json_array_new ();
 
@@ -375,7 +142,7 @@ report_case (Run *run, const Trial *trial)
   json_object_set_array_member (object, "published", seen);
   json_array_add_object_element (run->results, object);
   *(trial->failure != NULL ? &run->failed : &run->passed) += 1;
-  if (run->ctl->json)
+  if (run->base.ctl->json)
     return;
   printf ("%s  %s\n", verdict, trial->test->name);
   if (trial->failure == NULL)
@@ -389,7 +156,7 @@ report_case (Run *run, const Trial *trial)
 static int
 report_all (const Run *run, const char *file)
 {
-  if (run->ctl->json) {
+  if (run->base.ctl->json) {
     g_autoptr (JsonObject) object = json_object_new ();
 
     json_object_set_string_member (object, "file", file);
@@ -412,11 +179,11 @@ run_all (Run *run, const GPtrArray *tests, GError **error)
   zm_uuid_maker_init (&ids);
   for (guint i = 0; good && i < tests->len; i++) {
     char id[ZM_UUID_SIZE + 1] = "";
-    Trial trial = { .run = run, .test = g_ptr_array_index (tests, i), .id = id };
+    ZmFlowTrial trial = { .run = &run->base, .test = g_ptr_array_index (tests, i), .id = id };
 
     zm_uuid_make (&ids, zm_wall_us (), id);
     trial.seen = g_ptr_array_new_with_free_func (g_free);
-    good = run_case (&trial, error);
+    good = zm_flow_trial_run (&trial, error);
     if (good)
       report_case (run, &trial);
     g_ptr_array_unref (trial.seen);
@@ -446,7 +213,7 @@ zm_ctl_cmd_flow_test (ZmCtl *ctl, guint n, char **arguments)
   g_autoptr (GError) error = NULL;
   g_autoptr (ZmInstance) target = NULL;
   g_autoptr (JsonArray) results = json_array_new ();
-  Run run = { .ctl = ctl, .results = results };
+  Run run = { .base = { .ctl = ctl }, .results = results };
   gboolean good = FALSE;
 
   (void) n;
@@ -458,8 +225,8 @@ zm_ctl_cmd_flow_test (ZmCtl *ctl, guint n, char **arguments)
   target = find_target (ctl, arguments[0], &error);
   good = target != NULL && make_instance (&run, target, &error) && open_sockets (&run, &error) &&
          run_all (&run, tests, &error);
-  zm_ctl_close (run.push, 0);
-  zm_ctl_close (run.topics, 0);
-  zm_private_free (run.own);
+  zm_ctl_close (run.base.push, 0);
+  zm_ctl_close (run.base.topics, 0);
+  zm_private_free (run.base.own);
   return good ? report_all (&run, arguments[0]) : zm_ctl_fail (ctl, error);
 }
