@@ -37,6 +37,8 @@ typedef struct ZmKeeperOps {
   guint (*count) (ZmKeeper *keeper);
   /* To be called when nobody waits any more: waits that remain are not freed. */
   void (*free) (ZmKeeper *keeper);
+  /* Does any step of this instance wait? A second push of it is a duplicate. */
+  gboolean (*waiting) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id);
 } ZmKeeperOps;
 struct ZmKeeper {
   const ZmKeeperOps *ops;

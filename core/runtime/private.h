@@ -70,9 +70,11 @@ struct ZmRuntime {
   ZmControl *control;
   ZmNotify *notify;
 
-  GPtrArray *reasons; /* char*: why the daemon is degraded; from the last load */
-  GPtrArray *asked;   /* char*: plugins loaded by command though nothing names them */
-  GPtrArray *barred;  /* char*: plugins unloaded by command though something names them */
+  GPtrArray *reasons;  /* char*: why the daemon is degraded; from the last load */
+  GPtrArray *asked;    /* char*: plugins loaded by command though nothing names them */
+  GPtrArray *barred;   /* char*: plugins unloaded by command though something names them */
+  GHashTable *revived; /* plugin name -> GUINT: copies started because a call hung */
+  GHashTable *told;    /* plugin name -> zm_ticket*: the call that told it of its new configuration */
   gboolean drain_began;
   pthread_t drain_thread;
   guint left;     /* messages that the drain had to end */

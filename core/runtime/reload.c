@@ -186,7 +186,8 @@ zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *chan
   if (load != NULL) {
     use (runtime, load, changes);
     text = zm_runtime_changes_text (changes);
-    zm_log_write (runtime->log, changes->len > 0 ? ZM_LEVEL_NOTICE : ZM_LEVEL_INFO, "runtime", "reloaded: %s", text);
+    zm_log_write (runtime->log, changes->len > 0 ? ZM_LEVEL_NOTICE : ZM_LEVEL_INFO, "runtime", "reloaded: %s",
+                  text);
   } else {
     text = g_strdup_printf ("the reload was refused (%u errors); the running configuration stays",
                             zm_problems_errors (problems));

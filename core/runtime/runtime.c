@@ -325,8 +325,8 @@ stop_plugins (ZmRuntime *runtime)
   if (runtime->pool != NULL)
     zm_pool_stop (runtime->pool);
   if (runtime->tables != NULL)
-    zm_table_slot_swap (runtime->tables,
-                        zm_load_table (runtime->config, g_ptr_array_new (), g_ptr_array_new (), NULL, ignored));
+    zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
+                                                        g_ptr_array_new (), NULL, ignored));
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
 }
 

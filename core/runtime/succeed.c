@@ -33,8 +33,9 @@ tell_reload (zm_call *call)
   int status = zm_generation_descriptor (generation)->reload (call->state);
 
   if (status < 0)
-    zm_log_write (runtime->log, ZM_LEVEL_WARNING, "plugin", "plugin %s keeps its old configuration (reload gave %d)",
-                  zm_generation_name (generation), status);
+    zm_log_write (runtime->log, ZM_LEVEL_WARNING, "plugin",
+                  "plugin %s keeps its old configuration (reload gave %d)", zm_generation_name (generation),
+                  status);
   return ZM_OK;
 }
 
@@ -96,14 +97,15 @@ on_hung (gpointer user)
     return G_SOURCE_REMOVE;
   g_hash_table_insert (runtime->revived, g_strdup (name), GUINT_TO_POINTER (copies));
   if (copies <= COPIES_MOST) {
-    zm_log_write (runtime->log, ZM_LEVEL_WARNING, "plugin", "a call of plugin %s hangs: copy %u of at most %d is started", name,
-                  copies, COPIES_MOST);
+    zm_log_write (runtime->log, ZM_LEVEL_WARNING, "plugin",
+                  "a call of plugin %s hangs: copy %u of at most %d is started", name, copies, COPIES_MOST);
     start_copy (runtime, name);
     return G_SOURCE_REMOVE;
   }
   zm_pool_stuck (runtime->pool, hung->generation);
   zm_log_write (runtime->log, ZM_LEVEL_ERROR, "plugin",
-                "plugin %s hung %u times: it is stuck, its messages fail at once until it is replaced", name, copies);
+                "plugin %s hung %u times: it is stuck, its messages fail at once until it is replaced", name,
+                copies);
   return G_SOURCE_REMOVE;
 }
 
@@ -130,5 +132,6 @@ zm_succeed_reasons (ZmRuntime *runtime, GPtrArray *out)
   g_hash_table_iter_init (&iter, runtime->revived);
   while (g_hash_table_iter_next (&iter, &name, &copies))
     if (GPOINTER_TO_UINT (copies) > COPIES_MOST)
-      g_ptr_array_add (out, g_strdup_printf ("plugin %s is stuck: its calls hung too often", (const char *) name));
+      g_ptr_array_add (out,
+                       g_strdup_printf ("plugin %s is stuck: its calls hung too often", (const char *) name));
 }
