@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 
 #include <poll.h>
-#include <regex>
 #include <string>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,6 +20,13 @@
 namespace {
 
 using Lines = std::vector<std::string>;
+
+bool
+matches (const std::string &text, const std::string &pattern)
+{
+  return g_regex_match_simple (("^" + pattern + "$").c_str (), text.c_str (), (GRegexCompileFlags) 0,
+                               (GRegexMatchFlags) 0);
+}
 
 /* A log that writes into a file of its own. */
 class Log : public ::testing::Test {
@@ -69,12 +75,10 @@ TEST_F (Log, JsonLines)
 
   ASSERT_EQ (all.size (), 1u);
   EXPECT_TRUE (zm_json_valid (zm_span (all[0].data (), all[0].size ())));
-  EXPECT_TRUE (std::regex_match (
-      all[0],
-      std::regex (
-          "\\{\"time\":\"20[0-9-]{8}T[0-9:]{8}\\.[0-9]{6}Z\",\"level\":\"warning\",\"room\":\"subject\","
-          "\"text\":\"odd\\\\\\\\x1b frame\",\"id\":\"4711\",\"key\":\"\\?a\\\\\\\\x0a\\?b\","
-          "\"file\":\"x\\\\\"y\"\\}")))
+  EXPECT_TRUE (matches (
+      all[0], "\\{\"time\":\"20[0-9-]{8}T[0-9:]{8}\\.[0-9]{6}Z\",\"level\":\"warning\",\"room\":\"subject\","
+              "\"text\":\"odd\\\\\\\\x1b frame\",\"id\":\"4711\",\"key\":\"\\?a\\\\\\\\x0a\\?b\","
+              "\"file\":\"x\\\\\"y\"\\}"))
       << all[0];
 }
 
@@ -85,9 +89,8 @@ TEST_F (Log, LinesForPeople)
   Lines all = lines ();
 
   ASSERT_EQ (all.size (), 1u); /* in no colour: this is no terminal */
-  EXPECT_TRUE (std::regex_match (
-      all[0],
-      std::regex ("[0-9:]{8}\\.[0-9]{3} notice plugin: loaded  id=4711 key=\\?a\\\\x0a\\?b file=x\"y")))
+  EXPECT_TRUE (
+      matches (all[0], "[0-9:]{8}\\.[0-9]{3} notice plugin: loaded  id=4711 key=\\?a\\\\x0a\\?b file=x\"y"))
       << all[0];
 }
 
