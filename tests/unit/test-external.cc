@@ -53,7 +53,7 @@ protected:
   void
   make (int high_water)
   {
-    const char *const environment[] = { "ZM_SUBJECT=ipc:///subject", "ZM_TEST_DIR=", nullptr };
+    const char *const environment[] = { "ZM_SUBJECT=ipc:///subject", nullptr };
 
     externals = zm_externals_new (zmq, path.c_str (), path.c_str (), environment, high_water, log, metrics);
   }
