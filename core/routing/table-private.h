@@ -123,6 +123,6 @@ void zm_routing_append_flow_json (GString *out, const ZmTable *table, const ZmFl
 /* "file:line" of places in texts of problems. The caller frees. */
 char *zm_routing_place (const char *file, guint line);
 /* A key's error without its "column N: ": the place says the column already. */
-const char *zm_routing_key_text (const GError *error);
+const char *zm_routing_plain_text (const GError *error);
 
 G_END_DECLS
