@@ -447,10 +447,25 @@ do_batch (ZmWorker *worker)
   }
 }
 
+/* Whose thread this is: plugins' emit comes without the call that it is made in. */
+static _Thread_local ZmWorker *this_worker;
+
+guint
+zm_pool_current_hops (ZmPool *pool)
+{
+  ZmWorker *worker = this_worker;
+
+  /* run is left standing after a call: the word tells whether there is one. */
+  if (worker == NULL || worker->pool != pool || (atomic_load_explicit (&worker->word, memory_order_relaxed) & 3u) == ZM_PHASE_IDLE)
+    return 0;
+  return worker->run->hops;
+}
+
 static void *
 worker_main (void *user)
 {
   ZmWorker *worker = user;
+  this_worker = worker;
   char name[16];
   g_snprintf (name, sizeof name, "zm-worker-%u", worker->index);
   pthread_setname_np (pthread_self (), name);
