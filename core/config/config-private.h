@@ -11,7 +11,8 @@ typedef struct ZmValue {
   char *text;
   const char *file; /* interned in the configuration: a path, or the origin of a setting */
   guint line;       /* 0: a setting */
-  guint column;
+  guint key_column;
+  guint column; /* of the text */
 } ZmValue;
 
 /* One key of one section with all that its highest layer gave. */
@@ -51,6 +52,9 @@ const ZmKeySpec *zm_config_spec (const char *section, const char *key);
 /* Length of the kind in "plugin hello"; the whole where there is no name. */
 gsize zm_config_kind (const char *section);
 ZmEntry *zm_config_new_entry (ZmConfig *config, const char *section, const char *key);
+/* The place is copied, its file must be interned; its text does not count. */
+void zm_config_new_value (ZmEntry *entry, const char *text, const ZmValue *place);
+const char *zm_config_intern (ZmConfig *config, const char *text);
 char *zm_config_value_origin (const ZmValue *value);
 
 /* value.c: a kind of value, as the schema or a plugin's options table describes it. */

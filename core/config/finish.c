@@ -158,8 +158,9 @@ unknown_option (const ZmEntry *entry, const zm_option_desc *options, ZmProblems 
   nearest = zm_suggest (entry->key, (const char *const *) words->pdata);
   if (nearest != NULL)
     advice = g_strdup_printf ("did you mean \"%s\"?", nearest);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, value->file, value->line, value->column,
-                   expected, advice, "unknown key \"%s\" in [%s]", entry->key, entry->section);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, value->file, value->line,
+                   value->key_column, expected, advice, "unknown key \"%s\" in [%s]", entry->key,
+                   entry->section);
 }
 
 static void

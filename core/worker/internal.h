@@ -174,6 +174,7 @@ struct ZmPool {
   guint waiting;
   guint n_idle;
   gboolean closed; /* no new messages */
+  gboolean stopped, hung; /* the owner's: threads ended; one could not */
   gboolean ending; /* threads end */
   ZmWorker *workers[ZM_WORKERS_MOST];
   guint n_slots;

@@ -614,14 +614,23 @@ zm_pool_drain (ZmPool *pool, gint64 deadline_us)
   return ended;
 }
 
-static void
+/* FALSE: its call hangs, and did not come back in a last second. */
+static gboolean
 free_worker (ZmPool *pool, ZmWorker *worker)
 {
-  pthread_join (worker->thread, NULL);
+  if (atomic_load (&worker->abandoned)) {
+    gint64 until_us = zm_wall_us () + G_USEC_PER_SEC;
+    struct timespec at = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
+    if (pthread_timedjoin_np (worker->thread, NULL, &at) != 0)
+      return FALSE;
+  } else {
+    pthread_join (worker->thread, NULL);
+  }
   pool->workers[worker->index] = NULL;
   pthread_mutex_destroy (&worker->local_lock);
   pthread_cond_destroy (&worker->wake);
   g_free (worker);
+  return TRUE;
 }
 
 /* What nobody will do any more is counted and said, never lost silently. */
@@ -643,10 +652,11 @@ drop_rest (ZmPool *pool)
 }
 
 void
-zm_pool_free (ZmPool *pool)
+zm_pool_stop (ZmPool *pool)
 {
-  if (!pool)
+  if (pool->stopped)
     return;
+  pool->stopped = TRUE;
   zm_watchdog_stop (pool);
   zm_plugin_timers_stop (pool, NULL);
   pthread_mutex_lock (&pool->lock);
@@ -656,17 +666,22 @@ zm_pool_free (ZmPool *pool)
     if (pool->workers[i])
       pthread_cond_signal (&pool->workers[i]->wake);
   pthread_mutex_unlock (&pool->lock);
-  gboolean hung = FALSE;
   for (guint i = 0; i < pool->n_slots; i++) {
     ZmWorker *worker = pool->workers[i];
-    if (worker && atomic_load (&worker->abandoned) && !atomic_load (&worker->over))
-      hung = TRUE;
-    else if (worker)
-      free_worker (pool, worker);
+    if (worker && !free_worker (pool, worker))
+      pool->hung = TRUE;
   }
   drop_rest (pool);
   g_clear_pointer (&pool->view, zm_view_unref);
-  if (hung) {
+}
+
+void
+zm_pool_free (ZmPool *pool)
+{
+  if (!pool)
+    return;
+  zm_pool_stop (pool);
+  if (pool->hung) {
     /* A running thread cannot be ended: it keeps what it may still touch until the process ends. */
     zm_log_write (pool->config.log, ZM_LEVEL_WARNING, "worker", "a hung worker is left behind at the end");
     return;
