@@ -70,9 +70,11 @@ struct ZmRuntime {
   ZmControl *control;
   ZmNotify *notify;
 
-  GPtrArray *reasons; /* char*: why the daemon is degraded; from the last load */
-  GPtrArray *asked;   /* char*: plugins loaded by command though nothing names them */
-  GPtrArray *barred;  /* char*: plugins unloaded by command though something names them */
+  GPtrArray *reasons;  /* char*: why the daemon is degraded; from the last load */
+  GPtrArray *asked;    /* char*: plugins loaded by command though nothing names them */
+  GPtrArray *barred;   /* char*: plugins unloaded by command though something names them */
+  GHashTable *revived; /* plugin name -> GUINT: copies started because a call hung */
+  GHashTable *told;    /* plugin name -> zm_ticket*: the call that told it of its new configuration */
   gboolean drain_began;
   pthread_t drain_thread;
   guint left;     /* messages that the drain had to end */
@@ -127,6 +129,18 @@ char *zm_runtime_changes_text (const GPtrArray *changes);
 /* What differs between two tables, in words: adds char* to out. before may be NULL. */
 void zm_changes_tables (const ZmTable *before, const ZmTable *after, GPtrArray *out);
 void zm_changes_plugins (ZmPluginSet *before, ZmPluginSet *after, GPtrArray *out);
+
+/* ---- succeed.c: one generation after another ---- */
+
+/* Before the table with `next` is put into use: where a plugin is replaced, calls wait for each other. */
+void zm_succeed_prepare (ZmRuntime *runtime, ZmPluginSet *next);
+/* After the commit: plugins that were kept, but whose section changed, are told so in a call of their own. set: the current
+ * one; reloads: of zm_plugin_set_reloads. */
+void zm_succeed_tell (ZmRuntime *runtime, ZmPluginSet *set);
+/* The pool's door `hung`: a fresh copy is started, three times; then the plugin is stuck. Any thread; user: the runtime. */
+void zm_succeed_hung (ZmGeneration *generation, gpointer user);
+/* Adds "plugin NAME is stuck" to out. */
+void zm_succeed_reasons (ZmRuntime *runtime, GPtrArray *out);
 
 /* ---- start.c ---- */
 

@@ -124,6 +124,7 @@ void
 zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
 {
   g_autoptr (ZmConfig) before = runtime->config;
+  g_autoptr (ZmPluginSet) set = NULL;
   gboolean first = runtime->state == ZM_STATE_STARTING;
 
   runtime->config = g_steal_pointer (&load->config);
@@ -132,6 +133,7 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
                           zm_config_text (runtime->config, "zmanager", "log-level")) != 0)
     set_log_level (runtime, runtime->config);
   /* New calls go to the new plugins from here on; the old ones are stopped when their sources have ended. */
+  zm_succeed_prepare (runtime, load->set);
   zm_hosting_set_hooks (runtime->hosting, load->set);
   zm_table_slot_swap (runtime->tables, g_steal_pointer (&load->table));
   apply_workers (runtime, first ? NULL : before, runtime->config);
@@ -139,6 +141,8 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
     zm_sources_apply (runtime->sources, runtime->config, load->set);
   zm_hosting_forget (runtime->hosting, load->set);
   zm_plugins_commit (runtime->plugins, g_steal_pointer (&load->set));
+  set = zm_plugins_current (runtime->plugins);
+  zm_succeed_tell (runtime, set);
   zm_load_free (load);
 }
 
@@ -182,7 +186,8 @@ zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *chan
   if (load != NULL) {
     use (runtime, load, changes);
     text = zm_runtime_changes_text (changes);
-    zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime", "reloaded: %s", text);
+    zm_log_write (runtime->log, changes->len > 0 ? ZM_LEVEL_NOTICE : ZM_LEVEL_INFO, "runtime", "reloaded: %s",
+                  text);
   } else {
     text = g_strdup_printf ("the reload was refused (%u errors); the running configuration stays",
                             zm_problems_errors (problems));

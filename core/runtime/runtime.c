@@ -135,6 +135,8 @@ zm_runtime_new (const ZmRuntimeOptions *options, ZmProblems *problems, GError **
   runtime->reasons = g_ptr_array_new_with_free_func (g_free);
   runtime->asked = g_ptr_array_new_with_free_func (g_free);
   runtime->barred = g_ptr_array_new_with_free_func (g_free);
+  runtime->revived = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  runtime->told = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   runtime->loop_sources = g_ptr_array_new ();
   runtime->context = g_main_context_new ();
   runtime->loop = g_main_loop_new (runtime->context, FALSE);
@@ -169,6 +171,7 @@ zm_runtime_reasons (ZmRuntime *runtime)
   for (guint i = 0; i < runtime->reasons->len; i++)
     g_ptr_array_add (reasons, g_strdup (runtime->reasons->pdata[i]));
   zm_sources_reasons (runtime->sources, reasons);
+  zm_succeed_reasons (runtime, reasons);
   return reasons;
 }
 
@@ -308,23 +311,23 @@ zm_runtime_run (ZmRuntime *runtime)
 
 /* ---- taking apart ---- */
 
-/* Stops the plugins while everything that they may call is still there. Their `stop` may complete calls or end timers. */
+/* Workers end before the plugins do, as they hold the table; the pool itself is there until the plugins are gone, whose `stop`
+ * may complete calls and end timers. */
 static void
 stop_plugins (ZmRuntime *runtime)
 {
   g_autoptr (ZmProblems) ignored = zm_problems_new ();
-  const char *const none[] = { NULL };
-  ZmPluginSet *empty;
 
-  if (runtime->plugins == NULL || runtime->pool == NULL)
-    return;
-  zm_hosting_accept (runtime->hosting, FALSE);
-  zm_hosting_set_hooks (runtime->hosting, NULL);
-  empty = zm_plugins_prepare (runtime->plugins, runtime->config, none, NULL, ignored);
-  zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (), g_ptr_array_new (),
-                                                      empty, ignored));
-  if (empty != NULL)
-    zm_plugins_commit (runtime->plugins, empty);
+  if (runtime->hosting != NULL) {
+    zm_hosting_accept (runtime->hosting, FALSE);
+    zm_hosting_set_hooks (runtime->hosting, NULL);
+  }
+  if (runtime->pool != NULL)
+    zm_pool_stop (runtime->pool);
+  if (runtime->tables != NULL)
+    zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
+                                                        g_ptr_array_new (), NULL, ignored));
+  g_clear_pointer (&runtime->plugins, zm_plugins_free);
 }
 
 static void
@@ -345,15 +348,14 @@ free_rooms (ZmRuntime *runtime)
 {
   g_clear_pointer (&runtime->watch, zm_watch_free);
   g_clear_pointer (&runtime->sources, zm_sources_free);
-  stop_plugins (runtime);
   g_clear_pointer (&runtime->control, zm_control_free);
+  stop_plugins (runtime);
+  g_clear_pointer (&runtime->pool, zm_pool_free);
   g_clear_pointer (&runtime->subject, zm_subject_free);
   g_clear_pointer (&runtime->externals, zm_externals_free);
-  g_clear_pointer (&runtime->pool, zm_pool_free);
   if (runtime->integration != NULL)
     zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
   g_clear_pointer (&runtime->tables, zm_table_slot_free);
-  g_clear_pointer (&runtime->plugins, zm_plugins_free);
   if (runtime->keeper != NULL)
     runtime->keeper->ops->free (runtime->keeper);
   g_clear_pointer (&runtime->hosting, zm_hosting_free);
@@ -374,6 +376,8 @@ free_rest (ZmRuntime *runtime)
   g_ptr_array_unref (runtime->reasons);
   g_ptr_array_unref (runtime->asked);
   g_ptr_array_unref (runtime->barred);
+  g_hash_table_unref (runtime->revived);
+  g_hash_table_unref (runtime->told);
   g_strfreev (runtime->settings);
   g_free (runtime->config_file);
   g_free (runtime->log_format);

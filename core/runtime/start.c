@@ -177,6 +177,7 @@ open_pool (ZmRuntime *runtime, GError **error)
     .has_subscriber = pool_has_subscriber,
     .to_worker = pool_to_worker,
     .reply = pool_reply,
+    .hung = zm_succeed_hung,
     .user = runtime,
     .log = runtime->log,
     .metrics = runtime->metrics,

@@ -7,7 +7,7 @@
 #include "runtime/commands.h"
 #include "runtime/private.h"
 
-#include <errno.h>
+#include <glib-unix.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
