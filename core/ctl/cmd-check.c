@@ -1,37 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check: the daemon's own checker, so that both always say the same. */
+/* check: the daemon's own checker, so that `zmanagerd --check` and this always say the same. Nothing is started. */
 #include "config.h"
 
 #include "ctl/ctl.h"
-#include "ctl/private-daemon.h"
+#include "runtime/zm-runtime.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 int
 zm_ctl_cmd_check (ZmCtl *ctl, guint n, char **arguments)
 {
-  g_autofree char *program = zm_private_program ();
-  const char *dir = zm_ctl_text (ctl, "dir");
-  const char *argv[6] = { program, "--check" };
-  guint at = 2;
+  ZmRuntimeOptions options = { .dir = zm_ctl_text (ctl, "dir") };
+  g_autoptr (ZmProblems) problems = zm_problems_new ();
   g_autoptr (GError) error = NULL;
+  g_autofree char *text = NULL;
 
   (void) n;
   (void) arguments;
-  if (dir != NULL) {
-    argv[at++] = "--dir";
-    argv[at++] = dir;
-  }
-  if (ctl->json)
-    argv[at++] = "--json";
-  if (program == NULL) {
-    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
-                 _ ("zmanagerd is neither beside zmanagerctl nor on PATH"));
+  if (zm_ctl_text (ctl, "connect") != NULL)
+    return zm_ctl_usage (ctl, _ ("--connect makes no sense here: files are checked, no daemon is asked"));
+  if (!zm_check_run (&options, problems, &error))
     return zm_ctl_fail (ctl, error);
-  }
-  execv (program, (char **) argv);
-  g_set_error (&error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot run %s: %s"), program, g_strerror (errno));
-  return zm_ctl_fail (ctl, error);
+  text = ctl->json ? zm_check_json (problems) : zm_check_text (problems);
+  printf ("%s%s", text, g_str_has_suffix (text, "\n") ? "" : "\n");
+  return zm_problems_errors (problems) > 0 ? ZM_EXIT_FAILED : ZM_EXIT_OK;
 }

@@ -128,26 +128,28 @@ open_sockets (Run *run, GError **error)
 static void
 report_case (Run *run, const ZmFlowTrial *trial)
 {
-  g_autofree char *verdict = trial->failure != NULL ? zm_out_style (run->base.ctl, ZM_STYLE_BAD, _ ("FAILED"))
-                                                    : zm_out_style (run->base.ctl, ZM_STYLE_GOOD, _ ("ok"));
+  g_autofree char *verdict = trial->got != NULL ? zm_out_style (run->base.ctl, ZM_STYLE_BAD, _ ("FAILED"))
+                                                : zm_out_style (run->base.ctl, ZM_STYLE_GOOD, _ ("ok"));
   JsonObject *object = json_object_new ();
   JsonArray *seen = json_array_new ();
 
   json_object_set_string_member (object, "name", trial->test->name);
-  json_object_set_boolean_member (object, "ok", trial->failure == NULL);
-  if (trial->failure != NULL)
-    json_object_set_string_member (object, "failure", trial->failure);
+  json_object_set_boolean_member (object, "ok", trial->got == NULL);
+  if (trial->got != NULL) {
+    json_object_set_string_member (object, "expected", trial->expected);
+    json_object_set_string_member (object, "got", trial->got);
+  }
   for (guint i = 0; i < trial->seen->len; i++)
     json_array_add_string_element (seen, g_ptr_array_index (trial->seen, i));
   json_object_set_array_member (object, "published", seen);
   json_array_add_object_element (run->results, object);
-  *(trial->failure != NULL ? &run->failed : &run->passed) += 1;
+  *(trial->got != NULL ? &run->failed : &run->passed) += 1;
   if (run->base.ctl->json)
     return;
   printf ("%s  %s\n", verdict, trial->test->name);
-  if (trial->failure == NULL)
+  if (trial->got == NULL)
     return;
-  printf ("     %s\n", trial->failure);
+  printf (_ ("     expected  %s\n     got       %s\n"), trial->expected, trial->got);
   printf ("     %s\n", trial->seen->len > 0 ? _ ("published in all:") : _ ("nothing was published"));
   for (guint i = 0; i < trial->seen->len; i++)
     printf ("       %s\n", (const char *) g_ptr_array_index (trial->seen, i));
@@ -187,7 +189,8 @@ run_all (Run *run, const GPtrArray *tests, GError **error)
     if (good)
       report_case (run, &trial);
     g_ptr_array_unref (trial.seen);
-    g_free (trial.failure);
+    g_free (trial.expected);
+    g_free (trial.got);
     fflush (stdout);
   }
   return good;

@@ -42,17 +42,48 @@ print_head (const ZmCtl *ctl, JsonObject *status)
   }
 }
 
-/* One block of the status as "name: a 1, b 2". */
+/* The plain members of an object in one line; objects inside it get a line of their own, named "subject.calls". */
+static void
+print_members (const ZmCtl *ctl, const char *name, JsonObject *object)
+{
+  g_autoptr (GList) names = json_object_get_members (object);
+  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, name);
+  gboolean shown = FALSE;
+
+  for (GList *at = names; at != NULL; at = at->next) {
+    JsonNode *node = json_object_get_member (object, at->data);
+    g_autofree char *value = JSON_NODE_HOLDS_OBJECT (node) ? NULL : zm_out_value (node);
+    g_autofree char *member = zm_printable (zm_span_text (at->data), 256);
+
+    if (value == NULL)
+      continue;
+    printf ("%s%s %s %s", shown ? "" : title, shown ? "," : ":", member, value);
+    shown = TRUE;
+  }
+  if (shown)
+    putchar ('\n');
+  for (GList *at = names; at != NULL; at = at->next) {
+    JsonObject *inner = zm_json_get_object (object, at->data);
+    g_autofree char *path = g_strdup_printf ("%s.%s", name, (const char *) at->data);
+
+    if (inner != NULL)
+      print_members (ctl, path, inner);
+  }
+}
+
 static void
 print_block (const ZmCtl *ctl, JsonObject *status, const char *name)
 {
   JsonNode *node = json_object_get_member (status, name);
   g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, name);
 
-  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
-    return;
-  printf ("%s\n", title);
-  zm_out_tree (ctl, node, 1);
+  if (node != NULL && JSON_NODE_HOLDS_OBJECT (node)) {
+    print_members (ctl, name, json_node_get_object (node));
+  } else if (node != NULL && JSON_NODE_HOLDS_ARRAY (node) &&
+             json_array_get_length (json_node_get_array (node)) > 0) {
+    printf ("%s:\n", title);
+    zm_out_tree (ctl, node, 1);
+  }
 }
 
 /* Only counters that have counted: the others are for programs. */

@@ -14,6 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A tail that was killed is told from one that is silent. */
+#define BEAT_MS 10000
+
 typedef struct Tail {
   ZmCtl *ctl;
   void *topics; /* SUB */
@@ -25,6 +28,7 @@ typedef struct Tail {
   char *command_prefix;
   gint64 count, most;
   GPtrArray *subscribed; /* prefixes, owned */
+  gint64 next_beat_us;
 } Tail;
 
 /* ---- registering ---- */
@@ -46,7 +50,7 @@ hello (Tail *tail, const char *nonce, GError **error)
   if (tail->pattern != NULL)
     json_array_add_string_element (patterns, tail->pattern);
   json_object_set_array_member (object, "patterns", patterns);
-  json_object_set_int_member (object, "heartbeat_ms", 0);
+  json_object_set_int_member (object, "heartbeat_ms", BEAT_MS);
   if (nonce != NULL)
     json_object_set_string_member (object, "nonce", nonce);
   text = json_to_string (node, FALSE);
@@ -106,14 +110,19 @@ subscribe_all (Tail *tail, GError **error)
   return active != NULL;
 }
 
-/* The registration ends with the program. */
+/* Tells that the registration is still used, or ("STOPPED") that it ends; replies are thrown away. */
 static void
-goodbye (Tail *tail)
+beat (Tail *tail, const char *state)
 {
-  g_autofree char *text = g_strdup_printf ("{\"name\":\"%s\",\"state\":\"STOPPED\"}", tail->name);
+  g_autofree char *text = g_strdup_printf ("{\"name\":\"%s\",\"state\":\"%s\"}", tail->name, state);
   ZmSpan frames[] = { ZM_SPAN_LITERAL ("2"), ZM_SPAN_LITERAL ("HEARTBEAT"), zm_span_text (text) };
 
+  GPtrArray *reply = NULL;
+
+  while ((reply = zm_ctl_receive (tail->call)) != NULL)
+    g_ptr_array_unref (reply);
   zm_ctl_send_frames (tail->call, frames, G_N_ELEMENTS (frames), 100);
+  tail->next_beat_us = zm_now_us () + BEAT_MS * 1000 / 2;
 }
 
 /* ---- printing ---- */
@@ -248,6 +257,8 @@ follow (Tail *tail, GError **error)
   while (tail->count < tail->most) {
     int got = zm_ctl_wait (tail->ctl, tail->topics, MIN (end, zm_now_us () + ZM_CTL_ALIVE_US));
 
+    if (zm_now_us () >= tail->next_beat_us)
+      beat (tail, "RUNNING");
     if (got < 0)
       return ZM_EXIT_OK;
     if (got == 1)
@@ -292,7 +303,7 @@ run_tail (Tail *tail)
   status = follow (tail, &error);
   if (error != NULL)
     return zm_ctl_fail (tail->ctl, error);
-  goodbye (tail);
+  beat (tail, "STOPPED");
   return status;
 }
 

@@ -126,14 +126,23 @@ zm_ctl_frame (const GPtrArray *frames, guint index)
 
 /* ---- connecting ---- */
 
+/* What to do where there is no daemon. The caller frees. */
+static char *
+start_hint (const ZmCtl *ctl)
+{
+  if (zm_ctl_text (ctl, "connect") != NULL)
+    return g_strdup (_ ("is that where a zmanagerd listens?"));
+  if (ctl->instance == NULL || ctl->instance->system)
+    return g_strdup (_ ("start it, or say with --dir DIR where one runs"));
+  return g_strdup_printf (_ ("start one with: zmanagerd --dir %s"), ctl->instance->dir);
+}
+
 /* Why nobody answered at endpoint. */
 static void
 set_unreachable (ZmCtl *ctl, const char *endpoint, GError **error)
 {
   const char *path = g_str_has_prefix (endpoint, "ipc://") ? endpoint + 6 : NULL;
-  const char *hint = zm_ctl_text (ctl, "connect") != NULL
-                         ? _ ("is that where a zmanagerd listens?")
-                         : _ ("start one with: zmanagerd --dir DIR, or say with --dir where it runs");
+  g_autofree char *hint = start_hint (ctl);
 
   if (path != NULL && access (path, F_OK) == 0 && access (path, W_OK) != 0)
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
@@ -198,6 +207,8 @@ zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error)
   int on = 1;
   int reconnect_ms = 20;
   int waiting_most = WAITING_MOST;
+  int events = 0;
+  size_t size = sizeof events;
 
   if (ctl->zmq == NULL)
     ctl->zmq = zmq_ctx_new ();
@@ -211,8 +222,12 @@ zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error)
   zmq_setsockopt (socket, ZMQ_RECONNECT_IVL, &reconnect_ms, sizeof reconnect_ms);
   if (type == ZMQ_SUB)
     zmq_setsockopt (socket, ZMQ_RCVHWM, &waiting_most, sizeof waiting_most);
-  if (connect_watched (ctl, socket, endpoint, error))
+  if (connect_watched (ctl, socket, endpoint, error)) {
+    /* The pipe to the peer is attached by commands that wait in the socket, and setting an option does not look at them: a
+     * subscription made now would stay here. Asking for events does. */
+    zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size);
     return socket;
+  }
   zm_ctl_close (socket, 0);
   return NULL;
 }

@@ -102,18 +102,17 @@ same_topic (const ZmFlowTestPart *expect, const ZmMessage *message)
          zm_key_matches (&pattern, &message->topic.key);
 }
 
-static void fail (ZmFlowTrial *trial, const char *format, ...) G_GNUC_PRINTF (2, 3);
-
+/* Takes got. The first failure stands. */
 static void
-fail (ZmFlowTrial *trial, const char *format, ...)
+fail (ZmFlowTrial *trial, const ZmFlowTestPart *expect, char *got)
 {
-  va_list list;
-
-  if (trial->failure != NULL)
+  if (trial->got != NULL) {
+    g_free (got);
     return;
-  va_start (list, format);
-  trial->failure = g_strdup_vprintf (format, list);
-  va_end (list);
+  }
+  trial->expected = g_strdup_printf (_ ("%s %s (line %u)"), expect->key,
+                                     expect->body != NULL ? expect->body : "", expect->line);
+  trial->got = got;
 }
 
 /* A publication of this case: does it fit what is expected next? Others may stand between. */
@@ -127,12 +126,11 @@ compare (ZmFlowTrial *trial, const ZmMessage *message)
 
   if (!same_topic (expect, message)) {
     if (zm_span_is (message->topic.key.action, "error"))
-      fail (trial, _ ("line %u expects %s\n     got      %s %s"), expect->line, expect->key, topic, shown);
+      fail (trial, expect, g_strdup_printf ("%s %s", topic, shown));
     return;
   }
   if (expect->body != NULL && !same_body (expect->body, body))
-    fail (trial, _ ("line %u expects %s %s\n     got      %s %s"), expect->line, expect->key, expect->body,
-          topic, shown);
+    fail (trial, expect, g_strdup_printf ("%s %s", topic, shown));
   else
     trial->matched++;
 }
@@ -142,7 +140,7 @@ compare (ZmFlowTrial *trial, const ZmMessage *message)
 static gboolean
 is_over (const ZmFlowTrial *trial)
 {
-  return trial->failure != NULL || trial->matched >= trial->test->expects->len;
+  return trial->got != NULL || trial->matched >= trial->test->expects->len;
 }
 
 static void
@@ -218,11 +216,11 @@ zm_flow_trial_run (ZmFlowTrial *trial, GError **error)
   if (!is_over (trial)) {
     const ZmFlowTestPart *expect = g_ptr_array_index (test->expects, trial->matched);
 
-    fail (trial, _ ("line %u expects %s %s\n     got      nothing like it within %" G_GINT64_FORMAT " ms"),
-          expect->line, expect->key, expect->body != NULL ? expect->body : "", test->timeout_ms);
+    fail (trial, expect,
+          g_strdup_printf (_ ("nothing like it within %" G_GINT64_FORMAT " ms"), test->timeout_ms));
   }
-  if (trial->answered < test->answers->len && trial->failure == NULL)
-    fail (trial, _ ("the flow never waited for the answer %s"),
-          ((ZmFlowTestPart *) g_ptr_array_index (test->answers, trial->answered))->key);
+  if (trial->answered < test->answers->len)
+    fail (trial, g_ptr_array_index (test->answers, trial->answered),
+          g_strdup (_ ("a flow that never waited for this answer")));
   return TRUE;
 }

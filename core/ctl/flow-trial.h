@@ -21,7 +21,7 @@ typedef struct ZmFlowTrial {
   const char *id;          /* of its messages */
   GPtrArray *seen;         /* "topic body", owned: what was published with this id */
   guint answered, matched; /* of the case's answers and expects */
-  char *failure;           /* why it failed, for people; NULL: it did not. Owned */
+  char *expected, *got;    /* where it failed, for people; NULL: it did not. Owned */
 } ZmFlowTrial;
 
 /* Sends what is given, gives the answers, compares. FALSE: it could not be run (a signal, or the daemon died). */

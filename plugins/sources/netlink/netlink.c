@@ -89,7 +89,7 @@ static int
 on_message (struct netlink *netlink, const struct nlmsghdr *header)
 {
   if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-    netlink->again = 1;
+    netlink->again = 0;
   switch (header->nlmsg_type) {
   case RTM_NEWLINK:
   case RTM_DELLINK: netlink_on_link (netlink, header); return ZM_OK;
@@ -110,7 +110,7 @@ on_overrun (struct netlink *netlink)
   zm_metric (netlink->host, ZM_METRIC_COUNTER, "overruns", 1);
   zm_log (netlink->host, ZM_LOG_WARNING,
           "the kernel dropped events: reading everything anew (raise receive-buffer?)");
-  netlink->again = 1;
+  netlink->again = 0;
   return netlink->dumping ? ZM_OK : start_dump (netlink);
 }
 
