@@ -186,7 +186,7 @@ def an_action_asks_another():
 
 @case
 def hooks_refuse():
-    with emitting(config="[plugin guard]\nload = yes\n", expect=["denied", "guard"]) as daemon:
+    with emitting(config="[plugin guard]\nload = yes\n", expect=["authorises refused"]) as daemon:
         status, body = daemon.call("?Forbidden?Key")
         assert status == "ERROR" and json.loads(body)["code"] == "denied", (status, body)
         status, body = daemon.call("?Allowed?Never")
@@ -204,7 +204,7 @@ def hooks_refuse():
 def a_hung_plugin_gets_copies_then_is_stuck():
     mapping = {"h.ini": "[actionmapping]\n?Hang?Now = hanger.hang\n?Hang?Not = hanger.quick\n?Hello?Greet = hello.greet\n"}
     config = "[workers]\ntimeout = 100ms\nhard-after = 100ms\ndrain = 500ms\n[zmanager]\nworkers = 2\n"
-    with Daemon(config=config, actions=mapping, plugins={"hanger": HANGER, "hello": None}, expect=["hang", "worker", "hung", "stays loaded"]) as daemon:
+    with Daemon(config=config, actions=mapping, plugins={"hanger": HANGER, "hello": None}, expect=["hang", "worker", "hung", "stays loaded", "left at the end"]) as daemon:
         for copy in 1, 2, 3:
             assert daemon.call("?Hang?Now")[0] == "ERROR"
             daemon.wait_log(f"copy {copy} of at most 3 is started")
