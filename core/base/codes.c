@@ -290,6 +290,20 @@ static const ZmCodeInfo codes[] = {
     "The text in the plugin's note is not what a manifest looks like; the message says where.\n"
     "Example: a dependency line without a name.\n"
     "Cure: correct the text given to ZM_PLUGIN_MANIFEST and build again." },
+  { ZM_CODE_RESIDENT_PLUGIN, "Plugin that cannot be replaced while it runs",
+    "It leaves something in the process that cannot be taken back (GTypes, thread-specific data), or says so "
+    "itself.\n"
+    "Example: a new version of a plugin whose flags hold ZM_PLUGIN_RESIDENT.\n"
+    "Cure: restart the daemon to take the new version." },
+  { ZM_CODE_BAD_PLUGIN_NAME, "File whose name names no plugin",
+    "A plugin's name is its file's place below the plugin path, with dots; each part is letters, digits, _ and "
+    "-.\n"
+    "Example: my plugin.so, or hello.1.so.\n"
+    "Cure: rename the file." },
+  { ZM_CODE_TOO_MANY_PLUGINS, "Too many files in the plugin path",
+    "The number of files that are looked at has a bound.\n"
+    "Example: plugin-path=/usr/lib.\n"
+    "Cure: keep plugins in directories of their own." },
   /* action keys */
   { ZM_CODE_BAD_KEY, "Text that is no action key",
     "An action key is Sender?Context@Decorator?Action; each part may be empty, the decorator with its @ may "

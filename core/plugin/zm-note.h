@@ -15,11 +15,11 @@ typedef struct ZmManifest {
   char *kind;                               /* component, protocol, source, store */
   char **depends;                           /* never NULL */
   char **schemes;
-  char **actions;      /* exported action symbols, never NULL */
+  char **actions;       /* exported action symbols, never NULL */
   gboolean *threadsafe; /* parallel to actions */
-  char *isolation;     /* or NULL */
-  char *build_id;      /* hex, or NULL */
-  char **unknown;      /* key=value lines that this version does not know */
+  char *isolation;      /* or NULL */
+  char *build_id;       /* hex, or NULL */
+  char **unknown;       /* key=value lines that this version does not know */
 } ZmManifest;
 
 /* Errors: not ELF, wrong class, machine or byte order, truncated, no note of ours, another ABI (ZM_ERROR_ABI), a bad line,

@@ -33,17 +33,19 @@ typedef struct ZmAction {
 
 /* What the runtime gives. */
 typedef struct ZmPluginsConfig {
-  const char *const *path;        /* directories, first hit wins; NULL-terminated */
-  const char *copy_directory;     /* private directory for the copies that are opened */
-  const char *probe_program;      /* zmanager-probe, or NULL: no probing */
-  zm_host host;                   /* the services table: copied for every generation, ctx set to the ZmGeneration */
-  gboolean no_dlclose;            /* ZM_NO_DLCLOSE */
-  guint drain_ms;                 /* 30,000: after that an old generation is reported with who holds it */
+  const char *const *path;    /* directories, first hit wins; NULL-terminated */
+  const char *copy_directory; /* private directory for the copies that are opened */
+  const char *probe_program;  /* zmanager-probe, or NULL: no probing */
+  zm_host host;        /* the services table: copied for every generation, ctx set to the ZmGeneration */
+  gboolean no_dlclose; /* ZM_NO_DLCLOSE */
+  guint drain_ms;      /* 30,000: after that an old generation is reported with who holds it */
   ZmLog *log;
   ZmMetrics *metrics;
-  /* Called on the reaper thread before a generation's fini, when no reference is left; and at retire. */
-  void (*retired) (ZmGeneration *generation, gpointer user); /* after it left the current set, before stop */
+  /* In zm_plugins_commit and zm_plugins_free, in their thread: the generation has left the current set, its stop has not
+   * begun. End its timers and new calls here. */
+  void (*retired) (ZmGeneration *generation, gpointer user);
   gpointer user;
+  guint call_ms; /* what loading, init and start of one plugin, and its probe, may take; 0: 10,000 */
 } ZmPluginsConfig;
 
 ZmPlugins *zm_plugins_new (const ZmPluginsConfig *config);
@@ -69,8 +71,8 @@ const ZmPluginFile *zm_plugins_file (ZmPlugins *plugins, const char *name);
  * whose file did not change are kept, unless named in `again` (NULL, or list). config: [plugin NAME] sections are checked
  * against each schema and handed out. Failures of one plugin are problems (the others go on): the set then has no such
  * plugin, or, where an older generation runs, still that one. */
-ZmPluginSet *zm_plugins_prepare (ZmPlugins *plugins, ZmConfig *config, const char *const *wanted, const char *const *again,
-                                 ZmProblems *problems);
+ZmPluginSet *zm_plugins_prepare (ZmPlugins *plugins, ZmConfig *config, const char *const *wanted,
+                                 const char *const *again, ZmProblems *problems);
 void zm_plugins_commit (ZmPlugins *plugins, ZmPluginSet *set);
 void zm_plugins_discard (ZmPlugins *plugins, ZmPluginSet *set);
 ZmPluginSet *zm_plugins_current (ZmPlugins *plugins); /* a new reference; NULL before the first commit */
@@ -79,10 +81,15 @@ ZmPluginSet *zm_plugin_set_ref (ZmPluginSet *set);
 void zm_plugin_set_unref (ZmPluginSet *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmPluginSet, zm_plugin_set_unref)
 
+/* Generations that the set kept although their [plugin NAME] section changed, because they have `reload`. From the commit on
+ * zm_generation_config gives the new values; the caller then calls reload, as one call of the plugin. Borrowed. */
+const GPtrArray *zm_plugin_set_reloads (ZmPluginSet *set);
+
 /* The action, for a mapping's value "plugin.symbol" already split. The symbol must belong to that very object and be
  * marked. Errors: ZM_ERROR_NOT_FOUND (with "did you mean"), ZM_ERROR_UNAVAILABLE (known, but not loaded: why). Borrowed
  * from the set. */
-const ZmAction *zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, GError **error);
+const ZmAction *
+zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, GError **error);
 ZmGeneration *zm_plugin_set_find (ZmPluginSet *set, const char *name); /* borrowed, or NULL */
 guint zm_plugin_set_size (ZmPluginSet *set);
 ZmGeneration *zm_plugin_set_nth (ZmPluginSet *set, guint index); /* in dependency order */
@@ -90,7 +97,8 @@ ZmGeneration *zm_plugin_set_nth (ZmPluginSet *set, guint index); /* in dependenc
 /* stevedore's ways to choose from a set, beyond _find (driver) and _nth (extension). */
 /* Named ones in the given order; missing (user) is called for each that is not there. GPtrArray of borrowed generations. */
 typedef void (*ZmPluginMissing) (const char *name, gpointer user);
-GPtrArray *zm_plugin_set_named (ZmPluginSet *set, const char *const *names, ZmPluginMissing missing, gpointer user);
+GPtrArray *
+zm_plugin_set_named (ZmPluginSet *set, const char *const *names, ZmPluginMissing missing, gpointer user);
 typedef gboolean (*ZmPluginPredicate) (ZmGeneration *generation, gpointer user);
 GPtrArray *zm_plugin_set_enabled (ZmPluginSet *set, ZmPluginPredicate predicate, gpointer user);
 /* Those with zm_hook_ops, by [plugin NAME] priority (lower first), then name. */
@@ -111,16 +119,19 @@ const zm_host *zm_generation_host (const ZmGeneration *generation); /* its own t
 ZmGeneration *zm_generation_of_host (const zm_host *host);          /* ctx back to the generation */
 void *zm_generation_state (const ZmGeneration *generation);         /* what init gave */
 gboolean zm_generation_retired (const ZmGeneration *generation);
+gpointer zm_generation_owner (
+    const ZmGeneration *generation); /* `user` of ZmPluginsConfig: how services find the runtime */
 gint64 zm_generation_priority (const ZmGeneration *generation);
 /* A value of its [plugin NAME] section or its schema's default: what host->config answers. */
 const char *zm_generation_config (const ZmGeneration *generation, const char *key, guint index);
 /* One attachment for the room above (strand, per-worker states): made by make (once, under a lock), freed on the reaper
  * thread before fini. */
-gpointer zm_generation_attachment (ZmGeneration *generation, gpointer (*make) (ZmGeneration *generation, gpointer user),
+gpointer zm_generation_attachment (ZmGeneration *generation,
+                                   gpointer (*make) (ZmGeneration *generation, gpointer user),
                                    GDestroyNotify free_func, gpointer user);
 /* Threads started by host->thread_start. */
-int zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*run) (void *), void (*wake) (void *),
-                                void *user);
+int zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*run) (void *),
+                                void (*wake) (void *), void *user);
 
 /* One line per plugin for `zmanagerctl plugin ls` and inspect: a JSON array: name, version, kind, state (loaded, available,
  * refused, failed, retired), generation, path, reason, line that would use it, isolation, holders {who: n}, actions,

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Brings a new generation up, from the installed file to a started plugin. Each step that runs the plugin's code does so in
+ * a thread with a time limit; a step that does not come back leaves its generation loaded on purpose.
+ */
+#include "config.h"
+
+#include "plugin/zm-plugin-private.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Work for a guard. It is freed by whoever comes last: the caller, or the guard's thread where the caller has gone. */
+typedef struct Job {
+  ZmGeneration *generation;
+  ZmGeneration *old; /* to be stopped between init and start, or NULL */
+  guint drain_ms;
+  gboolean good;
+  GError *error;
+} Job;
+
+static void
+job_free (gpointer data)
+{
+  Job *job = data;
+
+  g_clear_error (&job->error);
+  g_free (job);
+}
+
+static void
+open_job (gpointer data)
+{
+  Job *job = data;
+
+  job->good = zm_generation_open (job->generation, &job->error);
+}
+
+static void
+start_job (gpointer data)
+{
+  Job *job = data;
+
+  job->good = zm_generation_start (job->generation, &job->error);
+}
+
+static void
+stop_job (gpointer data)
+{
+  Job *job = data;
+
+  job->good = zm_generation_stop (job->generation, job->drain_ms);
+}
+
+/* The old one of an EXCLUSIVE plugin stops; it stays loaded, and may have to start again. */
+static gboolean
+pause_old (Job *job)
+{
+  Job *stop = g_new0 (Job, 1);
+
+  *stop = (Job){ .generation = job->old, .drain_ms = job->drain_ms };
+  if (!zm_guard_call (job->old->mark, stop_job, job_free, stop, job->drain_ms + 1000)) {
+    g_set_error (&job->error, ZM_ERROR, ZM_ERROR_PLUGIN,
+                 "the running one does not stop, which has to come first");
+    return FALSE;
+  }
+  if (!stop->good)
+    g_set_error (&job->error, ZM_ERROR, ZM_ERROR_PLUGIN,
+                 "a thread of the running one does not end, which has to come first");
+  job->good = stop->good;
+  job_free (stop);
+  return job->good;
+}
+
+/* init and start of one plugin run in one thread. */
+static void
+init_job (gpointer data)
+{
+  Job *job = data;
+
+  job->good = zm_generation_init (job->generation, &job->error) && (job->old == NULL || pause_old (job)) &&
+              zm_generation_start (job->generation, &job->error);
+}
+
+/* Runs a step. FALSE with error; then *stuck tells whether it is still running. */
+static gboolean
+run_step (ZmGeneration *generation, ZmGeneration *old, ZmGuardFunc step, guint drain_ms, guint timeout_ms,
+          gboolean *stuck, GError **error)
+{
+  Job *job = g_new0 (Job, 1);
+  gboolean good;
+
+  *job = (Job){ .generation = generation, .old = old, .drain_ms = drain_ms };
+  *stuck = !zm_guard_call (generation->mark, step, job_free, job, timeout_ms);
+  if (*stuck) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "it did not come back from %s within %u ms",
+                 step == open_job ? "loading" : "init or start", timeout_ms);
+    return FALSE;
+  }
+  good = job->good;
+  if (job->error != NULL)
+    g_propagate_error (error, g_steal_pointer (&job->error));
+  job_free (job);
+  return good;
+}
+
+/* ---- from the file to a generation ---- */
+
+/* A private copy of exactly the file that was scanned. */
+static char *
+copy_file (ZmPlugins *plugins, const ZmScanned *scanned, GError **error)
+{
+  g_autofree char *base = g_strdup_printf ("%s.%u", scanned->file.name, plugins->serial);
+  g_autofree char *copy = NULL;
+  ZmIdentity before, after;
+  int fd = zm_safe_open (scanned->file.path, &before, error);
+  int again;
+
+  if (fd < 0)
+    return NULL;
+  copy = zm_library_copy (fd, plugins->copy_directory, base, error);
+  close (fd);
+  if (copy == NULL)
+    return NULL;
+  again = zm_plain_open (scanned->file.path, &after, NULL);
+  if (again >= 0)
+    close (again);
+  if (again < 0 || !zm_identity_equal (&before, &scanned->identity) || !zm_identity_equal (&before, &after)) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
+                 "it changed while it was read; it is taken when it is complete");
+    unlink (copy);
+    return NULL;
+  }
+  return g_steal_pointer (&copy);
+}
+
+static ZmManifest *
+read_copy (const char *copy, GError **error)
+{
+  ZmIdentity identity;
+  int fd = zm_plain_open (copy, &identity, error);
+  const ZmImage image = { fd, NULL, identity.size };
+  ZmManifest *manifest;
+
+  if (fd < 0)
+    return NULL;
+  manifest = zm_manifest_read_image (&image, error);
+  close (fd);
+  return manifest;
+}
+
+/* Is this copy fit to be opened here? *unloads: dlclose is known to work. */
+static gboolean
+examine (ZmPlugins *plugins, const char *copy, const ZmManifest *manifest, const ZmIdentity *identity,
+         gboolean *unloads, GError **error)
+{
+  *unloads = TRUE;
+  return plugins->probe_program == NULL ||
+         zm_probes_check (plugins->probes, plugins->probe_program, copy, manifest, identity, plugins->call_ms,
+                          unloads, error);
+}
+
+static ZmGeneration *
+make_generation (ZmPlugins *plugins, const ZmScanned *scanned, ZmConfig *config, GError **error)
+{
+  g_autofree char *copy = copy_file (plugins, scanned, error);
+  g_autoptr (ZmManifest) manifest = copy != NULL ? read_copy (copy, error) : NULL;
+  const ZmGenerationConfig how = {
+    .name = scanned->file.name,
+    .path = scanned->file.path,
+    .number = GPOINTER_TO_UINT (g_hash_table_lookup (plugins->numbers, scanned->file.name)) + 1,
+    .serial = plugins->serial++,
+    .copy = copy,
+    .manifest = manifest,
+    .identity = &scanned->identity,
+    .host = &plugins->host,
+    .config = config,
+    .reaper = plugins->reaper,
+    .no_dlclose = plugins->no_dlclose,
+    .owner = plugins->user,
+  };
+  ZmGeneration *generation = NULL;
+  gboolean unloads;
+
+  if (manifest != NULL && examine (plugins, copy, manifest, &scanned->identity, &unloads, error)) {
+    generation = zm_generation_new (&how);
+    generation->stays = unloads ? NULL : "dlclose does not unload it";
+  }
+  if (generation == NULL && copy != NULL)
+    unlink (copy);
+  return generation;
+}
+
+static gboolean
+check_config (const ZmGeneration *generation, ZmConfig *config, ZmProblems *problems, GError **error)
+{
+  g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
+  guint before = zm_problems_errors (problems);
+
+  if (config == NULL)
+    return TRUE;
+  zm_config_check_options (config, section, generation->descriptor.options, problems);
+  if (zm_problems_errors (problems) == before)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its section [%s] is not right", section);
+  return FALSE;
+}
+
+static void
+let_go (ZmPlugins *plugins, ZmGeneration *generation)
+{
+  atomic_store (&generation->retired, TRUE);
+  zm_reaper_take (plugins->reaper, generation);
+  zm_generation_unref (generation, "table");
+}
+
+static gboolean
+bring (ZmPlugins *plugins, ZmGeneration *generation, ZmGeneration *old, ZmConfig *config, gboolean *paused,
+       gboolean *stuck, ZmProblems *problems, GError **error)
+{
+  guint timeout_ms = plugins->call_ms;
+
+  if (!run_step (generation, NULL, open_job, 0, timeout_ms, stuck, error) ||
+      !check_config (generation, config, problems, error))
+    return FALSE;
+  if ((generation->flags & ZM_PLUGIN_EXCLUSIVE) == 0)
+    old = NULL;
+  if (old != NULL)
+    timeout_ms += plugins->drain_ms + 1000;
+  if (run_step (generation, old, init_job, plugins->drain_ms, timeout_ms, stuck, error)) {
+    *paused = old != NULL;
+    return TRUE;
+  }
+  /* Stopped, or being stopped: either way it has to be started again. */
+  *paused = old != NULL && !old->started;
+  return FALSE;
+}
+
+ZmGeneration *
+zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, ZmConfig *config,
+             gboolean *paused, ZmProblems *problems, GError **error)
+{
+  ZmGeneration *generation = make_generation (plugins, scanned, config, error);
+  gboolean stuck = FALSE;
+
+  *paused = FALSE;
+  if (generation == NULL)
+    return NULL;
+  if (bring (plugins, generation, old, config, paused, &stuck, problems, error)) {
+    g_hash_table_insert (plugins->numbers, g_strdup (scanned->file.name),
+                         GUINT_TO_POINTER (generation->number));
+    return generation;
+  }
+  if (stuck) {
+    atomic_store (&generation->retired, TRUE);
+    zm_plugins_count (plugins, "zmanager_plugin_leaked_total",
+                      "generations left loaded because init or start did not end");
+    zm_reaper_keep (plugins->reaper, generation, "its init or start, which has not ended");
+  } else {
+    let_go (plugins, generation);
+  }
+  return NULL;
+}
+
+gboolean
+zm_bring_back (ZmPlugins *plugins, ZmGeneration *old, GError **error)
+{
+  gboolean stuck;
+
+  return run_step (old, NULL, start_job, 0, plugins->call_ms, &stuck, error);
+}
+
+void
+zm_bring_down (ZmPlugins *plugins, ZmGeneration *generation)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean stuck;
+
+  /* One that hangs is the reaper's in the same way as any other: its threads hold it. */
+  run_step (generation, NULL, stop_job, plugins->drain_ms, plugins->drain_ms + 1000, &stuck, &error);
+  if (!stuck) {
+    let_go (plugins, generation);
+    return;
+  }
+  atomic_store (&generation->retired, TRUE);
+  zm_reaper_keep (plugins->reaper, generation, "its stop, which has not ended");
+}

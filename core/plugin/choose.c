@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Ways to choose from a set: an action by name, one plugin (driver), those named in an order, those that a predicate lets
+ * through, all that listen (hooks).
+ */
+#include "config.h"
+
+#include "plugin/zm-plugin-private.h"
+
+#include <string.h>
+
+static char *
+did_you_mean (const char *word, const char *const *candidates)
+{
+  const char *like = zm_suggest (word, candidates);
+
+  return like != NULL ? g_strdup_printf ("; did you mean '%s'?", like) : g_strdup ("");
+}
+
+static void
+unknown_plugin (ZmPluginSet *set, const char *plugin, GError **error)
+{
+  const char *why = g_hash_table_lookup (set->reasons, plugin);
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autofree char *hint = NULL;
+  GHashTableIter each;
+  gpointer name;
+
+  if (why != NULL && !g_str_has_suffix (why, "is not in the plugin path")) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "plugin '%s' is not loaded: %s", plugin, why);
+    return;
+  }
+  g_hash_table_iter_init (&each, set->by_name);
+  while (g_hash_table_iter_next (&each, &name, NULL))
+    g_ptr_array_add (names, name);
+  g_hash_table_iter_init (&each, set->reasons);
+  while (g_hash_table_iter_next (&each, &name, NULL))
+    if (strcmp (name, plugin) != 0)
+      g_ptr_array_add (names, name);
+  g_ptr_array_add (names, NULL);
+  hint = did_you_mean (plugin, (const char *const *) names->pdata);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "no plugin '%s' is in the plugin path%s", plugin, hint);
+}
+
+static void
+unknown_action (ZmGeneration *generation, const char *symbol, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autofree char *hint = NULL;
+
+  for (guint i = 0; i < generation->actions->len; i++)
+    g_ptr_array_add (names,
+                     (gpointer) ((const ZmAction *) g_ptr_array_index (generation->actions, i))->symbol);
+  g_ptr_array_add (names, NULL);
+  hint = did_you_mean (symbol, (const char *const *) names->pdata);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+               "plugin '%s' has no action '%s'%s (an action is defined in the plugin itself with ZM_ACTION)",
+               generation->name, symbol, hint);
+}
+
+const ZmAction *
+zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, GError **error)
+{
+  ZmGeneration *generation = zm_plugin_set_find (set, plugin);
+  const ZmAction *action;
+
+  if (generation == NULL) {
+    unknown_plugin (set, plugin, error);
+    return NULL;
+  }
+  action = zm_generation_action (generation, symbol);
+  if (action == NULL)
+    unknown_action (generation, symbol, error);
+  return action;
+}
+
+ZmGeneration *
+zm_plugin_set_find (ZmPluginSet *set, const char *name)
+{
+  return g_hash_table_lookup (set->by_name, name);
+}
+
+guint
+zm_plugin_set_size (ZmPluginSet *set)
+{
+  return set->order->len;
+}
+
+ZmGeneration *
+zm_plugin_set_nth (ZmPluginSet *set, guint index)
+{
+  return index < set->order->len ? g_ptr_array_index (set->order, index) : NULL;
+}
+
+const GPtrArray *
+zm_plugin_set_reloads (ZmPluginSet *set)
+{
+  return set->reloads;
+}
+
+GPtrArray *
+zm_plugin_set_named (ZmPluginSet *set, const char *const *names, ZmPluginMissing missing, gpointer user)
+{
+  GPtrArray *found = g_ptr_array_new ();
+
+  for (guint i = 0; names[i] != NULL; i++) {
+    ZmGeneration *generation = zm_plugin_set_find (set, names[i]);
+
+    if (generation != NULL)
+      g_ptr_array_add (found, generation);
+    else if (missing != NULL)
+      missing (names[i], user);
+  }
+  return found;
+}
+
+GPtrArray *
+zm_plugin_set_enabled (ZmPluginSet *set, ZmPluginPredicate predicate, gpointer user)
+{
+  GPtrArray *found = g_ptr_array_new ();
+
+  for (guint i = 0; i < set->order->len; i++)
+    if (predicate (g_ptr_array_index (set->order, i), user))
+      g_ptr_array_add (found, g_ptr_array_index (set->order, i));
+  return found;
+}
+
+static gboolean
+has_hooks (ZmGeneration *generation, gpointer user)
+{
+  (void) user;
+  return generation->descriptor.hooks != NULL;
+}
+
+static int
+compare_priority (gconstpointer a, gconstpointer b)
+{
+  const ZmGeneration *left = *(ZmGeneration *const *) a;
+  const ZmGeneration *right = *(ZmGeneration *const *) b;
+
+  if (left->priority != right->priority)
+    return left->priority < right->priority ? -1 : 1;
+  return strcmp (left->name, right->name);
+}
+
+GPtrArray *
+zm_plugin_set_hooks (ZmPluginSet *set)
+{
+  GPtrArray *hooks = zm_plugin_set_enabled (set, has_hooks, NULL);
+
+  g_ptr_array_sort (hooks, compare_priority);
+  return hooks;
+}

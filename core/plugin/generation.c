@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A generation: one loaded copy of one library, with its services table, its actions, and the count of who uses it.
+ *
+ * The count goes up and down in any thread. The last access of an unref to the generation is the atomic decrement; whoever
+ * sees zero on a retired one (the reaper) may free it.
+ */
+#include "config.h"
+
+#include "plugin/zm-plugin-private.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define MAGIC 0x5a4d4745u
+
+static void
+action_free (gpointer data)
+{
+  ZmAction *action = data;
+
+  g_free ((char *) action->symbol);
+  g_free (action);
+}
+
+static ZmManifest *
+manifest_copy (const ZmManifest *from)
+{
+  ZmManifest *copy = g_memdup2 (from, sizeof *from);
+
+  copy->name = g_strdup (from->name);
+  copy->version = g_strdup (from->version);
+  copy->licence = g_strdup (from->licence);
+  copy->summary = g_strdup (from->summary);
+  copy->kind = g_strdup (from->kind);
+  copy->depends = g_strdupv (from->depends);
+  copy->schemes = g_strdupv (from->schemes);
+  copy->actions = g_strdupv (from->actions);
+  copy->threadsafe = g_memdup2 (from->threadsafe, g_strv_length (from->actions) * sizeof (gboolean));
+  copy->isolation = g_strdup (from->isolation);
+  copy->build_id = g_strdup (from->build_id);
+  copy->unknown = g_strdupv (from->unknown);
+  return copy;
+}
+
+/* Its own services table. A protocol is output only: it reports delivery events, and sends and calls nothing. */
+static void
+make_host (ZmGeneration *generation, const zm_host *host)
+{
+  generation->host = *host;
+  generation->host.struct_size = sizeof (zm_host);
+  generation->host.abi_minor = ZM_ABI_MINOR;
+  generation->host.ctx = generation;
+  if (strcmp (generation->manifest->kind, "protocol") == 0) {
+    generation->host.emit = NULL;
+    generation->host.call_action = NULL;
+    generation->host.timer_start = NULL;
+    generation->host.timer_stop = NULL;
+  }
+}
+
+ZmGeneration *
+zm_generation_new (const ZmGenerationConfig *config)
+{
+  ZmGeneration *generation = g_new0 (ZmGeneration, 1);
+
+  generation->magic = MAGIC;
+  generation->name = g_strdup (config->name);
+  generation->path = g_strdup (config->path);
+  generation->number = config->number;
+  g_snprintf (generation->mark, sizeof generation->mark, "zm+%x", config->serial);
+  generation->manifest = manifest_copy (config->manifest);
+  generation->identity = *config->identity;
+  generation->library.copy = g_strdup (config->copy);
+  generation->actions = g_ptr_array_new_with_free_func (action_free);
+  generation->action_names = g_hash_table_new (g_str_hash, g_str_equal);
+  generation->threads = zm_threads_new ();
+  generation->reaper = zm_reaper_ref (config->reaper);
+  generation->no_dlclose = config->no_dlclose;
+  generation->owner = config->owner;
+  pthread_mutex_init (&generation->lock, NULL);
+  make_host (generation, config->host);
+  zm_generation_set_config (generation, config->config);
+  return zm_generation_ref (generation, "table");
+}
+
+/* ---- the descriptor's calls, in their order ---- */
+
+/* The code of a status in a sentence. */
+static gboolean
+status_error (const char *what, int status, GError **error)
+{
+  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its %s failed with %d; the log may tell more", what,
+               status);
+  return FALSE;
+}
+
+gboolean
+zm_generation_open (ZmGeneration *generation, GError **error)
+{
+  zm_plugin_query_fn query;
+
+  if (!zm_library_open (&generation->library, error))
+    return FALSE;
+  query = (zm_plugin_query_fn) zm_library_symbol (&generation->library, ZM_PLUGIN_QUERY_SYMBOL, error);
+  if (query == NULL || !zm_descriptor_adopt (generation, query (&generation->host), error))
+    return FALSE;
+  if (generation->stays == NULL)
+    generation->stays = zm_library_stays (&generation->library);
+  if (generation->stays != NULL)
+    generation->flags |= ZM_PLUGIN_RESIDENT;
+  return TRUE;
+}
+
+gboolean
+zm_generation_init (ZmGeneration *generation, GError **error)
+{
+  int status = ZM_OK;
+
+  if (generation->descriptor.init != NULL)
+    status = generation->descriptor.init (&generation->host, &generation->state);
+  if (status != ZM_OK)
+    return status_error ("init", status, error);
+  generation->initialised = TRUE;
+  return TRUE;
+}
+
+gboolean
+zm_generation_start (ZmGeneration *generation, GError **error)
+{
+  int status = ZM_OK;
+
+  zm_threads_reopen (generation->threads);
+  if (generation->descriptor.start != NULL)
+    status = generation->descriptor.start (generation->state);
+  if (status != ZM_OK)
+    return status_error ("start", status, error);
+  generation->started = TRUE;
+  return TRUE;
+}
+
+gboolean
+zm_generation_stop (ZmGeneration *generation, guint deadline_ms)
+{
+  gint64 until_us = zm_now_us () + (gint64) deadline_ms * 1000;
+  gint64 left_ms;
+
+  if (generation->started && generation->descriptor.stop != NULL)
+    generation->descriptor.stop (generation->state, deadline_ms);
+  generation->started = FALSE;
+  left_ms = (until_us - zm_now_us ()) / 1000;
+  return zm_threads_stop (generation->threads, (guint) MAX (left_ms, 100));
+}
+
+static void
+generation_free (ZmGeneration *generation)
+{
+  ZmConfig *config = atomic_load (&generation->config);
+
+  zm_library_clear (&generation->library);
+  g_clear_pointer (&config, zm_config_unref);
+  g_clear_pointer (&generation->old_config, zm_config_unref);
+  zm_threads_free (generation->threads);
+  g_hash_table_unref (generation->action_names);
+  g_ptr_array_unref (generation->actions);
+  zm_manifest_free (generation->manifest);
+  g_free (generation->name);
+  g_free (generation->path);
+  zm_reaper_unref (generation->reaper);
+  pthread_mutex_destroy (&generation->lock);
+  generation->magic = 0;
+  g_free (generation);
+}
+
+/* A thread that its maker has joined is still listed for an instant. */
+static char *
+wait_for_strays (const ZmGeneration *generation)
+{
+  char *strays = zm_threads_strays (generation->mark);
+
+  for (guint tries = 0; strays != NULL && tries < 20; tries++) {
+    g_free (strays);
+    g_usleep (5000);
+    strays = zm_threads_strays (generation->mark);
+  }
+  return strays;
+}
+
+void
+zm_generation_finalise (ZmGeneration *generation, char **kept)
+{
+  g_autofree char *strays = NULL;
+
+  *kept = NULL;
+  if (generation->attachment_free != NULL)
+    generation->attachment_free (generation->attachment);
+  generation->attachment_free = NULL;
+  if (generation->initialised && generation->descriptor.fini != NULL)
+    generation->descriptor.fini (generation->state);
+  generation->initialised = FALSE;
+  strays = wait_for_strays (generation);
+  if (strays != NULL) {
+    *kept = g_strdup_printf ("thread %s, which it started behind the host's back", strays);
+    return;
+  }
+  if (!generation->no_dlclose && !(generation->flags & ZM_PLUGIN_RESIDENT))
+    zm_library_close (&generation->library);
+  generation_free (generation);
+}
+
+/* ---- references ---- */
+
+static void
+count_holder (ZmGeneration *generation, const char *who, int change)
+{
+  guint i = 0;
+
+  while (i < generation->n_holders && strcmp (generation->holders[i].who, who) != 0)
+    i++;
+  /* More kinds of holders than there is room for share the last place: its name is then that of one of them. */
+  if (i == generation->n_holders && i < G_N_ELEMENTS (generation->holders))
+    generation->holders[generation->n_holders++].who = who;
+  i = MIN (i, G_N_ELEMENTS (generation->holders) - 1);
+  generation->holders[i].count += (guint) change;
+}
+
+ZmGeneration *
+zm_generation_ref (ZmGeneration *generation, const char *holder)
+{
+  g_return_val_if_fail (generation != NULL && generation->magic == MAGIC, NULL);
+  pthread_mutex_lock (&generation->lock);
+  count_holder (generation, holder, 1);
+  pthread_mutex_unlock (&generation->lock);
+  atomic_fetch_add (&generation->references, 1);
+  return generation;
+}
+
+void
+zm_generation_unref (ZmGeneration *generation, const char *holder)
+{
+  ZmReaper *reaper;
+
+  g_return_if_fail (generation != NULL && generation->magic == MAGIC);
+  reaper = zm_reaper_ref (generation->reaper);
+  pthread_mutex_lock (&generation->lock);
+  count_holder (generation, holder, -1);
+  pthread_mutex_unlock (&generation->lock);
+  if (atomic_fetch_sub (&generation->references, 1) == 1)
+    zm_reaper_wake (reaper); /* from here on the generation may be gone */
+  zm_reaper_unref (reaper);
+}
+
+char *
+zm_generation_holders (ZmGeneration *generation)
+{
+  GString *out = g_string_new (NULL);
+
+  pthread_mutex_lock (&generation->lock);
+  for (guint i = 0; i < generation->n_holders; i++)
+    if (generation->holders[i].count > 0)
+      g_string_append_printf (out, "%s%s (%u)", out->len > 0 ? ", " : "", generation->holders[i].who,
+                              generation->holders[i].count);
+  pthread_mutex_unlock (&generation->lock);
+  zm_threads_describe (generation->threads, out);
+  return g_string_free (out, FALSE);
+}
+
+/* ---- what others read ---- */
+
+const char *
+zm_generation_name (const ZmGeneration *generation)
+{
+  return generation->name;
+}
+
+guint
+zm_generation_number (const ZmGeneration *generation)
+{
+  return generation->number;
+}
+
+guint
+zm_generation_flags (const ZmGeneration *generation)
+{
+  return generation->flags;
+}
+
+const ZmManifest *
+zm_generation_manifest (const ZmGeneration *generation)
+{
+  return generation->manifest;
+}
+
+const zm_plugin_desc *
+zm_generation_descriptor (const ZmGeneration *generation)
+{
+  return &generation->descriptor;
+}
+
+const zm_host *
+zm_generation_host (const ZmGeneration *generation)
+{
+  return &generation->host;
+}
+
+ZmGeneration *
+zm_generation_of_host (const zm_host *host)
+{
+  ZmGeneration *generation = host != NULL ? host->ctx : NULL;
+
+  g_return_val_if_fail (generation != NULL && generation->magic == MAGIC, NULL);
+  return generation;
+}
+
+void *
+zm_generation_state (const ZmGeneration *generation)
+{
+  return generation->state;
+}
+
+gboolean
+zm_generation_retired (const ZmGeneration *generation)
+{
+  return atomic_load (&generation->retired);
+}
+
+gint64
+zm_generation_priority (const ZmGeneration *generation)
+{
+  return generation->priority;
+}
+
+gpointer
+zm_generation_owner (const ZmGeneration *generation)
+{
+  return generation->owner;
+}
+
+const ZmAction *
+zm_generation_action (ZmGeneration *generation, const char *symbol)
+{
+  return g_hash_table_lookup (generation->action_names, symbol);
+}
+
+gpointer
+zm_generation_attachment (ZmGeneration *generation,
+                          gpointer (*make) (ZmGeneration *generation, gpointer user),
+                          GDestroyNotify free_func, gpointer user)
+{
+  gpointer attachment;
+
+  pthread_mutex_lock (&generation->lock);
+  if (generation->attachment == NULL && make != NULL) {
+    generation->attachment = make (generation, user);
+    generation->attachment_free = free_func;
+  }
+  attachment = generation->attachment;
+  pthread_mutex_unlock (&generation->lock);
+  return attachment;
+}
+
+int
+zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*run) (void *),
+                            void (*wake) (void *), void *user)
+{
+  return zm_threads_start (generation->threads, name, run, wake, user);
+}
+
+/* ---- its section of the configuration ---- */
+
+void
+zm_generation_set_config (ZmGeneration *generation, ZmConfig *config)
+{
+  g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
+  ZmConfig *old = atomic_exchange (&generation->config, config != NULL ? zm_config_ref (config) : NULL);
+
+  g_clear_pointer (&generation->old_config, zm_config_unref);
+  generation->old_config = old;
+  generation->priority = config != NULL ? zm_config_integer (config, section, "priority") : 0;
+}
+
+static const char *
+standard_value (const ZmGeneration *generation, const char *key)
+{
+  const zm_option_desc *option = generation->descriptor.options;
+
+  while (option != NULL && option->name != NULL && strcmp (option->name, key) != 0)
+    option++;
+  return option != NULL && option->name != NULL ? option->standard : NULL;
+}
+
+const char *
+zm_generation_config (const ZmGeneration *generation, const char *key, guint index)
+{
+  g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
+  ZmConfig *config = atomic_load (&generation->config);
+  const char *const *values = config != NULL && key != NULL ? zm_config_list (config, section, key) : NULL;
+  guint count = 0;
+
+  if (key == NULL)
+    return NULL;
+  while (values != NULL && values[count] != NULL && count < index)
+    count++;
+  if (values != NULL && values[0] != NULL)
+    return values[count];
+  return index == 0 ? standard_value (generation, key) : NULL;
+}

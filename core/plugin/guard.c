@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Foreign code with a time limit: it runs in a thread of its own, and whoever started it waits only so long. A running
+ * thread cannot be ended from outside; one that hangs is left alone, with all that it uses.
+ */
+#include "config.h"
+
+#include "plugin/zm-plugin-private.h"
+
+#include <errno.h>
+
+typedef struct Guard {
+  pthread_mutex_t lock;
+  pthread_cond_t ended_changed;
+  char name[16];
+  ZmGuardFunc func, done;
+  gpointer user;
+  gboolean ended;     /* func has returned */
+  gboolean abandoned; /* nobody waits any more: the thread frees this and calls done */
+} Guard;
+
+static Guard *
+guard_new (const char *name, ZmGuardFunc func, ZmGuardFunc done, gpointer user)
+{
+  Guard *guard = g_new0 (Guard, 1);
+  pthread_condattr_t attributes;
+
+  pthread_mutex_init (&guard->lock, NULL);
+  pthread_condattr_init (&attributes);
+  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init (&guard->ended_changed, &attributes);
+  pthread_condattr_destroy (&attributes);
+  g_strlcpy (guard->name, name, sizeof guard->name);
+  guard->func = func;
+  guard->done = done;
+  guard->user = user;
+  return guard;
+}
+
+static void
+guard_free (Guard *guard)
+{
+  pthread_mutex_destroy (&guard->lock);
+  pthread_cond_destroy (&guard->ended_changed);
+  g_free (guard);
+}
+
+static void *
+guard_thread (void *data)
+{
+  Guard *guard = data;
+  gboolean mine;
+
+  pthread_setname_np (pthread_self (), guard->name);
+  guard->func (guard->user);
+  /* A thread that the plugin started has its name by now; the host's own code below is not the plugin's. */
+  pthread_setname_np (pthread_self (), "zm-guard");
+  pthread_mutex_lock (&guard->lock);
+  guard->ended = TRUE;
+  mine = guard->abandoned;
+  pthread_cond_signal (&guard->ended_changed);
+  pthread_mutex_unlock (&guard->lock);
+  if (mine) {
+    if (guard->done != NULL)
+      guard->done (guard->user);
+    guard_free (guard);
+  }
+  return NULL;
+}
+
+static gboolean
+guard_spawn (Guard *guard, pthread_t *thread)
+{
+  if (pthread_create (thread, NULL, guard_thread, guard) == 0)
+    return TRUE;
+  /* No thread to be had: without a limit is better than not at all (stop and fini must run). */
+  guard->func (guard->user);
+  return FALSE;
+}
+
+/* Waits for the end of func; TRUE where it came in time. */
+static gboolean
+guard_wait (Guard *guard, guint timeout_ms)
+{
+  gint64 until_us = zm_now_us () + (gint64) timeout_ms * 1000;
+  const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
+  int status = 0;
+  gboolean ended;
+
+  pthread_mutex_lock (&guard->lock);
+  while (!guard->ended && status != ETIMEDOUT)
+    status = pthread_cond_timedwait (&guard->ended_changed, &guard->lock, &until);
+  ended = guard->ended;
+  guard->abandoned = !ended;
+  pthread_mutex_unlock (&guard->lock);
+  return ended;
+}
+
+gboolean
+zm_guard_call (const char *name, ZmGuardFunc func, ZmGuardFunc late, gpointer user, guint timeout_ms)
+{
+  Guard *guard = guard_new (name, func, late, user);
+  pthread_t thread;
+
+  if (!guard_spawn (guard, &thread)) {
+    guard_free (guard);
+    return TRUE;
+  }
+  if (!guard_wait (guard, timeout_ms)) {
+    pthread_detach (thread);
+    return FALSE;
+  }
+  pthread_join (thread, NULL);
+  guard_free (guard);
+  return TRUE;
+}
+
+void
+zm_guard_start (const char *name, ZmGuardFunc func, ZmGuardFunc done, gpointer user)
+{
+  Guard *guard = guard_new (name, func, done, user);
+  pthread_t thread;
+
+  guard->abandoned = TRUE;
+  if (guard_spawn (guard, &thread)) {
+    pthread_detach (thread);
+    return;
+  }
+  done (user);
+  guard_free (guard);
+}

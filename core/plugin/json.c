@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What there is of plugins, as JSON: for `zmanagerctl plugin ls` and inspect. */
+#include "config.h"
+
+#include "plugin/zm-plugin-private.h"
+
+#include <string.h>
+
+static void
+add_key (GString *out, const char *key)
+{
+  if (out->str[out->len - 1] != '{')
+    g_string_append_c (out, ',');
+  zm_json_append_string (out, zm_span_text (key));
+  g_string_append_c (out, ':');
+}
+
+/* Left out where there is no text. */
+static void
+add_text (GString *out, const char *key, const char *text)
+{
+  if (text == NULL)
+    return;
+  add_key (out, key);
+  zm_json_append_string (out, zm_span_text (text));
+}
+
+static void
+add_number (GString *out, const char *key, gint64 number)
+{
+  add_key (out, key);
+  g_string_append_printf (out, "%" G_GINT64_FORMAT, number);
+}
+
+static void
+add_flag (GString *out, const char *key, gboolean flag)
+{
+  add_key (out, key);
+  g_string_append (out, flag ? "true" : "false");
+}
+
+static void
+add_list (GString *out, const char *key, char **list)
+{
+  add_key (out, key);
+  g_string_append_c (out, '[');
+  for (guint i = 0; list[i] != NULL; i++) {
+    if (i > 0)
+      g_string_append_c (out, ',');
+    zm_json_append_string (out, zm_span_text (list[i]));
+  }
+  g_string_append_c (out, ']');
+}
+
+static void
+add_manifest (GString *out, const ZmManifest *manifest)
+{
+  g_autofree char *abi = g_strdup_printf ("%u.%u", manifest->abi_major, manifest->abi_minor);
+
+  add_text (out, "title", manifest->name);
+  add_text (out, "version", manifest->version);
+  add_text (out, "licence", manifest->licence);
+  add_text (out, "summary", manifest->summary);
+  add_text (out, "kind", manifest->kind);
+  add_text (out, "abi", abi);
+  add_text (out, "isolation", manifest->isolation != NULL ? manifest->isolation : "thread");
+  add_text (out, "build_id", manifest->build_id);
+  add_list (out, "depends", manifest->depends);
+  add_list (out, "schemes", manifest->schemes);
+}
+
+static const char *
+action_doc (const zm_plugin_desc *descriptor, const char *symbol)
+{
+  const zm_action_desc *action = descriptor->actions;
+
+  while (action != NULL && action->name != NULL && strcmp (action->name, symbol) != 0)
+    action++;
+  return action != NULL && action->name != NULL ? action->doc : NULL;
+}
+
+static void
+add_action (GString *out, const char *name, gboolean threadsafe, const char *doc)
+{
+  if (out->str[out->len - 1] != '[')
+    g_string_append_c (out, ',');
+  g_string_append_c (out, '{');
+  add_text (out, "name", name);
+  add_flag (out, "threadsafe", threadsafe);
+  add_text (out, "doc", doc);
+  g_string_append_c (out, '}');
+}
+
+static void
+add_loaded_actions (GString *out, const ZmGeneration *generation)
+{
+  add_key (out, "actions");
+  g_string_append_c (out, '[');
+  for (guint i = 0; i < generation->actions->len; i++) {
+    const ZmAction *action = g_ptr_array_index (generation->actions, i);
+
+    add_action (out, action->symbol, action->threadsafe,
+                action_doc (&generation->descriptor, action->symbol));
+  }
+  g_string_append_c (out, ']');
+}
+
+static void
+add_noted_actions (GString *out, const ZmManifest *manifest)
+{
+  add_key (out, "actions");
+  g_string_append_c (out, '[');
+  for (guint i = 0; manifest->actions[i] != NULL; i++)
+    add_action (out, manifest->actions[i], manifest->threadsafe[i], NULL);
+  g_string_append_c (out, ']');
+}
+
+static void
+add_option (GString *out, const zm_option_desc *option)
+{
+  static const char *const types[] = { "string", "integer", "number", "boolean", "duration", "size" };
+
+  g_string_append_c (out, '{');
+  add_text (out, "name", option->name);
+  add_text (out, "type", option->type < G_N_ELEMENTS (types) ? types[option->type] : "string");
+  add_flag (out, "required", (option->flags & ZM_OPTION_REQUIRED) != 0);
+  add_flag (out, "secret", (option->flags & ZM_OPTION_SECRET) != 0);
+  add_flag (out, "list", (option->flags & ZM_OPTION_LIST) != 0);
+  add_text (out, "standard", option->standard);
+  add_text (out, "doc", option->doc);
+  g_string_append_c (out, '}');
+}
+
+static void
+add_options (GString *out, const zm_option_desc *options)
+{
+  add_key (out, "options");
+  g_string_append_c (out, '[');
+  for (guint i = 0; options != NULL && options[i].name != NULL; i++) {
+    if (i > 0)
+      g_string_append_c (out, ',');
+    add_option (out, &options[i]);
+  }
+  g_string_append_c (out, ']');
+}
+
+/* {"deferred call": 2} */
+static void
+add_holders (GString *out, ZmGeneration *generation)
+{
+  add_key (out, "holders");
+  g_string_append_c (out, '{');
+  pthread_mutex_lock (&generation->lock);
+  for (guint i = 0; i < generation->n_holders; i++)
+    if (generation->holders[i].count > 0)
+      add_number (out, generation->holders[i].who, generation->holders[i].count);
+  pthread_mutex_unlock (&generation->lock);
+  g_string_append_c (out, '}');
+}
+
+static void
+add_generation (GString *out, ZmGeneration *generation, const char *state)
+{
+  add_text (out, "state", state);
+  add_number (out, "generation", generation->number);
+  add_number (out, "priority", generation->priority);
+  add_flag (out, "resident", (generation->flags & ZM_PLUGIN_RESIDENT) != 0);
+  add_text (out, "resident_because", generation->stays);
+  add_manifest (out, generation->manifest);
+  add_loaded_actions (out, generation);
+  add_options (out, generation->descriptor.options);
+  add_flag (out, "source", generation->descriptor.source != NULL);
+  add_flag (out, "hooks", generation->descriptor.hooks != NULL);
+  add_holders (out, generation);
+}
+
+/* The line that would use a plugin which nobody names. */
+static char *
+line_of_use (const ZmPluginFile *file)
+{
+  const ZmManifest *manifest = file->manifest;
+
+  if (strcmp (manifest->kind, "source") == 0)
+    return g_strdup_printf ("[source %s]", file->name);
+  if (manifest->actions[0] != NULL)
+    return g_strdup_printf ("?%s?%s = %s.%s", file->name, manifest->actions[0], file->name,
+                            manifest->actions[0]);
+  return g_strdup_printf ("[plugin %s] load=yes", file->name);
+}
+
+static void
+add_unloaded (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
+{
+  const char *failure = g_hash_table_lookup (plugins->failures, file->name);
+  g_autofree char *use = NULL;
+
+  if (file->manifest == NULL) {
+    add_text (out, "state", "refused");
+    add_text (out, "reason", file->error);
+    return;
+  }
+  use = line_of_use (file);
+  add_text (out, "state", failure != NULL && file->shadowed_by == NULL ? "failed" : "available");
+  add_text (out, "reason", file->shadowed_by == NULL ? failure : "another of its name comes first");
+  add_text (out, "use", use);
+  add_manifest (out, file->manifest);
+  add_noted_actions (out, file->manifest);
+}
+
+static void
+begin (GString *out, const char *name, const char *path)
+{
+  if (out->str[out->len - 1] != '[')
+    g_string_append_c (out, ',');
+  g_string_append_c (out, '{');
+  add_text (out, "name", name);
+  add_text (out, "path", path);
+}
+
+static void
+add_file (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
+{
+  ZmGeneration *generation =
+      plugins->current != NULL ? zm_plugin_set_find (plugins->current, file->name) : NULL;
+
+  begin (out, file->name, file->path);
+  add_text (out, "shadowed_by", file->shadowed_by);
+  add_text (out, "actions_file", file->actions_file);
+  add_text (out, "flow_file", file->flow_file);
+  if (generation != NULL && file->shadowed_by == NULL) {
+    add_text (out, "reason", g_hash_table_lookup (plugins->failures, file->name));
+    add_generation (out, generation, "loaded");
+  } else {
+    add_unloaded (out, plugins, file);
+  }
+  g_string_append_c (out, '}');
+}
+
+typedef struct Retired {
+  GString *out;
+  const char *name;
+} Retired;
+
+static void
+add_retired (ZmGeneration *generation, gpointer user)
+{
+  const Retired *retired = user;
+
+  if (retired->name != NULL && strcmp (retired->name, generation->name) != 0)
+    return;
+  begin (retired->out, generation->name, generation->path);
+  add_generation (retired->out, generation, "retired");
+  g_string_append_c (retired->out, '}');
+}
+
+/* Loaded ones whose file has gone. */
+static void
+add_orphans (GString *out, ZmPlugins *plugins, const char *name)
+{
+  for (guint i = 0; plugins->current != NULL && i < plugins->current->order->len; i++) {
+    ZmGeneration *generation = g_ptr_array_index (plugins->current->order, i);
+
+    if (g_hash_table_contains (plugins->by_name, generation->name) ||
+        (name != NULL && strcmp (name, generation->name) != 0))
+      continue;
+    begin (out, generation->name, generation->path);
+    add_text (out, "reason", "its file is gone");
+    add_generation (out, generation, "loaded");
+    g_string_append_c (out, '}');
+  }
+}
+
+char *
+zm_plugins_json (ZmPlugins *plugins, const char *name)
+{
+  GString *out = g_string_new ("[");
+  Retired retired = { out, name };
+
+  for (guint i = 0; i < plugins->files->len; i++) {
+    const ZmPluginFile *file = g_ptr_array_index (plugins->files, i);
+
+    if (name == NULL || strcmp (name, file->name) == 0)
+      add_file (out, plugins, file);
+  }
+  add_orphans (out, plugins, name);
+  zm_reaper_each (plugins->reaper, add_retired, &retired);
+  g_string_append_c (out, ']');
+  return g_string_free (out, FALSE);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opening a library so that it can be replaced: a private copy is opened and unlinked, never the installed path (after a
+ * rename the same path gives the old code, after an overwrite in place the process dies of SIGBUS). Symbols count only if
+ * that very object defines them: plain dlsym goes on to its dependencies, and would let "mylib.system" reach libc.
+ */
+#include "config.h"
+
+#include "plugin/zm-plugin-private.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static gboolean
+write_all (int fd, const char *data, gsize size)
+{
+  while (size > 0) {
+    ssize_t n = write (fd, data, size);
+
+    if (n < 0 && errno != EINTR)
+      return FALSE;
+    data += MAX (n, 0);
+    size -= (gsize) MAX (n, 0);
+  }
+  return TRUE;
+}
+
+static gboolean
+copy_bytes (int from, int to)
+{
+  g_autofree char *buffer = g_malloc (64 * 1024);
+  goffset at = 0;
+
+  for (;;) {
+    ssize_t n = pread (from, buffer, 64 * 1024, at);
+
+    if (n == 0)
+      return TRUE;
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 || at + n > ZM_PLUGIN_FILE_MOST || !write_all (to, buffer, (gsize) n))
+      return FALSE;
+    at += n;
+  }
+}
+
+char *
+zm_library_copy (int fd, const char *directory, const char *name, GError **error)
+{
+  g_autofree char *path = g_strdup_printf ("%s/%s.XXXXXX", directory, name);
+  int to = mkostemp (path, O_CLOEXEC);
+
+  if (to < 0) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no copy can be made in %s: %s", directory,
+                 g_strerror (errno));
+    return NULL;
+  }
+  if (!copy_bytes (fd, to)) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "it cannot be copied to %s: %s", directory,
+                 g_strerror (errno));
+    close (to);
+    unlink (path);
+    return NULL;
+  }
+  close (to);
+  return g_steal_pointer (&path);
+}
+
+gboolean
+zm_library_open (ZmLibrary *library, GError **error)
+{
+  library->handle = dlopen (library->copy, RTLD_NOW | RTLD_LOCAL);
+  unlink (library->copy);
+  if (library->handle == NULL) {
+    const char *why = dlerror ();
+    gsize skip = why != NULL && g_str_has_prefix (why, library->copy) ? strlen (library->copy) : 0;
+
+    /* The copy's name says nothing to people. */
+    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the dynamic loader refused it%s%s", skip > 0 ? "" : ": ",
+                 why != NULL ? why + skip : "for no reason given");
+    return FALSE;
+  }
+  if (dlinfo (library->handle, RTLD_DI_LINKMAP, &library->map) == 0)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the dynamic loader tells nothing about it");
+  return FALSE;
+}
+
+gboolean
+zm_library_close (ZmLibrary *library)
+{
+  void *again;
+
+  if (library->handle == NULL)
+    return TRUE;
+  dlclose (library->handle);
+  library->handle = NULL;
+  library->map = NULL;
+  /* dlclose returns 0 also where it did nothing (unique symbols, thread-local destructors, -z nodelete). */
+  again = dlopen (library->copy, RTLD_LAZY | RTLD_NOLOAD);
+  if (again != NULL)
+    dlclose (again);
+  return again == NULL;
+}
+
+void
+zm_library_clear (ZmLibrary *library)
+{
+  if (library->copy != NULL)
+    unlink (library->copy);
+  g_clear_pointer (&library->copy, g_free);
+}
+
+/* The link map of the object that holds this address, and the symbol there. */
+static struct link_map *
+map_of (const void *address, const ElfW (Sym) * *symbol)
+{
+  struct link_map *map = NULL;
+  Dl_info info;
+
+  *symbol = NULL;
+  if (dladdr1 (address, &info, (void **) &map, RTLD_DL_LINKMAP) == 0 ||
+      dladdr1 (address, &info, (void **) symbol, RTLD_DL_SYMENT) == 0)
+    return NULL;
+  return map;
+}
+
+gboolean
+zm_library_owns (const ZmLibrary *library, const void *address)
+{
+  const ElfW (Sym) * symbol;
+
+  return address != NULL && map_of (address, &symbol) == library->map;
+}
+
+void *
+zm_library_symbol (const ZmLibrary *library, const char *name, GError **error)
+{
+  const ElfW (Sym) *symbol = NULL;
+  void *address = dlsym (library->handle, name);
+
+  if (address == NULL)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+                 "it exports no symbol '%s' (hidden visibility, or stripped away?)", name);
+  else if (map_of (address, &symbol) != library->map)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "its symbol '%s' belongs to another library", name);
+  else if (symbol != NULL && ELF64_ST_TYPE (symbol->st_info) != STT_FUNC)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "its symbol '%s' is not a function", name);
+  else
+    return address;
+  return NULL;
+}
+
+/* ---- libraries that must stay ---- */
+
+/* What of a loaded object's dynamic section is needed to read the names that it imports. */
+typedef struct Dynamic {
+  const ElfW (Sym) * symbols;
+  const char *strings;
+  guint imported; /* the imported ones are the first so many symbols */
+} Dynamic;
+
+/* glibc relocates these pointers on most machines, and leaves offsets on some. */
+static const void *
+dynamic_address (const struct link_map *map, ElfW (Addr) value)
+{
+  return (const void *) (value < map->l_addr ? value + map->l_addr : value);
+}
+
+static Dynamic
+read_dynamic (const struct link_map *map)
+{
+  Dynamic dynamic = { NULL, NULL, 0 };
+
+  for (const ElfW (Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
+    if (entry->d_tag == DT_SYMTAB)
+      dynamic.symbols = dynamic_address (map, entry->d_un.d_ptr);
+    else if (entry->d_tag == DT_STRTAB)
+      dynamic.strings = dynamic_address (map, entry->d_un.d_ptr);
+    else if (entry->d_tag ==
+             DT_GNU_HASH) /* the second word: index of the first symbol that is defined and hashed */
+      dynamic.imported = ((const guint32 *) dynamic_address (map, entry->d_un.d_ptr))[1];
+    else if (entry->d_tag == DT_HASH && dynamic.imported == 0) /* the second word: number of symbols */
+      dynamic.imported = ((const guint32 *) dynamic_address (map, entry->d_un.d_ptr))[1];
+  }
+  return dynamic;
+}
+
+const char *
+zm_library_stays (const ZmLibrary *library)
+{
+  Dynamic dynamic = read_dynamic (library->map);
+  gboolean makes_keys = FALSE, ends_keys = FALSE;
+
+  if (dynamic.symbols == NULL || dynamic.strings == NULL)
+    return NULL;
+  for (guint i = 1; i < dynamic.imported; i++) {
+    const char *name = dynamic.strings + dynamic.symbols[i].st_name;
+
+    if (dynamic.symbols[i].st_shndx != SHN_UNDEF)
+      continue;
+    if (g_str_has_prefix (name, "g_type_register_"))
+      return "it registers GTypes, which cannot be taken back";
+    if (strcmp (name, "__cxa_thread_atexit_impl") == 0 || strcmp (name, "__cxa_thread_atexit") == 0)
+      return "it has thread-local objects with destructors";
+    makes_keys |= strcmp (name, "pthread_key_create") == 0 || strcmp (name, "tss_create") == 0;
+    ends_keys |= strcmp (name, "pthread_key_delete") == 0 || strcmp (name, "tss_delete") == 0;
+  }
+  return makes_keys && !ends_keys ? "it has thread-specific data that it never gives back" : NULL;
+}

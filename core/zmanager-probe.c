@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * zmanager-probe FILE: opens a plugin as the daemon would, in a process that may die of it. Says on its output what it is
+ * at ("stage constructor"), what went wrong ("error …"), whether dlclose works ("unloads no"), and at last "stage end".
+ * The daemon started it, and reads that; a crash, a hang or an exit is seen from there.
+ */
+#include "config.h"
+
+#include "zmanager/plugin.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#define MOST_SECONDS 10
+
+static int answers = -1;                 /* where the daemon listens */
+static const zm_plugin_desc *descriptor; /* of the plugin, for the configuration's defaults */
+
+static void
+say (const char *what, const char *text)
+{
+  dprintf (answers, "%s %s\n", what, text);
+}
+
+/* ---- a host that does nothing ---- */
+
+static void
+host_log (const zm_host *host, int level, const char *text)
+{
+  (void) host;
+  (void) level;
+  (void) text;
+}
+
+/* An option has its default here, as it would without a line in the configuration. */
+static const char *
+host_config (const zm_host *host, const char *key, unsigned index)
+{
+  const zm_option_desc *option = descriptor != NULL && index == 0 && key != NULL ? descriptor->options : NULL;
+
+  (void) host;
+  while (option != NULL && option->name != NULL && strcmp (option->name, key) != 0)
+    option++;
+  return option != NULL && option->name != NULL ? option->standard : NULL;
+}
+
+static int
+host_metric (const zm_host *host, int kind, const char *name, double value)
+{
+  (void) host;
+  (void) kind;
+  (void) name;
+  (void) value;
+  return ZM_OK;
+}
+
+static int
+host_complete (const zm_host *host, zm_ticket ticket, const zm_outcome *outcome)
+{
+  (void) host;
+  (void) ticket;
+  (void) outcome;
+  return ZM_E_LATE;
+}
+
+static int
+host_ticket_cancelled (const zm_host *host, zm_ticket ticket)
+{
+  (void) host;
+  (void) ticket;
+  return 1;
+}
+
+static zm_host host = {
+  .struct_size = sizeof (zm_host),
+  .abi_minor = ZM_ABI_MINOR,
+  .complete = host_complete,
+  .ticket_cancelled = host_ticket_cancelled,
+  .log = host_log,
+  .config = host_config,
+  .metric = host_metric,
+};
+
+/* ---- the process ---- */
+
+static void
+limit (int resource, rlim_t most)
+{
+  const struct rlimit limits = { most, most };
+
+  setrlimit (resource, &limits);
+}
+
+static void
+confine (void)
+{
+  static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGALRM };
+
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  limit (RLIMIT_CORE, 0);
+  limit (RLIMIT_CPU, MOST_SECONDS);
+  limit (RLIMIT_FSIZE, 16 << 20);
+  limit (RLIMIT_NOFILE, 128);
+#ifndef SANITIZED
+  limit (RLIMIT_AS, (rlim_t) 4 << 30);
+#endif
+  /* A crash is to be seen as one, whatever a sanitizer would say about it. */
+  for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+    signal (crashes[i], SIG_DFL);
+}
+
+/* The plugin's own output must not be taken for an answer. */
+static int
+keep_output (void)
+{
+  int null = open ("/dev/null", O_WRONLY | O_CLOEXEC);
+
+  answers = fcntl (STDOUT_FILENO, F_DUPFD_CLOEXEC, 64);
+  return null >= 0 && answers >= 0 && dup2 (null, STDOUT_FILENO) >= 0 && close (null) == 0;
+}
+
+/* ---- the plugin ---- */
+
+static int
+needs_configuration (void)
+{
+  const zm_option_desc *option = descriptor->options;
+
+  while (option != NULL && option->name != NULL &&
+         ((option->flags & ZM_OPTION_REQUIRED) == 0 || option->standard != NULL))
+    option++;
+  return option != NULL && option->name != NULL;
+}
+
+/* init is memory only, so it can be tried; its refusal is the daemon's affair. Without its required options it is not
+ * called: there it never would be. */
+static void
+try_init (void)
+{
+  void *state = NULL;
+
+  if (!ZM_HAS (descriptor, init) || needs_configuration ())
+    return;
+  say ("stage", "init");
+  if (descriptor->init (&host, &state) != ZM_OK || !ZM_HAS (descriptor, fini))
+    return;
+  say ("stage", "fini");
+  descriptor->fini (state);
+}
+
+static int
+try_query (void *handle)
+{
+  zm_plugin_query_fn query = NULL;
+
+  *(void **) &query = dlsym (handle, ZM_PLUGIN_QUERY_SYMBOL);
+  if (query == NULL) {
+    say ("error", "it exports no " ZM_PLUGIN_QUERY_SYMBOL " (ZM_PLUGIN makes it)");
+    return 0;
+  }
+  say ("stage", "query function");
+  descriptor = query (&host);
+  if (descriptor == NULL) {
+    say ("error", "its query function gave no descriptor");
+    return 0;
+  }
+  try_init ();
+  return 1;
+}
+
+/* What says that it stays is not asked to go. */
+static void
+try_unload (const char *path, void *handle)
+{
+  if (descriptor->struct_size >= offsetof (zm_plugin_desc, name) &&
+      (descriptor->flags & ZM_PLUGIN_RESIDENT) != 0)
+    return;
+  descriptor = NULL;
+  say ("stage", "destructor");
+  dlclose (handle);
+  if (dlopen (path, RTLD_LAZY | RTLD_NOLOAD) != NULL)
+    say ("unloads", "no");
+}
+
+int
+main (int argc, char **argv)
+{
+  void *handle;
+
+  if (argc != 2 || argv[1][0] == '-') {
+    fprintf (stderr, "usage: zmanager-probe FILE\n");
+    return 2;
+  }
+  if (!keep_output ())
+    return 2;
+  confine ();
+  alarm (MOST_SECONDS);
+  say ("stage", "constructor");
+  handle = dlopen (argv[1], RTLD_NOW | RTLD_LOCAL);
+  if (handle == NULL) {
+    const char *why = dlerror ();
+
+    say ("error", why != NULL ? why : "the dynamic loader refused it");
+    _exit (1);
+  }
+  if (!try_query (handle))
+    _exit (1);
+  try_unload (argv[1], handle);
+  say ("stage", "end");
+  _exit (0);
+}
