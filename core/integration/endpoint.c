@@ -3,6 +3,8 @@
  * Endpoints: what may be bound or connected, and the bounds of every socket. Without CURVE plain tcp stays on loopback: one
  * unauthenticated peer with an endless multipart takes as much memory as it likes inside libzmq.
  */
+#include "config.h"
+
 #include "integration/endpoint.h"
 
 #include <arpa/inet.h>
@@ -160,6 +162,8 @@ zm_endpoint_attach (void *socket, const char *text, gboolean bind, const ZmSocke
   g_autofree char *normal = zm_endpoint_normal (text, rules, error);
   if (normal == NULL)
     return NULL;
+  /* Only where it is meant: an IPv4 address would show as a mapped one. */
+  set_int (socket, ZMQ_IPV6, strchr (normal, '[') != NULL);
   if ((bind ? zmq_bind (socket, normal) : zmq_connect (socket, normal)) != 0) {
     const char *todo = errno == EADDRINUSE ? "; another program has it: end that one or choose another"
                        : errno == ENOENT || errno == EACCES ? "; make its directory, writable for this user"

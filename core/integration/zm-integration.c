@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The Integration Manager's door: opening and closing, handing messages over, asking who subscribes. */
+#include "config.h"
+
 #include "integration/zm-integration.h"
 
 #include "integration/integration-private.h"

@@ -3,6 +3,8 @@
  * The call sockets: [request-id][verb][topic][headers][body] in, [request-id][status][headers][body] out. Every request is
  * answered: at once where it is wrong, refused or too much, else when its result, its deadline or its subscription comes.
  */
+#include "config.h"
+
 #include "subject/subject-private.h"
 
 #include <errno.h>

@@ -3,6 +3,8 @@
  * HELLO: a service says who it is and which keys it wants; the answer is what to subscribe for that. Topics begin with a
  * flow's name, so only the table can say which prefixes a key pattern means; after a reload they are asked for again.
  */
+#include "config.h"
+
 #include "subject/services.h"
 
 #include <json-glib/json-glib.h>
