@@ -51,6 +51,7 @@ TEST_P (BadLine, IsToldWithItsPlace)
 
   EXPECT_EQ (taken (zm_problems_format (problems)), GetParam ().expected);
   EXPECT_EQ (zm_problems_errors (problems), 1u);
+  EXPECT_LT (zm_lines_count (lines), 2u);
 }
 
 #define PAIR_WANTED \
@@ -146,14 +147,16 @@ class Files : public Directory {};
 
 TEST_F (Files, OverOneMebibyteAreRefused)
 {
-  std::string good = write ("good", std::string (1024 * 1024, '\n')),
-              bad = write ("bad", std::string (1024 * 1024 + 1, '\n'));
+  const std::string most = "a=b" + std::string (1024 * 1024 - 3, '\n');
+  std::string good = write ("good", most), bad = write ("bad", most + "\n");
   g_autoptr (ZmProblems) problems = zm_problems_new ();
   g_autoptr (ZmLines) first = zm_lines_read_file (good.c_str (), problems);
   g_autoptr (ZmLines) second = zm_lines_read_file (bad.c_str (), problems);
 
   EXPECT_EQ (taken (zm_problems_format (problems)),
              bad + ": error ZM1008: file too long; expected at most 1 MiB; split it into several files");
+  EXPECT_EQ (zm_lines_count (first), 1u);
+  EXPECT_EQ (zm_lines_count (second), 0u);
 }
 
 TEST_F (Files, OnlyPlainOnesAreRead)
