@@ -99,6 +99,9 @@ int zm_pool_ticket_cancelled (ZmPool *pool, zm_ticket ticket);
 int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms,
                          zm_result_fn done, void *user);
 
+/* Hops of the message that the calling thread works on now; 0 outside a worker: what a plugin emits goes on counting. */
+guint zm_pool_current_hops (ZmPool *pool);
+
 /* Figures for status and top: JSON objects, the caller frees. */
 char *zm_pool_status_json (ZmPool *pool);
 /* Per route: key, plugin, symbol, calls, errors, mean and highest microseconds (sampled). */
