@@ -211,6 +211,27 @@ static const ZmCodeInfo codes[] = {
     "The number of flows has a bound, so that a mistake in a generated file cannot take all memory.\n"
     "Example: a generated file of millions of lines.\n"
     "Cure: let one flow serve many messages by an emptier trigger." },
+  { ZM_CODE_BAD_TRIGGER, "Line that cannot be a trigger",
+    "A flow's first line is the key that starts it: one key, not published, and not ??done.\n"
+    "Example: a flow whose first line is ?Link?a & ?Link?b.\n"
+    "Cure: put a key such as ?NAME?Push above it." },
+  { ZM_CODE_RESERVED_STEP, "Step with a name of the runtime",
+    "done, error and names that begin with ^ belong to the runtime; the only such step is ??done.\n"
+    "Example: ?Link?done\n"
+    "Cure: choose another action name." },
+  { ZM_CODE_FLOW_WITHOUT_DONE, "Flow that does not end in ??done",
+    "??done is what publishes a flow's end and its last result; without it nobody is told.\n"
+    "Example: [a] with the lines ?a?Push and ?Link?Log.\n"
+    "Cure: add ??done as the last line." },
+  { ZM_CODE_TRIGGERS_OVERLAP, "Triggers that overlap too much",
+    "Where triggers with different parts left out can match one message, the table holds an entry for each "
+    "combination; at most 65,536.\n"
+    "Example: 300 triggers of the form S?? beside 300 of the form ?C?.\n"
+    "Cure: give the triggers the same parts, such as ?C?A." },
+  { ZM_CODE_NESTING_TOO_DEEP, "Flows nested too deep",
+    "A step that starts another flow waits for it; flows nest 8 deep.\n"
+    "Example: [a] starts [b], that starts [c], and so on to [j].\n"
+    "Cure: write the steps of one of them where it is started." },
   /* plugins */
   { ZM_CODE_UNKNOWN_PLUGIN, "Plugin that is not there",
     "No directory of the plugin path holds a library of this name.\n"

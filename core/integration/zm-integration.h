@@ -44,12 +44,18 @@ void zm_integration_set_tap (ZmIntegration *integration, const ZmPublishTap *tap
 
 /* Would a publication on this topic reach a subscription now? Any thread. */
 gboolean zm_integration_has_subscriber (ZmIntegration *integration, ZmSpan topic);
+/* Is this very prefix subscribed now? Any thread. */
+gboolean zm_integration_has_prefix (ZmIntegration *integration, ZmSpan prefix);
 guint zm_integration_n_subscriptions (ZmIntegration *integration);
-/* Told in the publisher's thread of every subscription (on) and unsubscription; prefix is borrowed. For HELLO and for those
- * who wait for a taker. Several may be added; never removed. */
+/* Told in the publisher's thread of every subscription (on), and of an unsubscription when no peer of that endpoint has the
+ * prefix any more; prefix is borrowed, and the set that has_subscriber asks is up to date already. For HELLO and for those
+ * who wait for a taker. It must be short, and neither publish nor watch. At most 8. */
 typedef void (*ZmSubscriptionFunc) (ZmSpan prefix, gboolean on, gpointer user);
 void zm_integration_watch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user);
-/* Publications of topics that begin with prefix carry the header `sequence` from now on (services that registered). */
+/* When this returns, no call runs and none will begin. Not from within a call. */
+void zm_integration_unwatch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user);
+/* Publications of topics that begin with prefix carry the header `sequence` from now on (services that registered). Numbers count
+ * each topic without its id on its own, from 1. As many offs as ons take it back. */
 void zm_integration_number_topic (ZmIntegration *integration, const char *prefix, gboolean on);
 /* What is really bound, after wildcards: NULL-terminated, owned. */
 const char *const *zm_integration_endpoints (ZmIntegration *integration);

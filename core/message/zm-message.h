@@ -11,6 +11,8 @@
 
 G_BEGIN_DECLS
 
+#define ZM_HEADERS_MOST 65536 /* bytes of the headers' JSON text */
+
 typedef struct ZmMessage ZmMessage;
 
 typedef enum {
@@ -39,12 +41,15 @@ struct ZmMessage {
 };
 
 /* From frames that were received. Takes the frames' content (they are left empty) in any case. first may be a topic or an
- * action key; an empty id is filled from ids (NULL: left empty). Errors: what is wrong, with its column. */
+ * action key; an empty id is filled from ids (NULL: left empty). headers and body may be NULL; empty headers are none.
+ * Origin PULL until the caller says otherwise. NULL with an error: what is wrong, with its column. */
 ZmMessage *zm_message_take_frames (zmq_msg_t *first, zmq_msg_t *headers, zmq_msg_t *body, ZmUuidMaker *ids, gint64 wall_us,
                                    GError **error);
-/* From parts; copies. key checked already; headers and body may be empty. */
+/* From parts; copies. key checked already; headers and body may be empty. Origin INTERNAL, attempt 1. Never NULL. */
 ZmMessage *zm_message_new (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers, ZmSpan body);
-/* A message with another topic and the frames of `from` shared, not copied (headers too where keep_headers). */
+/* A message with another topic and the frames of `from` shared, not copied (headers too where keep_headers). attempt, hops,
+ * received_us and deadline_us are those of `from`; reply and next are not. Threads that derive from one message at the
+ * same time need a reference each. */
 ZmMessage *zm_message_derive (ZmMessage *from, ZmSpan flow, const ZmKey *key, ZmSpan id, gboolean keep_headers);
 /* The same with another body: takes body's content. headers may be empty. */
 ZmMessage *zm_message_new_take (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers, zmq_msg_t *body);
@@ -67,22 +72,26 @@ typedef enum { ZM_FRAMES_AUTO, ZM_FRAMES_MULTI, ZM_FRAMES_SINGLE } ZmFramesForm;
 
 /* One multipart message as received: n frames (1: single form, 2: topic body, 3: topic headers body). Takes the frames'
  * content. A batch envelope (topic ^batch~~~~~) yields its parts, each checked on its own: good ones are added to out
- * (ZmMessage*), for each bad one failed (error, user) is called. Returns how many were added. */
+ * (ZmMessage*), for each bad one failed (error, user; NULL allowed) is called. Form MULTI refuses one frame, SINGLE refuses
+ * more, AUTO takes all. Returns how many were added. */
 typedef void (*ZmWireFailed) (const GError *error, gpointer user);
 guint zm_wire_take (zmq_msg_t *frames, guint n, ZmFramesForm form, ZmUuidMaker *ids, gint64 wall_us, GPtrArray *out,
                     ZmWireFailed failed, gpointer user);
-/* Sends one message as 2 or 3 frames, or as one. steals: the caller's reference was the last and frames may be moved.
- * 0, or -1 with errno as zmq_msg_send; nothing was sent then. */
+/* Sends one message as 2 or 3 frames, or as one (SINGLE: its headers are left out). The message stays whole: frames are
+ * shared with libzmq, not copied. flags: ZMQ_DONTWAIT or 0. 0, or -1 with errno as zmq_msg_send; nothing was sent then.
+ * Holders in several threads that send at the same time need a reference each. */
 int zm_wire_send (void *socket, ZmMessage *message, ZmFramesForm form, int flags);
 /* Batch envelope: topic ^batch~~~~~, body = for each part: 4-byte big-endian length of the topic, topic, 4-byte length of
  * the headers, headers, 4-byte length of the body, body. */
 typedef struct ZmBatch ZmBatch;
 ZmBatch *zm_batch_new (void);
-gboolean zm_batch_add (ZmBatch *batch, ZmSpan topic, ZmSpan headers, ZmSpan body); /* FALSE: full (1,024 parts) */
+/* FALSE: full (1,024 parts, or 1 GiB); nothing was added then. */
+gboolean zm_batch_add (ZmBatch *batch, ZmSpan topic, ZmSpan headers, ZmSpan body);
 guint zm_batch_count (const ZmBatch *batch);
 /* The envelope's body; the batch is empty afterwards. */
 GBytes *zm_batch_steal (ZmBatch *batch);
 void zm_batch_free (ZmBatch *batch);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmBatch, zm_batch_free)
 #define ZM_BATCH_TOPIC "^batch~~~~~"
 
 G_END_DECLS

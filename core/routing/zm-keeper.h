@@ -29,10 +29,16 @@ typedef struct ZmKeeperOps {
   gboolean (*park) (ZmKeeper *keeper, ZmWait *wait, GError **error); /* FALSE: duplicate (EXISTS), or full (LIMIT) */
   /* The wait of (flow, id, key), removed; or NULL. key undecorated. */
   ZmWait *(*take) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id, const ZmKey *key);
-  /* This very wait, removed: TRUE; FALSE: somebody else has it. For timeouts and cancels. */
+  /* This very wait, removed: TRUE; FALSE: somebody else has it. For timeouts and cancels. Also of one that is being
+   * parked just now. Its memory must live (the caller holds something that keeps it). */
   gboolean (*take_this) (ZmKeeper *keeper, ZmWait *wait);
+  /* Any wait, removed; or NULL: for the end. */
+  ZmWait *(*take_any) (ZmKeeper *keeper);
   guint (*count) (ZmKeeper *keeper);
+  /* To be called when nobody waits any more: waits that remain are not freed. */
   void (*free) (ZmKeeper *keeper);
+  /* Does any step of this instance wait? A second push of it is a duplicate. */
+  gboolean (*waiting) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id);
 } ZmKeeperOps;
 struct ZmKeeper {
   const ZmKeeperOps *ops;
@@ -40,7 +46,8 @@ struct ZmKeeper {
 
 /* most: bound on waiting instances. */
 ZmKeeper *zm_keeper_memory_new (guint most);
-/* Calls func for each waiting instance, bounded copies taken under the shard's lock: for `flow` listings. */
+/* Calls func for each waiting instance, copies taken under the shard's lock (at most 256 of each shard): for `flow` listings.
+ * The lock is not held while func runs; it gets a copy, valid until it returns. */
 typedef void (*ZmKeeperFunc) (const ZmWait *wait, gpointer user);
 void zm_keeper_memory_each (ZmKeeper *keeper, ZmKeeperFunc func, gpointer user);
 

@@ -29,6 +29,7 @@ typedef struct ZmBranch {
   ZmStepKind kind; /* KEY or ASYNC */
   char *text;      /* key text as written */
   ZmKey key;       /* points into text */
+  guint line, column; /* where it stands, in characters */
 } ZmBranch;
 
 typedef struct ZmStep {
@@ -59,7 +60,7 @@ guint zm_flow_find_step (const ZmFlow *flow, const ZmKey *key, guint *branch);
 
 /* ---- mappings ---- */
 
-typedef struct ZmMapping { /* one line */
+typedef struct ZmMapping { /* one line; made by the readers below only (one block with its texts) */
   char *key_text;
   ZmKey key;
   char *plugin;   /* NULL where worker is set */
@@ -76,6 +77,8 @@ typedef struct ZmMapping { /* one line */
 typedef enum { ZM_ORDERING_NONE, ZM_ORDERING_CONTEXT, ZM_ORDERING_KEY } ZmOrdering;
 
 void zm_mapping_free (ZmMapping *mapping);
+/* Who is the sender of its results: the last part of the plugin's name, or the worker's. Borrowed. */
+ZmSpan zm_mapping_component (const ZmMapping *mapping);
 /* Reads a mapping file; adds ZmMapping* to out. */
 void zm_mapping_read_file (const char *path, GPtrArray *out, ZmProblems *problems);
 void zm_mapping_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProblems *problems);
@@ -111,14 +114,15 @@ typedef struct ZmStepTarget {
 
 typedef struct ZmTableInput {
   GPtrArray *mappings; /* ZmMapping*, in rank order (later wins); taken */
-  GPtrArray *flows;    /* ZmFlow*, in rank order (later replaces); taken */
+  GPtrArray *flows;    /* ZmFlow*, in rank order (later replaces), each read for this table; taken */
   ZmPluginSet *set;    /* a reference is held; NULL: check without plugins, nothing is resolved to functions */
-  const char *const *workers; /* names of [worker NAME] */
+  const char *const *workers; /* names of [worker NAME], NULL-terminated; NULL: not checked */
   gint64 timeout_ms;   /* default soft deadline */
   ZmOrdering ordering;
 } ZmTableInput;
 
-/* Builds and checks. Always gives a table; whether it may be used, problems say. Warnings: duplicates naming both places,
+/* Builds and checks. Takes the two arrays (their pointers are NULL afterwards). Always gives a table; whether it may be
+ * used, problems say. Warnings: duplicates naming both places,
  * reserved actions mapped, a mapping with @PUBLISH, two flows with one trigger, two equal keys in one join (error) … */
 ZmTable *zm_table_build (ZmTableInput *input, ZmProblems *problems);
 ZmTable *zm_table_ref (ZmTable *table);

@@ -3,6 +3,8 @@
  * Workers in other languages: for each [worker NAME] one PUSH socket to which its processes connect, and, where exec= is
  * set, the process itself: started, watched, started again with back-off. They push their results to the Subject as any
  * service answers.
+ *
+ * add, keep and free are called from one thread (the runtime's); send and json from any.
  */
 #pragma once
 
@@ -16,17 +18,20 @@ typedef struct ZmExternals ZmExternals;
 
 typedef struct ZmExternalConfig {
   const char *name;
-  const char *exec;      /* command line, split as a shell does (no shell is run); or NULL */
-  const char *bind;      /* endpoint; NULL: ipc://RUNTIME/worker-NAME */
+  const char *exec; /* command line, split as a shell does (no shell is run); or NULL */
+  const char *bind; /* endpoint; NULL: ipc://RUNTIME/worker-NAME */
   gboolean restart;
 } ZmExternalConfig;
 
 /* environment: NULL-terminated NAME=value pairs that each process gets beside the daemon's own (ZM_WORKER_CONNECT,
  * ZM_SUBJECT, ZM_TOPICS, ZM_CALL are set from it and from the bind endpoint). directory: working directory. */
-ZmExternals *zm_externals_new (void *zmq, const char *runtime_directory, const char *directory,
-                               const char *const *environment, int high_water, ZmLog *log, ZmMetrics *metrics);
+ZmExternals *
+zm_externals_new (void *zmq, const char *runtime_directory, const char *directory,
+                  const char *const *environment, int high_water, ZmLog *log, ZmMetrics *metrics);
+/* Adds it, or replaces one of that name where anything differs; with the same endpoint the socket and those connected to it
+ * stay. After an error all is as it was. */
 gboolean zm_externals_add (ZmExternals *externals, const ZmExternalConfig *config, GError **error);
-/* Removes what names does not hold (reload). */
+/* Removes what names does not hold (reload). What is queued for a removed worker is flushed for at most a second. */
 void zm_externals_keep (ZmExternals *externals, const char *const *names);
 /* Sends without waiting. FALSE: UNAVAILABLE (nobody connected, or all full). Any thread. */
 gboolean zm_externals_send (ZmExternals *externals, const char *name, ZmMessage *message, GError **error);

@@ -23,10 +23,10 @@ typedef struct ZmPool ZmPool;
 
 /* How a message ended; for the outcome sink and for who waits. */
 typedef enum {
-  ZM_END_RESULT,  /* a result was published (or given to who waits) */
-  ZM_END_ERROR,   /* an error was published */
-  ZM_END_SILENT,  /* completed without a result */
-  ZM_END_DROPPED  /* counted and logged */
+  ZM_END_RESULT, /* a result was published (or given to who waits) */
+  ZM_END_ERROR,  /* an error was published */
+  ZM_END_SILENT, /* completed without a result */
+  ZM_END_DROPPED /* counted and logged */
 } ZmEnd;
 
 /* Door: the outcome sink: told once for every message that a worker took, from any worker thread. result: the message that
@@ -38,16 +38,16 @@ typedef struct ZmOutcomeSink {
 
 /* Where results go. */
 typedef struct ZmPoolConfig {
-  guint workers;              /* 0: one a CPU */
-  guint ring;                 /* messages waiting for workers, at most */
+  guint workers; /* 0: one a CPU */
+  guint ring;    /* messages waiting for workers, at most */
   ZmOrdering ordering;
-  guint deferred_most;        /* tickets at one time; default 65,536 */
-  gint64 hard_after_us;       /* hard deadline after the soft one; 5 s */
-  gint64 wait_timeout_us;     /* ASYNC and hand-over; 60 s */
-  gint64 wait_for_taker_us;   /* 0: no-taker at once */
-  guint replacements_most;    /* hung workers replaced at one time; 16 */
+  guint deferred_most;      /* tickets at one time; default 65,536 */
+  gint64 hard_after_us;     /* hard deadline after the soft one; 5 s */
+  gint64 wait_timeout_us;   /* ASYNC and hand-over; 60 s */
+  gint64 wait_for_taker_us; /* 0: no-taker at once */
+  guint replacements_most;  /* hung workers replaced at one time; 16 */
   ZmTableSlot *tables;
-  ZmKeeper *keeper;           /* door: flow keeper; borrowed */
+  ZmKeeper *keeper; /* door: flow keeper; borrowed */
   ZmTimers *timers;
   /* Publishes; takes references; may block. */
   gboolean (*publish) (ZmMessage *const *messages, guint n, gpointer user);
@@ -57,8 +57,11 @@ typedef struct ZmPoolConfig {
   /* Answers who waits for message->reply (a call): status ZM_OK or negative, body and content type of the result or the
    * error's JSON. Any thread; must not block. */
   void (*reply) (guint64 ticket, int status, const ZmMessage *result, gpointer user);
-  gpointer user;              /* of the functions above */
-  ZmOutcomeSink sink;         /* door; may be empty */
+  /* A SERIAL plugin's call hangs past its hard deadline: the runtime starts a fresh copy, or calls zm_pool_stuck. In the
+   * watchdog's thread: hands over. */
+  void (*hung) (ZmGeneration *generation, gpointer user);
+  gpointer user;      /* of the functions above */
+  ZmOutcomeSink sink; /* door; may be empty */
   ZmLog *log;
   ZmMetrics *metrics;
 } ZmPoolConfig;
@@ -71,22 +74,33 @@ guint zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n);
 /* No new messages; waits until all that are inside have ended, at most until deadline; parked and deferred ones that remain
  * then are ended with the error `shutdown`. Returns how many had to be. */
 guint zm_pool_drain (ZmPool *pool, gint64 deadline_us);
-/* Ends the threads. After drain. Hung workers are left behind (reported). */
+/* Ends the threads and lets the table go. After drain; before the plugins are freed, which free what the pool keeps at
+ * them. Hung workers are left behind (reported). */
+void zm_pool_stop (ZmPool *pool);
+/* After the plugins are freed. */
 void zm_pool_free (ZmPool *pool);
 
 /* Fills the call services of the host's table: reply … defer, complete, ticket_cancelled. */
 void zm_pool_fill_host (zm_host *host);
-/* A generation left the current set: its timers end; its deferred calls may finish until the drain budget, then fail. */
+/* Before the table with `next` is put into the slot: a SERIAL next takes no call before the calls of `old` are over, or until
+ * drain_us from now. */
+void zm_pool_succeed (ZmPool *pool, ZmGeneration *old, ZmGeneration *next, gint64 drain_us);
+/* The plugin hung too often: its messages fail at once from now on. */
+void zm_pool_stuck (ZmPool *pool, ZmGeneration *generation);
+/* A generation left the current set (the slot has the new table already): its timers end; its deferred calls may finish until the drain budget, then fail. */
 void zm_pool_retire (ZmPool *pool, ZmGeneration *generation);
 /* Host services that live here; pool is found through the runtime's wrapper. */
-zm_ticket zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action, guint first_ms,
-                               guint period_ms);
+zm_ticket zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action,
+                               guint first_ms, guint period_ms);
 int zm_pool_timer_stop (ZmPool *pool, ZmGeneration *generation, zm_ticket timer);
 int zm_pool_complete (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket, const zm_outcome *outcome);
 int zm_pool_ticket_cancelled (ZmPool *pool, zm_ticket ticket);
 /* zm_call_action: message goes in; done is called once in a worker. */
-int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms, zm_result_fn done,
-                         void *user);
+int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms,
+                         zm_result_fn done, void *user);
+
+/* Hops of the message that the calling thread works on now; 0 outside a worker: what a plugin emits goes on counting. */
+guint zm_pool_current_hops (ZmPool *pool);
 
 /* Figures for status and top: JSON objects, the caller frees. */
 char *zm_pool_status_json (ZmPool *pool);

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Messages: made once, shared by reference, frames moved and never copied where a move will do. */
+#include "config.h"
+
+#include "message/make.h"
+
+#include <string.h>
+
+/* ---- memory: the one place ---- */
+
+ZmMessage *
+zm_message_alloc (ZmOrigin origin)
+{
+  ZmMessage *message = g_malloc (sizeof *message);
+
+  memset (message, 0, sizeof *message);
+  message->refs = 1;
+  message->origin = (guint8) origin;
+  message->attempt = 1;
+  zmq_msg_init (&message->topic_frame);
+  zmq_msg_init (&message->headers_frame);
+  zmq_msg_init (&message->body_frame);
+  return message;
+}
+
+static void
+message_free (ZmMessage *message)
+{
+  zmq_msg_close (&message->topic_frame);
+  zmq_msg_close (&message->headers_frame);
+  zmq_msg_close (&message->body_frame);
+  g_free (message);
+}
+
+/* ---- references ---- */
+
+/* After this, zmq_msg_copy of the frame from several threads only counts atomically and writes nothing to it. */
+static void
+make_shared (zmq_msg_t *frame)
+{
+  zmq_msg_t copy;
+
+  zmq_msg_init (&copy);
+  zmq_msg_copy (&copy, frame);
+  zmq_msg_close (&copy);
+}
+
+ZmMessage *
+zm_message_ref (ZmMessage *message)
+{
+  /* libzmq marks a frame as shared at its first copy, without care for other threads. Before a second reference exists
+   * nobody else can be copying it. */
+  if (__atomic_load_n (&message->refs, __ATOMIC_ACQUIRE) == 1) {
+    make_shared (&message->topic_frame);
+    make_shared (&message->headers_frame);
+    make_shared (&message->body_frame);
+  }
+  __atomic_add_fetch (&message->refs, 1, __ATOMIC_RELAXED);
+  return message;
+}
+
+void
+zm_message_unref (ZmMessage *message)
+{
+  if (message == NULL)
+    return;
+  /* The only reference is this one: no other thread can be counting. */
+  if (__atomic_load_n (&message->refs, __ATOMIC_ACQUIRE) == 1 ||
+      __atomic_sub_fetch (&message->refs, 1, __ATOMIC_ACQ_REL) == 0)
+    message_free (message);
+}
+
+/* ---- topic ---- */
+
+static ZmSpan
+put (char **at, ZmSpan field)
+{
+  ZmSpan put = zm_span (*at, field.size);
+
+  if (field.size > 0)
+    memcpy (*at, field.data, field.size);
+  *at += field.size;
+  return put;
+}
+
+static ZmSpan
+put_field (char **at, ZmSpan field)
+{
+  ZmSpan span = put (at, field);
+
+  *(*at)++ = '~';
+  return span;
+}
+
+void
+zm_message_set_topic (ZmMessage *message, ZmSpan flow, const ZmKey *key, ZmSpan id)
+{
+  gsize size =
+      flow.size + key->decorator.size + key->sender.size + key->context.size + key->action.size + id.size + 5;
+  ZmTopic *topic = &message->topic;
+  char *at;
+
+  zm_frame_init_size (&message->topic_frame, size);
+  at = zmq_msg_data (&message->topic_frame);
+  topic->flow = put_field (&at, flow);
+  topic->key.decorator = put_field (&at, key->decorator);
+  topic->key.sender = put_field (&at, key->sender);
+  topic->key.context = put_field (&at, key->context);
+  topic->key.action = put_field (&at, key->action);
+  topic->id = put (&at, id);
+  topic->slug = zm_span (topic->key.decorator.data, (gsize) (topic->id.data - 1 - topic->key.decorator.data));
+}
+
+void
+zm_message_set_topic_with_id (ZmMessage *message, const ZmTopic *topic, ZmUuidMaker *ids, gint64 wall_us)
+{
+  char made[ZM_UUID_SIZE];
+  ZmSpan id = topic->id;
+
+  if (id.size == 0 && ids != NULL) {
+    zm_uuid_make (ids, wall_us, made);
+    id = zm_span (made, sizeof made);
+  }
+  zm_message_set_topic (message, topic->flow, &topic->key, id);
+}
+
+/* ---- making ---- */
+
+gboolean
+zm_message_read_first (ZmSpan first, ZmTopic *topic, GError **error)
+{
+  if (zm_topic_parse (first, topic, NULL))
+    return TRUE;
+  /* The rare cases only from here on. */
+  if (first.size == 0) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 "column 1: the first frame is empty; expected a topic or an action key");
+    return FALSE;
+  }
+  if (memchr (first.data, '?', first.size) == NULL)
+    return zm_topic_parse (first, topic, error);
+  memset (topic, 0, sizeof *topic);
+  return zm_key_parse (first, &topic->key, NULL, error);
+}
+
+/* A span that pointed into bytes which now stand elsewhere. */
+static void
+rebase (ZmSpan *span, const char *from, const char *to)
+{
+  span->data = to + (span->data - from);
+}
+
+/* Small frames keep their bytes inside zmq_msg_t, so that moving one moves the text. */
+static void
+move_topic (ZmMessage *message, zmq_msg_t *first, const ZmTopic *topic)
+{
+  const char *from = zmq_msg_data (first), *to;
+
+  zmq_msg_move (&message->topic_frame, first);
+  to = zmq_msg_data (&message->topic_frame);
+  message->topic = *topic;
+  rebase (&message->topic.flow, from, to);
+  rebase (&message->topic.key.decorator, from, to);
+  rebase (&message->topic.key.sender, from, to);
+  rebase (&message->topic.key.context, from, to);
+  rebase (&message->topic.key.action, from, to);
+  rebase (&message->topic.id, from, to);
+  rebase (&message->topic.slug, from, to);
+}
+
+static gboolean
+check_headers (const zmq_msg_t *headers, GError **error)
+{
+  if (headers == NULL || zmq_msg_size (headers) <= ZM_HEADERS_MOST)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "the headers have %zu bytes; at most %d are allowed",
+               zmq_msg_size (headers), ZM_HEADERS_MOST);
+  return FALSE;
+}
+
+ZmMessage *
+zm_message_take_frames (zmq_msg_t *first, zmq_msg_t *headers, zmq_msg_t *body, ZmUuidMaker *ids,
+                        gint64 wall_us, GError **error)
+{
+  ZmMessage *message = NULL;
+  ZmTopic topic;
+
+  if (zm_message_read_first (zm_frame_span (first), &topic, error) && check_headers (headers, error)) {
+    message = zm_message_alloc (ZM_ORIGIN_PULL);
+    /* A key leaves the slug empty: its text is no topic yet. */
+    if (topic.slug.data != NULL && (topic.id.size > 0 || ids == NULL))
+      move_topic (message, first, &topic);
+    else
+      zm_message_set_topic_with_id (message, &topic, ids, wall_us);
+    if (body != NULL)
+      zmq_msg_move (&message->body_frame, body);
+    if (headers != NULL)
+      zmq_msg_move (&message->headers_frame, headers);
+    message->has_headers = zmq_msg_size (&message->headers_frame) > 0;
+  }
+  zm_frame_clear (first);
+  zm_frame_clear (headers);
+  zm_frame_clear (body);
+  return message;
+}
+
+static ZmMessage *
+message_with (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers)
+{
+  ZmMessage *message = zm_message_alloc (ZM_ORIGIN_INTERNAL);
+
+  zm_message_set_topic (message, flow, key, id);
+  if (headers.size > 0) {
+    zm_frame_init_copy (&message->headers_frame, headers);
+    message->has_headers = TRUE;
+  }
+  return message;
+}
+
+ZmMessage *
+zm_message_new (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers, ZmSpan body)
+{
+  ZmMessage *message = message_with (flow, key, id, headers);
+
+  if (body.size > 0)
+    zm_frame_init_copy (&message->body_frame, body);
+  return message;
+}
+
+ZmMessage *
+zm_message_new_take (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers, zmq_msg_t *body)
+{
+  ZmMessage *message = message_with (flow, key, id, headers);
+
+  zmq_msg_move (&message->body_frame, body);
+  return message;
+}
+
+ZmMessage *
+zm_message_derive (ZmMessage *from, ZmSpan flow, const ZmKey *key, ZmSpan id, gboolean keep_headers)
+{
+  ZmMessage *message = zm_message_alloc (ZM_ORIGIN_INTERNAL);
+
+  zm_message_set_topic (message, flow, key, id);
+  zmq_msg_copy (&message->body_frame, &from->body_frame);
+  if (keep_headers && from->has_headers) {
+    zmq_msg_copy (&message->headers_frame, &from->headers_frame);
+    message->has_headers = TRUE;
+  }
+  message->attempt = from->attempt;
+  message->hops = from->hops;
+  message->received_us = from->received_us;
+  message->deadline_us = from->deadline_us;
+  return message;
+}
+
+/* ---- reading ---- */
+
+ZmSpan
+zm_message_topic (const ZmMessage *message)
+{
+  return zm_frame_span (&message->topic_frame);
+}
+
+ZmSpan
+zm_message_headers (const ZmMessage *message)
+{
+  return message->has_headers ? zm_frame_span (&message->headers_frame) : zm_span (NULL, 0);
+}
+
+ZmSpan
+zm_message_body (const ZmMessage *message)
+{
+  return zm_frame_span (&message->body_frame);
+}
+
+char *
+zm_message_header (const ZmMessage *message, const char *name)
+{
+  ZmSpan value;
+
+  if (!message->has_headers || !zm_json_member (zm_message_headers (message), name, &value))
+    return NULL;
+  return zm_json_text (value);
+}

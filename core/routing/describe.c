@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What routes and steps are, said in a few words for people or as JSON: for explain and for listings of flows. */
+#include "config.h"
+
+#include "routing/table-private.h"
+
+#include <string.h>
+
+void
+zm_routing_append_member (GString *out, const char *name, const char *text)
+{
+  g_string_append_printf (out, "%s\"%s\":", out->str[out->len - 1] == '{' ? "" : ",", name);
+  zm_json_append_string (out, zm_span_text (text));
+}
+
+static void
+append_number (GString *out, const char *name, guint number)
+{
+  g_string_append_printf (out, "%s\"%s\":%u", out->str[out->len - 1] == '{' ? "" : ",", name, number);
+}
+
+/* ---- routes ---- */
+
+void
+zm_routing_append_route (GString *out, const ZmRoute *route)
+{
+  const ZmMapping *mapping = route->mapping;
+
+  if (mapping->worker != NULL)
+    g_string_append_printf (out, "worker:%s", mapping->worker);
+  else
+    g_string_append_printf (out, "%s.%s", mapping->plugin, mapping->symbol);
+  g_string_append_printf (out, " (%s:%u:%u)", mapping->file, mapping->line, mapping->column);
+  if (route->target == ZM_TARGET_UNAVAILABLE)
+    g_string_append_printf (out, ", unavailable: %s", route->reason);
+}
+
+void
+zm_routing_append_route_json (GString *out, const ZmRoute *route)
+{
+  static const char *const targets[] = { "action", "worker", "unavailable" };
+  const ZmMapping *mapping = route->mapping;
+
+  g_string_append_c (out, '{');
+  zm_routing_append_member (out, "key", mapping->key_text);
+  zm_routing_append_member (out, "target", targets[route->target]);
+  if (mapping->worker != NULL)
+    zm_routing_append_member (out, "worker", mapping->worker);
+  else {
+    zm_routing_append_member (out, "plugin", mapping->plugin);
+    zm_routing_append_member (out, "symbol", mapping->symbol);
+  }
+  if (route->target == ZM_TARGET_UNAVAILABLE)
+    zm_routing_append_member (out, "reason", route->reason);
+  zm_routing_append_member (out, "file", mapping->file);
+  append_number (out, "line", mapping->line);
+  append_number (out, "column", mapping->column);
+  g_string_append_printf (out, ",\"timeout_ms\":%" G_GINT64_FORMAT "}", route->timeout_us / 1000);
+}
+
+/* ---- steps ---- */
+
+static const ZmBranch *
+branch_of (const ZmFlow *flow, guint step, int branch)
+{
+  return branch >= 0 ? &flow->steps[step].branches[branch] : flow->steps[step].on_error;
+}
+
+void
+zm_routing_append_branch (GString *out, const ZmTable *table, const ZmFlow *flow, guint step, int branch)
+{
+  const ZmBranch *at = branch_of (flow, step, branch);
+  ZmStepTarget target;
+
+  zm_table_step (table, flow, step, branch, &target);
+  if (at->kind == ZM_STEP_ASYNC)
+    g_string_append (out, "waits for this key, then ");
+  if (at->kind == ZM_STEP_PUBLISH)
+    g_string_append (out, "published on its own topic");
+  else if (at->kind == ZM_STEP_DONE)
+    g_string_append (out, "publishes the flow's result and ends it");
+  else if (target.child != NULL)
+    g_string_append_printf (out, "flow %s", target.child->name);
+  else if (target.route != NULL)
+    zm_routing_append_route (out, target.route);
+  else if (at->kind == ZM_STEP_ASYNC)
+    g_string_append (out, "its body goes on (in no mapping)");
+  else
+    g_string_append (out, "hand-over: in no mapping, published for a service to take");
+}
+
+static void
+append_step (GString *out, const ZmTable *table, const ZmFlow *flow, guint step, const char *indent)
+{
+  const ZmStep *at = &flow->steps[step];
+
+  for (guint b = 0; b < at->n_branches; b++) {
+    if (b == 0)
+      g_string_append_printf (out, "%s%u  ", indent, step);
+    else
+      g_string_append_printf (out, "%s&  ", indent);
+    g_string_append_printf (out, "%s  ", at->branches[b].text);
+    zm_routing_append_branch (out, table, flow, step, (int) b);
+    g_string_append_c (out, '\n');
+  }
+  if (at->on_error == NULL)
+    return;
+  g_string_append_printf (out, "%s!  %s  ", indent, at->on_error->text);
+  zm_routing_append_branch (out, table, flow, step, -1);
+  g_string_append_c (out, '\n');
+}
+
+void
+zm_routing_append_steps (GString *out, const ZmTable *table, const ZmFlow *flow, const char *indent)
+{
+  for (guint i = 1; i < flow->n_steps; i++)
+    append_step (out, table, flow, i, indent);
+}
+
+/* ---- flows as JSON ---- */
+
+/* One word for what a step is. */
+static const char *
+role_of (const ZmBranch *branch, const ZmStepTarget *target)
+{
+  if (branch->kind == ZM_STEP_PUBLISH)
+    return "publish";
+  if (branch->kind == ZM_STEP_DONE)
+    return "done";
+  if (target->child != NULL)
+    return "flow";
+  if (target->route != NULL)
+    return "mapped";
+  return branch->kind == ZM_STEP_ASYNC ? "pass" : "hand-over";
+}
+
+static void
+append_branch_json (GString *out, const ZmTable *table, const ZmFlow *flow, guint step, int branch)
+{
+  const ZmBranch *at = branch_of (flow, step, branch);
+  ZmStepTarget target;
+
+  zm_table_step (table, flow, step, branch, &target);
+  g_string_append_c (out, '{');
+  zm_routing_append_member (out, "key", at->text);
+  g_string_append_printf (
+      out, ",\"waits\":%s",
+      at->kind == ZM_STEP_ASYNC || g_str_equal (role_of (at, &target), "hand-over") ? "true" : "false");
+  zm_routing_append_member (out, "is", role_of (at, &target));
+  if (target.child != NULL)
+    zm_routing_append_member (out, "flow", target.child->name);
+  if (target.route != NULL) {
+    g_string_append (out, ",\"route\":");
+    zm_routing_append_route_json (out, target.route);
+  }
+  g_string_append_c (out, '}');
+}
+
+static void
+append_step_json (GString *out, const ZmTable *table, const ZmFlow *flow, guint step)
+{
+  static const char *const kinds[] = { "key", "publish", "async", "join", "done" };
+  const ZmStep *at = &flow->steps[step];
+
+  g_string_append_c (out, '{');
+  append_number (out, "index", step);
+  append_number (out, "line", at->line);
+  zm_routing_append_member (out, "kind", kinds[at->kind]);
+  g_string_append (out, ",\"branches\":[");
+  for (guint b = 0; b < at->n_branches; b++) {
+    if (b > 0)
+      g_string_append_c (out, ',');
+    append_branch_json (out, table, flow, step, (int) b);
+  }
+  g_string_append_c (out, ']');
+  if (at->on_error != NULL) {
+    g_string_append (out, ",\"on_error\":");
+    append_branch_json (out, table, flow, step, -1);
+  }
+  g_string_append_c (out, '}');
+}
+
+void
+zm_routing_append_flow_json (GString *out, const ZmTable *table, const ZmFlow *flow)
+{
+  g_string_append_c (out, '{');
+  zm_routing_append_member (out, "name", flow->name);
+  zm_routing_append_member (out, "file", flow->file);
+  append_number (out, "line", flow->line);
+  zm_routing_append_member (out, "trigger", flow->steps[0].branches[0].text);
+  g_string_append (out, ",\"steps\":[");
+  for (guint i = 1; i < flow->n_steps; i++) {
+    if (i > 1)
+      g_string_append_c (out, ',');
+    append_step_json (out, table, flow, i);
+  }
+  g_string_append (out, "]}");
+}

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Builds the table from what mapping and flow files said, and resolves every key that stands in it. */
+#include "config.h"
+
+#include "routing/table-private.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#define MAPPINGS_MOST 1000000
+#define FLOWS_MOST    100000
+
+/* Counts the tables of this process: how a worker sees that there is a new one. */
+static atomic_uint_fast64_t serials;
+
+/* ---- entries ---- */
+
+static guint64
+power_for (guint64 entries)
+{
+  guint64 size = 8;
+
+  while (size < entries * 2)
+    size *= 2;
+  return size;
+}
+
+/* The key whose slug this is. */
+static ZmKey
+key_in (const char *slug, const ZmKey *like)
+{
+  ZmKey key;
+
+  key.decorator = zm_span (slug, like->decorator.size);
+  key.sender = zm_span (key.decorator.data + like->decorator.size + 1, like->sender.size);
+  key.context = zm_span (key.sender.data + like->sender.size + 1, like->context.size);
+  key.action = zm_span (key.context.data + like->context.size + 1, like->action.size);
+  return key;
+}
+
+/* The entry of this key, made where there is none. The table was given room for all. */
+static ZmTableEntry *
+enter (ZmTable *table, const ZmKey *key)
+{
+  char buffer[ZM_KEY_MOST];
+  ZmSpan slug = zm_routing_slug (key, ZM_SHAPES - 1, buffer);
+  guint64 hash = zm_span_hash (slug), at = hash & table->mask;
+  ZmTableEntry *entry = zm_routing_probe (table, hash, slug);
+
+  if (entry != NULL)
+    return entry;
+  while (table->places[at].entry != 0)
+    at = (at + 1) & table->mask;
+  entry = &table->entries[table->n_entries];
+  entry->hash = hash;
+  entry->slug = g_string_chunk_insert_len (table->texts, slug.data, (gssize) slug.size);
+  entry->size = (guint32) slug.size;
+  entry->shape = (guint8) zm_routing_shape (key);
+  table->keys[table->n_entries] = key_in (entry->slug, key);
+  table->places[at] = (ZmTablePlace){ .tag = (guint32) (hash >> 32), .entry = ++table->n_entries };
+  return entry;
+}
+
+static void
+make_room (ZmTable *table, guint entries)
+{
+  guint64 size = power_for (entries);
+
+  table->places = g_new0 (ZmTablePlace, size);
+  table->mask = size - 1;
+  table->entries = g_aligned_alloc0 (entries + 1, sizeof (ZmTableEntry), 64);
+  table->keys = g_new0 (ZmKey, entries + 1);
+}
+
+/* ---- routes ---- */
+
+static void
+warn_duplicate (const ZmMapping *later, const ZmMapping *earlier, ZmProblems *problems)
+{
+  g_autofree char *place = zm_routing_place (earlier->file, earlier->line);
+
+  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_DUPLICATE_MAPPING, later->file, later->line,
+                   later->column, NULL, "remove one of them, unless it is meant",
+                   "\"%s\" replaces the mapping at %s", later->key_text, place);
+}
+
+static void
+enter_mapping (ZmTable *table, const ZmMapping *mapping, ZmProblems *problems)
+{
+  ZmTableEntry *entry = enter (table, &mapping->key);
+
+  zm_routing_check_mapping (mapping, problems);
+  if (entry->own != NULL)
+    warn_duplicate (mapping, entry->own->mapping, problems);
+  else {
+    entry->own = &table->routes[table->n_routes];
+    entry->own->index = table->n_routes++;
+  }
+  entry->own->mapping = mapping;
+  if (entry->shape == 0)
+    table->default_route = entry->own;
+  else if ((entry->shape & ZM_SHAPE_DECORATOR) != 0)
+    table->decorated = TRUE;
+  else
+    table->route_shapes |= 1u << entry->shape;
+}
+
+static void
+refuse (ZmTable *table, ZmRoute *route, const char *reason)
+{
+  route->target = ZM_TARGET_UNAVAILABLE;
+  route->reason = g_string_chunk_insert (table->texts, reason);
+}
+
+static void
+resolve_worker (ZmTable *table, ZmRoute *route, const char *const *workers, ZmProblems *problems)
+{
+  const ZmMapping *mapping = route->mapping;
+  g_autofree char *reason = NULL, *todo = NULL;
+  const char *near_one;
+
+  route->target = ZM_TARGET_WORKER;
+  route->worker = mapping->worker;
+  if (workers == NULL || g_strv_contains (workers, mapping->worker))
+    return;
+  near_one = zm_suggest (mapping->worker, workers);
+  todo = near_one != NULL ? g_strdup_printf ("did you mean worker:%s?", near_one)
+                          : g_strdup_printf ("add [worker %s] to the configuration", mapping->worker);
+  reason = g_strdup_printf ("worker %s is not configured", mapping->worker);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_WORKER, mapping->file, mapping->line,
+                   mapping->column, "the NAME of a section [worker NAME]", todo, "\"%s\": %s",
+                   mapping->key_text, reason);
+  refuse (table, route, reason);
+}
+
+/* "did you mean NAME?" among the plugins of the set, unless the error says so already. */
+static char *
+suggest_plugin (ZmPluginSet *set, const char *plugin, const char *said)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  const char *near_one;
+
+  if (strstr (said, "did you mean") != NULL)
+    return NULL;
+  for (guint i = 0; i < zm_plugin_set_size (set); i++)
+    g_ptr_array_add (names, (gpointer) zm_generation_name (zm_plugin_set_nth (set, i)));
+  g_ptr_array_add (names, NULL);
+  near_one = zm_suggest (plugin, (const char *const *) names->pdata);
+  return near_one != NULL ? g_strdup_printf ("did you mean %s?", near_one) : NULL;
+}
+
+static void
+resolve_action (ZmTable *table, ZmRoute *route, ZmPluginSet *set, ZmProblems *problems)
+{
+  const ZmMapping *mapping = route->mapping;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *todo = NULL;
+  gboolean known;
+
+  route->action = zm_plugin_set_action (set, mapping->plugin, mapping->symbol, &error);
+  if (route->action != NULL) {
+    route->target = ZM_TARGET_ACTION;
+    return;
+  }
+  known = zm_plugin_set_find (set, mapping->plugin) != NULL;
+  todo = known ? NULL : suggest_plugin (set, mapping->plugin, error->message);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, known ? ZM_CODE_UNKNOWN_SYMBOL : ZM_CODE_UNKNOWN_PLUGIN,
+                   mapping->file, mapping->line, mapping->column, NULL, todo, "\"%s\": %s", mapping->key_text,
+                   error->message);
+  refuse (table, route, error->message);
+}
+
+static void
+resolve_targets (ZmTable *table, const ZmTableInput *input, ZmProblems *problems)
+{
+  for (guint i = 0; i < table->n_routes; i++) {
+    ZmRoute *route = &table->routes[i];
+    const ZmMapping *mapping = route->mapping;
+
+    route->timeout_us = (mapping->timeout_ms >= 0 ? mapping->timeout_ms : input->timeout_ms) * 1000;
+    if (mapping->worker != NULL)
+      resolve_worker (table, route, input->workers, problems);
+    else if (table->set != NULL)
+      resolve_action (table, route, table->set, problems);
+    else
+      refuse (table, route, "not loaded");
+  }
+}
+
+/* ---- flows ---- */
+
+static void
+warn_repeated (const ZmFlow *later, const ZmFlow *earlier, ZmProblems *problems)
+{
+  g_autofree char *place = zm_routing_place (earlier->file, earlier->line);
+
+  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_REPEATED_FLOW, later->file, later->line, 1, NULL,
+                   "rename one of them, unless it is meant", "flow \"%s\" replaces the one at %s",
+                   later->name, place);
+}
+
+/* A later flow of the same name takes the earlier one's place. */
+static void
+enter_name (ZmTable *table, ZmFlow *flow, ZmProblems *problems)
+{
+  ZmSpan name = zm_span_text (flow->name);
+  guint64 hash = zm_span_hash (name), at = hash & table->name_mask;
+  ZmFlow *earlier = zm_table_flow (table, name);
+
+  flow->slot = earlier != NULL ? earlier->slot : table->n_flows++;
+  table->flows[flow->slot] = flow;
+  while (table->names[at].flow != NULL && table->names[at].flow != earlier)
+    at = (at + 1) & table->name_mask;
+  table->names[at] = (ZmFlowName){ .hash = hash, .flow = flow, .size = name.size };
+  if (earlier != NULL)
+    warn_repeated (flow, earlier, problems);
+}
+
+static void
+enter_flows (ZmTable *table, ZmProblems *problems)
+{
+  guint n = table->flow_array->len;
+  guint64 size = power_for (n);
+
+  table->flows = g_new0 (ZmFlow *, n + 1);
+  table->names = g_new0 (ZmFlowName, size);
+  table->name_mask = size - 1;
+  for (guint i = 0; i < n; i++)
+    enter_name (table, g_ptr_array_index (table->flow_array, i), problems);
+}
+
+static void
+enter_triggers (ZmTable *table, const GArray *triggers)
+{
+  for (guint i = 0; i < triggers->len; i++) {
+    const ZmTrigger *trigger = &g_array_index (triggers, ZmTrigger, i);
+    ZmTableEntry *entry = enter (table, &trigger->key);
+
+    entry->trigger = TRUE;
+    entry->entered = trigger->first;
+  }
+}
+
+static guint
+count_targets (const ZmFlow *flow)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < flow->n_steps; i++)
+    n += 1 + flow->steps[i].n_branches;
+  return n;
+}
+
+static void
+resolve_flow (ZmTable *table, const ZmFlow *flow, guint *target)
+{
+  for (guint i = 0; i < flow->n_steps; i++) {
+    const ZmStep *step = &flow->steps[i];
+
+    table->offsets[table->firsts[flow->slot] + i] = *target;
+    if (i > 0 && step->on_error != NULL)
+      zm_routing_resolve_branch (table, flow, step->on_error, &table->targets[*target]);
+    (*target)++;
+    for (guint b = 0; b < step->n_branches; b++, (*target)++)
+      if (i > 0)
+        zm_routing_resolve_branch (table, flow, &step->branches[b], &table->targets[*target]);
+  }
+}
+
+/* What each step of each flow is in this table. */
+static void
+resolve_steps (ZmTable *table)
+{
+  guint steps = 0, targets = 0;
+
+  table->firsts = g_new0 (guint, table->n_flows + 1);
+  for (guint i = 0; i < table->n_flows; i++) {
+    table->firsts[i] = steps;
+    steps += table->flows[i]->n_steps;
+    targets += count_targets (table->flows[i]);
+  }
+  table->offsets = g_new0 (guint, steps + 1);
+  table->targets = g_new0 (ZmStepTarget, targets + 1);
+  targets = 0;
+  for (guint i = 0; i < table->n_flows; i++)
+    resolve_flow (table, table->flows[i], &targets);
+}
+
+/* ---- the whole ---- */
+
+/* What a message with exactly this key leads to. */
+static void
+resolve_entries (ZmTable *table)
+{
+  for (guint i = 0; i < table->n_entries; i++) {
+    ZmTableEntry *entry = &table->entries[i];
+    const ZmTableEntry *triggered;
+
+    entry->route = zm_table_resolve (table, &table->keys[i], TRUE);
+    if (entry->trigger)
+      continue;
+    triggered = zm_routing_triggered (table, &table->keys[i]);
+    entry->flows = triggered != NULL ? triggered->flows : NULL;
+    entry->n_flows = triggered != NULL ? triggered->n_flows : 0;
+  }
+}
+
+static void
+check_bounds (GPtrArray *list, guint most, guint code, const char *what, ZmProblems *problems)
+{
+  g_autofree char *expected = NULL;
+
+  if (list->len <= most)
+    return;
+  expected = g_strdup_printf ("at most %u", most);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, code, NULL, 0, 0, expected, "remove some", "%u %s", list->len,
+                   what);
+  g_ptr_array_set_size (list, (gint) most);
+}
+
+/* Empties the caller's array; gives one that owns what was in it. */
+static GPtrArray *
+take (GPtrArray **from, GDestroyNotify destroy)
+{
+  GPtrArray *list = *from != NULL ? *from : g_ptr_array_new ();
+
+  *from = NULL;
+  g_ptr_array_set_free_func (list, destroy);
+  return list;
+}
+
+static ZmTable *
+table_new (ZmTableInput *input)
+{
+  ZmTable *table = g_new0 (ZmTable, 1);
+
+  table->refs = 1;
+  table->serial = atomic_fetch_add (&serials, 1) + 1;
+  table->set = input->set != NULL ? zm_plugin_set_ref (input->set) : NULL;
+  table->texts = g_string_chunk_new (4096);
+  table->lists = g_ptr_array_new_with_free_func (g_free);
+  table->mappings = take (&input->mappings, (GDestroyNotify) zm_mapping_free);
+  table->flow_array = take (&input->flows, (GDestroyNotify) zm_flow_unref);
+  return table;
+}
+
+ZmTable *
+zm_table_build (ZmTableInput *input, ZmProblems *problems)
+{
+  ZmTable *table = table_new (input);
+  g_autoptr (GArray) triggers = NULL;
+
+  check_bounds (table->mappings, MAPPINGS_MOST, ZM_CODE_TOO_MANY_MAPPINGS, "mappings", problems);
+  check_bounds (table->flow_array, FLOWS_MOST, ZM_CODE_TOO_MANY_FLOWS, "flows", problems);
+  enter_flows (table, problems);
+  triggers = zm_routing_triggers (table->flows, table->n_flows, problems);
+  make_room (table, table->mappings->len + triggers->len);
+  table->routes = g_new0 (ZmRoute, table->mappings->len + 1);
+  for (guint i = 0; i < table->mappings->len; i++)
+    enter_mapping (table, g_ptr_array_index (table->mappings, i), problems);
+  enter_triggers (table, triggers);
+  zm_routing_fill_triggers (table);
+  resolve_targets (table, input, problems);
+  resolve_entries (table);
+  resolve_steps (table);
+  zm_routing_check_flows (table, problems);
+  return table;
+}
+
+ZmTable *
+zm_table_ref (ZmTable *table)
+{
+  atomic_fetch_add_explicit ((_Atomic int *) &table->refs, 1, memory_order_relaxed);
+  return table;
+}
+
+void
+zm_table_unref (ZmTable *table)
+{
+  if (table == NULL || atomic_fetch_sub_explicit ((_Atomic int *) &table->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  g_free (table->targets);
+  g_free (table->offsets);
+  g_free (table->firsts);
+  g_free (table->names);
+  g_free (table->flows);
+  g_free (table->routes);
+  g_aligned_free (table->entries);
+  g_free (table->keys);
+  g_free (table->places);
+  g_string_chunk_free (table->texts);
+  g_ptr_array_unref (table->lists);
+  g_ptr_array_unref (table->flow_array);
+  g_ptr_array_unref (table->mappings);
+  /* Last: routes point into the set's generations. */
+  g_clear_pointer (&table->set, zm_plugin_set_unref);
+  g_free (table);
+}
+
+guint
+zm_table_n_routes (const ZmTable *table)
+{
+  return table->n_routes;
+}
+
+const ZmRoute *
+zm_table_route (const ZmTable *table, guint index)
+{
+  g_return_val_if_fail (index < table->n_routes, NULL);
+  return &table->routes[index];
+}
+
+guint
+zm_table_n_flows (const ZmTable *table)
+{
+  return table->n_flows;
+}
+
+ZmFlow *
+zm_table_flow_nth (const ZmTable *table, guint index)
+{
+  g_return_val_if_fail (index < table->n_flows, NULL);
+  return table->flows[index];
+}
+
+ZmPluginSet *
+zm_table_set (const ZmTable *table)
+{
+  return table->set;
+}
+
+guint64
+zm_table_serial (const ZmTable *table)
+{
+  return table->serial;
+}

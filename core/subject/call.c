@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The call sockets: [request-id][verb][topic][headers][body] in, [request-id][status][headers][body] out. Every request is
+ * answered: at once where it is wrong, refused or too much, else when its result, its deadline or its subscription comes.
+ */
+#include "config.h"
+
+#include "subject/subject-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TIMEOUT_MOST_MS (24 * 60 * 60 * 1000)
+
+/* One request cut into its parts; borrowed from the frames. */
+typedef struct Request {
+  ZmCaller caller;
+  ZmSpan verb;
+  zmq_msg_t *rest;
+  guint n_rest;
+} Request;
+
+static ZmSpan
+frame_span (zmq_msg_t *frame)
+{
+  return zm_span (zmq_msg_data (frame), zmq_msg_size (frame));
+}
+
+/* Sends an answer and lets go of the caller. headers and body: taken frames, or NULL: empty. Never waits: who does not take
+ * replies loses them, counted. */
+static void
+send_answer (ZmSubject *subject, ZmCaller *caller, const char *status, zmq_msg_t *headers, zmq_msg_t *body)
+{
+  void *socket = subject->routers[caller->router].socket;
+  gboolean sent = zmq_msg_send (&caller->identity, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+                  (!caller->delimiter || zmq_send (socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0) &&
+                  zmq_msg_send (&caller->request_id, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+                  zmq_send (socket, status, strlen (status), ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+                  zmq_msg_send (headers, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+                  zmq_msg_send (body, socket, ZMQ_DONTWAIT) >= 0;
+  if (!sent) {
+    zm_counter_add (subject->unsent, 1);
+    zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "reply-unsent",
+                    "a reply could not be sent: %s; the caller has gone, or takes no replies",
+                    zmq_strerror (errno));
+  }
+  zmq_msg_close (&caller->identity);
+  zmq_msg_close (&caller->request_id);
+}
+
+static void
+answer_json (ZmSubject *subject, ZmCaller *caller, const char *status, const char *json)
+{
+  static const char type[] = "{\"content-type\":\"application/json\"}";
+  zmq_msg_t headers, body;
+  zmq_msg_init_size (&headers, sizeof type - 1);
+  memcpy (zmq_msg_data (&headers), type, sizeof type - 1);
+  zmq_msg_init_size (&body, strlen (json));
+  memcpy (zmq_msg_data (&body), json, strlen (json));
+  send_answer (subject, caller, status, &headers, &body);
+  zmq_msg_close (&headers);
+  zmq_msg_close (&body);
+}
+
+/* {"code": …, "text": …} */
+static void
+answer_text (ZmSubject *subject, ZmCaller *caller, const char *status, const char *code, const char *text)
+{
+  g_autoptr (GString) json = g_string_new ("{\"code\":");
+  zm_json_append_string (json, zm_span_text (code));
+  g_string_append (json, ",\"text\":");
+  zm_json_append_string (json, zm_span_text (text));
+  g_string_append_c (json, '}');
+  answer_json (subject, caller, status, json->str);
+}
+
+static void
+answer_busy (ZmSubject *subject, ZmCaller *caller, const char *code, const char *text)
+{
+  zm_counter_add (subject->busy, 1);
+  answer_text (subject, caller, "BUSY", code, text);
+}
+
+static void
+answer_malformed (ZmSubject *subject, ZmCaller *caller, const char *text)
+{
+  zm_counter_add (subject->malformed, 1);
+  zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "malformed-call",
+                  "a call was refused: %s", text);
+  answer_text (subject, caller, "ERROR", "malformed", text);
+}
+
+/* ---- CALL and SEND ---- */
+
+static void
+keep_error (const GError *error, gpointer user)
+{
+  GError **place = user;
+  if (*place == NULL)
+    *place = g_error_copy (error);
+}
+
+/* Exactly one message of the request's frames. */
+static ZmMessage *
+request_message (ZmSubject *subject, Request *request, GError **error)
+{
+  ZmSpan first = frame_span (&request->rest[0]);
+  if (request->n_rest > 1 && zm_span_is (first, ZM_BATCH_TOPIC)) {
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID,
+                         "a batch cannot be called: each request has one reply; push it, or call one by one");
+    return NULL;
+  }
+  g_autoptr (GPtrArray) out = g_ptr_array_new ();
+  if (zm_wire_take (request->rest, request->n_rest, subject->config.form, &subject->ids, subject->wall_us,
+                    out, keep_error, error) == 1)
+    return g_ptr_array_index (out, 0);
+  if (*error == NULL)
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "no message in the request");
+  return NULL;
+}
+
+/* The deadline by the header `timeout`, else the standard one. 0 with the reason where the header is wrong. */
+static gint64
+request_deadline (ZmSubject *subject, const ZmMessage *message, GError **error)
+{
+  gint64 ms = 0;
+  if (!message->has_headers)
+    return subject->now_us + subject->config.call_timeout_us;
+  g_autofree char *text = zm_message_header (message, "timeout");
+  if (text == NULL)
+    return subject->now_us + subject->config.call_timeout_us;
+  if (zm_parse_integer (text, 1, TIMEOUT_MOST_MS, &ms, NULL))
+    return subject->now_us + ms * 1000;
+  g_autofree char *shown = zm_printable (zm_span_text (text), 40);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+               "header timeout: \"%s\" is no number of milliseconds from 1 to %d", shown, TIMEOUT_MOST_MS);
+  return 0;
+}
+
+/* To the pool. FALSE: full; the ticket is taken back. */
+static gboolean
+call_pool (ZmSubject *subject, ZmMessage *message)
+{
+  return subject->config.pool != NULL && zm_pool_try_push (subject->config.pool, &message, 1) == 1;
+}
+
+/* Takes the message. */
+static void
+run_request (ZmSubject *subject, ZmCaller *caller, ZmMessage *message)
+{
+  message->origin = ZM_ORIGIN_CALL;
+  message->received_us = subject->now_us;
+  message->reply = zm_pending_add (subject->pending, caller, message->deadline_us);
+  guint64 ticket = message->reply;
+  if (ticket == 0) {
+    zm_message_unref (message);
+    answer_busy (subject, caller, "busy", "too many calls wait already; call again later");
+    return;
+  }
+  gboolean taken = caller->verb == ZM_VERB_SEND ? subject->config.send (message, ticket, subject->config.user)
+                                                : call_pool (subject, message);
+  if (taken)
+    return;
+  zm_message_unref (message);
+  if (zm_pending_take (subject->pending, ticket, caller))
+    answer_busy (subject, caller, "busy", "the workers' ring is full; call again later");
+}
+
+static void
+take_request (ZmSubject *subject, Request *request)
+{
+  ZmCaller *caller = &request->caller;
+  const char *verb = caller->verb == ZM_VERB_SEND ? "send" : "call", *code = "malformed";
+  g_autoptr (GError) error = NULL;
+  zm_counter_add (subject->calls, 1);
+  if (request->n_rest == 0) {
+    answer_malformed (subject, caller,
+                      "no message: after the verb come [topic][body] or [topic][headers][body]");
+    return;
+  }
+  g_autoptr (ZmMessage) message = request_message (subject, request, &error);
+  if (message == NULL || (message->deadline_us = request_deadline (subject, message, &error)) == 0) {
+    answer_malformed (subject, caller, error->message);
+  } else if (!zm_subject_vet (subject, verb, message, &code, &error)) {
+    zm_counter_add (subject->refused, 1);
+    zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "refused-call",
+                    "a call was refused: %s", error->message);
+    answer_text (subject, caller, "ERROR", code, error->message);
+  } else if (caller->verb == ZM_VERB_SEND && subject->config.send == NULL) {
+    answer_text (subject, caller, "ERROR", "no-store",
+                 "this daemon has no store; use CALL, or push to the subject socket");
+  } else if (atomic_load (&subject->flow_state) != ZM_FLOW_RUNNING) {
+    answer_busy (subject, caller, "draining", "the daemon is draining; call another, or again later");
+  } else {
+    run_request (subject, caller, g_steal_pointer (&message));
+  }
+}
+
+/* ---- HELLO and HEARTBEAT ---- */
+
+typedef struct Greeter {
+  guint64 ticket;
+  char *prefix; /* ^hello~NONCE */
+  char *answer;
+} Greeter;
+
+static void
+greeter_free (Greeter *greeter)
+{
+  g_free (greeter->prefix);
+  g_free (greeter->answer);
+  g_free (greeter);
+}
+
+static void
+take_hello (ZmSubject *subject, Request *request)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *nonce = NULL;
+  ZmSpan json = request->n_rest == 1 ? frame_span (&request->rest[0]) : zm_span (NULL, 0);
+  g_autofree char *answer = zm_services_hello (subject->services, json, subject->now_us, &nonce, &error);
+  subject->services_look_us = 0;
+  if (answer == NULL) {
+    answer_malformed (subject, &request->caller, error->message);
+    return;
+  }
+  if (*nonce == '\0') {
+    answer_json (subject, &request->caller, "OK", answer);
+    return;
+  }
+  gint64 deadline_us = subject->now_us + subject->config.call_timeout_us;
+  guint64 ticket = zm_pending_add (subject->pending, &request->caller, deadline_us);
+  if (ticket == 0) {
+    answer_busy (subject, &request->caller, "busy", "too many calls wait already; greet again later");
+    return;
+  }
+  Greeter *greeter = g_new0 (Greeter, 1);
+  greeter->ticket = ticket;
+  greeter->prefix = g_strconcat ("^hello~", nonce, NULL);
+  greeter->answer = g_steal_pointer (&answer);
+  g_ptr_array_add (subject->greeters, greeter);
+  /* The subscription may be there already; the watcher only tells of those to come. */
+  atomic_store (&subject->greeted, 1);
+}
+
+static void
+take_heartbeat (ZmSubject *subject, Request *request)
+{
+  g_autoptr (GError) error = NULL;
+  ZmSpan json = request->n_rest == 1 ? frame_span (&request->rest[0]) : zm_span (NULL, 0);
+  subject->services_look_us = 0;
+  if (zm_services_heartbeat (subject->services, json, subject->now_us, &error))
+    answer_json (subject, &request->caller, "OK", "{}");
+  else if (g_error_matches (error, ZM_ERROR, ZM_ERROR_NOT_FOUND))
+    answer_text (subject, &request->caller, "ERROR", "not-found", error->message);
+  else
+    answer_malformed (subject, &request->caller, error->message);
+}
+
+/* Answers those whose subscription is there. */
+static void
+answer_greeters (ZmSubject *subject)
+{
+  for (guint i = 0; i < subject->greeters->len;) {
+    Greeter *greeter = g_ptr_array_index (subject->greeters, i);
+    ZmCaller caller;
+    if (!zm_integration_has_prefix (subject->config.integration, zm_span_text (greeter->prefix))) {
+      i++;
+      continue;
+    }
+    if (zm_pending_take (subject->pending, greeter->ticket, &caller))
+      answer_json (subject, &caller, "OK", greeter->answer);
+    greeter_free (greeter);
+    g_ptr_array_remove_index_fast (subject->greeters, i);
+  }
+}
+
+static void
+forget_greeter (ZmSubject *subject, guint64 ticket)
+{
+  for (guint i = 0; i < subject->greeters->len; i++) {
+    Greeter *greeter = g_ptr_array_index (subject->greeters, i);
+    if (greeter->ticket != ticket)
+      continue;
+    greeter_free (greeter);
+    g_ptr_array_remove_index_fast (subject->greeters, i);
+    return;
+  }
+}
+
+/* ---- requests ---- */
+
+/* Cuts the frames: identity, REQ's delimiter, request id, verb, rest. The caller owns its two frames then. */
+static void
+cut_request (Request *request, guint router, zmq_msg_t *frames, guint n)
+{
+  guint at = 1;
+  memset (request, 0, sizeof *request);
+  ZmCaller *caller = &request->caller;
+  caller->router = router;
+  zmq_msg_init (&caller->identity);
+  zmq_msg_init (&caller->request_id);
+  zmq_msg_move (&caller->identity, &frames[0]);
+  if (n > at && zmq_msg_size (&frames[at]) == 0) {
+    caller->delimiter = TRUE;
+    at++;
+  }
+  if (n > at)
+    zmq_msg_move (&caller->request_id, &frames[at++]);
+  if (n > at)
+    request->verb = frame_span (&frames[at++]);
+  request->rest = frames + at;
+  request->n_rest = n > at ? n - at : 0;
+}
+
+static void
+take_one (ZmSubject *subject, guint router, zmq_msg_t *frames, guint n, guint extra)
+{
+  Request request;
+  cut_request (&request, router, frames, n);
+  guint n_rest = request.n_rest + extra;
+  gboolean one = n_rest == 1;
+  if (request.verb.data == NULL) {
+    answer_malformed (subject, &request.caller,
+                      "no verb: a request is [request-id][verb][topic][headers][body]");
+  } else if (n_rest > ZM_MESSAGE_FRAMES_MOST) {
+    g_autofree char *text = g_strdup_printf (
+        "%u frames after the verb; a message has one to three: topic, headers, body", n_rest);
+    answer_malformed (subject, &request.caller, text);
+  } else if (zm_span_is (request.verb, "CALL") || zm_span_is (request.verb, "SEND")) {
+    request.caller.verb = request.verb.data[0] == 'S' ? ZM_VERB_SEND : ZM_VERB_CALL;
+    take_request (subject, &request);
+  } else if (zm_span_is (request.verb, "HELLO") && one) {
+    request.caller.verb = ZM_VERB_HELLO;
+    take_hello (subject, &request);
+  } else if (zm_span_is (request.verb, "HEARTBEAT") && one) {
+    take_heartbeat (subject, &request);
+  } else if (zm_span_is (request.verb, "HELLO") || zm_span_is (request.verb, "HEARTBEAT")) {
+    g_autofree char *text = g_strdup_printf ("%.*s takes one frame, a JSON object, and %u came",
+                                             (int) request.verb.size, request.verb.data, n_rest);
+    answer_malformed (subject, &request.caller, text);
+  } else {
+    g_autofree char *shown = zm_printable (request.verb, 40);
+    g_autofree char *text =
+        g_strdup_printf ("\"%s\" is no verb; verbs are CALL, SEND, HELLO, HEARTBEAT", shown);
+    answer_malformed (subject, &request.caller, text);
+  }
+}
+
+gboolean
+zm_subject_take_calls (ZmSubject *subject, guint router)
+{
+  zmq_msg_t frames[ZM_CALL_FRAMES_MOST];
+  guint extra, taken = 0;
+  zm_frames_init (frames, ZM_CALL_FRAMES_MOST);
+  for (; taken < ZM_SUBJECT_BATCH; taken++) {
+    int n = zm_frames_receive (subject->routers[router].socket, frames, ZM_CALL_FRAMES_MOST, &extra);
+    if (n < 0)
+      break;
+    take_one (subject, router, frames, (guint) n, extra);
+  }
+  zm_frames_close (frames, ZM_CALL_FRAMES_MOST);
+  return taken == ZM_SUBJECT_BATCH;
+}
+
+/* ---- answers ---- */
+
+static const char *
+status_name (ZmVerb verb, int status)
+{
+  if (status == ZM_E_AGAIN)
+    return "BUSY";
+  if (status < 0 || verb == ZM_VERB_HELLO)
+    return "ERROR";
+  if (verb == ZM_VERB_SEND)
+    return status == ZM_OK ? "ACCEPTED" : "DUPLICATE";
+  return "OK";
+}
+
+static void
+answer_reply (ZmSubject *subject, ZmReply *reply)
+{
+  ZmCaller caller;
+  if (!zm_pending_take (subject->pending, reply->ticket, &caller)) {
+    zm_counter_add (subject->late, 1);
+    return;
+  }
+  const char *status = status_name (caller.verb, reply->status);
+  if (reply->has_result || reply->status >= 0)
+    send_answer (subject, &caller, status, &reply->headers, &reply->body);
+  else
+    answer_text (subject, &caller, status, reply->status == ZM_E_AGAIN ? "busy" : "failed",
+                 "the call failed, and nothing says why");
+}
+
+static void
+answer_expired (ZmSubject *subject)
+{
+  gint64 deadline_us;
+  guint64 ticket;
+  ZmCaller caller;
+  while ((ticket = zm_pending_first (subject->pending, &deadline_us)) != 0 &&
+         deadline_us <= subject->now_us) {
+    zm_pending_take (subject->pending, ticket, &caller);
+    zm_counter_add (subject->timeouts, 1);
+    if (caller.verb == ZM_VERB_HELLO)
+      forget_greeter (subject, ticket);
+    answer_text (subject, &caller, "ERROR", "timeout",
+                 caller.verb == ZM_VERB_HELLO ? "the subscription ^hello~NONCE was not seen in time"
+                                              : "no result within the deadline");
+  }
+}
+
+void
+zm_subject_answer (ZmSubject *subject)
+{
+  for (ZmReply *reply = zm_outbox_take (subject->outbox); reply != NULL;) {
+    answer_reply (subject, reply);
+    reply = zm_reply_free (reply);
+  }
+  if (atomic_exchange (&subject->greeted, 0))
+    answer_greeters (subject);
+  answer_expired (subject);
+  if (atomic_exchange (&subject->tables_changed, 0))
+    zm_services_refresh (subject->services);
+  if (subject->now_us >= subject->services_look_us)
+    subject->services_look_us = zm_services_watch (subject->services, subject->now_us);
+}
+
+void
+zm_subject_answer_rest (ZmSubject *subject)
+{
+  gint64 deadline_us;
+  guint64 ticket;
+  ZmCaller caller;
+  zm_subject_answer (subject);
+  while ((ticket = zm_pending_first (subject->pending, &deadline_us)) != 0) {
+    zm_pending_take (subject->pending, ticket, &caller);
+    answer_text (subject, &caller, "ERROR", "shutdown", "the daemon ended before there was a result");
+  }
+  while (subject->greeters->len > 0) {
+    greeter_free (g_ptr_array_index (subject->greeters, 0));
+    g_ptr_array_remove_index_fast (subject->greeters, 0);
+  }
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The Subject's thread. A turn: a batch from each PULL socket and each call socket, then one push to the pool, then replies
+ * and what time has brought. The clocks are read once a turn. When the pool's ring is full, what is in hand is held and PULL
+ * is not read (libzmq's high-water marks carry the pressure to the senders), while the call sockets are served on.
+ */
+#include "config.h"
+
+#include "subject/subject-private.h"
+
+#include <string.h>
+
+/* With messages in hand for a full ring: how soon to try again. The ring holds thousands, so it is not empty by then. */
+#define HELD_RETRY_MS 1
+
+gboolean
+zm_subject_vet (ZmSubject *subject, const char *verb, const ZmMessage *message, const char **code,
+                GError **error)
+{
+  const ZmTopic *topic = &message->topic;
+  gboolean reserved = zm_key_reserved (&topic->key) || (topic->flow.size > 0 && topic->flow.data[0] == '^');
+  if (!reserved && (subject->config.authorise == NULL ||
+                    subject->config.authorise (verb, zm_span (NULL, 0), message, subject->config.user)))
+    return TRUE;
+  ZmSpan text = zm_message_topic (message);
+  g_autofree char *shown = zm_printable (text, 100);
+  *code = reserved ? "reserved" : "denied";
+  if (reserved)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+                 "\"%s\": done, error and names that begin with ^ belong to the runtime; send another key",
+                 shown);
+  else
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "\"%s\": a plugin that authorises refused it", shown);
+  return FALSE;
+}
+
+static void
+wire_failed (const GError *error, gpointer user)
+{
+  ZmSubject *subject = user;
+  zm_counter_add (subject->malformed, 1);
+  zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "malformed", "a message was refused: %s",
+                  error->message);
+}
+
+/* What zm_wire_take added behind `from`: refused ones out, the others in order. */
+static void
+vet_new (ZmSubject *subject, guint from)
+{
+  guint kept = from;
+  for (guint i = from; i < subject->stage->len; i++) {
+    ZmMessage *message = g_ptr_array_index (subject->stage, i);
+    const char *code = NULL;
+    g_autoptr (GError) error = NULL;
+    if (zm_subject_vet (subject, "send", message, &code, &error)) {
+      message->origin = ZM_ORIGIN_PULL;
+      message->received_us = subject->now_us;
+      subject->stage->pdata[kept++] = message;
+      continue;
+    }
+    zm_counter_add (subject->refused, 1);
+    zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "refused", "a message was refused: %s",
+                    error->message);
+    zm_message_unref (message);
+  }
+  g_ptr_array_set_size (subject->stage, (int) kept);
+}
+
+static void
+take_one (ZmSubject *subject, zmq_msg_t *frames, guint n, guint extra)
+{
+  guint from = subject->stage->len;
+  if (extra > 0) {
+    g_autoptr (GError) error = g_error_new (
+        ZM_ERROR, ZM_ERROR_INVALID, "%u frames; a message has one to three: topic, headers, body", n + extra);
+    wire_failed (error, subject);
+    zm_frames_close (frames, n);
+    zm_frames_init (frames, n);
+    return;
+  }
+  zm_wire_take (frames, n, subject->config.form, &subject->ids, subject->wall_us, subject->stage, wire_failed,
+                subject);
+  subject->turn_received += subject->stage->len - from;
+  vet_new (subject, from);
+}
+
+/* TRUE: there may be more. */
+static gboolean
+take_pull (ZmSubject *subject, void *socket)
+{
+  zmq_msg_t frames[ZM_MESSAGE_FRAMES_MOST];
+  guint extra, taken = 0;
+  zm_frames_init (frames, ZM_MESSAGE_FRAMES_MOST);
+  for (; taken < ZM_SUBJECT_BATCH && subject->stage->len < ZM_SUBJECT_BATCH; taken++) {
+    int n = zm_frames_receive (socket, frames, ZM_MESSAGE_FRAMES_MOST, &extra);
+    if (n < 0)
+      break;
+    take_one (subject, frames, (guint) n, extra);
+  }
+  zm_frames_close (frames, ZM_MESSAGE_FRAMES_MOST);
+  return taken == ZM_SUBJECT_BATCH || subject->stage->len >= ZM_SUBJECT_BATCH;
+}
+
+/* Gives the pool what it takes. TRUE: nothing is held. */
+static gboolean
+hand_over (ZmSubject *subject)
+{
+  guint n = subject->stage->len - subject->staged;
+  if (n == 0)
+    return TRUE;
+  ZmMessage **messages = (ZmMessage **) subject->stage->pdata + subject->staged;
+  subject->staged += zm_pool_try_push (subject->config.pool, messages, n);
+  if (subject->staged < subject->stage->len)
+    return FALSE;
+  g_ptr_array_set_size (subject->stage, 0);
+  subject->staged = 0;
+  return TRUE;
+}
+
+static void
+pause_ended (ZmSubject *subject)
+{
+  pthread_mutex_lock (&subject->mutex);
+  atomic_store (&subject->flow_state, ZM_FLOW_PAUSED);
+  pthread_cond_broadcast (&subject->paused);
+  pthread_mutex_unlock (&subject->mutex);
+}
+
+/* One turn over the PULL sockets. TRUE: there may be more. */
+static gboolean
+pull_turn (ZmSubject *subject, gboolean *detached)
+{
+  gboolean more = FALSE;
+  int state = atomic_load (&subject->flow_state);
+  if (state == ZM_FLOW_PAUSED || !hand_over (subject))
+    return FALSE;
+  if (state == ZM_FLOW_PAUSING && !*detached) {
+    zm_subject_detach (subject);
+    *detached = TRUE;
+  }
+  for (guint i = 0; i < subject->n_pulls; i++)
+    more |= take_pull (subject, subject->pulls[i].socket);
+  gboolean all = hand_over (subject);
+  /* What had come in when the endpoints were let go has all been read. */
+  if (state == ZM_FLOW_PAUSING && !more && all)
+    pause_ended (subject);
+  return more && all;
+}
+
+static int
+timeout_ms (ZmSubject *subject)
+{
+  gint64 due_us = subject->services_look_us, deadline_us;
+  if (subject->stage->len > 0)
+    return HELD_RETRY_MS;
+  if (zm_pending_first (subject->pending, &deadline_us) != 0)
+    due_us = MIN (due_us, deadline_us);
+  if (due_us == G_MAXINT64)
+    return -1;
+  /* Rounded up: not to wake just before. */
+  return (int) CLAMP ((due_us - zm_now_us () + 999) / 1000, 0, 60 * 1000);
+}
+
+static gboolean
+anything_left (ZmSubject *subject)
+{
+  return atomic_load (&subject->stopping) || atomic_load (&subject->tables_changed) ||
+         atomic_load (&subject->greeted) || !zm_outbox_empty (subject->outbox) ||
+         (atomic_load (&subject->flow_state) == ZM_FLOW_PAUSING && subject->stage->len == 0);
+}
+
+static void
+wait_for_work (ZmSubject *subject)
+{
+  zmq_pollitem_t items[2 * ZM_SUBJECT_SOCKETS_MOST + 1];
+  guint n = 0;
+  gboolean reading = subject->stage->len == 0 && atomic_load (&subject->flow_state) == ZM_FLOW_RUNNING;
+  memset (items, 0, sizeof items);
+  items[n].fd = subject->waker.fd;
+  items[n++].events = ZMQ_POLLIN;
+  for (guint i = 0; i < subject->n_routers; i++, n++) {
+    items[n].socket = subject->routers[i].socket;
+    items[n].events = ZMQ_POLLIN;
+  }
+  for (guint i = 0; reading && i < subject->n_pulls; i++, n++) {
+    items[n].socket = subject->pulls[i].socket;
+    items[n].events = ZMQ_POLLIN;
+  }
+  zm_waker_will_sleep (&subject->waker);
+  zmq_poll (items, (int) n, anything_left (subject) ? 0 : timeout_ms (subject));
+  zm_waker_awake (&subject->waker, items[0].revents != 0);
+}
+
+static void
+count_turn (ZmSubject *subject)
+{
+  if (subject->turn_received > 0)
+    zm_counter_add (subject->received, subject->turn_received);
+  subject->turn_received = 0;
+  zm_counter_set (subject->waiting, zm_pending_count (subject->pending));
+  zm_counter_set (subject->held, subject->stage->len - subject->staged);
+}
+
+void *
+zm_subject_run (void *user)
+{
+  ZmSubject *subject = user;
+  gboolean detached = FALSE;
+  while (!atomic_load (&subject->stopping)) {
+    subject->now_us = zm_now_us ();
+    subject->wall_us = zm_wall_us ();
+    gboolean more = pull_turn (subject, &detached);
+    for (guint i = 0; i < subject->n_routers; i++)
+      more |= zm_subject_take_calls (subject, i);
+    zm_subject_answer (subject);
+    count_turn (subject);
+    if (!more)
+      wait_for_work (subject);
+  }
+  zm_subject_answer_rest (subject);
+  return NULL;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One registered service, for the files of the registry. The registry's mutex guards all of it. */
+#pragma once
+
+#include "subject/subject-private.h"
+
+#define ZM_SERVICES_MOST         1024
+#define ZM_PATTERNS_MOST         64
+#define ZM_SERVICE_PREFIXES_MOST 4096
+
+typedef enum {
+  ZM_SERVICE_RUNNING,
+  ZM_SERVICE_DEGRADED,
+  ZM_SERVICE_STOPPED,
+  ZM_SERVICE_UNKNOWN
+} ZmServiceState;
+
+typedef struct ZmService {
+  char *name;
+  char *version;
+  char **patterns;     /* key patterns as the service gave them */
+  char **prefixes;     /* what they are now, sorted */
+  gint64 heartbeat_us; /* 0: it sends none */
+  gint64 last_seen_us;
+  ZmServiceState state;             /* as the service says; UNKNOWN after three missed heartbeats */
+  gint64 received, errors, busy_ms; /* as the service counts; -1: it does not say */
+} ZmService;
+
+struct ZmServices {
+  ZmTableSlot *tables;
+  ZmIntegration *integration;
+  ZmLog *log;
+  ZmCounter *count, *commands;
+  pthread_mutex_t mutex;
+  GHashTable *by_name; /* name -> ZmService */
+  ZmUuidMaker ids;
+};
+
+void zm_service_free (ZmService *service);
+/* A command's message for the service. */
+ZmMessage *zm_service_message (ZmServices *services, const char *name, const char *command, const char *body);
+/* Sets new prefixes (taken), and which topics are numbered by them. TRUE: they differ from the old ones. */
+gboolean zm_service_set_prefixes (ZmServices *services, ZmService *service, char **prefixes);
+/* The prefixes that the patterns mean in the current table: sorted, without duplicates. The caller frees. */
+char **zm_service_prefixes (ZmServices *services, char *const *patterns, GError **error);
+void zm_service_append_list (GString *json, char *const *list);

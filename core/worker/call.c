@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One call of an action, and the services that the plugin has while it runs. */
+#include "worker/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HELP_DEPTH   2
+#define FULL_WAIT_US G_USEC_PER_SEC
+
+/* ---- services during a call ---- */
+
+static ZmRun *
+run_of (const zm_call *call)
+{
+  return (ZmRun *) ((char *) call - G_STRUCT_OFFSET (ZmRun, call));
+}
+
+static gboolean
+over_limit (size_t size)
+{
+  return size > G_MAXINT32;
+}
+
+static int
+service_reply (zm_call *call, const void *data, size_t size, const char *content_type)
+{
+  ZmRun *run = run_of (call);
+  if (!data && size)
+    return ZM_E_INVALID;
+  zmq_msg_t body;
+  if (over_limit (size) || zmq_msg_init_size (&body, size) != 0)
+    return ZM_E_MEMORY;
+  if (size)
+    memcpy (zmq_msg_data (&body), data, size);
+  if (!run->reply.given)
+    zmq_msg_init (&run->reply.body);
+  zmq_msg_move (&run->reply.body, &body);
+  zmq_msg_close (&body);
+  run->reply.given = TRUE;
+  if (run->reply.content_type || content_type) {
+    g_free (run->reply.content_type);
+    run->reply.content_type = g_strdup (content_type);
+  }
+  return ZM_OK;
+}
+
+/* A buffer of the plugin's that went into a message: libzmq calls our function, never the plugin's, because the plugin may
+ * only be closed after the last of its buffers is free. */
+typedef struct Buffer {
+  ZmGeneration *generation;
+  zm_free_fn free_fn;
+  void *hint;
+} Buffer;
+
+static void
+buffer_free (void *data, void *user)
+{
+  Buffer *buffer = user;
+  if (buffer->free_fn)
+    buffer->free_fn (data, buffer->hint);
+  zm_generation_unref (buffer->generation, "message buffer");
+  g_free (buffer);
+}
+
+static int
+service_reply_take (zm_call *call, void *data, size_t size, zm_free_fn free_fn, void *hint,
+                    const char *content_type)
+{
+  ZmRun *run = run_of (call);
+  if (size < 65536 || !run->action) {
+    int status = service_reply (call, data, size, content_type);
+    if (free_fn)
+      free_fn (data, hint);
+    return status;
+  }
+  Buffer *buffer = g_new (Buffer, 1);
+  buffer->generation = zm_generation_ref (run->action->generation, "message buffer");
+  buffer->free_fn = free_fn;
+  buffer->hint = hint;
+  zmq_msg_t body;
+  if (zmq_msg_init_data (&body, data, size, buffer_free, buffer) != 0) {
+    buffer_free (data, buffer);
+    return ZM_E_MEMORY;
+  }
+  if (!run->reply.given)
+    zmq_msg_init (&run->reply.body);
+  zmq_msg_move (&run->reply.body, &body);
+  zmq_msg_close (&body);
+  run->reply.given = TRUE;
+  g_free (run->reply.content_type);
+  run->reply.content_type = g_strdup (content_type);
+  return ZM_OK;
+}
+
+/* A key from a plugin: well formed, and none of the runtime's names. */
+static int
+check_key (const char *text)
+{
+  ZmKey key;
+  if (!text || !zm_key_parse (zm_span_text (text), &key, NULL, NULL))
+    return ZM_E_INVALID;
+  return zm_key_reserved (&key) ? ZM_E_DENIED : ZM_OK;
+}
+
+static int
+service_reply_key (zm_call *call, const char *key)
+{
+  int status = check_key (key);
+  if (status != ZM_OK)
+    return status;
+  g_free (run_of (call)->reply.key);
+  run_of (call)->reply.key = g_strdup (key);
+  return ZM_OK;
+}
+
+static int
+service_next (zm_call *call, const char *key)
+{
+  int status = check_key (key);
+  if (status != ZM_OK)
+    return status;
+  g_free (run_of (call)->reply.next);
+  run_of (call)->reply.next = g_strdup (key);
+  return ZM_OK;
+}
+
+static int
+service_fail (zm_call *call, const char *code, const char *text)
+{
+  ZmRun *run = run_of (call);
+  g_clear_pointer (&run->code, g_free);
+  g_clear_pointer (&run->text, g_free);
+  zm_run_set_failure (run, code, text);
+  return ZM_OK;
+}
+
+static int
+service_header (const zm_call *call, const char *name, char *buffer, size_t size)
+{
+  g_autofree char *value = name ? zm_message_header (run_of (call)->message, name) : NULL;
+  if (!value)
+    return ZM_E_NOT_FOUND;
+  if (size)
+    g_strlcpy (buffer, value, size);
+  return (int) strlen (value);
+}
+
+static int
+service_cancelled (const zm_call *call)
+{
+  return atomic_load_explicit (&run_of (call)->cancelled, memory_order_relaxed);
+}
+
+void
+zm_pool_fill_host (zm_host *host)
+{
+  host->reply = service_reply;
+  host->reply_take = service_reply_take;
+  host->reply_key = service_reply_key;
+  host->next = service_next;
+  host->fail = service_fail;
+  host->header = service_header;
+  host->cancelled = service_cancelled;
+  host->defer = zm_call_service_defer;
+}
+
+/* ---- the call ---- */
+
+static zm_str
+str_of (ZmSpan span)
+{
+  zm_str str = { span.data, span.size };
+  return str;
+}
+
+static void
+fill_call (ZmWorker *worker, ZmRun *run)
+{
+  zm_call *call = &run->call;
+  const ZmMessage *message = run->message;
+  call->struct_size = sizeof *call;
+  call->flags = 0;
+  call->host = zm_generation_host (run->action->generation);
+  call->flow = str_of (run->depth ? zm_run_flow_name (run) : message->topic.flow);
+  call->decorator = str_of (run->key.decorator);
+  call->sender = str_of (run->key.sender);
+  call->context = str_of (run->key.context);
+  call->action = str_of (run->key.action);
+  call->id = str_of (message->topic.id);
+  call->headers = str_of (message->has_headers ? zm_message_headers (message) : zm_span (NULL, 0));
+  call->body = zmq_msg_data (&run->body);
+  call->body_size = zmq_msg_size (&run->body);
+  gint64 deadline = worker->now_us + run->timeout_us;
+  if (message->deadline_us && message->deadline_us < deadline)
+    deadline = message->deadline_us;
+  call->deadline_us = deadline;
+  call->attempt = message->attempt;
+  call->step = run->depth ? run->frames[run->depth - 1].step : 0;
+  call->state = zm_generation_state (run->action->generation);
+  call->worker_state = zm_worker_state (worker, run->action->generation);
+}
+
+static int
+ask_hooks (ZmWorker *worker, ZmRun *run)
+{
+  GPtrArray *hooks = worker->view->hooks;
+  for (guint i = 0; i < hooks->len; i++) {
+    ZmGeneration *generation = hooks->pdata[i];
+    const zm_hook_ops *ops = zm_generation_descriptor (generation)->hooks;
+    if (ZM_HAS (ops, before) && ops->before (zm_generation_state (generation), &run->call) != ZM_OK)
+      return ZM_E_DENIED;
+  }
+  return ZM_OK;
+}
+
+static void
+tell_hooks (ZmWorker *worker, ZmRun *run, int status)
+{
+  GPtrArray *hooks = worker->view->hooks;
+  for (guint i = 0; i < hooks->len; i++) {
+    ZmGeneration *generation = hooks->pdata[i];
+    const zm_hook_ops *ops = zm_generation_descriptor (generation)->hooks;
+    if (ZM_HAS (ops, after))
+      ops->after (zm_generation_state (generation), &run->call, status);
+  }
+}
+
+static int
+invoke (ZmRun *run)
+{
+  if (run->event != ZM_EVENT_CALLBACK)
+    return run->action->fn (&run->call);
+  run->done (run->done_user, run->status, zmq_msg_data (&run->body), zmq_msg_size (&run->body));
+  return ZM_OK;
+}
+
+static void
+add_sample (ZmStat *stat, gint64 us)
+{
+  if (!stat)
+    return;
+  atomic_fetch_add_explicit (&stat->samples, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit (&stat->sampled_us, (guint64) us, memory_order_relaxed);
+  if ((guint64) us > atomic_load_explicit (&stat->highest_us, memory_order_relaxed))
+    atomic_store_explicit (&stat->highest_us, (guint64) us, memory_order_relaxed);
+}
+
+/* The call itself, watched. FALSE: the watchdog has given the message to an heir; only the thread came back. */
+static gboolean
+watched_call (ZmWorker *worker, ZmRun *run, int *status)
+{
+  guint64 sequence = (atomic_load_explicit (&worker->word, memory_order_relaxed) >> 2) + 1;
+  worker->run = run;
+  atomic_store_explicit (&worker->call_deadline_us, run->call.deadline_us, memory_order_relaxed);
+  unsigned long long word = sequence << 2 | ZM_PHASE_CALL;
+  atomic_store_explicit (&worker->word, word, memory_order_release);
+  gboolean sampled = worker->calls++ % ZM_SAMPLE == 0;
+  gint64 began = sampled ? zm_now_us () : 0;
+  *status = invoke (run);
+  if (sampled) {
+    worker->now_us = zm_now_us ();
+    add_sample (run->stat, worker->now_us - began);
+  }
+  return atomic_compare_exchange_strong (&worker->word, &word, sequence << 2 | ZM_PHASE_IDLE);
+}
+
+/* The hung call has come back after its message was given to an heir. */
+static void
+came_back_late (ZmWorker *worker, ZmRun *run, int status)
+{
+  ZmPool *pool = worker->pool;
+  pthread_mutex_lock (&pool->dog_lock); /* the watchdog may still read the run */
+  atomic_store (&worker->word, (atomic_load (&worker->word) & ~3ull) | ZM_PHASE_IDLE);
+  pthread_mutex_unlock (&pool->dog_lock);
+  zm_counter_add (pool->c_late, 1);
+  zm_log_limited (pool->config.log, ZM_LEVEL_WARNING, "worker", "late",
+                  "%s.%s came back after its deadline had passed; its result is thrown away",
+                  run->action->plugin, run->action->symbol);
+  if (status == ZM_DEFERRED || run->ticket)
+    zm_tickets_returned (worker, run, ZM_E_LATE);
+  ZmStrand *strand = g_steal_pointer (&run->strand);
+  if (strand)
+    zm_strand_leave (worker, strand, ZM_STRAND_TURN);
+  if (run->plugin_timer)
+    zm_plugin_timer_ended (run);
+  zm_run_free (run, worker);
+}
+
+/* Messages behind a slow action do not wait for it: results are handed over at once where calls are slow. */
+static void
+flush_if_slow (ZmWorker *worker, const ZmRun *run)
+{
+  if (!run->stat || !worker->n_out)
+    return;
+  guint64 samples = atomic_load_explicit (&run->stat->samples, memory_order_relaxed);
+  if (samples && atomic_load_explicit (&run->stat->sampled_us, memory_order_relaxed) / samples >= 20)
+    zm_worker_flush (worker);
+}
+
+static void
+call_now (ZmWorker *worker, ZmRun *run)
+{
+  flush_if_slow (worker, run);
+  gboolean hooked = worker->view->hooks && run->event != ZM_EVENT_CALLBACK;
+  if (run->event == ZM_EVENT_CALLBACK)
+    run->call.deadline_us = worker->now_us + run->timeout_us;
+  else
+    fill_call (worker, run);
+  int status = hooked ? ask_hooks (worker, run) : ZM_OK;
+  gboolean asked = status == ZM_OK;
+  if (asked && !watched_call (worker, run, &status)) {
+    came_back_late (worker, run, status);
+    return;
+  }
+  ZmStrand *strand = g_steal_pointer (&run->strand);
+  if (strand)
+    zm_strand_leave (worker, strand, run->turns + 1);
+  if (asked && hooked)
+    tell_hooks (worker, run, status);
+  if (zm_traced (worker->pool) && run->message)
+    zm_trace (run, "called", &run->key,
+              status == ZM_OK         ? "ok"
+              : status == ZM_DEFERRED ? "deferred"
+                                      : "failed");
+  if (run->event == ZM_EVENT_CALLBACK) {
+    zm_run_free (run, worker);
+    worker->ended++;
+  } else if (G_UNLIKELY (run->ticket || status == ZM_DEFERRED)) {
+    zm_tickets_returned (worker, run, status);
+  } else {
+    zm_engine_outcome (worker, run, status);
+  }
+}
+
+/* The strand is full: this worker hands over what it has and does continuations until there is room. */
+static gboolean
+wait_for_room (ZmWorker *worker, ZmStrand *strand)
+{
+  zm_counter_add (worker->pool->c_stalls, 1);
+  gint64 until = zm_now_us () + FULL_WAIT_US;
+  gboolean moves = TRUE;
+  zm_worker_flush (worker);
+  zm_worker_release_local (worker);
+  worker->helping++;
+  ZmRun *other = worker->helping <= HELP_DEPTH ? zm_queue_try_run (worker) : NULL;
+  if (other)
+    zm_engine_run (worker, other);
+  else
+    moves = zm_strand_wait_room (strand, until);
+  worker->helping--;
+  return moves;
+}
+
+static void
+cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
+{
+  if (run->event == ZM_EVENT_CALLBACK || run->event == ZM_EVENT_TIMER) {
+    if (run->plugin_timer)
+      zm_plugin_timer_ended (run);
+    worker->ended++;
+    zm_run_free (run, worker);
+    return;
+  }
+  zm_run_set_failuref (run, code, "plugin %s %s", run->action->plugin, why);
+  zm_engine_fail (worker, run);
+}
+
+void
+zm_engine_call (ZmWorker *worker, ZmRun *run)
+{
+  while (!run->strand && !run->action->threadsafe) {
+    ZmStrand *strand = zm_strand_of (worker->pool, run->action->generation);
+    if (run->event != ZM_EVENT_CALLBACK && run->event != ZM_EVENT_TIMER)
+      run->event = ZM_EVENT_CALL;
+    switch (zm_strand_enter (strand, run, run->event == ZM_EVENT_CALLBACK)) {
+    case ZM_STRAND_IN:
+      run->strand = strand;
+      run->turns = 0;
+      break;
+    case ZM_STRAND_QUEUED: return;
+    case ZM_STRAND_CLOSED:
+      if (run->event == ZM_EVENT_TIMER)
+        cannot_call (worker, run, NULL, "was replaced");
+      else
+        zm_engine_again (worker, run);
+      return;
+    case ZM_STRAND_STUCK:
+      cannot_call (worker, run, "stuck", "hung too often and takes no more calls");
+      return;
+    case ZM_STRAND_FULL:
+      if (!wait_for_room (worker, strand)) {
+        cannot_call (worker, run, "busy", "is slow, and the queue before it is full");
+        return;
+      }
+    }
+  }
+  call_now (worker, run);
+}

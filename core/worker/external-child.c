@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Starts one child process and reads its output. Between fork and exec only what is safe in a copy of a threaded process. */
+#include "config.h"
+
+#include "worker/external-child.h"
+
+#include "base/zm-base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LINES_A_SECOND 50
+
+void
+zm_child_init (ZmChild *child)
+{
+  memset (child, 0, sizeof *child);
+  child->pidfd = child->out.fd = child->err.fd = -1;
+}
+
+static void
+shut (int *fd)
+{
+  if (*fd >= 0)
+    close (*fd);
+  *fd = -1;
+}
+
+void
+zm_child_close (ZmChild *child)
+{
+  shut (&child->pidfd);
+  shut (&child->out.fd);
+  shut (&child->err.fd);
+  child->out.used = child->err.used = 0;
+  child->out.cut = child->err.cut = FALSE;
+  child->pid = 0;
+}
+
+/* ---- in the child, between fork and exec ---- */
+
+static void
+say (const char *text)
+{
+  if (write (STDERR_FILENO, text, strlen (text)) < 0)
+    return;
+}
+
+static void
+plain_signals (void)
+{
+  sigset_t none;
+
+  for (int number = 1; number < NSIG; number++)
+    signal (number, SIG_DFL);
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+}
+
+_Noreturn static void
+become (char *const *argv, char *const *environment, const char *directory, const int *ends, pid_t parent)
+{
+  plain_signals ();
+  /* A group of its own: Ctrl-C at a terminal is the daemon's, which drains first; and its children end with it. */
+  setpgid (0, 0);
+  prctl (PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid () != parent) /* it ended before the line above */
+    _exit (127);
+  if (dup2 (ends[0], STDIN_FILENO) < 0 || dup2 (ends[1], STDOUT_FILENO) < 0 ||
+      dup2 (ends[2], STDERR_FILENO) < 0)
+    _exit (127);
+#if defined SYS_close_range
+  syscall (SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
+#endif
+  if (chdir (directory) != 0) {
+    say ("cannot change to its working directory\n");
+    _exit (127);
+  }
+  execve (argv[0], argv, environment);
+  say (errno == ENOENT ? "cannot be executed: it, or its interpreter, is not there\n"
+                       : "cannot be executed: no permission, or not a program\n");
+  _exit (127);
+}
+
+/* ---- start ---- */
+
+/* Read ends do not block: the thread polls many. */
+static gboolean
+open_pipes (ZmChild *child, int ends[3])
+{
+  int out[2], err[2];
+
+  ends[0] = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (ends[0] < 0)
+    return FALSE;
+  if (pipe2 (out, O_CLOEXEC) != 0)
+    return FALSE;
+  child->out.fd = out[0];
+  ends[1] = out[1];
+  if (pipe2 (err, O_CLOEXEC) != 0)
+    return FALSE;
+  child->err.fd = err[0];
+  ends[2] = err[1];
+  return fcntl (out[0], F_SETFL, O_NONBLOCK) == 0 && fcntl (err[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+gboolean
+zm_child_start (ZmChild *child, char *const *argv, char *const *environment, const char *directory,
+                GError **error)
+{
+  int ends[3] = { -1, -1, -1 };
+  pid_t parent = getpid (), pid = -1;
+  int problem;
+
+  zm_child_init (child);
+  if (open_pipes (child, ends))
+    pid = fork ();
+  if (pid == 0)
+    become (argv, environment, directory, ends, parent);
+  problem = errno;
+  for (guint i = 0; i < 3; i++)
+    shut (&ends[i]);
+  if (pid < 0) {
+    zm_child_close (child);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "%s; raise the limits of processes and open files",
+                 g_strerror (problem));
+    return FALSE;
+  }
+  child->pid = pid;
+#if defined SYS_pidfd_open
+  child->pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
+#endif
+  return TRUE;
+}
+
+void
+zm_child_signal (const ZmChild *child, int number)
+{
+  if (child->pid <= 0)
+    return;
+  /* The group is not there before the child made it. */
+  if (kill (-child->pid, number) != 0)
+    kill (child->pid, number);
+}
+
+gboolean
+zm_child_reap (ZmChild *child, int *status)
+{
+  siginfo_t info = { .si_pid = 0 };
+
+  *status = 0;
+  /* Not there any more: somebody else took its end, which then is not known. */
+  if (waitid (P_PID, (id_t) child->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+    return errno == ECHILD;
+  if (info.si_pid == 0)
+    return FALSE;
+  /* What it started ends with it. Before its end is taken: until then nobody else can have its number. */
+  kill (-child->pid, SIGTERM);
+  return waitpid (child->pid, status, WNOHANG) == child->pid;
+}
+
+gboolean
+zm_child_add_polls (const ZmChild *child, GArray *polls)
+{
+  const int fds[] = { child->pidfd, child->out.fd, child->err.fd };
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++) {
+    struct pollfd one = { .fd = fds[i], .events = POLLIN };
+
+    if (fds[i] >= 0)
+      g_array_append_val (polls, one);
+  }
+  return child->pidfd >= 0;
+}
+
+/* ---- output ---- */
+
+/* At most so many lines a second; the rest is counted and told once. */
+static gboolean
+may_log (ZmChild *child, ZmLog *log, const char *name, ZmCounter *suppressed)
+{
+  gint64 now = zm_now_us ();
+
+  if (now - child->window_us >= G_USEC_PER_SEC) {
+    if (child->suppressed > 0)
+      zm_log_write (log, ZM_LEVEL_NOTICE, "worker", "%s: %u lines of its output were left out", name,
+                    child->suppressed);
+    child->window_us = now;
+    child->lines = child->suppressed = 0;
+  }
+  if (child->lines < LINES_A_SECOND) {
+    child->lines++;
+    return TRUE;
+  }
+  child->suppressed++;
+  zm_counter_add (suppressed, 1);
+  return FALSE;
+}
+
+static void
+log_line (ZmChild *child, ZmChildPipe *pipe, ZmLog *log, const char *name, ZmCounter *suppressed)
+{
+  gboolean error = pipe == &child->err;
+  g_autofree char *text = NULL;
+
+  if (pipe->used > 0 && may_log (child, log, name, suppressed)) {
+    text = zm_printable (zm_span (pipe->line, pipe->used), ZM_CHILD_LINE_MOST);
+    zm_log_write (log, error ? ZM_LEVEL_NOTICE : ZM_LEVEL_INFO, "worker", "%s: %s%s", name, text,
+                  pipe->cut ? " …" : "");
+  }
+  pipe->used = 0;
+  pipe->cut = FALSE;
+}
+
+static void
+take (ZmChild *child, ZmChildPipe *pipe, ZmSpan bytes, ZmLog *log, const char *name, ZmCounter *suppressed)
+{
+  for (gsize i = 0; i < bytes.size; i++) {
+    if (bytes.data[i] == '\n')
+      log_line (child, pipe, log, name, suppressed);
+    else if (pipe->used < sizeof pipe->line)
+      pipe->line[pipe->used++] = bytes.data[i];
+    else
+      pipe->cut = TRUE;
+  }
+}
+
+static void
+read_pipe (ZmChild *child, ZmChildPipe *pipe, ZmLog *log, const char *name, ZmCounter *suppressed)
+{
+  char buffer[4096];
+  ssize_t got = 0;
+
+  /* A child that writes without end must not keep the thread from the others. */
+  for (guint i = 0; pipe->fd >= 0 && i < 16 && (got = read (pipe->fd, buffer, sizeof buffer)) > 0; i++)
+    take (child, pipe, zm_span (buffer, (gsize) got), log, name, suppressed);
+  if (pipe->fd < 0 || got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+    return;
+  log_line (child, pipe, log, name, suppressed);
+  shut (&pipe->fd);
+}
+
+void
+zm_child_read (ZmChild *child, ZmLog *log, const char *name, ZmCounter *suppressed)
+{
+  read_pipe (child, &child->out, log, name, suppressed);
+  read_pipe (child, &child->err, log, name, suppressed);
+}

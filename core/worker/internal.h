@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of the worker room share.
+ *
+ * A ZmRun is one message's passage: the message, where it stands in its flow, the body as it is now, and the call that is
+ * being made. It has one owner at a time: a worker that runs it, the queue's inbox, a strand, the ticket table (deferred),
+ * the keeper (waiting), or a join. Ownership moves with the pointer, under the lock of the place that it moves to.
+ */
+#pragma once
+
+#include "worker/zm-pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+G_BEGIN_DECLS
+
+#define ZM_BATCH        32   /* messages that a worker takes at a time, at most */
+#define ZM_WORKERS_MOST 256  /* threads at one time, replacements included */
+#define ZM_STRAND_MOST  1024 /* calls that wait at one SERIAL plugin */
+#define ZM_STRAND_TURN  64   /* calls that one worker makes in a strand before it yields */
+#define ZM_TEXT_MOST    4096 /* bytes of an error text kept */
+#define ZM_OUT          64   /* results that a worker collects before it hands them over */
+#define ZM_SAMPLE       16   /* each how many-th call is timed */
+
+/* What a run waits to be done with it. */
+typedef enum {
+  ZM_EVENT_FRESH,     /* a new message */
+  ZM_EVENT_STEP,      /* go on at the current step */
+  ZM_EVENT_CALL,      /* make the call: it was queued at a strand */
+  ZM_EVENT_COMPLETED, /* a deferred call ended: status and reply are set */
+  ZM_EVENT_CAME,      /* the answer that it waited for is in body */
+  ZM_EVENT_FAILED,    /* the current step failed: code and text are set */
+  ZM_EVENT_JOINED,    /* all branches ended: body is their array, or code is set */
+  ZM_EVENT_TIMER,     /* a plugin's timer */
+  ZM_EVENT_CALLBACK   /* the result of zm_call_action for a plugin */
+} ZmEvent;
+
+typedef struct ZmRun ZmRun;
+typedef struct ZmStat ZmStat;
+typedef struct ZmWorker ZmWorker;
+typedef struct ZmJoin ZmJoin;
+typedef struct ZmStrand ZmStrand;
+typedef struct ZmPluginTimer ZmPluginTimer;
+
+typedef struct ZmFrame {
+  ZmFlow *flow; /* a reference */
+  guint step;
+} ZmFrame;
+
+/* What an action said, until its outcome is handled. */
+typedef struct ZmReply {
+  gboolean given;
+  zmq_msg_t body; /* initialised where given */
+  char *content_type;
+  char *key;
+  char *next;
+} ZmReply;
+
+struct ZmRun {
+  ZmWait wait; /* first: the keeper's view of it */
+  ZmRun *next; /* of whoever owns it */
+  ZmPool *pool;
+  ZmEvent event;
+  ZmMessage *message; /* what started it */
+  zmq_msg_t body;     /* as it is now; always initialised */
+  char *content_type; /* of body where an action gave one */
+  guint depth;        /* frames in use; 0: outside a flow */
+  ZmFrame frames[ZM_NESTING_MOST + 1];
+  gboolean on_error; /* the `!` step runs in place of the current one */
+  guint hops;
+  ZmJoin *join; /* this run is a branch of it */
+  guint branch;
+  /* the call */
+  ZmKey key;           /* by which the action was found: again where its plugin was replaced meanwhile */
+  gboolean by_default; /* the default route may take it */
+  char *next_text;     /* what key points into where the action named it */
+  ZmStat *stat;        /* of the key; the pool's */
+  const ZmAction *action;
+  ZmGeneration *generation; /* a reference while it is away from its worker */
+  const char *holder;       /* of that reference */
+  ZmStrand *strand;         /* owned while the call runs, or handed over with the run */
+  guint turns;              /* calls made in that strand without yielding */
+  gint64 timeout_us;
+  zm_call call;
+  ZmReply reply;
+  char *code, *text; /* of a failure */
+  int status;
+  zm_ticket ticket;      /* of a deferred call */
+  ZmTimer timer;         /* of a deferred call or a wait */
+  gboolean timed;        /* timer was armed */
+  gint64 retry_until_us; /* waits for a taker until then */
+  atomic_int cancelled;
+  /* TIMER and CALLBACK */
+  ZmPluginTimer *plugin_timer;
+  zm_result_fn done;
+  void *done_user;
+};
+
+/* Figures of one key, kept over reloads. */
+struct ZmStat {
+  atomic_ullong calls, errors, samples, sampled_us, highest_us;
+};
+
+/* A table with what the pool knows beside it; one reference a batch. */
+typedef struct ZmView {
+  atomic_int refs;
+  guint64 serial;
+  ZmTable *table;
+  ZmStat **stats; /* by route index; owned by the pool */
+  GPtrArray *hooks;
+  gboolean ordered; /* some mapping asks for an order */
+} ZmView;
+
+struct ZmWorker {
+  ZmPool *pool;
+  pthread_t thread;
+  guint index; /* slot in pool->workers */
+  guint lane;
+  ZmView *view;
+  gint64 now_us;
+  gint64 wall_us;
+  ZmUuidMaker ids;
+  /* the batch: items from `take` on may be stolen by the watchdog */
+  ZmMessage *batch[ZM_BATCH];
+  guint batch_count;
+  atomic_uint take;
+  /* the call that runs: sequence << 2 | phase */
+  atomic_ullong word;
+  ZmRun *run;
+  _Atomic gint64 call_deadline_us;
+  atomic_int abandoned; /* a replacement is there: end after this call */
+  atomic_int over;      /* the thread has ended: join it */
+  gboolean hard;        /* the watchdog's: the hard deadline was dealt with */
+  guint64 seen_word;    /* the watchdog's */
+  gint64 seen_us;
+  gboolean stolen; /* the watchdog's: its rest was given back */
+  /* runs that this worker does next: strands handed over to it */
+  pthread_mutex_t local_lock;
+  ZmRun *local_head, *local_tail;
+  atomic_uint n_local;
+  ZmRun *free_runs;
+  guint n_free;
+  ZmMessage *out[ZM_OUT];
+  guint n_out;
+  guint ended;
+  guint64 calls;
+  pthread_cond_t wake;
+  gboolean idle;
+  ZmStat *stat; /* figures not yet added */
+  guint stat_calls;
+  guint helping; /* how deep it works off the inbox while a strand is full */
+};
+
+/* A list of messages. */
+typedef struct ZmLane {
+  ZmMessage *head, *tail;
+  guint length;
+  ZmRun *inbox_head, *inbox_tail;
+  guint inbox_length;
+} ZmLane;
+
+typedef struct ZmTickets ZmTickets;
+
+struct ZmPool {
+  ZmPoolConfig config;
+  guint n_workers;
+  gint64 started_us;
+  /* the queue */
+  pthread_mutex_t lock;
+  pthread_cond_t room;
+  ZmLane shared;
+  ZmLane *lanes; /* n_workers of them */
+  guint waiting;
+  guint n_idle;
+  gboolean closed;        /* no new messages */
+  gboolean stopped, hung; /* the owner's: threads ended; one could not */
+  gboolean ending;        /* threads end */
+  ZmWorker *workers[ZM_WORKERS_MOST];
+  guint n_slots;
+  guint replaced; /* workers that are hung now */
+  /* the view */
+  pthread_mutex_t view_lock;
+  ZmView *view;
+  GHashTable *stats; /* key text -> ZmStat */
+  /* what is inside */
+  _Atomic gint64 inside;
+  pthread_mutex_t inside_lock;
+  pthread_cond_t inside_cond;
+  ZmTickets *tickets;
+  pthread_mutex_t timers_lock;
+  GHashTable *plugin_timers; /* ticket -> ZmPluginTimer */
+  guint64 next_timer;
+  /* the watchdog */
+  pthread_t watchdog;
+  pthread_mutex_t dog_lock;
+  pthread_cond_t dog_cond;
+  atomic_int dog_asleep;
+  gboolean dog_ending, dog_running;
+  /* trace */
+  atomic_int tracing;
+  pthread_mutex_t trace_lock;
+  char *trace_id;
+  ZmTraceFunc trace_func;
+  gpointer trace_user;
+  /* counters */
+  ZmCounter *c_results, *c_errors, *c_silent, *c_dropped, *c_calls, *c_late, *c_deferred, *c_replaced,
+      *c_abandoned, *c_stalls, *c_overrun, *c_waits;
+};
+
+/* pool.c: the queue */
+void zm_queue_run (ZmPool *pool, ZmRun *run); /* to the inbox; never waits; any thread */
+ZmView *zm_pool_view (ZmPool *pool);          /* a reference on the current one */
+void zm_view_unref (ZmView *view);
+void zm_pool_inside (ZmPool *pool, gint64 change);
+ZmWorker *zm_worker_start (ZmPool *pool, guint lane, GError **error);
+void zm_worker_flush (ZmWorker *worker);
+void zm_worker_give_rest (ZmWorker *worker); /* the unstarted part of its batch; also the watchdog */
+void zm_worker_refresh (ZmWorker *worker);   /* takes the current table now */
+
+/* run.c: runs */
+ZmRun *zm_run_new (ZmPool *pool, ZmWorker *worker); /* worker: whose spare ones are used, or NULL */
+void zm_run_free (ZmRun *run, ZmWorker *worker);
+void zm_run_set_failure (ZmRun *run, const char *code, const char *text); /* copies; the first one stays */
+void zm_run_set_failuref (ZmRun *run, const char *code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+void zm_run_drop_reply (ZmRun *run);
+void zm_run_cancel_timer (ZmRun *run);
+void zm_run_hold (ZmRun *run, const char *holder); /* its generation, while it is away */
+void zm_run_let_go (ZmRun *run);
+ZmRun *zm_run_heir (ZmRun *run, const char *code, const char *text); /* goes on in its place, as failed */
+const ZmStep *zm_run_step (const ZmRun *run);                        /* NULL outside a flow */
+const ZmBranch *zm_run_branch (const ZmRun *run); /* the key text that runs now, NULL outside */
+ZmSpan zm_run_flow_name (const ZmRun *run);
+
+/* engine.c */
+void zm_engine_message (ZmWorker *worker, ZmMessage *message); /* takes it */
+void zm_engine_run (ZmWorker *worker, ZmRun *run);             /* takes it: does its event */
+void zm_engine_go (ZmWorker *worker, ZmRun *run);              /* at its current step */
+void zm_engine_fail (ZmWorker *worker, ZmRun *run);            /* its current step failed: code is set */
+void zm_engine_next (ZmWorker *worker, ZmRun *run); /* its current step is done, body is its result */
+void zm_engine_outcome (ZmWorker *worker, ZmRun *run, int status);
+void zm_engine_route (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey *key);
+void zm_engine_again (ZmWorker *worker, ZmRun *run); /* its plugin was replaced: finds the new one */
+void zm_engine_call (ZmWorker *worker, ZmRun *run);  /* run->action, through its strand where it is SERIAL */
+
+/* result.c: how a run ends */
+void zm_end_result (ZmWorker *worker, ZmRun *run, ZmSpan flow, const ZmKey *key);
+void zm_end_error (ZmWorker *worker, ZmRun *run);
+void zm_end_silent (ZmWorker *worker, ZmRun *run);
+void zm_publish_step (ZmWorker *worker, ZmRun *run,
+                      const ZmKey *key); /* the current body, under the flow's name */
+ZmMessage *zm_step_message (ZmRun *run, const ZmKey *key);
+void zm_out (ZmWorker *worker, ZmMessage *message); /* takes it */
+char *zm_error_json (const ZmRun *run);
+/* Ends a message that never became a run. */
+void zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text);
+
+/* strand.c */
+typedef enum {
+  ZM_STRAND_IN,
+  ZM_STRAND_QUEUED,
+  ZM_STRAND_CLOSED,
+  ZM_STRAND_STUCK,
+  ZM_STRAND_FULL
+} ZmStrandEntry;
+ZmStrand *zm_strand_of (ZmPool *pool, ZmGeneration *generation);
+/* IN: run owns it; QUEUED: it owns run. force: also a closed one. */
+ZmStrandEntry zm_strand_enter (ZmStrand *strand, ZmRun *run, gboolean force);
+/* Waits a moment for room in a full one. FALSE: its call is slow, waiting would cost others. */
+gboolean zm_strand_wait_room (ZmStrand *strand, gint64 until_us);
+/* After a call; who waits next is given to this worker, or after ZM_STRAND_TURN calls to any. */
+void zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns);
+void zm_strand_abandon (ZmStrand *strand);
+void zm_strand_slow (ZmStrand *strand, gboolean slow);
+void zm_strand_close (ZmStrand *strand);
+void zm_strand_stuck (ZmStrand *strand);
+void zm_strand_succeed (ZmStrand *old, ZmStrand *next, ZmGeneration *generation, gint64 until_us);
+const ZmAction *zm_strand_callback_action (ZmPool *pool, ZmGeneration *generation);
+void *zm_worker_state (ZmWorker *worker, ZmGeneration *generation);
+void zm_worker_give_local (ZmWorker *worker, ZmRun *run);
+void zm_worker_release_local (ZmWorker *worker); /* to the inbox; the watchdog's thread too */
+ZmRun *zm_queue_try_run (ZmWorker *worker);      /* a continuation from the inbox, or NULL */
+
+/* ticket.c */
+zm_ticket zm_call_service_defer (zm_call *call);
+ZmTickets *zm_tickets_new (guint most);
+void zm_tickets_free (ZmTickets *tickets);
+void
+zm_tickets_returned (ZmWorker *worker, ZmRun *run, int status); /* the action that deferred has returned */
+guint zm_tickets_cancel_all (ZmPool *pool, ZmGeneration *generation, const char *code, const char *text);
+guint zm_tickets_count (ZmPool *pool);
+/* A call of zm_call_action: TRUE when the ticket was one of ours. */
+gboolean zm_tickets_result (ZmPool *pool, guint64 ticket, int status, const ZmMessage *result);
+
+/* wait.c */
+/* Parks the run for `key`, then sends `question` (taken; NULL: none) to the publisher or to a worker abroad. */
+void zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
+                   const char *abroad);
+ZmRun *zm_wait_take (ZmPool *pool, ZmSpan flow, ZmSpan id, const ZmKey *key);
+/* Somebody subscribes to the question's topic, or may come in time. FALSE: the run has failed. */
+gboolean zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key);
+void zm_wait_later (ZmRun *run, gint64 delay_us); /* tries its step again */
+guint zm_wait_end_all (ZmPool *pool, const char *code, const char *text);
+
+/* join.c */
+void zm_join_begin (ZmWorker *worker, ZmRun *run);
+void zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed); /* takes run */
+
+/* timer.c: plugins' timers */
+void zm_plugin_timer_ended (ZmRun *run);
+void zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation);
+
+/* watchdog.c */
+#define ZM_PHASE_IDLE    0u
+#define ZM_PHASE_CALL    1u
+#define ZM_PHASE_CLAIMED 2u
+gboolean zm_watchdog_start (ZmPool *pool, GError **error);
+void zm_watchdog_stop (ZmPool *pool);
+void zm_watchdog_wake (ZmPool *pool); /* a worker has work */
+
+/* trace.c */
+#define zm_traced(pool) (G_UNLIKELY (atomic_load_explicit (&(pool)->tracing, memory_order_relaxed)))
+void zm_trace (ZmRun *run, const char *what, const ZmKey *key, const char *more);
+
+G_END_DECLS

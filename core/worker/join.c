@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Joins: the branches of `a & b & c` are runs of their own, done by whichever worker is free. The last branch that ends
+ * gives the run that forked them back to the queue, with one JSON array of the results in the line's order, or with every
+ * error listed.
+ */
+#include "worker/internal.h"
+
+#include <string.h>
+
+struct ZmJoin {
+  atomic_uint missing;
+  guint n;
+  ZmRun *parent;
+  GString *results[ZM_BRANCHES_MOST]; /* JSON text; each written by its own branch */
+  gboolean failed[ZM_BRANCHES_MOST];
+};
+
+static ZmRun *
+branch_run (ZmRun *parent, ZmJoin *join, guint branch)
+{
+  ZmRun *run = zm_run_new (parent->pool, NULL);
+  const ZmFrame *frame = &parent->frames[parent->depth - 1];
+  run->message = zm_message_ref (parent->message);
+  run->frames[0].flow = zm_flow_ref (frame->flow);
+  run->frames[0].step = frame->step;
+  run->depth = 1;
+  run->hops = parent->hops;
+  run->join = join;
+  run->branch = branch;
+  run->event = ZM_EVENT_STEP;
+  zmq_msg_copy (&run->body, &parent->body);
+  run->content_type = g_strdup (parent->content_type);
+  return run;
+}
+
+void
+zm_join_begin (ZmWorker *worker, ZmRun *run)
+{
+  const ZmStep *step = zm_run_step (run);
+  ZmJoin *join = g_new0 (ZmJoin, 1);
+  join->n = step->n_branches;
+  join->parent = run;
+  atomic_init (&join->missing, join->n);
+  /* The first branch runs here, so that a join always moves; once it has begun, join and run may be gone. */
+  ZmRun *first = branch_run (run, join, 0);
+  for (guint i = 1; i < step->n_branches; i++)
+    zm_queue_run (run->pool, branch_run (run, join, i));
+  zm_engine_go (worker, first);
+}
+
+static gboolean
+is_text (const char *content_type)
+{
+  return g_str_has_prefix (content_type, "text/");
+}
+
+static gboolean
+is_json (const char *content_type)
+{
+  return g_str_has_prefix (content_type, "application/json") || g_str_has_suffix (content_type, "+json");
+}
+
+/* JSON as a value, text as a string, other types as an object with base64. Without a type: JSON where it is valid JSON, or
+ * else text where it is UTF-8. */
+static GString *
+result_json (ZmRun *run)
+{
+  ZmSpan body = zm_span (zmq_msg_data (&run->body), zmq_msg_size (&run->body));
+  const char *type = run->content_type;
+  GString *out = g_string_new (NULL);
+  gboolean utf8 = g_utf8_validate_len (body.data, body.size, NULL);
+  if ((!type || is_json (type)) && zm_json_valid (body)) {
+    g_string_append_len (out, body.data, (gssize) body.size);
+  } else if (utf8 && (!type || is_text (type) || is_json (type))) {
+    zm_json_append_string (out, body);
+  } else {
+    g_autofree char *base64 = g_base64_encode ((const guchar *) body.data, body.size);
+    g_string_append (out, "{\"content-type\":");
+    zm_json_append_string (out, zm_span_text (type ? type : "application/octet-stream"));
+    g_string_append_printf (out, ",\"base64\":\"%s\"}", base64);
+  }
+  return out;
+}
+
+/* One array: all results, or, where a branch failed, the errors only. */
+static GString *
+collect (ZmJoin *join, gboolean errors)
+{
+  GString *array = g_string_new ("[");
+  for (guint i = 0; i < join->n; i++) {
+    if (!errors || join->failed[i]) {
+      if (array->len > 1)
+        g_string_append_c (array, ',');
+      g_string_append_len (array, join->results[i]->str, (gssize) join->results[i]->len);
+    }
+    g_string_free (join->results[i], TRUE);
+  }
+  g_string_append_c (array, ']');
+  return array;
+}
+
+static void
+join_ends (ZmJoin *join)
+{
+  ZmRun *parent = join->parent;
+  gboolean failed = FALSE;
+  for (guint i = 0; i < join->n; i++)
+    failed = failed || join->failed[i];
+  GString *array = collect (join, failed);
+  parent->event = ZM_EVENT_JOINED;
+  if (failed) {
+    zm_run_set_failure (parent, "join", array->str);
+  } else {
+    zmq_msg_close (&parent->body);
+    zmq_msg_init_size (&parent->body, array->len);
+    memcpy (zmq_msg_data (&parent->body), array->str, array->len);
+    g_free (parent->content_type);
+    parent->content_type = g_strdup ("application/json");
+  }
+  g_string_free (array, TRUE);
+  g_free (join);
+  zm_queue_run (parent->pool, parent);
+}
+
+void
+zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed)
+{
+  ZmJoin *join = run->join;
+  guint branch = run->branch;
+  join->failed[branch] = failed;
+  if (failed) {
+    g_autofree char *json = zm_error_json (run);
+    join->results[branch] = g_string_new (json);
+  } else {
+    join->results[branch] = result_json (run);
+  }
+  zm_run_free (run, worker);
+  if (atomic_fetch_sub (&join->missing, 1) == 1)
+    join_ends (join);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How messages end: results, errors, silence. Everything that leaves the worker room is made here. */
+#include "worker/internal.h"
+
+#include <string.h>
+
+/* ---- headers of what leaves ---- */
+
+/* What is kept from the message that started it to its result. */
+static const char *const kept_headers[] = {
+  "traceparent", "tracestate", "correlation-id", "ordering-key", "reply-to", "event", NULL
+};
+
+static void
+append_member (GString *out, const char *name, ZmSpan raw)
+{
+  g_string_append_c (out, out->len ? ',' : '{');
+  zm_json_append_string (out, zm_span_text (name));
+  g_string_append_c (out, ':');
+  g_string_append_len (out, raw.data, (gssize) raw.size);
+}
+
+static void
+append_text (GString *out, const char *name, const char *value)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  zm_json_append_string (text, zm_span_text (value));
+  append_member (out, name, zm_span (text->str, text->len));
+}
+
+/* The flows that wait, innermost first. */
+static void
+append_waiting (GString *out, const ZmRun *run)
+{
+  g_autoptr (GString) names = g_string_new (NULL);
+  for (guint i = run->depth; i > 0; i--)
+    g_string_append_printf (names, "%s%s", names->len ? "," : "", run->frames[i - 1].flow->name);
+  append_text (out, "prev-flow", names->str);
+  char step[16];
+  g_snprintf (step, sizeof step, "%u", run->frames[run->depth - 1].step);
+  append_member (out, "step", zm_span_text (step));
+}
+
+/* JSON text of the headers, or NULL where there are none: plain text without kept headers costs no third frame. */
+static char *
+make_headers (const ZmRun *run, gboolean waits)
+{
+  gboolean typed = run->content_type && strcmp (run->content_type, "text/plain") != 0;
+  if (!typed && !run->message->has_headers && !waits)
+    return NULL;
+  GString *out = g_string_new (NULL);
+  if (typed)
+    append_text (out, "content-type", run->content_type);
+  for (guint i = 0; run->message->has_headers && kept_headers[i]; i++) {
+    ZmSpan raw;
+    if (zm_json_member (zm_message_headers (run->message), kept_headers[i], &raw))
+      append_member (out, kept_headers[i], raw);
+  }
+  if (waits && run->depth)
+    append_waiting (out, run);
+  if (out->len)
+    g_string_append_c (out, '}');
+  char *text = g_string_free (out, FALSE);
+  if (!*text)
+    g_clear_pointer (&text, g_free);
+  return text;
+}
+
+/* ---- out ---- */
+
+void
+zm_out (ZmWorker *worker, ZmMessage *message)
+{
+  worker->out[worker->n_out++] = message;
+  if (worker->n_out == ZM_OUT)
+    zm_worker_flush (worker);
+}
+
+ZmMessage *
+zm_step_message (ZmRun *run, const ZmKey *key)
+{
+  g_autofree char *headers = make_headers (run, TRUE);
+  zmq_msg_t body;
+  zmq_msg_init (&body);
+  zmq_msg_copy (&body, &run->body);
+  return zm_message_new_take (zm_run_flow_name (run), key, run->message->topic.id, zm_span_text (headers),
+                              &body);
+}
+
+void
+zm_publish_step (ZmWorker *worker, ZmRun *run, const ZmKey *key)
+{
+  if (zm_traced (worker->pool))
+    zm_trace (run, "published", key, NULL);
+  zm_out (worker, zm_step_message (run, key));
+}
+
+/* Tells who waits and the sink; takes run and result (may be NULL). */
+static void
+end_run (ZmWorker *worker, ZmRun *run, ZmEnd end, int status, ZmMessage *result)
+{
+  ZmPool *pool = run->pool;
+  const ZmMessage *message = run->message;
+  if (message->reply && !zm_tickets_result (pool, message->reply, status, result))
+    pool->config.reply (message->reply, status, result, pool->config.user);
+  if (pool->config.sink.ended)
+    pool->config.sink.ended (message, end, result, pool->config.sink.user);
+  if (result)
+    zm_out (worker, result);
+  if (run->plugin_timer)
+    zm_plugin_timer_ended (run);
+  zm_run_free (run, worker);
+  worker->ended++;
+}
+
+void
+zm_end_result (ZmWorker *worker, ZmRun *run, ZmSpan flow, const ZmKey *key)
+{
+  g_autofree char *headers = make_headers (run, FALSE);
+  ZmMessage *result =
+      zm_message_new_take (flow, key, run->message->topic.id, zm_span_text (headers), &run->body);
+  if (zm_traced (worker->pool))
+    zm_trace (run, "result", key, NULL);
+  zm_counter_add (run->pool->c_results, 1);
+  end_run (worker, run, ZM_END_RESULT, ZM_OK, result);
+}
+
+void
+zm_end_silent (ZmWorker *worker, ZmRun *run)
+{
+  if (zm_traced (worker->pool))
+    zm_trace (run, "ended", NULL, NULL);
+  zm_counter_add (run->pool->c_silent, 1);
+  end_run (worker, run, ZM_END_SILENT, ZM_OK, NULL);
+}
+
+/* ---- errors ---- */
+
+static void
+append_error_member (GString *json, const char *name, const char *value)
+{
+  g_string_append_printf (json, "%s\"%s\":", json->len > 1 ? "," : "", name);
+  zm_json_append_string (json, zm_span_text (value ? value : ""));
+}
+
+static char *
+error_json (const char *code, const char *text, const ZmKey *key, const char *step, const char *plugin)
+{
+  GString *json = g_string_new ("{");
+  g_autofree char *key_text = zm_key_text (key);
+  append_error_member (json, "code", code);
+  append_error_member (json, "text", text);
+  append_error_member (json, "key", key_text);
+  append_error_member (json, "step", step);
+  append_error_member (json, "plugin", plugin);
+  g_string_append_c (json, '}');
+  return g_string_free (json, FALSE);
+}
+
+char *
+zm_error_json (const ZmRun *run)
+{
+  const ZmBranch *branch = zm_run_branch (run);
+  return error_json (run->code, run->text, &run->message->topic.key, branch ? branch->text : "",
+                     run->action ? run->action->plugin : "");
+}
+
+static ZmMessage *
+error_message (const ZmMessage *message, ZmSpan flow, const char *json)
+{
+  static const ZmKey error = { .action = { "error", 5 } };
+  return zm_message_new (flow, &error, message->topic.id,
+                         ZM_SPAN_LITERAL ("{\"content-type\":\"application/json\"}"), zm_span_text (json));
+}
+
+void
+zm_end_error (ZmWorker *worker, ZmRun *run)
+{
+  g_autofree char *json = zm_error_json (run);
+  ZmSpan flow = run->depth ? zm_span_text (run->frames[0].flow->name) : run->message->topic.flow;
+  ZmMessage *result = error_message (run->message, flow, json);
+  if (zm_traced (worker->pool))
+    zm_trace (run, "error", NULL, json);
+  zm_counter_add (run->pool->c_errors, 1);
+  end_run (worker, run, ZM_END_ERROR, ZM_E_FAILED, result);
+}
+
+/* Ends a message that no worker took: its error is published at once. */
+void
+zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text)
+{
+  g_autofree char *json = error_json (code, text, &message->topic.key, "", "");
+  ZmMessage *result = error_message (message, message->topic.flow, json);
+  if (message->reply && !zm_tickets_result (pool, message->reply, ZM_E_FAILED, result))
+    pool->config.reply (message->reply, ZM_E_FAILED, result, pool->config.user);
+  if (pool->config.sink.ended)
+    pool->config.sink.ended (message, ZM_END_ERROR, result, pool->config.sink.user);
+  zm_counter_add (pool->c_errors, 1);
+  zm_log_limited (pool->config.log, ZM_LEVEL_WARNING, "worker", "refused", "message refused: %s", json);
+  pool->config.publish (&result, 1, pool->config.user);
+  zm_message_unref (message);
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Strands: one call at a time for a SERIAL plugin, without a worker ever waiting for another. A worker that meets a busy
+ * strand leaves its run there and goes on; the one inside takes who waits next. A strand belongs to one generation; the
+ * next generation's strand opens when the old one is closed and empty.
+ */
+#include "worker/internal.h"
+
+struct ZmStrand {
+  ZmPool *pool;
+  ZmGeneration *generation; /* owns this */
+  ZmAction callback;        /* stands for the results that zm_call_action brings */
+  pthread_mutex_t lock;
+  pthread_cond_t room;
+  gboolean busy;
+  gboolean blocked;   /* the generation before it is not done yet */
+  gboolean closed;    /* its generation was replaced */
+  gboolean abandoned; /* its call hangs for good: who waits goes on with the next generation */
+  gboolean stuck;
+  gboolean slow;
+  ZmRun *head, *tail;
+  guint length;
+  ZmStrand *successor;
+  ZmGeneration *successor_generation; /* a reference: keeps successor */
+  ZmTimer patience;                   /* of the successor: opens at the end of the drain budget */
+  /* per-worker states; [i] belongs to the thread in worker slot i */
+  void *states[ZM_WORKERS_MOST];
+  gboolean started[ZM_WORKERS_MOST];
+};
+
+static void open_now (ZmStrand *strand);
+
+static void
+patience_over (ZmTimer *timer, gpointer user)
+{
+  (void) timer;
+  open_now (user);
+}
+
+static gpointer
+strand_make (ZmGeneration *generation, gpointer user)
+{
+  ZmStrand *strand = g_new0 (ZmStrand, 1);
+  strand->pool = user;
+  strand->generation = generation;
+  strand->callback.generation = generation;
+  strand->callback.plugin = zm_generation_name (generation);
+  strand->callback.symbol = "(result)";
+  strand->callback.threadsafe = (zm_generation_flags (generation) & ZM_PLUGIN_THREADSAFE) != 0;
+  strand->patience.func = patience_over;
+  strand->patience.user = strand;
+  pthread_mutex_init (&strand->lock, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init (&monotonic);
+  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init (&strand->room, &monotonic);
+  pthread_condattr_destroy (&monotonic);
+  return strand;
+}
+
+/* On the reaper thread, before the plugin's fini. */
+static void
+strand_free (gpointer data)
+{
+  ZmStrand *strand = data;
+  zm_timers_cancel (strand->pool->config.timers, &strand->patience, TRUE);
+  const zm_plugin_desc *descriptor = zm_generation_descriptor (strand->generation);
+  for (guint i = 0; i < ZM_WORKERS_MOST; i++)
+    if (strand->started[i] && ZM_HAS (descriptor, worker_stop))
+      descriptor->worker_stop (zm_generation_state (strand->generation), strand->states[i]);
+  if (strand->successor) {
+    open_now (strand->successor);
+    zm_generation_unref (strand->successor_generation, "predecessor");
+  }
+  pthread_mutex_destroy (&strand->lock);
+  pthread_cond_destroy (&strand->room);
+  g_free (strand);
+}
+
+ZmStrand *
+zm_strand_of (ZmPool *pool, ZmGeneration *generation)
+{
+  return zm_generation_attachment (generation, strand_make, strand_free, pool);
+}
+
+const ZmAction *
+zm_strand_callback_action (ZmPool *pool, ZmGeneration *generation)
+{
+  return &zm_strand_of (pool, generation)->callback;
+}
+
+void *
+zm_worker_state (ZmWorker *worker, ZmGeneration *generation)
+{
+  const zm_plugin_desc *descriptor = zm_generation_descriptor (generation);
+  if (!descriptor || !ZM_HAS (descriptor, worker_start))
+    return NULL;
+  ZmStrand *strand = zm_strand_of (worker->pool, generation);
+  guint slot = worker->index;
+  if (!strand->started[slot]) {
+    strand->states[slot] = descriptor->worker_start (zm_generation_state (generation), slot);
+    strand->started[slot] = TRUE;
+  }
+  return strand->states[slot];
+}
+
+static void
+append (ZmStrand *strand, ZmRun *run)
+{
+  run->next = NULL;
+  if (strand->tail)
+    strand->tail->next = run;
+  else
+    strand->head = run;
+  strand->tail = run;
+  strand->length++;
+}
+
+static ZmRun *
+pop (ZmStrand *strand)
+{
+  ZmRun *run = strand->head;
+  if (!run)
+    return NULL;
+  strand->head = run->next;
+  if (!strand->head)
+    strand->tail = NULL;
+  if (strand->length-- >= ZM_STRAND_MOST)
+    pthread_cond_broadcast (&strand->room);
+  run->next = NULL;
+  return run;
+}
+
+ZmStrandEntry
+zm_strand_enter (ZmStrand *strand, ZmRun *run, gboolean force)
+{
+  ZmStrandEntry entry;
+  pthread_mutex_lock (&strand->lock);
+  if (strand->stuck) {
+    entry = ZM_STRAND_STUCK;
+  } else if (strand->closed && !force) {
+    entry = ZM_STRAND_CLOSED;
+  } else if (!strand->busy && !strand->blocked) {
+    strand->busy = TRUE;
+    entry = ZM_STRAND_IN;
+  } else if (strand->length >= ZM_STRAND_MOST && !force) {
+    entry = ZM_STRAND_FULL;
+  } else {
+    zm_run_hold (run, "queued call");
+    append (strand, run);
+    entry = ZM_STRAND_QUEUED;
+  }
+  pthread_mutex_unlock (&strand->lock);
+  return entry;
+}
+
+gboolean
+zm_strand_wait_room (ZmStrand *strand, gint64 until_us)
+{
+  gboolean waited = TRUE;
+  pthread_mutex_lock (&strand->lock);
+  while (strand->length >= ZM_STRAND_MOST && !strand->closed && !strand->stuck) {
+    if (strand->slow || zm_now_us () >= until_us) {
+      waited = FALSE;
+      break;
+    }
+    gint64 at_us = MIN (until_us, zm_now_us () + 5000); /* the watchdog's `slow` has no signal of its own */
+    struct timespec at = { at_us / G_USEC_PER_SEC, (at_us % G_USEC_PER_SEC) * 1000 };
+    pthread_cond_timedwait (&strand->room, &strand->lock, &at);
+  }
+  pthread_mutex_unlock (&strand->lock);
+  return waited;
+}
+
+/* Closed and empty: the next generation may take calls. */
+static void
+open_successor (ZmStrand *strand)
+{
+  ZmStrand *next = g_steal_pointer (&strand->successor);
+  ZmGeneration *generation = g_steal_pointer (&strand->successor_generation);
+  pthread_mutex_unlock (&strand->lock);
+  open_now (next);
+  zm_generation_unref (generation, "predecessor");
+  pthread_mutex_lock (&strand->lock);
+}
+
+void
+zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns)
+{
+  ZmGeneration *kept = NULL;
+  pthread_mutex_lock (&strand->lock);
+  strand->slow = FALSE;
+  ZmRun *next = pop (strand);
+  if (next) {
+    next->strand = strand;
+    next->turns = turns < ZM_STRAND_TURN ? turns : 0;
+  } else {
+    strand->busy = FALSE;
+    if (strand->closed && strand->successor) {
+      kept = zm_generation_ref (strand->generation, "strand");
+      open_successor (strand);
+    }
+  }
+  pthread_mutex_unlock (&strand->lock);
+  if (next && turns < ZM_STRAND_TURN)
+    zm_worker_give_local (worker, next);
+  else if (next)
+    zm_queue_run (worker->pool, next);
+  if (kept)
+    zm_generation_unref (kept, "strand");
+}
+
+static void
+open_now (ZmStrand *strand)
+{
+  pthread_mutex_lock (&strand->lock);
+  ZmRun *next = NULL;
+  if (strand->blocked) {
+    strand->blocked = FALSE;
+    if (!strand->busy && (next = pop (strand))) {
+      strand->busy = TRUE;
+      next->strand = strand;
+      next->turns = 0;
+    }
+  }
+  pthread_mutex_unlock (&strand->lock);
+  if (next)
+    zm_queue_run (strand->pool, next);
+}
+
+void
+zm_strand_succeed (ZmStrand *old, ZmStrand *next, ZmGeneration *generation, gint64 until_us)
+{
+  pthread_mutex_lock (&next->lock);
+  next->blocked = TRUE;
+  pthread_mutex_unlock (&next->lock);
+  pthread_mutex_lock (&old->lock);
+  old->successor = next;
+  old->successor_generation = zm_generation_ref (generation, "predecessor");
+  pthread_mutex_unlock (&old->lock);
+  zm_timers_arm (next->pool->config.timers, &next->patience, until_us);
+}
+
+static void
+release_queue (ZmStrand *strand)
+{
+  for (ZmRun *run; (run = pop (strand));)
+    zm_queue_run (strand->pool, run);
+}
+
+void
+zm_strand_close (ZmStrand *strand)
+{
+  pthread_mutex_lock (&strand->lock);
+  strand->closed = TRUE;
+  if ((!strand->busy && !strand->blocked) || strand->abandoned) {
+    release_queue (strand);
+    if (strand->successor)
+      open_successor (strand);
+  }
+  pthread_cond_broadcast (&strand->room);
+  pthread_mutex_unlock (&strand->lock);
+}
+
+void
+zm_strand_abandon (ZmStrand *strand)
+{
+  pthread_mutex_lock (&strand->lock);
+  strand->abandoned = TRUE;
+  strand->slow = TRUE;
+  pthread_cond_broadcast (&strand->room);
+  pthread_mutex_unlock (&strand->lock);
+}
+
+void
+zm_strand_stuck (ZmStrand *strand)
+{
+  pthread_mutex_lock (&strand->lock);
+  strand->stuck = TRUE;
+  release_queue (strand);
+  pthread_cond_broadcast (&strand->room);
+  pthread_mutex_unlock (&strand->lock);
+}
+
+void
+zm_strand_slow (ZmStrand *strand, gboolean slow)
+{
+  pthread_mutex_lock (&strand->lock);
+  strand->slow = slow;
+  pthread_cond_broadcast (&strand->room);
+  pthread_mutex_unlock (&strand->lock);
+}
+
+/* ---- runs handed to one worker ---- */
+
+void
+zm_worker_give_local (ZmWorker *worker, ZmRun *run)
+{
+  pthread_mutex_lock (&worker->local_lock);
+  run->next = NULL;
+  if (worker->local_tail)
+    worker->local_tail->next = run;
+  else
+    worker->local_head = run;
+  worker->local_tail = run;
+  atomic_fetch_add (&worker->n_local, 1);
+  pthread_mutex_unlock (&worker->local_lock);
+}
+
+void
+zm_worker_release_local (ZmWorker *worker)
+{
+  pthread_mutex_lock (&worker->local_lock);
+  ZmRun *run = worker->local_head;
+  worker->local_head = worker->local_tail = NULL;
+  atomic_store (&worker->n_local, 0);
+  pthread_mutex_unlock (&worker->local_lock);
+  while (run) {
+    ZmRun *next = run->next;
+    zm_queue_run (worker->pool, run);
+    run = next;
+  }
+}

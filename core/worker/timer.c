@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Plugins' timers: each fires as a call in a worker, through its plugin's strand, so that plugins need no threads. */
+#include "worker/internal.h"
+
+#include <string.h>
+
+#define TIMERS_MOST 1024 /* in the daemon */
+
+struct ZmPluginTimer {
+  guint64 ticket;  /* first: key of the hash table */
+  atomic_int refs; /* the table, and a call that runs */
+  ZmPool *pool;
+  ZmTimer timer;
+  ZmAction action; /* not of the generation's list: any function of the plugin */
+  char *name;
+  char *context;
+  gint64 period_us;
+  gint64 due_us;
+  atomic_int running;
+  atomic_int stopped;
+};
+
+static void
+timer_unref (ZmPluginTimer *timer)
+{
+  if (atomic_fetch_sub (&timer->refs, 1) != 1)
+    return;
+  zm_generation_unref (timer->action.generation, "timer");
+  g_free (timer->name);
+  g_free (timer->context);
+  g_free (timer);
+}
+
+static ZmMessage *
+timer_message (ZmPluginTimer *timer)
+{
+  ZmKey key = { .sender = ZM_SPAN_LITERAL ("Timer"),
+                .context = zm_span_text (timer->context),
+                .action = zm_span_text (timer->name) };
+  ZmUuidMaker ids;
+  char id[ZM_UUID_SIZE];
+  zm_uuid_maker_init (&ids);
+  zm_uuid_make (&ids, zm_wall_us (), id);
+  ZmMessage *message =
+      zm_message_new (zm_span (NULL, 0), &key, zm_span (id, sizeof id), zm_span (NULL, 0), zm_span (NULL, 0));
+  message->origin = ZM_ORIGIN_TIMER;
+  return message;
+}
+
+static void
+fires (ZmTimer *entry, gpointer user)
+{
+  ZmPluginTimer *timer = user;
+  ZmPool *pool = timer->pool;
+  if (atomic_load (&timer->stopped))
+    return;
+  if (atomic_exchange (&timer->running, 1)) {
+    zm_counter_add (pool->c_overrun, 1);
+  } else {
+    atomic_fetch_add (&timer->refs, 1);
+    ZmRun *run = zm_run_new (pool, NULL);
+    run->event = ZM_EVENT_TIMER;
+    run->message = timer_message (timer);
+    run->key = run->message->topic.key;
+    run->plugin_timer = timer;
+    run->action = &timer->action;
+    run->timeout_us = 30 * G_USEC_PER_SEC;
+    zm_pool_inside (pool, 1);
+    zm_queue_run (pool, run);
+  }
+  if (!timer->period_us)
+    return;
+  /* In step with the first time; what a long stop made overdue is left out. */
+  gint64 now_us = zm_now_us ();
+  timer->due_us += timer->period_us;
+  if (timer->due_us <= now_us)
+    timer->due_us = now_us + timer->period_us;
+  zm_timers_arm (pool->config.timers, entry, timer->due_us);
+}
+
+/* The call is over; the timer may fire again. */
+void
+zm_plugin_timer_ended (ZmRun *run)
+{
+  ZmPluginTimer *timer = g_steal_pointer (&run->plugin_timer);
+  atomic_store (&timer->running, 0);
+  run->action = NULL;
+  timer_unref (timer);
+}
+
+zm_ticket
+zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action,
+                     guint first_ms, guint period_ms)
+{
+  if (!action || !name || !zm_name_check (zm_span_text (name), NULL, NULL))
+    return 0;
+  ZmPluginTimer *timer = g_new0 (ZmPluginTimer, 1);
+  atomic_init (&timer->refs, 1);
+  timer->pool = pool;
+  timer->name = g_strdup (name);
+  timer->context = g_strdelimit (g_strdup (zm_generation_name (generation)), ".", '-');
+  timer->action.generation = zm_generation_ref (generation, "timer");
+  timer->action.fn = action;
+  timer->action.plugin = zm_generation_name (generation);
+  timer->action.symbol = timer->name;
+  timer->action.threadsafe = (zm_generation_flags (generation) & ZM_PLUGIN_THREADSAFE) != 0;
+  timer->period_us = (gint64) period_ms * 1000;
+  timer->timer.func = fires;
+  timer->timer.user = timer;
+  timer->due_us = zm_now_us () + (gint64) first_ms * 1000;
+  pthread_mutex_lock (&pool->timers_lock);
+  gboolean room = g_hash_table_size (pool->plugin_timers) < TIMERS_MOST;
+  if (room) {
+    timer->ticket = ++pool->next_timer;
+    g_hash_table_insert (pool->plugin_timers, &timer->ticket, timer);
+  }
+  guint64 ticket = timer->ticket;
+  pthread_mutex_unlock (&pool->timers_lock);
+  if (room)
+    zm_timers_arm (pool->config.timers, &timer->timer, timer->due_us);
+  else
+    timer_unref (timer);
+  return ticket;
+}
+
+/* Out of the table already: ends it. */
+static void
+stop (ZmPool *pool, ZmPluginTimer *timer)
+{
+  atomic_store (&timer->stopped, 1);
+  zm_timers_cancel (pool->config.timers, &timer->timer, TRUE);
+  /* A firing that was under way may have armed it once more before it saw the mark. */
+  zm_timers_cancel (pool->config.timers, &timer->timer, TRUE);
+  timer_unref (timer);
+}
+
+int
+zm_pool_timer_stop (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket)
+{
+  guint64 key = ticket;
+  pthread_mutex_lock (&pool->timers_lock);
+  ZmPluginTimer *timer = g_hash_table_lookup (pool->plugin_timers, &key);
+  if (timer && timer->action.generation == generation)
+    g_hash_table_remove (pool->plugin_timers, &key);
+  else
+    timer = NULL;
+  pthread_mutex_unlock (&pool->timers_lock);
+  if (!timer)
+    return ZM_E_NOT_FOUND;
+  stop (pool, timer);
+  return ZM_OK;
+}
+
+void
+zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation)
+{
+  for (;;) {
+    GHashTableIter iter;
+    gpointer value;
+    ZmPluginTimer *found = NULL;
+    pthread_mutex_lock (&pool->timers_lock);
+    g_hash_table_iter_init (&iter, pool->plugin_timers);
+    while (!found && g_hash_table_iter_next (&iter, NULL, &value))
+      if (!generation || ((ZmPluginTimer *) value)->action.generation == generation) {
+        found = value;
+        g_hash_table_iter_remove (&iter);
+      }
+    pthread_mutex_unlock (&pool->timers_lock);
+    if (!found)
+      return;
+    stop (pool, found);
+  }
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Waiting: instances parked at ASYNC, at a hand-over, or at a worker in another language. The keeper owns a parked run;
+ * whoever takes it from there owns its continuation: an answer, the timeout, or the end.
+ */
+#include "worker/internal.h"
+
+#include <string.h>
+
+#define AGAIN_US 10000
+
+static void
+fail_later (ZmRun *run, const char *code, const char *text)
+{
+  run->event = ZM_EVENT_FAILED;
+  zm_run_set_failure (run, code, text);
+  zm_queue_run (run->pool, run);
+}
+
+static void
+wait_timeout (ZmTimer *timer, gpointer user)
+{
+  ZmRun *run = user;
+  ZmPool *pool = run->pool;
+  /* It is armed before the run is parked, so that it is never armed on a run that somebody took already. Not there: not
+   * parked yet, or taken; who took it cancels the timer before anything else. */
+  if (pool->config.keeper->ops->take_this (pool->config.keeper, &run->wait))
+    fail_later (run, "timeout", "no answer came in time");
+  else
+    zm_timers_arm (pool->config.timers, timer, zm_now_us () + AGAIN_US);
+}
+
+static gint64
+wait_deadline (const ZmRun *run, gint64 now_us)
+{
+  gint64 due_us = now_us + run->pool->config.wait_timeout_us;
+  gint64 caller = run->message->deadline_us;
+  return caller && caller < due_us ? caller : due_us;
+}
+
+/* The run belongs to the keeper by now: it is looked up again where it has to fail. */
+static void
+send_abroad (ZmWorker *worker, ZmMessage *question, const char *abroad)
+{
+  ZmPool *pool = worker->pool;
+  g_autoptr (GError) error = NULL;
+  gboolean sent =
+      pool->config.to_worker && pool->config.to_worker (abroad, question, &error, pool->config.user);
+  ZmRun *run = NULL;
+  if (!sent)
+    run = zm_wait_take (pool, question->topic.flow, question->topic.id, &question->topic.key);
+  zm_message_unref (question);
+  if (!run)
+    return;
+  zm_run_set_failure (run, "unavailable", error ? error->message : "no worker in another language is set up");
+  run->event = ZM_EVENT_FAILED;
+  zm_engine_run (worker, run);
+}
+
+void
+zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
+              const char *abroad)
+{
+  ZmPool *pool = worker->pool;
+  gint64 now_us = zm_now_us ();
+  run->wait.flow = run->depth ? zm_run_flow_name (run) : run->message->topic.flow;
+  run->wait.id = run->message->topic.id;
+  run->wait.key = *key;
+  run->wait.key.decorator = zm_span (NULL, 0);
+  run->wait.step = step;
+  run->wait.branch = run->branch;
+  run->event = ZM_EVENT_CAME;
+  run->timer.func = wait_timeout;
+  run->timer.user = run;
+  run->timed = TRUE;
+  zm_timers_arm (pool->config.timers, &run->timer, wait_deadline (run, now_us));
+  if (zm_traced (pool))
+    zm_trace (run, "waits", key, NULL);
+  g_autoptr (GError) error = NULL;
+  if (!pool->config.keeper->ops->park (pool->config.keeper, &run->wait, &error)) {
+    if (question)
+      zm_message_unref (question);
+    zm_run_set_failure (run, g_error_matches (error, ZM_ERROR, ZM_ERROR_EXISTS) ? "duplicate" : "busy",
+                        error->message);
+    run->event = ZM_EVENT_FAILED;
+    zm_engine_run (worker, run);
+    return;
+  }
+  /* From here on the run is somebody else's. */
+  zm_counter_add (pool->c_waits, 1);
+  if (!question)
+    return;
+  if (abroad) {
+    send_abroad (worker, question, abroad);
+    return;
+  }
+  zm_out (worker, question);
+}
+
+ZmRun *
+zm_wait_take (ZmPool *pool, ZmSpan flow, ZmSpan id, const ZmKey *key)
+{
+  ZmKey plain = *key;
+  plain.decorator = zm_span (NULL, 0);
+  return (ZmRun *) pool->config.keeper->ops->take (pool->config.keeper, flow, id, &plain);
+}
+
+gboolean
+zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key)
+{
+  ZmPool *pool = worker->pool;
+  if (!pool->config.has_subscriber)
+    return TRUE;
+  ZmMessage *question = zm_step_message (run, key);
+  gint64 until_us = zm_now_us () + pool->config.wait_for_taker_us;
+  gboolean there = pool->config.has_subscriber (zm_message_topic (question), pool->config.user);
+  zm_message_unref (question);
+  if (there) {
+    run->retry_until_us = 0;
+    return TRUE;
+  }
+  if (!run->retry_until_us)
+    run->retry_until_us = until_us;
+  if (pool->config.wait_for_taker_us && zm_now_us () < run->retry_until_us) {
+    zm_wait_later (run, AGAIN_US);
+    return FALSE;
+  }
+  g_autofree char *text = zm_key_text (key);
+  zm_run_set_failuref (run, "no-taker", "nobody subscribes to the step %s", text);
+  zm_engine_fail (worker, run);
+  return FALSE;
+}
+
+/* ---- later: a run that tries its step again ---- */
+
+static void
+later_over (ZmTimer *timer, gpointer user)
+{
+  (void) timer;
+  ZmRun *run = user;
+  zm_queue_run (run->pool, run);
+}
+
+void
+zm_wait_later (ZmRun *run, gint64 delay_us)
+{
+  run->event = ZM_EVENT_STEP;
+  run->hops--; /* trying again is no further step */
+  run->timer.func = later_over;
+  run->timer.user = run;
+  run->timed = TRUE;
+  zm_timers_arm (run->pool->config.timers, &run->timer, zm_now_us () + delay_us);
+}
+
+guint
+zm_wait_end_all (ZmPool *pool, const char *code, const char *text)
+{
+  guint ended = 0;
+  for (ZmWait *wait; (wait = pool->config.keeper->ops->take_any (pool->config.keeper)); ended++)
+    fail_later ((ZmRun *) wait, code, text);
+  return ended;
+}

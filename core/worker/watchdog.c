@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The watchdog: one thread that looks at the workers each few milliseconds while there is work, and sleeps when there is
+ * none. A call over 5 ms has its worker's unstarted rest given back; one over its soft deadline has its message taken away
+ * (the caller gets its error) and its worker replaced; one over its hard deadline has its strand abandoned.
+ */
+#include "worker/internal.h"
+
+#include <string.h>
+
+#define TICK_US     5000
+#define QUIET_TICKS 200 /* without work: then it sleeps */
+#define IDLE_US     G_USEC_PER_SEC
+
+static void
+replace_worker (ZmPool *pool, ZmWorker *worker)
+{
+  if (pool->replaced >= pool->config.replacements_most) {
+    zm_log_limited (pool->config.log, ZM_LEVEL_ERROR, "worker", "replacements",
+                    "%u workers hang already: this one is not replaced", pool->replaced);
+    return;
+  }
+  g_autoptr (GError) error = NULL;
+  if (!zm_worker_start (pool, worker->lane, &error)) {
+    zm_log_limited (pool->config.log, ZM_LEVEL_ERROR, "worker", "replace", "%s", error->message);
+    return;
+  }
+  pool->replaced++;
+  zm_counter_add (pool->c_replaced, 1);
+  atomic_store (&worker->abandoned, 1);
+}
+
+/* Over its soft deadline: the message gets an heir, which fails; the call goes on with nothing. */
+static void
+claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
+{
+  unsigned long long claimed = (word & ~3ull) | ZM_PHASE_CLAIMED;
+  /* The call may end at any moment: its thread finds the word claimed, and waits for this lock before it frees the run. */
+  pthread_mutex_lock (&pool->dog_lock);
+  if (!atomic_compare_exchange_strong (&worker->word, &word, claimed)) {
+    pthread_mutex_unlock (&pool->dog_lock);
+    return;
+  }
+  ZmRun *run = worker->run;
+  atomic_store (&run->cancelled, 1);
+  ZmRun *heir =
+      run->message ? zm_run_heir (run, "timeout", "the action did not return before its deadline") : NULL;
+  const ZmAction *action = run->action;
+  ZmGeneration *kept = zm_generation_ref (action->generation, "error report");
+  if (run->strand)
+    zm_strand_slow (run->strand, TRUE);
+  pthread_mutex_unlock (&pool->dog_lock);
+  zm_log_limited (
+      pool->config.log, ZM_LEVEL_ERROR, "worker", "hung",
+      "%s.%s hangs in worker %u past its deadline; its caller gets an error, the worker is replaced",
+      zm_generation_name (kept), action->symbol, worker->index);
+  zm_generation_unref (kept, "error report");
+  if (heir)
+    zm_queue_run (pool, heir);
+  else
+    zm_pool_inside (pool, -1);
+  replace_worker (pool, worker);
+}
+
+static void
+hard_deadline (ZmPool *pool, ZmWorker *worker)
+{
+  worker->hard = TRUE;
+  pthread_mutex_lock (&pool->dog_lock);
+  gboolean still = (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED;
+  ZmRun *run = worker->run;
+  ZmGeneration *generation = NULL;
+  if (still && run->strand && !zm_generation_retired (run->action->generation)) {
+    generation = zm_generation_ref (run->action->generation, "hung call");
+    zm_strand_abandon (run->strand);
+  }
+  pthread_mutex_unlock (&pool->dog_lock);
+  if (!generation)
+    return;
+  zm_counter_add (pool->c_abandoned, 1);
+  zm_log_write (pool->config.log, ZM_LEVEL_ERROR, "worker",
+                "plugin %s hangs for good: a fresh copy takes its place", zm_generation_name (generation));
+  if (pool->config.hung)
+    pool->config.hung (generation, pool->config.user);
+  zm_generation_unref (generation, "hung call");
+}
+
+/* TRUE: a call runs in it. */
+static gboolean
+look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
+{
+  unsigned long long word = atomic_load_explicit (&worker->word, memory_order_acquire);
+  unsigned phase = word & 3;
+  if (word != worker->seen_word) {
+    worker->seen_word = word;
+    worker->seen_us = now_us;
+    worker->stolen = worker->hard = FALSE;
+    return phase != ZM_PHASE_IDLE;
+  }
+  if (phase == ZM_PHASE_IDLE)
+    return FALSE;
+  if (!worker->stolen && now_us - worker->seen_us >= TICK_US) {
+    worker->stolen = TRUE;
+    zm_worker_give_rest (worker);
+  }
+  gint64 deadline_us = atomic_load_explicit (&worker->call_deadline_us, memory_order_relaxed);
+  if (phase == ZM_PHASE_CALL && now_us > deadline_us)
+    claim (pool, worker, word);
+  else if (phase == ZM_PHASE_CLAIMED && !worker->hard && now_us > deadline_us + pool->config.hard_after_us)
+    hard_deadline (pool, worker);
+  return TRUE;
+}
+
+/* A replaced worker whose call has come back at last. */
+static void
+bury (ZmPool *pool, guint slot)
+{
+  ZmWorker *worker = pool->workers[slot];
+  pthread_join (worker->thread, NULL);
+  pthread_mutex_lock (&pool->lock);
+  pool->workers[slot] = NULL;
+  pthread_mutex_unlock (&pool->lock);
+  pool->replaced--;
+  pthread_mutex_destroy (&worker->local_lock);
+  pthread_cond_destroy (&worker->wake);
+  g_free (worker);
+}
+
+static gboolean
+look_at_all (ZmPool *pool)
+{
+  gboolean busy = FALSE;
+  gint64 now_us = zm_now_us ();
+  pthread_mutex_lock (&pool->lock);
+  guint n = pool->n_slots;
+  pthread_mutex_unlock (&pool->lock);
+  for (guint i = 0; i < n; i++) {
+    pthread_mutex_lock (&pool->lock);
+    ZmWorker *worker = pool->workers[i];
+    pthread_mutex_unlock (&pool->lock);
+    if (!worker)
+      continue;
+    if (atomic_load (&worker->abandoned) && atomic_load (&worker->over))
+      bury (pool, i);
+    else if (look_at (pool, worker, now_us))
+      busy = TRUE;
+  }
+  return busy;
+}
+
+static void
+sleep_until (ZmPool *pool, gint64 until_us)
+{
+  struct timespec at = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
+  pthread_cond_timedwait (&pool->dog_cond, &pool->dog_lock, &at);
+}
+
+static void *
+watchdog_main (void *user)
+{
+  ZmPool *pool = user;
+  guint quiet = 0;
+  pthread_setname_np (pthread_self (), "zm-watchdog");
+  for (;;) {
+    quiet = look_at_all (pool) ? 0 : quiet + 1;
+    pthread_mutex_lock (&pool->dog_lock);
+    if (!pool->dog_ending && quiet > QUIET_TICKS) {
+      /* A worker that gets work clears the flag and wakes us; the bound is for a wake-up lost between the two. */
+      atomic_store (&pool->dog_asleep, 1);
+      sleep_until (pool, zm_now_us () + IDLE_US);
+      if (!atomic_exchange (&pool->dog_asleep, 0))
+        quiet = 0;
+    } else if (!pool->dog_ending) {
+      sleep_until (pool, zm_now_us () + TICK_US);
+    }
+    gboolean ending = pool->dog_ending;
+    pthread_mutex_unlock (&pool->dog_lock);
+    if (ending)
+      return NULL;
+  }
+}
+
+void
+zm_watchdog_wake (ZmPool *pool)
+{
+  if (!atomic_load_explicit (&pool->dog_asleep, memory_order_relaxed) ||
+      !atomic_exchange (&pool->dog_asleep, 0))
+    return;
+  pthread_mutex_lock (&pool->dog_lock);
+  pthread_cond_signal (&pool->dog_cond);
+  pthread_mutex_unlock (&pool->dog_lock);
+}
+
+gboolean
+zm_watchdog_start (ZmPool *pool, GError **error)
+{
+  int failed = pthread_create (&pool->watchdog, NULL, watchdog_main, pool);
+  if (failed)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot start the watchdog thread: %s", g_strerror (failed));
+  else
+    pool->dog_running = TRUE;
+  return !failed;
+}
+
+void
+zm_watchdog_stop (ZmPool *pool)
+{
+  if (!pool->dog_running)
+    return;
+  pthread_mutex_lock (&pool->dog_lock);
+  pool->dog_ending = TRUE;
+  pthread_cond_signal (&pool->dog_cond);
+  pthread_mutex_unlock (&pool->dog_lock);
+  pthread_join (pool->watchdog, NULL);
+  pool->dog_running = FALSE;
+}
