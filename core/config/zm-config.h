@@ -58,7 +58,8 @@ void zm_config_finish (ZmConfig *config, ZmProblems *problems);
 const char *zm_config_text (const ZmConfig *config, const char *section, const char *key);
 /* Every value of a list, NULL-terminated, owned by config; never NULL. */
 const char *const *zm_config_list (const ZmConfig *config, const char *section, const char *key);
-gint64 zm_config_integer (const ZmConfig *config, const char *section, const char *key); /* also durations and sizes */
+gint64 zm_config_integer (const ZmConfig *config, const char *section,
+                          const char *key); /* also durations and sizes */
 gboolean zm_config_boolean (const ZmConfig *config, const char *section, const char *key);
 /* NAMEs of [kind NAME], NULL-terminated, in order of first appearance; the caller frees with g_strfreev. */
 char **zm_config_names (const ZmConfig *config, const char *kind);
@@ -67,14 +68,14 @@ char **zm_config_keys (const ZmConfig *config, const char *section);
 /* Where a value comes from: "file:line:column", "--set", "default"; column 0 etc. for problems. The caller frees. */
 char *zm_config_origin (const ZmConfig *config, const char *section, const char *key);
 /* The place for a problem about this value; FALSE: it is a default. *file is borrowed. */
-gboolean zm_config_place (const ZmConfig *config, const char *section, const char *key, const char **file, guint *line,
-                          guint *column);
+gboolean zm_config_place (const ZmConfig *config, const char *section, const char *key, const char **file,
+                          guint *line, guint *column);
 /* The effective configuration with each value's origin, as text or JSON. Secrets are shown as "***". */
 char *zm_config_dump (const ZmConfig *config, gboolean json);
 /* Checks keys of [section] against a plugin's options table; unknown ones with "did you mean". */
 struct zm_option_desc;
-void zm_config_check_options (const ZmConfig *config, const char *section, const struct zm_option_desc *options,
-                              ZmProblems *problems);
+void zm_config_check_options (const ZmConfig *config, const char *section,
+                              const struct zm_option_desc *options, ZmProblems *problems);
 /* What changed between two: lines like "workers.timeout 30s -> 10s". NULL-terminated, g_strfreev. */
 char **zm_config_changes (const ZmConfig *before, const ZmConfig *after);
 
