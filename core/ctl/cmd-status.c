@@ -111,7 +111,8 @@ print_status (const ZmCtl *ctl, JsonObject *status)
     "endpoints", "subject", "workers", "integration", "plugins", "table"
   };
 
-  zm_out_clear (ctl);
+  if (zm_ctl_flag (ctl, "watch"))
+    zm_out_clear (ctl);
   print_head (ctl, status);
   for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
     print_block (ctl, status, blocks[i]);

@@ -7,6 +7,7 @@
 
 #include "base/i18n.h"
 #include "base/zm-base.h"
+#include "plugin/zm-note.h"
 #include "runtime/zm-instance.h"
 
 #include <json-glib/json-glib.h>
@@ -195,6 +196,9 @@ GPtrArray *zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *me
 /* One exchange on an open call socket: sends [id][verb][frames …], gives [status][headers][body]. NULL: error. */
 GPtrArray *zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n,
                             gint64 wait_ms, GError **error);
+
+/* A plugin's note; errors name the file. */
+ZmManifest *zm_ctl_read_manifest (const char *path, GError **error);
 
 /* ---- commands ---- */
 
