@@ -94,7 +94,7 @@ static gboolean
 timed_out (ZmSpan body)
 {
   ZmSpan raw;
-  g_autofree char *code = zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
+  g_autofree char *code = body.size > 0 && zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
 
   return g_strcmp0 (code, "timeout") == 0;
 }

@@ -127,7 +127,7 @@ show_once (ZmCtl *ctl)
       zm_ctl_request (ctl, zm_ctl_request_new ("status"), ZM_CTL_ANSWER_MS, &error);
 
   if (status == NULL)
-    return zm_ctl_fail (ctl, error);
+    return ctl->interrupted ? ZM_EXIT_OK : zm_ctl_fail (ctl, error);
   if (ctl->json)
     zm_out_json_object (status);
   else
@@ -149,7 +149,7 @@ zm_ctl_cmd_status (ZmCtl *ctl, guint n, char **arguments)
   zm_ctl_catch_signals (ctl);
   do
     status = show_once (ctl);
-  while ((status == ZM_EXIT_OK || status == ZM_EXIT_DEGRADED) &&
+  while (!ctl->interrupted && (status == ZM_EXIT_OK || status == ZM_EXIT_DEGRADED) &&
          zm_ctl_wait (ctl, NULL, zm_now_us () + MAX (interval_us, 100000)) == 0);
   return status;
 }

@@ -72,6 +72,7 @@ struct ZmCtl {
   ZmInstance *instance; /* made at first use */
   JsonObject *status;   /* the daemon's status, asked at first use */
   int signal_fd;        /* -1, or tells SIGINT and SIGTERM */
+  gboolean interrupted; /* one of them came */
 };
 
 /* How long the daemon may take to be reached where --timeout says nothing. */
