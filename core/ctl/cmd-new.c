@@ -151,7 +151,7 @@ say_made (const ZmCtl *ctl, const char *folder, JsonArray *made)
   }
   printf (_ ("made %s:\n"), folder);
   for (guint i = 0; i < json_array_get_length (made); i++)
-    printf ("  %s\n", json_array_get_string_element (made, i));
+    printf ("  %s\n", zm_json_nth_text (made, i));
   printf (_ ("next: make -C %s\n"), folder);
 }
 

@@ -147,8 +147,7 @@ check_loaded (Trial *trial, GError **error)
   if (answer == NULL)
     return FALSE;
   plugins = zm_json_get_array (answer, "plugins");
-  plugin = plugins != NULL && json_array_get_length (plugins) > 0 ? json_array_get_object_element (plugins, 0)
-                                                                  : NULL;
+  plugin = plugins != NULL && json_array_get_length (plugins) > 0 ? zm_json_nth_object (plugins, 0) : NULL;
   state = zm_json_get_text (plugin, "state");
   reason = zm_json_get_text (plugin, "reason");
   if (g_strcmp0 (state, "loaded") == 0)

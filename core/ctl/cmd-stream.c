@@ -168,7 +168,7 @@ add_rates (Stream *stream, JsonObject *item)
   double seconds = (double) (now_us - stream->last_us) / G_USEC_PER_SEC;
 
   for (guint i = 0; routes != NULL && i < json_array_get_length (routes); i++) {
-    JsonObject *route = json_array_get_object_element (routes, i);
+    JsonObject *route = zm_json_nth_object (routes, i);
     const char *key = zm_json_get_text (route, "key");
     gint64 calls = zm_json_get_int (route, "calls");
     gint64 *before = key != NULL ? g_hash_table_lookup (stream->calls, key) : NULL;

@@ -80,7 +80,7 @@ static void
 subscribe_list (Tail *tail, JsonArray *prefixes)
 {
   for (guint i = 0; prefixes != NULL && i < json_array_get_length (prefixes); i++) {
-    const char *prefix = json_array_get_string_element (prefixes, i);
+    const char *prefix = zm_json_nth_text (prefixes, i);
 
     if (prefix != NULL)
       subscribe (tail, prefix);

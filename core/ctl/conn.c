@@ -260,7 +260,7 @@ choose_endpoint (JsonObject *endpoints, const char *name)
   const char *first = zm_json_get_text (endpoints, name);
 
   for (guint i = 0; list != NULL && i < json_array_get_length (list); i++) {
-    const char *text = json_array_get_string_element (list, i);
+    const char *text = zm_json_nth_text (list, i);
 
     if (text != NULL && g_str_has_prefix (text, "ipc://"))
       return text;

@@ -131,6 +131,9 @@ const char *zm_json_get_text (JsonObject *object, const char *name);
 gint64 zm_json_get_int (JsonObject *object, const char *name);
 JsonObject *zm_json_get_object (JsonObject *object, const char *name);
 JsonArray *zm_json_get_array (JsonObject *object, const char *name);
+/* Elements that may be of another type: NULL then. index is within the array. */
+JsonObject *zm_json_nth_object (JsonArray *array, guint index);
+const char *zm_json_nth_text (JsonArray *array, guint index);
 /* A body as JSON: a value where it is one, else text, else {"base64"}. Adds the member "body" or "base64". */
 void zm_json_set_body (JsonObject *object, ZmSpan body);
 /* Reads JSON text; NULL where it is none. */

@@ -66,7 +66,7 @@ look_for_wait (ZmFlowTrial *trial)
   JsonArray *list = zm_json_get_array (reply, "instances");
 
   for (guint i = 0; list != NULL && i < json_array_get_length (list); i++) {
-    JsonObject *wait = json_array_get_object_element (list, i);
+    JsonObject *wait = zm_json_nth_object (list, i);
     const char *text = zm_json_get_text (wait, "key");
     const char *flow = zm_json_get_text (wait, "flow");
     ZmKey key;
