@@ -65,19 +65,19 @@ typedef struct ZmValueRule {
   const char *key, *standard; /* for the advice */
 } ZmValueRule;
 /* Checks text; *number gets what it stands for (not of STRING and NUMBER). A problem never quotes a secret. */
-gboolean zm_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value,
-                         const char *text, gint64 *number, ZmProblems *problems);
+gboolean zm_config_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value,
+                                const char *text, gint64 *number, ZmProblems *problems);
 /* Items separated by blanks, "…" holds one with blanks. NULL: a quote is open. */
-char **zm_value_split (const char *text);
+char **zm_config_value_split (const char *text);
 
 /* endpoint.c */
-void zm_endpoint_check (const ZmConfig *config, const ZmEntry *entry, const ZmValue *value,
-                        const char *endpoint, ZmProblems *problems);
+void zm_config_endpoint_check (const ZmConfig *config, const ZmEntry *entry, const ZmValue *value,
+                               const char *endpoint, ZmProblems *problems);
 
 /* secret.c: is text file:PATH, env:NAME or credential:NAME? */
-gboolean zm_secret_refers (const char *text);
+gboolean zm_config_secret_refers (const char *text);
 /* What it refers to; NULL after a problem. */
-char *zm_secret_resolve (const ZmEntry *entry, const ZmValue *value, ZmProblems *problems);
+char *zm_config_secret_resolve (const ZmEntry *entry, const ZmValue *value, ZmProblems *problems);
 
 /* dump.c: the value for people's eyes: secrets are ***. */
 char *zm_config_shown (const ZmConfig *config, const char *section, const char *key);

@@ -46,7 +46,7 @@ add_defaults (ZmConfig *config)
     char **items = NULL;
 
     if (spec->standard != NULL && spec->list)
-      items = zm_value_split (spec->standard);
+      items = zm_config_value_split (spec->standard);
     else if (spec->standard != NULL)
       items = g_strdupv ((char *[]){ (char *) spec->standard, NULL });
     if (items != NULL)

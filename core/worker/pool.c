@@ -411,6 +411,27 @@ take_work (ZmWorker *worker, ZmRun **run)
   return got;
 }
 
+/* The unstarted messages of a batch go back to the queue, in order. */
+void
+zm_worker_give_rest (ZmWorker *worker)
+{
+  ZmPool *pool = worker->pool;
+  ZmMessage *rest[ZM_BATCH];
+  guint n = 0;
+  pthread_mutex_lock (&pool->lock); /* under it a worker fills its batch */
+  guint from = atomic_exchange (&worker->take, 1u << 30);
+  for (guint i = from; i < worker->batch_count; i++)
+    rest[n++] = worker->batch[i];
+  pthread_mutex_unlock (&pool->lock);
+  for (guint i = 0; i < n; i++) {
+    ZmRun *run = zm_run_new (pool, NULL);
+    run->event = ZM_EVENT_FRESH;
+    run->message = rest[i];
+    zm_queue_run (pool, run);
+  }
+  zm_worker_release_local (worker);
+}
+
 static void
 do_batch (ZmWorker *worker)
 {
@@ -461,6 +482,8 @@ worker_main (void *user)
     do_local (worker);
     zm_worker_flush (worker);
   }
+  /* A worker may be replaced just after its late call came back, in the midst of its next batch. */
+  zm_worker_give_rest (worker);
   zm_worker_flush (worker);
   g_clear_pointer (&worker->view, zm_view_unref);
   while (worker->free_runs) {
