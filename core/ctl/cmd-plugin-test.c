@@ -9,6 +9,7 @@
 #include "ctl/ctl.h"
 #include "ctl/private-daemon.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,7 +41,7 @@ place_plugin (const Trial *trial, const char *file, GError **error)
   if (!g_file_get_contents (file, &data, &size, error))
     return FALSE;
   if (g_mkdir_with_parents (folder, 0700) != 0) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot make %s"), folder);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot make %s: %s"), folder, g_strerror (errno));
     return FALSE;
   }
   return g_file_set_contents (to, data, (gssize) size, error);

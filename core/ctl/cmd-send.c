@@ -67,7 +67,7 @@ say_sent (const ZmCtl *ctl, const char *first_id, gint64 sent)
   } else if (sent == 1) {
     zm_out_line (first_id);
   } else {
-    printf (_ ("%" G_GINT64_FORMAT " messages sent\n"), sent);
+    printf (_ ("%lld messages sent\n"), (long long) sent);
   }
   return ZM_EXIT_OK;
 }
@@ -89,10 +89,10 @@ send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
   if (sent == count && flushed)
     return say_sent (ctl, first_id, sent);
   g_set_error (&error, ZM_ERROR, ZM_ERROR_LIMIT,
-               _ ("the daemon takes no messages now: %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
-                  " were handed over, and "
-                  "the last ones may not have left; see zmanagerctl status, or give a longer --timeout"),
-               sent, count);
+               _ ("the daemon takes no messages now: %lld of %lld were handed over, and the last ones may "
+                  "not have left; "
+                  "see zmanagerctl status, or give a longer --timeout"),
+               (long long) sent, (long long) count);
   return zm_ctl_fail (ctl, error);
 }
 

@@ -217,7 +217,7 @@ zm_flow_trial_run (ZmFlowTrial *trial, GError **error)
     const ZmFlowTestPart *expect = g_ptr_array_index (test->expects, trial->matched);
 
     fail (trial, expect,
-          g_strdup_printf (_ ("nothing like it within %" G_GINT64_FORMAT " ms"), test->timeout_ms));
+          g_strdup_printf (_ ("nothing like it within %lld ms"), (long long) test->timeout_ms));
   }
   if (trial->answered < test->answers->len)
     fail (trial, g_ptr_array_index (test->answers, trial->answered),
