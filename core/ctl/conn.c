@@ -89,6 +89,25 @@ zm_ctl_alive (void *socket, GError **error)
   return FALSE;
 }
 
+int
+zm_ctl_wait_answer (ZmCtl *ctl, void *socket, gint64 until_us, GError **error)
+{
+  for (;;) {
+    int got = zm_ctl_wait (ctl, socket, MIN (until_us, zm_now_us () + ZM_CTL_ALIVE_US));
+
+    if (got == 1)
+      return 1;
+    if (got < 0) {
+      g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, _ ("interrupted"));
+      return -1;
+    }
+    if (!zm_ctl_alive (socket, error))
+      return -1;
+    if (zm_now_us () >= until_us)
+      return 0;
+  }
+}
+
 /* ---- frames ---- */
 
 gboolean

@@ -154,6 +154,8 @@ int zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us);
 /* Is the peer of a socket that can send still there? Asked every ZM_CTL_ALIVE_US by who waits without an end. */
 gboolean zm_ctl_alive (void *socket, GError **error);
 #define ZM_CTL_ALIVE_US G_USEC_PER_SEC
+/* Waits for an answer of a peer that may die: 1 there is one, 0 the time is over, -1 error (a signal, or the peer is gone). */
+int zm_ctl_wait_answer (ZmCtl *ctl, void *socket, gint64 until_us, GError **error);
 /* SIGINT and SIGTERM come to zm_ctl_wait from now on; call before the first socket. */
 void zm_ctl_catch_signals (ZmCtl *ctl);
 /* Sends n frames. FALSE: not within wait_ms. */
