@@ -46,6 +46,7 @@ add_summary (JsonObject *flow)
   json_object_set_string_member (flow, "place", place);
 }
 
+/* The same object that the daemon answers with, made of the files. */
 static JsonObject *
 flows_object (ZmTable *table)
 {
@@ -126,6 +127,7 @@ branch_text (JsonObject *branch)
                           reason != NULL ? reason : "");
 }
 
+/* A row of the listing: the step's number, or & for a further branch, or ! for the error step. */
 static void
 add_row (JsonArray *rows, const char *mark, JsonObject *branch)
 {
@@ -139,6 +141,7 @@ add_row (JsonArray *rows, const char *mark, JsonObject *branch)
   json_array_add_object_element (rows, row);
 }
 
+/* A join takes a line a branch. */
 static void
 add_step_rows (JsonArray *rows, JsonObject *step)
 {
@@ -192,6 +195,7 @@ print_shown (const ZmCtl *ctl, JsonObject *answer)
   return ZM_EXIT_OK;
 }
 
+/* As the daemon answers: {"flow"} or {"dot"}. */
 static JsonObject *
 show_object (ZmTable *table, ZmFlow *flow, gboolean dot)
 {

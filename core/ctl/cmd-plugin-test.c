@@ -47,6 +47,7 @@ place_plugin (const Trial *trial, const char *file, GError **error)
   return g_file_set_contents (to, data, (gssize) size, error);
 }
 
+/* The action is the key's context: as its action, names such as done would be reserved. */
 static char *
 key_of (const char *action)
 {
@@ -188,6 +189,7 @@ report (const Trial *trial)
   zm_out_table (trial->ctl, trial->outcomes, columns, _ ("it has no action"));
 }
 
+/* FALSE: the plugin could not be tried out, or killed its daemon. */
 static gboolean
 run_trial (Trial *trial, const char *file, GError **error)
 {

@@ -170,6 +170,7 @@ inspect_name (ZmCtl *ctl, const char *name)
   return zm_ctl_fail (ctl, error);
 }
 
+/* What looks like a file is one; a name may have dots, but no slash. */
 int
 zm_ctl_cmd_plugin_inspect (ZmCtl *ctl, guint n, char **arguments)
 {

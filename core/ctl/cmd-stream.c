@@ -28,6 +28,7 @@ print_missed (JsonObject *item)
   return TRUE;
 }
 
+/* FALSE ends the stream: enough lines, or nobody reads them. */
 static gboolean
 take_part (ZmCtl *ctl, JsonNode *item, gpointer user)
 {
@@ -83,6 +84,7 @@ print_others (JsonObject *item, const char *const *known)
   putchar ('\n');
 }
 
+/* Known members have their place, all others follow as name=value. */
 static void
 print_log (const ZmCtl *ctl, JsonObject *item)
 {

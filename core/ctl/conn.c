@@ -50,6 +50,7 @@ take_signal (ZmCtl *ctl)
   return -1;
 }
 
+/* Polls in slices of an hour at most, as zmq_poll's time is a long of milliseconds. */
 int
 zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
 {
@@ -124,6 +125,7 @@ zm_ctl_send_frames (void *socket, const ZmSpan *frames, guint n, int wait_ms)
   return TRUE;
 }
 
+/* A multipart message comes whole or not at all, so only the first part can be missing. */
 GPtrArray *
 zm_ctl_receive (void *socket)
 {
@@ -289,6 +291,7 @@ choose_endpoint (JsonObject *endpoints, const char *name)
   return first;
 }
 
+/* Asked of the daemon and not guessed: its configuration may bind elsewhere. */
 char *
 zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error)
 {

@@ -54,6 +54,7 @@ send_request (ZmCtl *ctl, void *socket, JsonObject *request, GError **error)
   return FALSE;
 }
 
+/* A code that this version does not know is a failure like any other. */
 static ZmErrorCode
 code_of (const char *name)
 {
@@ -112,6 +113,7 @@ next_answer (ZmCtl *ctl, void *socket, gint64 until_us, char **status, JsonNode 
   }
 }
 
+/* An answer that is no object counts as an empty one: its members are missing, which everybody must bear anyway. */
 static JsonObject *
 node_object (JsonNode *node)
 {

@@ -78,6 +78,7 @@ read_body (const char *text, GError **error)
 
 /* ---- headers ---- */
 
+/* Everything after the first = is the value. */
 static gboolean
 add_header (const ZmCtl *ctl, JsonObject *headers, const char *text)
 {
@@ -192,6 +193,7 @@ zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, Z
 
 #define REQUEST_ID ZM_SPAN_LITERAL ("1")
 
+/* Replies to other requests on this socket (heartbeats) are passed over. */
 GPtrArray *
 zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n, gint64 wait_ms,
                  GError **error)

@@ -31,6 +31,7 @@ io_error (GError **error, const char *what, const char *path)
   return FALSE;
 }
 
+/* Beside this program first: a build tree tests itself, not what is installed. */
 char *
 zm_private_program (void)
 {
@@ -56,6 +57,7 @@ zm_private_new (GError **error)
   return own;
 }
 
+/* Links, not copies: a worker's script finds the files beside it. */
 gboolean
 zm_private_link (ZmPrivate *own, const char *target, GError **error)
 {
@@ -98,6 +100,7 @@ prepare_child (gpointer user)
   dup2 (fd, STDERR_FILENO);
 }
 
+/* ZM_DIR and the service manager's socket are of the daemon that is not touched. */
 static gboolean
 spawn (ZmPrivate *own, GError **error)
 {
@@ -156,6 +159,8 @@ zm_private_running (ZmPrivate *own, GError **error)
   return FALSE;
 }
 
+/* Control is bound last, so when it answers everything else is there. Until then each attempt is short, so that a daemon
+ * that ended at once is noticed at once. */
 gboolean
 zm_private_start (ZmPrivate *own, ZmCtl *ctl, GError **error)
 {
@@ -183,6 +188,7 @@ zm_private_start (ZmPrivate *own, ZmCtl *ctl, GError **error)
 
 /* ---- the end ---- */
 
+/* SIGTERM drains; what hangs in a plugin is killed. */
 static void
 stop (ZmPrivate *own)
 {
