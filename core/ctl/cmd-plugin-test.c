@@ -8,7 +8,6 @@
 
 #include "ctl/ctl.h"
 #include "ctl/private-daemon.h"
-#include "plugin/zm-note.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,7 +94,7 @@ static gboolean
 timed_out (ZmSpan body)
 {
   ZmSpan raw;
-  g_autofree char *code = zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
+  g_autofree char *code = body.size > 0 && zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
 
   return g_strcmp0 (code, "timeout") == 0;
 }
@@ -206,7 +205,7 @@ int
 zm_ctl_cmd_plugin_test (ZmCtl *ctl, guint n, char **arguments)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (ZmManifest) manifest = zm_manifest_read (arguments[0], &error);
+  g_autoptr (ZmManifest) manifest = zm_ctl_read_manifest (arguments[0], &error);
   g_autoptr (ZmPrivate) own = NULL;
   g_autoptr (JsonArray) outcomes = json_array_new ();
   Trial trial = { .ctl = ctl, .manifest = manifest, .outcomes = outcomes };
@@ -215,10 +214,8 @@ zm_ctl_cmd_plugin_test (ZmCtl *ctl, guint n, char **arguments)
   (void) n;
   if (zm_ctl_text (ctl, "connect") != NULL)
     return zm_ctl_usage (ctl, _ ("--connect makes no sense here: the test starts a daemon of its own"));
-  if (manifest == NULL) {
-    g_prefix_error (&error, "%s: ", arguments[0]);
+  if (manifest == NULL)
     return zm_ctl_fail (ctl, error);
-  }
   zm_ctl_catch_signals (ctl);
   own = zm_private_new (&error);
   trial.own = own;

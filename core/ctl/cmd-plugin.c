@@ -3,7 +3,6 @@
 #include "config.h"
 
 #include "ctl/ctl.h"
-#include "plugin/zm-note.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -99,17 +98,25 @@ print_object (const ZmCtl *ctl, JsonObject *object)
     zm_out_tree (ctl, node, 0);
 }
 
+ZmManifest *
+zm_ctl_read_manifest (const char *path, GError **error)
+{
+  ZmManifest *manifest = zm_manifest_read (path, error);
+
+  if (manifest == NULL && error != NULL && strstr ((*error)->message, path) == NULL)
+    g_prefix_error (error, "%s: ", path);
+  return manifest;
+}
+
 static int
 inspect_file (const ZmCtl *ctl, const char *path)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (ZmManifest) manifest = zm_manifest_read (path, &error);
+  g_autoptr (ZmManifest) manifest = zm_ctl_read_manifest (path, &error);
   g_autoptr (JsonObject) object = NULL;
 
-  if (manifest == NULL) {
-    g_prefix_error (&error, "%s: ", path);
+  if (manifest == NULL)
     return zm_ctl_fail (ctl, error);
-  }
   object = manifest_object (path, manifest);
   print_object (ctl, object);
   return ZM_EXIT_OK;

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 /* A tail that was killed is told from one that is silent. */
-#define BEAT_MS 10000
+#define BEAT_MS    10000
+#define GOODBYE_MS 500
 
 typedef struct Tail {
   ZmCtl *ctl;
@@ -110,19 +111,30 @@ subscribe_all (Tail *tail, GError **error)
   return active != NULL;
 }
 
-/* Tells that the registration is still used, or ("STOPPED") that it ends; replies are thrown away. */
+/* Tells that the registration is still used. The reply is thrown away when the next one is sent. */
 static void
-beat (Tail *tail, const char *state)
+beat (Tail *tail)
 {
-  g_autofree char *text = g_strdup_printf ("{\"name\":\"%s\",\"state\":\"%s\"}", tail->name, state);
+  g_autofree char *text = g_strdup_printf ("{\"name\":\"%s\",\"state\":\"RUNNING\"}", tail->name);
   ZmSpan frames[] = { ZM_SPAN_LITERAL ("2"), ZM_SPAN_LITERAL ("HEARTBEAT"), zm_span_text (text) };
-
   GPtrArray *reply = NULL;
 
   while ((reply = zm_ctl_receive (tail->call)) != NULL)
     g_ptr_array_unref (reply);
   zm_ctl_send_frames (tail->call, frames, G_N_ELEMENTS (frames), 100);
   tail->next_beat_us = zm_now_us () + BEAT_MS * 1000 / 2;
+}
+
+/* The registration ends with the program. The reply is waited for, so that the daemon does not find its caller gone. */
+static void
+goodbye (Tail *tail)
+{
+  g_autofree char *text = g_strdup_printf ("{\"name\":\"%s\",\"state\":\"STOPPED\"}", tail->name);
+  ZmSpan frame = zm_span_text (text);
+  g_autoptr (GPtrArray) reply =
+      zm_ctl_exchange (tail->ctl, tail->call, "HEARTBEAT", &frame, 1, GOODBYE_MS, NULL);
+
+  (void) reply;
 }
 
 /* ---- printing ---- */
@@ -258,7 +270,7 @@ follow (Tail *tail, GError **error)
     int got = zm_ctl_wait (tail->ctl, tail->topics, MIN (end, zm_now_us () + ZM_CTL_ALIVE_US));
 
     if (zm_now_us () >= tail->next_beat_us)
-      beat (tail, "RUNNING");
+      beat (tail);
     if (got < 0)
       return ZM_EXIT_OK;
     if (got == 1)
@@ -303,7 +315,7 @@ run_tail (Tail *tail)
   status = follow (tail, &error);
   if (error != NULL)
     return zm_ctl_fail (tail->ctl, error);
-  beat (tail, "STOPPED");
+  goodbye (tail);
   return status;
 }
 

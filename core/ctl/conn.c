@@ -39,6 +39,17 @@ zm_ctl_catch_signals (ZmCtl *ctl)
   ctl->signal_fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Taken, so that what is left to do may wait again. */
+static int
+take_signal (ZmCtl *ctl)
+{
+  struct signalfd_siginfo info;
+
+  while (read (ctl->signal_fd, &info, sizeof info) > 0)
+    ctl->interrupted = TRUE;
+  return -1;
+}
+
 int
 zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
 {
@@ -57,7 +68,7 @@ zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
     if (got < 0 && errno != EINTR)
       return 0;
     if (ctl->signal_fd >= 0 && (items[1].revents & ZMQ_POLLIN))
-      return -1;
+      return take_signal (ctl);
     if (socket != NULL && (items[0].revents & ZMQ_POLLIN))
       return 1;
     if (until_us >= 0 && zm_now_us () >= until_us)

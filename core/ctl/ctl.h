@@ -7,6 +7,7 @@
 
 #include "base/i18n.h"
 #include "base/zm-base.h"
+#include "plugin/zm-note.h"
 #include "runtime/zm-instance.h"
 
 #include <json-glib/json-glib.h>
@@ -71,6 +72,7 @@ struct ZmCtl {
   ZmInstance *instance; /* made at first use */
   JsonObject *status;   /* the daemon's status, asked at first use */
   int signal_fd;        /* -1, or tells SIGINT and SIGTERM */
+  gboolean interrupted; /* one of them came */
 };
 
 /* How long the daemon may take to be reached where --timeout says nothing. */
@@ -195,6 +197,9 @@ GPtrArray *zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *me
 /* One exchange on an open call socket: sends [id][verb][frames …], gives [status][headers][body]. NULL: error. */
 GPtrArray *zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n,
                             gint64 wait_ms, GError **error);
+
+/* A plugin's note; errors name the file. */
+ZmManifest *zm_ctl_read_manifest (const char *path, GError **error);
 
 /* ---- commands ---- */
 

@@ -50,7 +50,8 @@ zm_json_read (ZmSpan text)
   g_autoptr (JsonParser) parser = json_parser_new ();
 
   /* json-glib takes more than JSON is; the strict check goes first, and bounds the depth. */
-  if (!zm_json_valid (text) || !json_parser_load_from_data (parser, text.data, (gssize) text.size, NULL))
+  if (text.size == 0 || !zm_json_valid (text) ||
+      !json_parser_load_from_data (parser, text.data, (gssize) text.size, NULL))
     return NULL;
   return json_parser_steal_root (parser);
 }

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* No name that an instance's directory has, as those are linked. */
+#define LOG_NAME ".zmanagerctl.log"
 #define START_US (20 * G_USEC_PER_SEC)
 #define STOP_US  (5 * G_USEC_PER_SEC)
 
@@ -52,7 +54,7 @@ zm_private_new (GError **error)
 gboolean
 zm_private_link (ZmPrivate *own, const char *target, GError **error)
 {
-  static const char *const left_out[] = { "run", "state", "zmanager.conf", "conf.d", NULL };
+  static const char *const left_out[] = { "run", "state", "plugins", "zmanager.conf", "conf.d", NULL };
   g_autoptr (GDir) dir = g_dir_open (target, 0, error);
   const char *name;
 
@@ -95,7 +97,7 @@ static gboolean
 spawn (ZmPrivate *own, GError **error)
 {
   g_autofree char *program = zm_private_program ();
-  g_autofree char *log = g_build_filename (own->dir, "log", NULL);
+  g_autofree char *log = g_build_filename (own->dir, LOG_NAME, NULL);
   const char *argv[] = { program, "--dir", own->dir, NULL };
   g_auto (GStrv) environment =
       g_environ_unsetenv (g_environ_unsetenv (g_get_environ (), "ZM_DIR"), "NOTIFY_SOCKET");
@@ -107,7 +109,7 @@ spawn (ZmPrivate *own, GError **error)
                  _ ("zmanagerd is neither beside zmanagerctl nor on PATH"));
     return FALSE;
   }
-  fd = open (log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  fd = open (log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0)
     return io_error (error, _ ("open"), log);
   good = g_spawn_async (own->dir, (char **) argv, environment,
@@ -121,7 +123,7 @@ spawn (ZmPrivate *own, GError **error)
 static char *
 log_end (const ZmPrivate *own)
 {
-  g_autofree char *path = g_build_filename (own->dir, "log", NULL);
+  g_autofree char *path = g_build_filename (own->dir, LOG_NAME, NULL);
   g_autofree char *text = NULL;
   gsize size = 0;
 

@@ -29,7 +29,4 @@ struct ZmHosting {
   ZmCounter *emitted, *denied, *loops;
 };
 
-/* zm_metric for one plugin. */
-int zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value);
-
 G_END_DECLS

@@ -35,4 +35,7 @@ void zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now);
 /* What zm_emit does for this generation. key: stands in place of the event's own; or NULL. */
 int zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key);
 
+/* What zm_metric does: adds to a counter or sets a gauge of this plugin; ZM_OK, ZM_E_INVALID or ZM_E_MEMORY. */
+int zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value);
+
 G_END_DECLS

@@ -106,7 +106,8 @@ zm_instance_free (ZmInstance *instance)
 char *
 zm_instance_copy_dir (const ZmInstance *instance)
 {
-  return g_build_filename (instance->run_dir, "plugins", NULL);
+  /* Not below run: /run is commonly mounted noexec, and the copies are mapped to be run. */
+  return g_build_filename (instance->state_dir, "plugins", NULL);
 }
 
 static gboolean

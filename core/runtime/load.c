@@ -196,6 +196,20 @@ sort_problems (const ZmProblems *found, GPtrArray *failures, ZmProblems *problem
   }
 }
 
+/* A plugin that is loaded was checked then; one that is kept with a changed section is checked here. */
+static void
+check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
+{
+  const GPtrArray *kept = zm_plugin_set_reloads (set);
+
+  for (guint i = 0; kept != NULL && i < kept->len; i++) {
+    const zm_plugin_desc *desc = zm_generation_descriptor (kept->pdata[i]);
+    g_autofree char *section = g_strconcat ("plugin ", zm_generation_name (kept->pdata[i]), NULL);
+
+    zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
+  }
+}
+
 /* A [source NAME] needs a plugin that can take events in. */
 static void
 check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
@@ -293,8 +307,10 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
   g_auto (GStrv) wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
 
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
-  if (load->set != NULL)
+  if (load->set != NULL) {
+    check_kept (load->config, load->set, found);
     check_sources (load->config, load->set, found);
+  }
   load->table = zm_load_table (load->config, mappings, flows, load->set, found);
   sort_problems (found, load->failures, problems);
 }

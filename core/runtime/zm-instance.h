@@ -20,8 +20,8 @@ typedef struct ZmInstance {
   char *config_dir;  /* conf.d */
   char *actions_dir; /* actions.d */
   char *flows_dir;   /* flows.d */
-  char *state_dir;   /* the store */
-  char *run_dir;     /* sockets, the lock, private copies of plugins */
+  char *state_dir;   /* the store, private copies of plugins */
+  char *run_dir;     /* sockets, the lock */
   char *short_dir;   /* sockets whose path in run_dir would be too long */
 } ZmInstance;
 

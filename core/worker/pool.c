@@ -456,7 +456,8 @@ zm_pool_current_hops (ZmPool *pool)
   ZmWorker *worker = this_worker;
 
   /* run is left standing after a call: the word tells whether there is one. */
-  if (worker == NULL || worker->pool != pool || (atomic_load_explicit (&worker->word, memory_order_relaxed) & 3u) == ZM_PHASE_IDLE)
+  if (worker == NULL || worker->pool != pool ||
+      (atomic_load_explicit (&worker->word, memory_order_relaxed) & 3u) == ZM_PHASE_IDLE)
     return 0;
   return worker->run->hops;
 }

@@ -187,7 +187,7 @@ netlink_sweep_links (struct netlink *netlink)
 
   for (unsigned i = netlink->links.count; i-- > 0;)
     if (links[i].round != netlink->round)
-      (void) links;
+      remove_link (netlink, &links[i]);
 }
 
 void
