@@ -11,7 +11,8 @@ typedef struct ZmValue {
   char *text;
   const char *file; /* interned in the configuration: a path, or the origin of a setting */
   guint line;       /* 0: a setting */
-  guint column;
+  guint key_column;
+  guint column; /* of the text */
 } ZmValue;
 
 /* One key of one section with all that its highest layer gave. */
@@ -51,6 +52,9 @@ const ZmKeySpec *zm_config_spec (const char *section, const char *key);
 /* Length of the kind in "plugin hello"; the whole where there is no name. */
 gsize zm_config_kind (const char *section);
 ZmEntry *zm_config_new_entry (ZmConfig *config, const char *section, const char *key);
+/* The place is copied, its file must be interned; its text does not count. */
+void zm_config_new_value (ZmEntry *entry, const char *text, const ZmValue *place);
+const char *zm_config_intern (ZmConfig *config, const char *text);
 char *zm_config_value_origin (const ZmValue *value);
 
 /* value.c: a kind of value, as the schema or a plugin's options table describes it. */
@@ -61,19 +65,19 @@ typedef struct ZmValueRule {
   const char *key, *standard; /* for the advice */
 } ZmValueRule;
 /* Checks text; *number gets what it stands for (not of STRING and NUMBER). A problem never quotes a secret. */
-gboolean zm_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value,
-                         const char *text, gint64 *number, ZmProblems *problems);
+gboolean zm_config_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value,
+                                const char *text, gint64 *number, ZmProblems *problems);
 /* Items separated by blanks, "…" holds one with blanks. NULL: a quote is open. */
-char **zm_value_split (const char *text);
+char **zm_config_value_split (const char *text);
 
 /* endpoint.c */
-void zm_endpoint_check (const ZmConfig *config, const ZmEntry *entry, const ZmValue *value,
-                        const char *endpoint, ZmProblems *problems);
+void zm_config_endpoint_check (const ZmConfig *config, const ZmEntry *entry, const ZmValue *value,
+                               const char *endpoint, ZmProblems *problems);
 
 /* secret.c: is text file:PATH, env:NAME or credential:NAME? */
-gboolean zm_secret_refers (const char *text);
+gboolean zm_config_secret_refers (const char *text);
 /* What it refers to; NULL after a problem. */
-char *zm_secret_resolve (const ZmEntry *entry, const ZmValue *value, ZmProblems *problems);
+char *zm_config_secret_resolve (const ZmEntry *entry, const ZmValue *value, ZmProblems *problems);
 
 /* dump.c: the value for people's eyes: secrets are ***. */
 char *zm_config_shown (const ZmConfig *config, const char *section, const char *key);

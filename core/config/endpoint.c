@@ -65,8 +65,8 @@ check_multicast (const ZmConfig *config, const ZmEntry *entry)
 }
 
 void
-zm_endpoint_check (const ZmConfig *config, const ZmEntry *entry, const ZmValue *value, const char *endpoint,
-                   ZmProblems *problems)
+zm_config_endpoint_check (const ZmConfig *config, const ZmEntry *entry, const ZmValue *value,
+                          const char *endpoint, ZmProblems *problems)
 {
   Refusal refusal = { ZM_CODE_BAD_ENDPOINT, "is no endpoint", "ipc://PATH or tcp://127.0.0.1:PORT",
                       "choose one of these" };

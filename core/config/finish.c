@@ -42,9 +42,9 @@ append_items (ZmEntry *entry, const ZmValue *value, GPtrArray *items, ZmProblems
   g_auto (GStrv) split = NULL;
   char *secret;
 
-  if ((entry->spec == NULL || entry->spec->secret) && zm_secret_refers (value->text)) {
+  if ((entry->spec == NULL || entry->spec->secret) && zm_config_secret_refers (value->text)) {
     atomic_store (&entry->secret, TRUE);
-    secret = zm_secret_resolve (entry, value, problems);
+    secret = zm_config_secret_resolve (entry, value, problems);
     if (secret != NULL)
       g_ptr_array_add (items, secret);
     return;
@@ -53,7 +53,7 @@ append_items (ZmEntry *entry, const ZmValue *value, GPtrArray *items, ZmProblems
     g_ptr_array_add (items, g_strdup (value->text));
     return;
   }
-  split = zm_value_split (value->text);
+  split = zm_config_value_split (value->text);
   if (split == NULL)
     open_quote (entry, value, problems);
   for (guint i = 0; split != NULL && split[i] != NULL; i++)
@@ -68,8 +68,8 @@ check_items (ZmConfig *config, ZmEntry *entry, const ZmValue *value, const GPtrA
     const char *item = g_ptr_array_index (items, i);
     ZmValueRule rule = rule_of_spec (entry->spec);
 
-    if (zm_value_check (&rule, entry, value, item, &entry->number, problems) && is_endpoint (entry))
-      zm_endpoint_check (config, entry, value, item, problems);
+    if (zm_config_value_check (&rule, entry, value, item, &entry->number, problems) && is_endpoint (entry))
+      zm_config_endpoint_check (config, entry, value, item, problems);
   }
 }
 
@@ -158,8 +158,9 @@ unknown_option (const ZmEntry *entry, const zm_option_desc *options, ZmProblems 
   nearest = zm_suggest (entry->key, (const char *const *) words->pdata);
   if (nearest != NULL)
     advice = g_strdup_printf ("did you mean \"%s\"?", nearest);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, value->file, value->line, value->column,
-                   expected, advice, "unknown key \"%s\" in [%s]", entry->key, entry->section);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, value->file, value->line,
+                   value->key_column, expected, advice, "unknown key \"%s\" in [%s]", entry->key,
+                   entry->section);
 }
 
 static void
@@ -186,8 +187,8 @@ check_option (ZmEntry *entry, const zm_option_desc *option, ZmProblems *problems
     return;
   rule.type = types[option->type];
   for (guint i = 0; entry->list[i] != NULL; i++)
-    zm_value_check (&rule, entry, g_ptr_array_index (entry->values, MIN (i, entry->values->len - 1)),
-                    entry->list[i], &number, problems);
+    zm_config_value_check (&rule, entry, g_ptr_array_index (entry->values, MIN (i, entry->values->len - 1)),
+                           entry->list[i], &number, problems);
 }
 
 static const ZmSection *

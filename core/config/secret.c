@@ -15,7 +15,7 @@
 #define SECRET_MOST (64 * 1024)
 
 gboolean
-zm_secret_refers (const char *text)
+zm_config_secret_refers (const char *text)
 {
   /* file://… is an address, which a plugin may want as it is. */
   if (g_str_has_prefix (text, "file:"))
@@ -125,7 +125,7 @@ from_credential (const ZmEntry *entry, const ZmValue *value, const char *name, Z
 }
 
 char *
-zm_secret_resolve (const ZmEntry *entry, const ZmValue *value, ZmProblems *problems)
+zm_config_secret_resolve (const ZmEntry *entry, const ZmValue *value, ZmProblems *problems)
 {
   const char *rest = strchr (value->text, ':') + 1;
 

@@ -128,8 +128,8 @@ judge (const ZmValueRule *rule, const char *text, gint64 *number)
 }
 
 gboolean
-zm_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value, const char *text,
-                gint64 *number, ZmProblems *problems)
+zm_config_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value, const char *text,
+                       gint64 *number, ZmProblems *problems)
 {
   gint64 found = 0;
   Verdict verdict = judge (rule, text, &found);
@@ -155,7 +155,7 @@ zm_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *va
 }
 
 char **
-zm_value_split (const char *text)
+zm_config_value_split (const char *text)
 {
   g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_free);
 

@@ -11,8 +11,9 @@
 G_BEGIN_DECLS
 
 typedef struct ZmLine {
-  char *section; /* "actionmapping", "plugin hello" (blanks inside folded to one); "" before the first section */
-  char *key;     /* NULL: this is the section's own line */
+  char *
+      section; /* "actionmapping", "plugin hello" (blanks inside folded to one); "" before the first section */
+  char *key;   /* NULL: this is the section's own line */
   char *value;
   const char *file; /* interned in the ZmLines */
   guint line, key_column, value_column;

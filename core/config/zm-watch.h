@@ -10,7 +10,8 @@
 G_BEGIN_DECLS
 
 typedef struct ZmWatch ZmWatch;
-typedef void (*ZmWatchFunc) (const char *path, gpointer user); /* the directory in which something changed; once each */
+typedef void (*ZmWatchFunc) (const char *path,
+                             gpointer user); /* the directory in which something changed; once each */
 
 ZmWatch *zm_watch_new (GMainContext *context, ZmWatchFunc func, gpointer user, GError **error);
 /* Directories only (with recursive: and those below, new ones too, at most 256). One that is not there is waited for. */

@@ -3,6 +3,8 @@
  * Endpoints: what may be bound or connected, and the bounds of every socket. Without CURVE plain tcp stays on loopback: one
  * unauthenticated peer with an endless multipart takes as much memory as it likes inside libzmq.
  */
+#include "config.h"
+
 #include "integration/endpoint.h"
 
 #include <arpa/inet.h>
@@ -34,6 +36,8 @@ is_loopback (const char *host)
 {
   struct in_addr four;
   struct in6_addr six;
+  if (strcmp (host, "lo") == 0)
+    return TRUE;
   if (inet_pton (AF_INET, host, &four) == 1)
     return (ntohl (four.s_addr) >> 24) == 127;
   return inet_pton (AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK (&six);
@@ -43,7 +47,9 @@ static gboolean
 is_port (const char *text)
 {
   gint64 port;
-  return strcmp (text, "*") == 0 || zm_parse_integer (text, 1, 65535, &port, NULL);
+  /* *, ! and 0: the system chooses. */
+  return strcmp (text, "*") == 0 || strcmp (text, "!") == 0 || strcmp (text, "0") == 0 ||
+         zm_parse_integer (text, 1, 65535, &port, NULL);
 }
 
 /* address: HOST:PORT, an IPv6 host in brackets. */
@@ -160,6 +166,8 @@ zm_endpoint_attach (void *socket, const char *text, gboolean bind, const ZmSocke
   g_autofree char *normal = zm_endpoint_normal (text, rules, error);
   if (normal == NULL)
     return NULL;
+  /* Only where it is meant: an IPv4 address would show as a mapped one. */
+  set_int (socket, ZMQ_IPV6, strchr (normal, '[') != NULL);
   if ((bind ? zmq_bind (socket, normal) : zmq_connect (socket, normal)) != 0) {
     const char *todo = errno == EADDRINUSE ? "; another program has it: end that one or choose another"
                        : errno == ENOENT || errno == EACCES ? "; make its directory, writable for this user"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The set of topic prefixes: a hash table of counted entries, and the sorted list of the lengths that occur. */
+#include "config.h"
+
 #include "integration/prefixes.h"
 
 #include "message/zm-key.h"

@@ -4,6 +4,8 @@
  * there is work it makes no system call of its own, reads no clock and takes one lock a batch; only with nothing to do it
  * sleeps in zmq_poll on its sockets and the waker.
  */
+#include "config.h"
+
 #include "integration/integration-private.h"
 
 #include <errno.h>
@@ -11,6 +13,31 @@
 
 /* Subscriptions read from one socket at a time, so that a flood of them cannot stop publishing. */
 #define LOOK_MOST 1000
+
+/* The last reference is ours: the frames are moved into the socket, which saves their reference counting. 0 or -1; where
+ * the first frame goes, libzmq takes the others of that message. */
+static int
+send_moved (void *socket, ZmMessage *message)
+{
+  if (zmq_msg_send (&message->topic_frame, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+    return -1;
+  if (message->has_headers)
+    while (zmq_msg_send (&message->headers_frame, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+      if (errno != EINTR)
+        return -1;
+  while (zmq_msg_send (&message->body_frame, socket, ZMQ_DONTWAIT) < 0)
+    if (errno != EINTR)
+      return -1;
+  return 0;
+}
+
+static int
+send_once (ZmIntegration *integration, void *socket, ZmMessage *message)
+{
+  if (integration->form != ZM_FRAMES_SINGLE && __atomic_load_n (&message->refs, __ATOMIC_ACQUIRE) == 1)
+    return send_moved (socket, message);
+  return zm_wire_send (socket, message, integration->form, ZMQ_DONTWAIT);
+}
 
 static void
 set_nodrop (void *socket, int on)
@@ -44,7 +71,7 @@ send_stalled (ZmIntegration *integration, void *socket, ZmMessage *message)
       integration->log, ZM_LEVEL_WARNING, "integration", "slow-subscriber",
       "a subscriber is at its high-water mark and misses publications; raise high-water, or give it a queue");
   set_nodrop (socket, 0);
-  int rc = zm_wire_send (socket, message, integration->form, ZMQ_DONTWAIT);
+  int rc = send_once (integration, socket, message);
   set_nodrop (socket, 1);
   return rc;
 }
@@ -52,7 +79,7 @@ send_stalled (ZmIntegration *integration, void *socket, ZmMessage *message)
 static void
 send_on (ZmIntegration *integration, void *socket, ZmMessage *message)
 {
-  if (zm_wire_send (socket, message, integration->form, ZMQ_DONTWAIT) == 0)
+  if (send_once (integration, socket, message) == 0)
     return;
   if (errno == EAGAIN && send_stalled (integration, socket, message) == 0)
     return;

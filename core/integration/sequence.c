@@ -3,6 +3,8 @@
  * The header `sequence` on topics of registered services, so that a service that was too slow sees the gap. Numbers count
  * each topic without its id on its own: whoever subscribes a topic by whatever prefix gets all of its numbers.
  */
+#include "config.h"
+
 #include "integration/integration-private.h"
 
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Waking one sleeping thread by an eventfd: see waker.h for the protocol. */
+#include "config.h"
+
 #include "integration/waker.h"
 
 #include "base/zm-base.h"

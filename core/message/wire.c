@@ -132,7 +132,7 @@ take_batch (Taking *taking, zmq_msg_t *envelope)
 static gboolean
 split_single (ZmSpan whole, ZmSpan *topic, ZmSpan *body)
 {
-  const char *at = whole.data, *end = whole.data + whole.size;
+  const char *at = whole.data, *end = zm_span_end (whole);
 
   for (int i = 0; i < 6; i++) {
     at = at < end ? memchr (at, '~', (gsize) (end - at)) : NULL;

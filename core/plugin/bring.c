@@ -259,6 +259,9 @@ zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, Zm
     zm_reaper_keep (plugins->reaper, generation, "its init or start, which has not ended");
   } else {
     let_go (plugins, generation);
+    /* What its start took before it failed its fini gives back; only then can the old one have it again. */
+    if (*paused)
+      zm_reaper_settle (plugins->reaper, generation, plugins->drain_ms);
   }
   return NULL;
 }

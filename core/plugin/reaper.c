@@ -221,15 +221,15 @@ look (Entry *entry, gint64 now_us, gint64 *next_us)
     else
       *next_us = MIN (*next_us, entry->stop_due_us);
   }
+  /* Nobody tells when a late thread ends. */
+  if (entry->state == STOPPED && !entry->threads_ended)
+    *next_us = MIN (*next_us, now_us + 250 * 1000);
   if (entry->reported || entry->state == FINISHING || entry->state == GONE)
     return;
   if (now_us >= entry->drain_due_us || entry->state == KEPT)
     say_held (entry);
   else
     *next_us = MIN (*next_us, entry->drain_due_us);
-  /* Nobody tells when a late thread ends. */
-  if (entry->state == STOPPED && !entry->threads_ended)
-    *next_us = MIN (*next_us, now_us + 250 * 1000);
 }
 
 static void
@@ -351,6 +351,31 @@ busy (const ZmReaper *reaper)
     if (((Entry *) g_ptr_array_index (reaper->entries, i))->state != KEPT)
       return TRUE;
   return FALSE;
+}
+
+static gboolean
+has_entry (const ZmReaper *reaper, const ZmGeneration *generation)
+{
+  for (guint i = 0; i < reaper->entries->len; i++) {
+    const Entry *entry = g_ptr_array_index (reaper->entries, i);
+
+    if (entry->generation == generation)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+void
+zm_reaper_settle (ZmReaper *reaper, const ZmGeneration *generation, guint timeout_ms)
+{
+  gint64 until_us = zm_now_us () + (gint64) timeout_ms * 1000;
+  const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
+  int status = 0;
+
+  pthread_mutex_lock (&reaper->lock);
+  while (has_entry (reaper, generation) && status != ETIMEDOUT)
+    status = pthread_cond_timedwait (&reaper->changed, &reaper->lock, &until);
+  pthread_mutex_unlock (&reaper->lock);
 }
 
 gboolean

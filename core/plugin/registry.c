@@ -60,7 +60,8 @@ zm_plugins_new (const ZmPluginsConfig *config)
   plugins->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   plugins->numbers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   plugins->failures = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  plugins->serial = 1;
+  /* Serials make the names of threads, which another registry of this process must not share. */
+  plugins->serial = g_random_int () & 0xffffff;
   plugins->reaper = zm_reaper_new (config->drain_ms, config->log, config->metrics);
   plugins->probes = zm_probes_new ();
   make_copy_directory (plugins);

@@ -129,6 +129,8 @@ void zm_reaper_unref (ZmReaper *reaper);
 void zm_reaper_take (ZmReaper *reaper, ZmGeneration *generation);
 /* Keeps one loaded for good whose init or start did not come back; why is a sentence. */
 void zm_reaper_keep (ZmReaper *reaper, ZmGeneration *generation, const char *why);
+/* Waits until one that was handed over is gone, at most timeout_ms. */
+void zm_reaper_settle (ZmReaper *reaper, const ZmGeneration *generation, guint timeout_ms);
 void zm_reaper_wake (ZmReaper *reaper);
 /* Waits until all is gone, at most timeout_ms; then the thread ends. FALSE: something is left, on purpose. */
 gboolean zm_reaper_close (ZmReaper *reaper, guint timeout_ms);

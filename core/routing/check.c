@@ -16,7 +16,7 @@ zm_routing_place (const char *file, guint line)
 }
 
 const char *
-zm_routing_key_text (const GError *error)
+zm_routing_plain_text (const GError *error)
 {
   const char *text = error->message;
 
@@ -68,11 +68,10 @@ typedef struct Flows {
 } Flows;
 
 static void
-complain (const ZmFlow *flow, const ZmStep *step, const ZmBranch *branch, guint code, const char *expected,
-          const char *todo, const char *what, ZmProblems *problems)
+complain (const ZmFlow *flow, const ZmBranch *branch, guint code, const char *expected, const char *todo,
+          const char *what, ZmProblems *problems)
 {
-  /* An error step stands in a line of its own, which nobody kept: the step's line tells enough. */
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, code, flow->file, step->line, branch->column, expected, todo,
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, code, flow->file, branch->line, branch->column, expected, todo,
                    "flow \"%s\", step \"%s\": %s", flow->name, branch->text, what);
 }
 
@@ -85,8 +84,8 @@ check_end (const ZmFlow *flow, ZmProblems *problems)
                      flow->name);
   else if (flow->steps[flow->n_steps - 1].kind != ZM_STEP_DONE)
     zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_FLOW_WITHOUT_DONE, flow->file,
-                     flow->steps[flow->n_steps - 1].line, 0, "??done as the last line", "add it",
-                     "flow \"%s\" does not end in ??done", flow->name);
+                     flow->steps[flow->n_steps - 1].line, flow->steps[flow->n_steps - 1].branches[0].column,
+                     "??done as the last line", "add it", "flow \"%s\" does not end in ??done", flow->name);
 }
 
 static void
@@ -108,8 +107,7 @@ check_trigger (const ZmTable *table, const ZmFlow *flow, ZmProblems *problems)
 
 /* A decorator other than the runtime's two is a word that some mapping must know, or it is misspelt. */
 static void
-check_decorator (const ZmTable *table, const ZmFlow *flow, const ZmStep *step, const ZmBranch *branch,
-                 ZmProblems *problems)
+check_decorator (const ZmTable *table, const ZmFlow *flow, const ZmBranch *branch, ZmProblems *problems)
 {
   static const char *const known[] = { "PUBLISH", "ASYNC", NULL };
   g_autofree char *word = NULL, *todo = NULL;
@@ -125,8 +123,8 @@ check_decorator (const ZmTable *table, const ZmFlow *flow, const ZmStep *step, c
   near_one = zm_suggest (word, known);
   todo = near_one != NULL ? g_strdup_printf ("did you mean @%s?", near_one)
                           : g_strdup ("map this key, or correct it");
-  complain (flow, step, branch, ZM_CODE_UNKNOWN_DECORATOR, "@PUBLISH, @ASYNC, or a key that a mapping names",
-            todo, "its decorator is in no mapping of this key", problems);
+  complain (flow, branch, ZM_CODE_UNKNOWN_DECORATOR, "@PUBLISH, @ASYNC, or a key that a mapping names", todo,
+            "its decorator is in no mapping of this key", problems);
 }
 
 /* Would this branch leave the worker and come back later? */
@@ -161,9 +159,9 @@ check_error_step (const Flows *flows, const ZmFlow *flow, guint index)
 
   if (step->on_error == NULL)
     return;
-  check_decorator (flows->table, flow, step, step->on_error, flows->problems);
+  check_decorator (flows->table, flow, step->on_error, flows->problems);
   if (branch_waits (flows, flow, index, -1))
-    complain (flow, step, step->on_error, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, "an action of a plugin",
+    complain (flow, step->on_error, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, "an action of a plugin",
               "map its key to one", "an error step may not wait, and this one would", flows->problems);
 }
 
@@ -180,7 +178,7 @@ check_hops (const Flows *flows, const ZmFlow *flow)
       continue;
     in_a_row = step_waits (flows, flow, i) ? 0 : in_a_row + 1;
     if (in_a_row == ZM_HOPS_MOST + 1 && step->kind != ZM_STEP_DONE) {
-      complain (flow, step, &step->branches[0], ZM_CODE_FLOW_TOO_LONG, "at most 100 steps without a wait",
+      complain (flow, &step->branches[0], ZM_CODE_FLOW_TOO_LONG, "at most 100 steps without a wait",
                 "divide the flow", "more than 100 actions run one after another", flows->problems);
       return;
     }
@@ -196,7 +194,7 @@ check_flow (const Flows *flows, const ZmFlow *flow)
     const ZmStep *step = &flow->steps[i];
 
     for (guint b = 0; b < step->n_branches; b++)
-      check_decorator (flows->table, flow, step, &step->branches[b], flows->problems);
+      check_decorator (flows->table, flow, &step->branches[b], flows->problems);
     check_error_step (flows, flow, i);
   }
   check_hops (flows, flow);

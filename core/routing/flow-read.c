@@ -11,8 +11,6 @@
 #define FILE_MOST (1024 * 1024)
 #define LINE_MOST (64 * 1024)
 
-#define EXPECTED_KEY "Sender?Context@Decorator?Action, comments on lines of their own"
-
 typedef struct Reader {
   const char *file;
   ZmProblems *problems;
@@ -107,6 +105,14 @@ check_key (Reader *reader, ZmSpan text, const ZmKey *key)
   return TRUE;
 }
 
+static const char *
+hint_of (ZmSpan text)
+{
+  return memchr (text.data, '#', text.size) != NULL || memchr (text.data, ';', text.size) != NULL
+             ? "put comments on lines of their own"
+             : NULL;
+}
+
 /* One key of a line. FALSE: said why. */
 static gboolean
 read_branch (Reader *reader, ZmSpan text, ZmBranch *branch)
@@ -120,8 +126,8 @@ read_branch (Reader *reader, ZmSpan text, ZmBranch *branch)
     g_autofree char *shown = quote (text);
     const char *at = g_utf8_offset_to_pointer (text.data, (glong) MAX (column, 1) - 1);
 
-    complain (reader, ZM_CODE_BAD_STEP, MIN (at, text.data + text.size), EXPECTED_KEY, NULL,
-              "\"%s\" is no step: %s", shown, zm_routing_key_text (error));
+    complain (reader, ZM_CODE_BAD_STEP, MIN (at, text.data + text.size), NULL, hint_of (text),
+              "\"%s\" is no step: %s", shown, zm_routing_plain_text (error));
     return FALSE;
   }
   if (!check_key (reader, text, &key))
@@ -129,6 +135,7 @@ read_branch (Reader *reader, ZmSpan text, ZmBranch *branch)
   *branch = (ZmBranch){ .kind = kind_of (&key),
                         .text = g_steal_pointer (&copy),
                         .key = key,
+                        .line = reader->line,
                         .column = column_of (reader, text.data) };
   return TRUE;
 }
@@ -249,6 +256,14 @@ add_error_step (Reader *reader, ZmSpan text)
 }
 
 static void
+drop_steps (Reader *reader)
+{
+  for (guint i = 0; i < reader->steps->len; i++)
+    zm_routing_step_clear (&g_array_index (reader->steps, ZmStep, i));
+  g_array_set_size (reader->steps, 0);
+}
+
+static void
 add_step (Reader *reader, ZmSpan text)
 {
   gboolean trigger = !reader->lost && reader->steps->len == 0;
@@ -262,7 +277,8 @@ add_step (Reader *reader, ZmSpan text)
   if (reader->steps->len == ZM_STEPS_MOST) {
     complain (reader, ZM_CODE_FLOW_TOO_LONG, text.data, "at most 1,000 lines in a flow",
               "split it into nested flows", "the flow is too long");
-    reader->finished = reader->lost = TRUE;
+    drop_steps (reader);
+    reader->lost = TRUE;
     return;
   }
   if (!read_step (reader, text, &step) || (trigger && !check_trigger (reader, text, &step))) {
@@ -279,14 +295,6 @@ add_step (Reader *reader, ZmSpan text)
 }
 
 /* ---- flows ---- */
-
-static void
-drop_steps (Reader *reader)
-{
-  for (guint i = 0; i < reader->steps->len; i++)
-    zm_routing_step_clear (&g_array_index (reader->steps, ZmStep, i));
-  g_array_set_size (reader->steps, 0);
-}
 
 static void
 end_flow (Reader *reader)
@@ -326,8 +334,7 @@ check_name (Reader *reader, ZmSpan name)
   else if (!zm_name_check (name, &column, &error))
     complain (reader, ZM_CODE_BAD_FLOW_NAME,
               MIN (g_utf8_offset_to_pointer (name.data, (glong) MAX (column, 1) - 1), name.data + name.size),
-              "letters, digits, '_', '-' and '^'", NULL, "\"%s\" is no name of a flow: %s", shown,
-              zm_routing_key_text (error));
+              NULL, NULL, "\"%s\" is no name of a flow: %s", shown, zm_routing_plain_text (error));
   else
     return TRUE;
   return FALSE;

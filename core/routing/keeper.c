@@ -145,11 +145,13 @@ static gboolean
 take_this (ZmKeeper *keeper, ZmWait *wait)
 {
   Memory *memory = (Memory *) keeper;
-  Shard *shard = shard_of (memory, wait->hash);
+  /* Not wait->hash: a timer may ask while the wait is being parked. */
+  guint64 hash = hash_of (wait->flow, wait->id);
+  Shard *shard = shard_of (memory, hash);
   ZmWait **link;
 
   pthread_mutex_lock (&shard->mutex);
-  link = shard->size > 0 ? &shard->chains[wait->hash & (shard->size - 1)] : NULL;
+  link = shard->size > 0 ? &shard->chains[hash & (shard->size - 1)] : NULL;
   while (link != NULL && *link != NULL && *link != wait)
     link = &(*link)->next;
   if (link != NULL && *link == NULL)
@@ -158,6 +160,26 @@ take_this (ZmKeeper *keeper, ZmWait *wait)
     unlink_wait (memory, shard, link);
   pthread_mutex_unlock (&shard->mutex);
   return link != NULL;
+}
+
+static ZmWait *
+take_any (ZmKeeper *keeper)
+{
+  Memory *memory = (Memory *) keeper;
+
+  for (guint i = 0; i < SHARDS; i++) {
+    Shard *shard = &memory->shards[i];
+    ZmWait *wait = NULL;
+
+    pthread_mutex_lock (&shard->mutex);
+    for (guint64 chain = 0; wait == NULL && chain < shard->size; chain++)
+      if (shard->chains[chain] != NULL)
+        wait = unlink_wait (memory, shard, &shard->chains[chain]);
+    pthread_mutex_unlock (&shard->mutex);
+    if (wait != NULL)
+      return wait;
+  }
+  return NULL;
 }
 
 static gboolean
@@ -194,7 +216,13 @@ memory_free (ZmKeeper *keeper)
 }
 
 static const ZmKeeperOps memory_ops = {
-  .park = park, .take = take, .take_this = take_this, .count = count, .free = memory_free, .waiting = waiting
+  .park = park,
+  .take = take,
+  .take_this = take_this,
+  .count = count,
+  .free = memory_free,
+  .waiting = waiting,
+  .take_any = take_any,
 };
 
 ZmKeeper *

@@ -55,14 +55,18 @@ zm_routing_slug (const ZmKey *key, guint shape, char buffer[ZM_KEY_MOST])
 ZmTableEntry *
 zm_routing_probe (const ZmTable *table, guint64 hash, ZmSpan slug)
 {
-  for (guint64 at = hash & table->mask;; at = (at + 1) & table->mask) {
-    ZmTableEntry *entry = &table->entries[at];
+  guint32 tag = (guint32) (hash >> 32);
 
-    if (entry->slug == NULL)
-      return NULL;
+  for (guint64 at = hash & table->mask; table->places[at].entry != 0; at = (at + 1) & table->mask) {
+    ZmTableEntry *entry;
+
+    if (table->places[at].tag != tag)
+      continue;
+    entry = &table->entries[table->places[at].entry - 1];
     if (entry->hash == hash && entry->size == slug.size && memcmp (entry->slug, slug.data, slug.size) == 0)
       return entry;
   }
+  return NULL;
 }
 
 ZmTableEntry *

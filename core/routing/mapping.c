@@ -78,7 +78,7 @@ check_plugin (Reader *reader, const ZmLine *line, ZmSpan plugin)
     if (!zm_name_check (part, &column, &error)) {
       complain (reader, ZM_CODE_BAD_TARGET, line, column_in (line, at) + MAX (column, 1) - 1, EXPECTED_VALUE,
                 "a plugin is named by its file below the plugin path, with dots for folders",
-                "\"%s\" is no action: %s", line->value, zm_routing_key_text (error));
+                "\"%s\" is no action: %s", line->value, zm_routing_plain_text (error));
       return FALSE;
     }
     at = dot != NULL ? dot + 1 : NULL;
@@ -96,7 +96,7 @@ check_worker (Reader *reader, const ZmLine *line, ZmSpan worker)
     return TRUE;
   complain (reader, ZM_CODE_BAD_TARGET, line, column_in (line, worker.data) + MAX (column, 1) - 1,
             "worker:NAME with the NAME of a section [worker NAME]", NULL, "\"%s\" names no worker%s%s",
-            line->value, error != NULL ? ": " : "", error != NULL ? zm_routing_key_text (error) : "");
+            line->value, error != NULL ? ": " : "", error != NULL ? zm_routing_plain_text (error) : "");
   return FALSE;
 }
 
@@ -129,7 +129,9 @@ read_value (Reader *reader, const ZmLine *line, ZmSpan *plugin, ZmSpan *symbol, 
   if (symbol_ok (*symbol))
     return TRUE;
   complain (reader, ZM_CODE_BAD_SYMBOL_NAME, line, column_in (line, symbol->data), "the name of a C function",
-            "letters, digits and '_', no digit first", "\"%s\" is no symbol", symbol->data);
+            strchr (symbol->data, '#') != NULL ? "put comments on lines of their own"
+                                               : "use letters, digits and '_', no digit first",
+            symbol->size > 0 ? "\"%s\" is no symbol" : "the value ends in a dot%s", symbol->data);
   return FALSE;
 }
 
@@ -177,8 +179,8 @@ read_key (Reader *reader, const ZmLine *line, const char *text, guint at, ZmKey 
 
   if (zm_key_parse (zm_span_text (text), key, &column, &error))
     return TRUE;
-  complain (reader, ZM_CODE_BAD_KEY, line, at + MAX (column, 1) - 1, "Sender?Context@Decorator?Action", NULL,
-            "\"%s\" is no action key: %s", text, zm_routing_key_text (error));
+  complain (reader, ZM_CODE_BAD_KEY, line, at + MAX (column, 1) - 1, NULL, NULL,
+            "\"%s\" is no action key: %s", text, zm_routing_plain_text (error));
   return FALSE;
 }
 
@@ -391,14 +393,15 @@ read_all (Reader *reader)
   }
 }
 
+/* Takes lines. */
 static void
 read_lines (ZmLines *lines, GPtrArray *out, ZmProblems *problems)
 {
-  g_autoptr (ZmLines) owned = lines;
   Reader reader = { .lines = lines, .problems = problems, .out = out, .first = out->len };
 
   read_all (&reader);
   g_clear_pointer (&reader.by_slug, g_hash_table_unref);
+  zm_lines_free (lines);
 }
 
 void

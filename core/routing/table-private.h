@@ -23,7 +23,7 @@ extern const guint8 zm_routing_order[8];
  * route and flows are what a message with exactly this slug leads to, so that it needs one probe. */
 typedef struct ZmTableEntry {
   guint64 hash;
-  const char *slug; /* in the table's texts; NULL: the place is free */
+  const char *slug; /* in the table's texts */
   guint32 size;
   guint32 n_flows;
   ZmFlow *const *flows; /* in the table's lists */
@@ -32,8 +32,13 @@ typedef struct ZmTableEntry {
   ZmFlow *entered;      /* the first flow whose trigger is this very key, or NULL */
   guint8 shape;
   gboolean trigger; /* a trigger, or the meet of some */
-  ZmKey key;        /* points into slug */
 } ZmTableEntry;
+
+/* One place of the hash: small, so that a key that is not there costs one line of the cache. */
+typedef struct ZmTablePlace {
+  guint32 tag;   /* upper half of the hash */
+  guint32 entry; /* its index + 1; 0: the place is free */
+} ZmTablePlace;
 
 /* A flow's name in a table of its own: messages that name their flow are as hot as others. */
 typedef struct ZmFlowName {
@@ -51,8 +56,10 @@ struct ZmTable {
   GPtrArray *lists;    /* arrays that entries point to */
   GStringChunk *texts; /* slugs and reasons */
 
-  ZmTableEntry *entries; /* open addressing, at most half full */
+  ZmTablePlace *places; /* open addressing, at most half full */
   guint64 mask;
+  ZmTableEntry *entries; /* each one line of the cache */
+  ZmKey *keys;           /* of the entries; point into their slugs */
   guint n_entries;
   guint route_shapes;         /* bit s: there is an undecorated mapping of shape s */
   gboolean decorated;         /* there is a decorated mapping */
@@ -123,6 +130,6 @@ void zm_routing_append_flow_json (GString *out, const ZmTable *table, const ZmFl
 /* "file:line" of places in texts of problems. The caller frees. */
 char *zm_routing_place (const char *file, guint line);
 /* A key's error without its "column N: ": the place says the column already. */
-const char *zm_routing_key_text (const GError *error);
+const char *zm_routing_plain_text (const GError *error);
 
 G_END_DECLS

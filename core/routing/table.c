@@ -25,7 +25,20 @@ power_for (guint64 entries)
   return size;
 }
 
-/* The entry of this slug, made where there is none. The table was given room for all. */
+/* The key whose slug this is. */
+static ZmKey
+key_in (const char *slug, const ZmKey *like)
+{
+  ZmKey key;
+
+  key.decorator = zm_span (slug, like->decorator.size);
+  key.sender = zm_span (key.decorator.data + like->decorator.size + 1, like->sender.size);
+  key.context = zm_span (key.sender.data + like->sender.size + 1, like->context.size);
+  key.action = zm_span (key.context.data + like->context.size + 1, like->action.size);
+  return key;
+}
+
+/* The entry of this key, made where there is none. The table was given room for all. */
 static ZmTableEntry *
 enter (ZmTable *table, const ZmKey *key)
 {
@@ -36,19 +49,27 @@ enter (ZmTable *table, const ZmKey *key)
 
   if (entry != NULL)
     return entry;
-  while (table->entries[at].slug != NULL)
+  while (table->places[at].entry != 0)
     at = (at + 1) & table->mask;
-  entry = &table->entries[at];
+  entry = &table->entries[table->n_entries];
   entry->hash = hash;
   entry->slug = g_string_chunk_insert_len (table->texts, slug.data, (gssize) slug.size);
   entry->size = (guint32) slug.size;
   entry->shape = (guint8) zm_routing_shape (key);
-  entry->key.decorator = zm_span (entry->slug, key->decorator.size);
-  entry->key.sender = zm_span (entry->key.decorator.data + key->decorator.size + 1, key->sender.size);
-  entry->key.context = zm_span (entry->key.sender.data + key->sender.size + 1, key->context.size);
-  entry->key.action = zm_span (entry->key.context.data + key->context.size + 1, key->action.size);
-  table->n_entries++;
+  table->keys[table->n_entries] = key_in (entry->slug, key);
+  table->places[at] = (ZmTablePlace){ .tag = (guint32) (hash >> 32), .entry = ++table->n_entries };
   return entry;
+}
+
+static void
+make_room (ZmTable *table, guint entries)
+{
+  guint64 size = power_for (entries);
+
+  table->places = g_new0 (ZmTablePlace, size);
+  table->mask = size - 1;
+  table->entries = g_aligned_alloc0 (entries + 1, sizeof (ZmTableEntry), 64);
+  table->keys = g_new0 (ZmKey, entries + 1);
 }
 
 /* ---- routes ---- */
@@ -271,16 +292,14 @@ resolve_steps (ZmTable *table)
 static void
 resolve_entries (ZmTable *table)
 {
-  for (guint64 i = 0; i <= table->mask; i++) {
+  for (guint i = 0; i < table->n_entries; i++) {
     ZmTableEntry *entry = &table->entries[i];
     const ZmTableEntry *triggered;
 
-    if (entry->slug == NULL)
-      continue;
-    entry->route = zm_table_resolve (table, &entry->key, TRUE);
+    entry->route = zm_table_resolve (table, &table->keys[i], TRUE);
     if (entry->trigger)
       continue;
-    triggered = zm_routing_triggered (table, &entry->key);
+    triggered = zm_routing_triggered (table, &table->keys[i]);
     entry->flows = triggered != NULL ? triggered->flows : NULL;
     entry->n_flows = triggered != NULL ? triggered->n_flows : 0;
   }
@@ -330,15 +349,12 @@ zm_table_build (ZmTableInput *input, ZmProblems *problems)
 {
   ZmTable *table = table_new (input);
   g_autoptr (GArray) triggers = NULL;
-  guint64 size;
 
   check_bounds (table->mappings, MAPPINGS_MOST, ZM_CODE_TOO_MANY_MAPPINGS, "mappings", problems);
   check_bounds (table->flow_array, FLOWS_MOST, ZM_CODE_TOO_MANY_FLOWS, "flows", problems);
   enter_flows (table, problems);
   triggers = zm_routing_triggers (table->flows, table->n_flows, problems);
-  size = power_for (table->mappings->len + triggers->len);
-  table->entries = g_new0 (ZmTableEntry, size);
-  table->mask = size - 1;
+  make_room (table, table->mappings->len + triggers->len);
   table->routes = g_new0 (ZmRoute, table->mappings->len + 1);
   for (guint i = 0; i < table->mappings->len; i++)
     enter_mapping (table, g_ptr_array_index (table->mappings, i), problems);
@@ -369,7 +385,9 @@ zm_table_unref (ZmTable *table)
   g_free (table->names);
   g_free (table->flows);
   g_free (table->routes);
-  g_free (table->entries);
+  g_aligned_free (table->entries);
+  g_free (table->keys);
+  g_free (table->places);
   g_string_chunk_free (table->texts);
   g_ptr_array_unref (table->lists);
   g_ptr_array_unref (table->flow_array);

@@ -150,7 +150,7 @@ fill_entry (ZmTable *table, ZmTableEntry *entry, GHashTable *own)
 
     if ((shape & entry->shape) != shape)
       continue;
-    wider = zm_routing_find (table, &entry->key, shape);
+    wider = zm_routing_find (table, &table->keys[entry - table->entries], shape);
     flows = wider != NULL ? g_hash_table_lookup (own, wider) : NULL;
     if (flows != NULL)
       g_ptr_array_extend (found, flows, NULL, NULL);
@@ -167,7 +167,7 @@ collect_shapes (ZmTable *table)
 {
   guint seen = 0;
 
-  for (guint64 i = 0; i <= table->mask; i++)
+  for (guint i = 0; i < table->n_entries; i++)
     if (table->entries[i].trigger)
       seen |= 1u << table->entries[i].shape;
   for (int parts = 4; parts >= 0; parts--)
@@ -194,7 +194,7 @@ zm_routing_fill_triggers (ZmTable *table)
     }
     g_ptr_array_add (flows, table->flows[i]);
   }
-  for (guint64 i = 0; i <= table->mask; i++)
+  for (guint i = 0; i < table->n_entries; i++)
     if (table->entries[i].trigger)
       fill_entry (table, &table->entries[i], own);
 }

@@ -29,11 +29,9 @@ typedef struct ZmKeeperOps {
   gboolean (*park) (ZmKeeper *keeper, ZmWait *wait, GError **error); /* FALSE: duplicate (EXISTS), or full (LIMIT) */
   /* The wait of (flow, id, key), removed; or NULL. key undecorated. */
   ZmWait *(*take) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id, const ZmKey *key);
-  /* This very wait, removed: TRUE; FALSE: somebody else has it. For timeouts and cancels. The wait must have been parked, and
-   * its memory must live (the caller holds something that keeps it). */
+  /* This very wait, removed: TRUE; FALSE: somebody else has it. For timeouts and cancels. Also of one that is being
+   * parked just now. Its memory must live (the caller holds something that keeps it). */
   gboolean (*take_this) (ZmKeeper *keeper, ZmWait *wait);
-  /* Does an instance of this flow with this id wait anywhere? */
-  gboolean (*waiting) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id);
   /* Any wait, removed; or NULL: for the end. */
   ZmWait *(*take_any) (ZmKeeper *keeper);
   guint (*count) (ZmKeeper *keeper);

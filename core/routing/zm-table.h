@@ -29,7 +29,7 @@ typedef struct ZmBranch {
   ZmStepKind kind; /* KEY or ASYNC */
   char *text;      /* key text as written */
   ZmKey key;       /* points into text */
-  guint column;    /* where it stands in its line, in characters */
+  guint line, column; /* where it stands, in characters */
 } ZmBranch;
 
 typedef struct ZmStep {

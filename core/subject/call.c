@@ -3,6 +3,8 @@
  * The call sockets: [request-id][verb][topic][headers][body] in, [request-id][status][headers][body] out. Every request is
  * answered: at once where it is wrong, refused or too much, else when its result, its deadline or its subscription comes.
  */
+#include "config.h"
+
 #include "subject/subject-private.h"
 
 #include <errno.h>
@@ -124,6 +126,11 @@ request_deadline (ZmSubject *subject, const ZmMessage *message, GError **error)
   gint64 ms = 0;
   if (!message->has_headers)
     return subject->now_us + subject->config.call_timeout_us;
+  ZmSpan headers = zm_message_headers (message);
+  if (!zm_json_valid (headers) || headers.data[strspn (headers.data, " \t\r\n")] != '{') {
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "the headers are not a JSON object");
+    return 0;
+  }
   g_autofree char *text = zm_message_header (message, "timeout");
   if (text == NULL)
     return subject->now_us + subject->config.call_timeout_us;

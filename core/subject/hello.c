@@ -3,6 +3,8 @@
  * HELLO: a service says who it is and which keys it wants; the answer is what to subscribe for that. Topics begin with a
  * flow's name, so only the table can say which prefixes a key pattern means; after a reload they are asked for again.
  */
+#include "config.h"
+
 #include "subject/services.h"
 
 #include <json-glib/json-glib.h>
@@ -93,7 +95,8 @@ gboolean
 zm_service_set_prefixes (ZmServices *services, ZmService *service, char **prefixes)
 {
   char **old = service->prefixes;
-  gboolean changed = old == NULL || !g_strv_equal ((const char *const *) old, (const char *const *) prefixes);
+  gboolean changed = old == NULL || prefixes == NULL ||
+                     !g_strv_equal ((const char *const *) old, (const char *const *) prefixes);
   service->prefixes = prefixes;
   /* On before off, so that a prefix that stays is numbered without a break. */
   for (guint i = 0; prefixes != NULL && prefixes[i] != NULL; i++)

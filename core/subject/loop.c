@@ -4,6 +4,8 @@
  * and what time has brought. The clocks are read once a turn. When the pool's ring is full, what is in hand is held and PULL
  * is not read (libzmq's high-water marks carry the pressure to the senders), while the call sockets are served on.
  */
+#include "config.h"
+
 #include "subject/subject-private.h"
 
 #include <string.h>

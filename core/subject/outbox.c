@@ -3,6 +3,8 @@
  * Replies on their way from any thread to the Subject's, which alone may touch the sockets. A list with a tail, so that the
  * lock is held for an append or for taking the whole.
  */
+#include "config.h"
+
 #include "subject/subject-private.h"
 
 struct ZmOutbox {

@@ -4,6 +4,8 @@
  * and a binary heap of the deadlines, so that the thread sleeps exactly until the first. Memory grows with the callers that
  * wait at one time, up to the bound.
  */
+#include "config.h"
+
 #include "subject/subject-private.h"
 
 #include <string.h>

@@ -3,6 +3,8 @@
  * The registry of services: their state by heartbeat, commands to them, and what `zmanagerctl services` shows. Counts and
  * times are those that a service reports with its heartbeat: measuring them here would cost every message.
  */
+#include "config.h"
+
 #include "subject/services.h"
 
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The Subject's sockets: one an endpoint, so that one can be detached or refused without the others; bounded receiving. */
+#include "config.h"
+
 #include "subject/subject-private.h"
 
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The Subject's door: opening, starting, pausing, ending, and what other threads may ask of it. */
+#include "config.h"
+
 #include "subject/zm-subject.h"
 
 #include "subject/subject-private.h"

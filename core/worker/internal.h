@@ -173,8 +173,9 @@ struct ZmPool {
   ZmLane *lanes; /* n_workers of them */
   guint waiting;
   guint n_idle;
-  gboolean closed; /* no new messages */
-  gboolean ending; /* threads end */
+  gboolean closed;        /* no new messages */
+  gboolean stopped, hung; /* the owner's: threads ended; one could not */
+  gboolean ending;        /* threads end */
   ZmWorker *workers[ZM_WORKERS_MOST];
   guint n_slots;
   guint replaced; /* workers that are hung now */
@@ -214,7 +215,8 @@ void zm_view_unref (ZmView *view);
 void zm_pool_inside (ZmPool *pool, gint64 change);
 ZmWorker *zm_worker_start (ZmPool *pool, guint lane, GError **error);
 void zm_worker_flush (ZmWorker *worker);
-void zm_worker_refresh (ZmWorker *worker); /* takes the current table now */
+void zm_worker_give_rest (ZmWorker *worker); /* the unstarted part of its batch; also the watchdog */
+void zm_worker_refresh (ZmWorker *worker);   /* takes the current table now */
 
 /* run.c: runs */
 ZmRun *zm_run_new (ZmPool *pool, ZmWorker *worker); /* worker: whose spare ones are used, or NULL */

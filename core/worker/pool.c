@@ -411,6 +411,27 @@ take_work (ZmWorker *worker, ZmRun **run)
   return got;
 }
 
+/* The unstarted messages of a batch go back to the queue, in order. */
+void
+zm_worker_give_rest (ZmWorker *worker)
+{
+  ZmPool *pool = worker->pool;
+  ZmMessage *rest[ZM_BATCH];
+  guint n = 0;
+  pthread_mutex_lock (&pool->lock); /* under it a worker fills its batch */
+  guint from = atomic_exchange (&worker->take, 1u << 30);
+  for (guint i = from; i < worker->batch_count; i++)
+    rest[n++] = worker->batch[i];
+  pthread_mutex_unlock (&pool->lock);
+  for (guint i = 0; i < n; i++) {
+    ZmRun *run = zm_run_new (pool, NULL);
+    run->event = ZM_EVENT_FRESH;
+    run->message = rest[i];
+    zm_queue_run (pool, run);
+  }
+  zm_worker_release_local (worker);
+}
+
 static void
 do_batch (ZmWorker *worker)
 {
@@ -426,10 +447,25 @@ do_batch (ZmWorker *worker)
   }
 }
 
+/* Whose thread this is: plugins' emit comes without the call that it is made in. */
+static _Thread_local ZmWorker *this_worker;
+
+guint
+zm_pool_current_hops (ZmPool *pool)
+{
+  ZmWorker *worker = this_worker;
+
+  /* run is left standing after a call: the word tells whether there is one. */
+  if (worker == NULL || worker->pool != pool || (atomic_load_explicit (&worker->word, memory_order_relaxed) & 3u) == ZM_PHASE_IDLE)
+    return 0;
+  return worker->run->hops;
+}
+
 static void *
 worker_main (void *user)
 {
   ZmWorker *worker = user;
+  this_worker = worker;
   char name[16];
   g_snprintf (name, sizeof name, "zm-worker-%u", worker->index);
   pthread_setname_np (pthread_self (), name);
@@ -446,6 +482,8 @@ worker_main (void *user)
     do_local (worker);
     zm_worker_flush (worker);
   }
+  /* A worker may be replaced just after its late call came back, in the midst of its next batch. */
+  zm_worker_give_rest (worker);
   zm_worker_flush (worker);
   g_clear_pointer (&worker->view, zm_view_unref);
   while (worker->free_runs) {
@@ -599,14 +637,23 @@ zm_pool_drain (ZmPool *pool, gint64 deadline_us)
   return ended;
 }
 
-static void
+/* FALSE: its call hangs, and did not come back in a last second. */
+static gboolean
 free_worker (ZmPool *pool, ZmWorker *worker)
 {
-  pthread_join (worker->thread, NULL);
+  if (atomic_load (&worker->abandoned)) {
+    gint64 until_us = zm_wall_us () + G_USEC_PER_SEC;
+    struct timespec at = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
+    if (pthread_timedjoin_np (worker->thread, NULL, &at) != 0)
+      return FALSE;
+  } else {
+    pthread_join (worker->thread, NULL);
+  }
   pool->workers[worker->index] = NULL;
   pthread_mutex_destroy (&worker->local_lock);
   pthread_cond_destroy (&worker->wake);
   g_free (worker);
+  return TRUE;
 }
 
 /* What nobody will do any more is counted and said, never lost silently. */
@@ -628,10 +675,11 @@ drop_rest (ZmPool *pool)
 }
 
 void
-zm_pool_free (ZmPool *pool)
+zm_pool_stop (ZmPool *pool)
 {
-  if (!pool)
+  if (pool->stopped)
     return;
+  pool->stopped = TRUE;
   zm_watchdog_stop (pool);
   zm_plugin_timers_stop (pool, NULL);
   pthread_mutex_lock (&pool->lock);
@@ -641,17 +689,22 @@ zm_pool_free (ZmPool *pool)
     if (pool->workers[i])
       pthread_cond_signal (&pool->workers[i]->wake);
   pthread_mutex_unlock (&pool->lock);
-  gboolean hung = FALSE;
   for (guint i = 0; i < pool->n_slots; i++) {
     ZmWorker *worker = pool->workers[i];
-    if (worker && atomic_load (&worker->abandoned) && !atomic_load (&worker->over))
-      hung = TRUE;
-    else if (worker)
-      free_worker (pool, worker);
+    if (worker && !free_worker (pool, worker))
+      pool->hung = TRUE;
   }
   drop_rest (pool);
   g_clear_pointer (&pool->view, zm_view_unref);
-  if (hung) {
+}
+
+void
+zm_pool_free (ZmPool *pool)
+{
+  if (!pool)
+    return;
+  zm_pool_stop (pool);
+  if (pool->hung) {
     /* A running thread cannot be ended: it keeps what it may still touch until the process ends. */
     zm_log_write (pool->config.log, ZM_LEVEL_WARNING, "worker", "a hung worker is left behind at the end");
     return;

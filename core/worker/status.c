@@ -22,7 +22,7 @@ void
 zm_pool_retire (ZmPool *pool, ZmGeneration *generation)
 {
   /* The old table goes as soon as no worker is in it. */
-  ZmView *view = zm_pool_view (pool);
+  ZmView *view = pool->stopped ? NULL : zm_pool_view (pool);
   if (view)
     zm_view_unref (view);
   zm_plugin_timers_stop (pool, generation);

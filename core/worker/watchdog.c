@@ -12,26 +12,6 @@
 #define QUIET_TICKS 200 /* without work: then it sleeps */
 #define IDLE_US     G_USEC_PER_SEC
 
-/* The unstarted messages of a batch go back to the queue, in order. */
-static void
-give_rest_back (ZmPool *pool, ZmWorker *worker)
-{
-  ZmMessage *rest[ZM_BATCH];
-  guint n = 0;
-  pthread_mutex_lock (&pool->lock); /* under it a worker fills its batch */
-  guint from = atomic_exchange (&worker->take, 1u << 30);
-  for (guint i = from; i < worker->batch_count; i++)
-    rest[n++] = worker->batch[i];
-  pthread_mutex_unlock (&pool->lock);
-  for (guint i = 0; i < n; i++) {
-    ZmRun *run = zm_run_new (pool, NULL);
-    run->event = ZM_EVENT_FRESH;
-    run->message = rest[i];
-    zm_queue_run (pool, run);
-  }
-  zm_worker_release_local (worker);
-}
-
 static void
 replace_worker (ZmPool *pool, ZmWorker *worker)
 {
@@ -121,7 +101,7 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
     return FALSE;
   if (!worker->stolen && now_us - worker->seen_us >= TICK_US) {
     worker->stolen = TRUE;
-    give_rest_back (pool, worker);
+    zm_worker_give_rest (worker);
   }
   gint64 deadline_us = atomic_load_explicit (&worker->call_deadline_us, memory_order_relaxed);
   if (phase == ZM_PHASE_CALL && now_us > deadline_us)

@@ -18,15 +18,16 @@ typedef struct ZmExternals ZmExternals;
 
 typedef struct ZmExternalConfig {
   const char *name;
-  const char *exec;      /* command line, split as a shell does (no shell is run); or NULL */
-  const char *bind;      /* endpoint; NULL: ipc://RUNTIME/worker-NAME */
+  const char *exec; /* command line, split as a shell does (no shell is run); or NULL */
+  const char *bind; /* endpoint; NULL: ipc://RUNTIME/worker-NAME */
   gboolean restart;
 } ZmExternalConfig;
 
 /* environment: NULL-terminated NAME=value pairs that each process gets beside the daemon's own (ZM_WORKER_CONNECT,
  * ZM_SUBJECT, ZM_TOPICS, ZM_CALL are set from it and from the bind endpoint). directory: working directory. */
-ZmExternals *zm_externals_new (void *zmq, const char *runtime_directory, const char *directory,
-                               const char *const *environment, int high_water, ZmLog *log, ZmMetrics *metrics);
+ZmExternals *
+zm_externals_new (void *zmq, const char *runtime_directory, const char *directory,
+                  const char *const *environment, int high_water, ZmLog *log, ZmMetrics *metrics);
 /* Adds it, or replaces one of that name where anything differs; with the same endpoint the socket and those connected to it
  * stay. After an error all is as it was. */
 gboolean zm_externals_add (ZmExternals *externals, const ZmExternalConfig *config, GError **error);

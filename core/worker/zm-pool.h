@@ -74,7 +74,10 @@ guint zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n);
 /* No new messages; waits until all that are inside have ended, at most until deadline; parked and deferred ones that remain
  * then are ended with the error `shutdown`. Returns how many had to be. */
 guint zm_pool_drain (ZmPool *pool, gint64 deadline_us);
-/* Ends the threads. After drain. Hung workers are left behind (reported). */
+/* Ends the threads and lets the table go. After drain; before the plugins are freed, which free what the pool keeps at
+ * them. Hung workers are left behind (reported). */
+void zm_pool_stop (ZmPool *pool);
+/* After the plugins are freed. */
 void zm_pool_free (ZmPool *pool);
 
 /* Fills the call services of the host's table: reply … defer, complete, ticket_cancelled. */
@@ -95,6 +98,9 @@ int zm_pool_ticket_cancelled (ZmPool *pool, zm_ticket ticket);
 /* zm_call_action: message goes in; done is called once in a worker. */
 int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms,
                          zm_result_fn done, void *user);
+
+/* Hops of the message that the calling thread works on now; 0 outside a worker: what a plugin emits goes on counting. */
+guint zm_pool_current_hops (ZmPool *pool);
 
 /* Figures for status and top: JSON objects, the caller frees. */
 char *zm_pool_status_json (ZmPool *pool);

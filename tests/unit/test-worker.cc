@@ -2,6 +2,7 @@
 /* The worker room with real plugins, real tables and real threads; only the sockets around it are left out. */
 #include "worker/zm-pool.h"
 
+#include <glib/gstdio.h>
 #include <gtest/gtest.h>
 
 #include <condition_variable>
@@ -49,6 +50,10 @@ protected:
     };
     plugins_config.host.ticket_cancelled
         = [] (const zm_host *, zm_ticket ticket) { return zm_pool_ticket_cancelled (the_pool, ticket); };
+    plugins_config.retired = [] (ZmGeneration *generation, gpointer) {
+      if (the_pool)
+        zm_pool_retire (the_pool, generation);
+    };
     plugins_config.log = log;
     plugins_config.metrics = metrics;
     plugins = zm_plugins_new (&plugins_config);
@@ -102,10 +107,12 @@ protected:
   {
     if (pool) {
       zm_pool_drain (pool, zm_now_us () + 5 * G_USEC_PER_SEC);
-      zm_pool_free (pool);
+      zm_pool_stop (pool);
     }
     zm_table_slot_free (tables);
     zm_plugins_free (plugins);
+    zm_pool_free (pool);
+    the_pool = nullptr;
     keeper->ops->free (keeper);
     zm_timers_free (timers);
     zm_metrics_free (metrics);
@@ -475,14 +482,6 @@ TEST_F (Worker, ChildsFailureIsItsParentStepsFailure)
   EXPECT_EQ (one ("?Outer?Push", "x", "Outer").topic, "Outer~~~~done~i1");
 }
 
-TEST_F (Worker, EndlessNestingFails)
-{
-  begin (all_mappings, "[A]\n?A?Push\n?B?Push\n??done\n[B]\n?B?Push\n?A?Push\n??done\n");
-  Out got = one ("?A?Push", "x", "A");
-  EXPECT_EQ (got.topic, "A~~~~error~i1");
-  EXPECT_NE (got.body.find ("\"code\":\"nesting\""), std::string::npos) << got.body;
-}
-
 TEST_F (Worker, UnknownFlowAndStepAreErrors)
 {
   begin (all_mappings, "[F]\n?F?Push\n?T?add_a\n??done\n");
@@ -539,8 +538,10 @@ TEST_F (Worker, FailingActionsCostNobodyElse)
       sent++;
     }
   }
+  /* Each bad one ends in a publication too, but for one that comes back in time with nothing to say. */
+  zm_pool_drain (pool, zm_now_us () + 10 * G_USEC_PER_SEC);
   std::set<std::string> good;
-  for (const auto &got : wait (sent - 5)) /* serial_hang may end silently where it sees the flag in time */
+  for (const auto &got : wait (sent - 5))
     if (got.body == "good")
       good.insert (got.topic);
   EXPECT_EQ (good.size (), 10000u);

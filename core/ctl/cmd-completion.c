@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* completion bash|zsh|fish: scripts made from the table, so they know what this version knows. */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* "--flow --id …" of a command's own options and, where `global`, of every command. */
+static char *
+option_words (const ZmCtlCommand *command, gboolean global)
+{
+  const ZmCtlOption *lists[] = { command != NULL ? command->options : NULL,
+                                 global ? zm_ctl_global_options () : NULL };
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (lists); i++)
+    for (const ZmCtlOption *option = lists[i]; option != NULL && option->name != NULL; option++)
+      g_string_append_printf (out, "%s--%s", out->len > 0 ? " " : "", option->name);
+  return g_strdup (out->str);
+}
+
+/* First words, each once; or the second words of a first one. */
+static char *
+command_words (const char *first)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+  g_autofree char *before = NULL;
+
+  for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++) {
+    g_auto (GStrv) parts = g_strsplit (command->name, " ", 2);
+    const char *word = first == NULL ? parts[0] : strcmp (parts[0], first) == 0 ? parts[1] : NULL;
+
+    /* Commands of one first word stand together in the table. */
+    if (word == NULL || g_strcmp0 (word, before) == 0)
+      continue;
+    g_string_append_printf (out, "%s%s", out->len > 0 ? " " : "", word);
+    g_free (before);
+    before = g_strdup (word);
+  }
+  return g_strdup (out->str);
+}
+
+/* The shell's case for each command: its options; for each group: its second words. */
+static void
+print_cases (void)
+{
+  g_autofree char *firsts = command_words (NULL);
+  g_auto (GStrv) words = g_strsplit (firsts, " ", -1);
+
+  for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++) {
+    g_autofree char *options = option_words (command, TRUE);
+
+    printf ("    '%s') options='%s' ;;\n", command->name, options);
+  }
+  for (char **word = words; *word != NULL; word++) {
+    g_autofree char *seconds = command_words (*word);
+
+    if (*seconds)
+      printf ("    '%s') words='%s' ;;\n", *word, seconds);
+  }
+}
+
+static void
+print_bash (void)
+{
+  g_autofree char *firsts = command_words (NULL);
+  g_autofree char *global = option_words (NULL, TRUE);
+
+  printf ("# bash completion for zmanagerctl: eval \"$(zmanagerctl completion bash)\"\n"
+          "_zmanagerctl () {\n"
+          "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} i first= second=\n"
+          "  local words='%s' options='%s'\n"
+          "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+          "    case ${COMP_WORDS[i]} in\n"
+          "      --dir|--connect|--timeout) ((i++)) ;;\n"
+          "      -*) ;;\n"
+          "      *) if [ -z \"$first\" ]; then first=${COMP_WORDS[i]}; elif [ -z \"$second\" ]; then "
+          "second=${COMP_WORDS[i]}; fi ;;\n"
+          "    esac\n"
+          "  done\n"
+          "  case $previous in\n"
+          "    --dir) COMPREPLY=($(compgen -d -- \"$current\")); return ;;\n"
+          "  esac\n"
+          "  [ -n \"$first\" ] && words=\n"
+          "  case \"$first${second:+ $second}\" in\n",
+          firsts, global);
+  print_cases ();
+  printf ("  esac\n"
+          "  case \"$first\" in\n"
+          "    help) [ -z \"$second\" ] && words='%s' ;;\n"
+          "    completion) words='bash zsh fish' ;;\n"
+          "  esac\n"
+          "  case $current in\n"
+          "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$current\")) ;;\n"
+          "    @*) COMPREPLY=($(compgen -P @ -f -- \"${current#@}\")) ;;\n"
+          "    *) COMPREPLY=($(compgen -W \"$words\" -- \"$current\")\n"
+          "         $([ -n \"$first\" ] && [ -z \"$words\" ] && compgen -f -- \"$current\")) ;;\n"
+          "  esac\n"
+          "}\n"
+          "complete -o filenames -F _zmanagerctl zmanagerctl\n",
+          firsts);
+}
+
+static void
+print_zsh (void)
+{
+  printf ("#compdef zmanagerctl\n"
+          "# zsh completion for zmanagerctl: eval \"$(zmanagerctl completion zsh)\"\n"
+          "autoload -U +X bashcompinit && bashcompinit\n");
+  print_bash ();
+}
+
+/* Text inside single quotes for fish. */
+static char *
+fish_quote (const char *text)
+{
+  g_auto (GStrv) parts = g_strsplit (text, "'", -1);
+
+  return g_strjoinv ("\\'", parts);
+}
+
+static void
+print_fish_command (const ZmCtlCommand *command)
+{
+  g_auto (GStrv) parts = g_strsplit (command->name, " ", 2);
+  g_autofree char *help = fish_quote (_ (command->help));
+  g_autofree char *when =
+      parts[1] != NULL
+          ? g_strdup_printf ("__fish_seen_subcommand_from %s; and __fish_seen_subcommand_from %s", parts[0],
+                             parts[1])
+          : g_strdup_printf ("__fish_seen_subcommand_from %s", parts[0]);
+
+  if (parts[1] != NULL)
+    printf ("complete -c zmanagerctl -n '__fish_use_subcommand' -a '%s'\n"
+            "complete -c zmanagerctl -n '__fish_seen_subcommand_from %s' -a '%s' -d '%s'\n",
+            parts[0], parts[0], parts[1], help);
+  else
+    printf ("complete -c zmanagerctl -n '__fish_use_subcommand' -a '%s' -d '%s'\n", parts[0], help);
+  for (const ZmCtlOption *option = command->options; option != NULL && option->name != NULL; option++) {
+    g_autofree char *text = fish_quote (_ (option->help));
+
+    printf ("complete -c zmanagerctl -n '%s' -l '%s'%s -d '%s'\n", when, option->name,
+            option->value ? " -r" : "", text);
+  }
+}
+
+static void
+print_fish (void)
+{
+  printf ("# fish completion for zmanagerctl: zmanagerctl completion fish | source\n");
+  for (const ZmCtlOption *option = zm_ctl_global_options (); option->name != NULL; option++) {
+    g_autofree char *text = fish_quote (_ (option->help));
+
+    printf ("complete -c zmanagerctl -l '%s'%s -d '%s'\n", option->name, option->value ? " -r" : "", text);
+  }
+  for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++)
+    print_fish_command (command);
+  printf ("complete -c zmanagerctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
+}
+
+int
+zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments)
+{
+  static const struct {
+    const char *name;
+    void (*print) (void);
+  } shells[] = { { "bash", print_bash }, { "zsh", print_zsh }, { "fish", print_fish } };
+
+  (void) n;
+  for (guint i = 0; i < G_N_ELEMENTS (shells); i++)
+    if (strcmp (arguments[0], shells[i].name) == 0) {
+      shells[i].print ();
+      return ZM_EXIT_OK;
+    }
+  return zm_ctl_usage (ctl, _ ("completion: “%s” is none of bash, zsh, fish"), arguments[0]);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* flow ls, flow show: by the daemon's table, or by the files where no daemon runs. */
+#include "config.h"
+
+#include "ctl/offline.h"
+
+#include <stdio.h>
+
+/* ---- flow ls ---- */
+
+static const ZmOutColumn columns[] = {
+  { "name", N_ ("NAME"), FALSE },  { "trigger", N_ ("TRIGGER"), FALSE },
+  { "path", N_ ("STEPS"), FALSE }, { "place", N_ ("PLACE"), FALSE },
+  { NULL, NULL, FALSE },
+};
+
+/* "a & b" of one step. */
+static void
+append_step (GString *out, JsonObject *step)
+{
+  JsonArray *branches = zm_json_get_array (step, "branches");
+
+  for (guint i = 0; branches != NULL && i < json_array_get_length (branches); i++) {
+    const char *key = zm_json_get_text (json_array_get_object_element (branches, i), "key");
+
+    g_string_append_printf (out, "%s%s", i > 0 ? " & " : "", key != NULL ? key : "-");
+  }
+}
+
+/* Adds what the table shows: the steps in one line, and the place. */
+static void
+add_summary (JsonObject *flow)
+{
+  JsonArray *steps = zm_json_get_array (flow, "steps");
+  const char *file = zm_json_get_text (flow, "file");
+  g_autoptr (GString) path = g_string_new (NULL);
+  g_autofree char *place =
+      g_strdup_printf ("%s:%d", file != NULL ? file : "-", (int) zm_json_get_int (flow, "line"));
+
+  for (guint i = 0; steps != NULL && i < json_array_get_length (steps); i++) {
+    if (i > 0)
+      g_string_append (path, " -> ");
+    append_step (path, json_array_get_object_element (steps, i));
+  }
+  json_object_set_string_member (flow, "path", path->str);
+  json_object_set_string_member (flow, "place", place);
+}
+
+static JsonObject *
+flows_object (ZmTable *table)
+{
+  JsonObject *object = json_object_new ();
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < zm_table_n_flows (table); i++) {
+    g_autofree char *text = zm_flow_show (table, zm_table_flow_nth (table, i), FALSE);
+    JsonNode *node = zm_json_read (zm_span_text (text));
+
+    if (node != NULL)
+      json_array_add_element (array, node);
+  }
+  json_object_set_array_member (object, "flows", array);
+  return object;
+}
+
+static int
+print_flows (const ZmCtl *ctl, JsonObject *answer)
+{
+  JsonArray *flows = zm_json_get_array (answer, "flows");
+
+  if (ctl->json) {
+    zm_out_json_object (answer);
+    return ZM_EXIT_OK;
+  }
+  for (guint i = 0; flows != NULL && i < json_array_get_length (flows); i++)
+    add_summary (json_array_get_object_element (flows, i));
+  zm_out_table (ctl, flows, columns, _ ("there is no flow"));
+  return ZM_EXIT_OK;
+}
+
+int
+zm_ctl_cmd_flow_ls (ZmCtl *ctl, guint n, char **arguments)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) answer = zm_offline_ask (ctl, zm_ctl_request_new ("flows"), &error);
+  g_autoptr (ZmTable) table = NULL;
+
+  (void) n;
+  (void) arguments;
+  if (answer == NULL && !zm_offline_allowed (ctl, error))
+    return zm_ctl_fail (ctl, error);
+  g_clear_error (&error);
+  if (answer == NULL) {
+    table = zm_offline_table (ctl, &error);
+    if (table == NULL)
+      return zm_ctl_fail (ctl, error);
+    answer = flows_object (table);
+  }
+  return print_flows (ctl, answer);
+}
+
+/* ---- flow show ---- */
+
+/* "link-status.on_link_down (file:line)" of a route, or what else a step is. */
+static char *
+branch_text (JsonObject *branch)
+{
+  JsonObject *route = zm_json_get_object (branch, "route");
+  const char *is = zm_json_get_text (branch, "is");
+  const char *worker = zm_json_get_text (route, "worker");
+  const char *plugin = zm_json_get_text (route, "plugin");
+  const char *symbol = zm_json_get_text (route, "symbol");
+  const char *file = zm_json_get_text (route, "file");
+  const char *reason = zm_json_get_text (route, "reason");
+  const char *child = zm_json_get_text (branch, "flow");
+  g_autofree char *what = worker != NULL   ? g_strconcat ("worker:", worker, NULL)
+                          : plugin != NULL ? g_strdup_printf ("%s.%s", plugin, symbol != NULL ? symbol : "?")
+                          : child != NULL  ? g_strdup_printf (_ ("flow %s"), child)
+                                           : g_strdup (is != NULL ? is : "-");
+
+  if (route == NULL)
+    return g_steal_pointer (&what);
+  return g_strdup_printf ("%s (%s:%d)%s%s", what, file != NULL ? file : "-",
+                          (int) zm_json_get_int (route, "line"), reason != NULL ? ", " : "",
+                          reason != NULL ? reason : "");
+}
+
+static void
+add_row (JsonArray *rows, const char *mark, JsonObject *branch)
+{
+  JsonObject *row = json_object_new ();
+  g_autofree char *what = branch_text (branch);
+  const char *key = zm_json_get_text (branch, "key");
+
+  json_object_set_string_member (row, "step", mark);
+  json_object_set_string_member (row, "key", key != NULL ? key : "-");
+  json_object_set_string_member (row, "what", what);
+  json_array_add_object_element (rows, row);
+}
+
+static void
+add_step_rows (JsonArray *rows, JsonObject *step)
+{
+  JsonArray *branches = zm_json_get_array (step, "branches");
+  JsonObject *on_error = zm_json_get_object (step, "on_error");
+  g_autofree char *index = g_strdup_printf ("%d", (int) zm_json_get_int (step, "index"));
+
+  for (guint i = 0; branches != NULL && i < json_array_get_length (branches); i++)
+    add_row (rows, i > 0 ? "&" : index, json_array_get_object_element (branches, i));
+  if (on_error != NULL)
+    add_row (rows, "!", on_error);
+}
+
+static const ZmOutColumn step_columns[] = {
+  { "step", N_ ("STEP"), TRUE },
+  { "key", N_ ("KEY"), FALSE },
+  { "what", N_ ("WHAT"), FALSE },
+  { NULL, NULL, FALSE },
+};
+
+static void
+print_flow (const ZmCtl *ctl, JsonObject *flow)
+{
+  JsonArray *steps = zm_json_get_array (flow, "steps");
+  g_autoptr (JsonArray) rows = json_array_new ();
+  const char *trigger = zm_json_get_text (flow, "trigger");
+  g_autofree char *name = zm_out_style (ctl, ZM_STYLE_BOLD, zm_json_get_text (flow, "name"));
+
+  printf (_ ("%s (%s:%d), begins with %s\n"), name, zm_json_get_text (flow, "file"),
+          (int) zm_json_get_int (flow, "line"), trigger != NULL ? trigger : "-");
+  for (guint i = 0; steps != NULL && i < json_array_get_length (steps); i++)
+    add_step_rows (rows, json_array_get_object_element (steps, i));
+  zm_out_table (ctl, rows, step_columns, _ ("it has no step"));
+}
+
+/* What the daemon said, or the same made of the files. */
+static int
+print_shown (const ZmCtl *ctl, JsonObject *answer)
+{
+  const char *dot = zm_json_get_text (answer, "dot");
+  JsonObject *flow = zm_json_get_object (answer, "flow");
+
+  if (ctl->json)
+    zm_out_json_object (answer);
+  else if (dot != NULL)
+    printf ("%s%s", dot, g_str_has_suffix (dot, "\n") ? "" : "\n");
+  else if (flow != NULL)
+    print_flow (ctl, flow);
+  return ZM_EXIT_OK;
+}
+
+static JsonObject *
+show_object (ZmTable *table, ZmFlow *flow, gboolean dot)
+{
+  JsonObject *object = json_object_new ();
+  g_autofree char *text = zm_flow_show (table, flow, dot);
+  JsonNode *node = dot ? NULL : zm_json_read (zm_span_text (text));
+
+  if (node != NULL)
+    json_object_set_member (object, "flow", node);
+  else
+    json_object_set_string_member (object, "dot", text);
+  return object;
+}
+
+static int
+show_from_files (ZmCtl *ctl, const char *name, gboolean dot)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ZmTable) table = zm_offline_table (ctl, &error);
+  ZmFlow *flow = table != NULL ? zm_table_flow (table, zm_span_text (name)) : NULL;
+  g_autoptr (JsonObject) object = NULL;
+
+  if (table != NULL && flow == NULL)
+    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("there is no flow “%s”; see zmanagerctl flow ls"),
+                 name);
+  if (flow == NULL)
+    return zm_ctl_fail (ctl, error);
+  object = show_object (table, flow, dot);
+  return print_shown (ctl, object);
+}
+
+int
+zm_ctl_cmd_flow_show (ZmCtl *ctl, guint n, char **arguments)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean dot = zm_ctl_flag (ctl, "dot");
+  JsonObject *request = zm_ctl_request_new ("flow");
+  g_autoptr (JsonObject) answer = NULL;
+
+  (void) n;
+  json_object_set_string_member (request, "name", arguments[0]);
+  json_object_set_boolean_member (request, "dot", dot);
+  answer = zm_offline_ask (ctl, request, &error);
+  if (answer != NULL)
+    return print_shown (ctl, answer);
+  return zm_offline_allowed (ctl, error) ? show_from_files (ctl, arguments[0], dot)
+                                         : zm_ctl_fail (ctl, error);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* help, version and completion: all made from the table. */
+#include "config.h"
+
+#include "base/version.h"
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* "send KEY [BODY|-|@FILE]" */
+static char *
+synopsis (const ZmCtlCommand *command)
+{
+  return g_strconcat (command->name, *command->arguments ? " " : "", command->arguments, NULL);
+}
+
+static char *
+option_text (const ZmCtlOption *option)
+{
+  return option->value != NULL ? g_strdup_printf ("--%s %s", option->name, option->value)
+                               : g_strdup_printf ("--%s", option->name);
+}
+
+/* Two columns: the left one at least `width` wide, counted in characters. */
+static void
+print_pair (const char *left, int width, const char *right)
+{
+  int pad = width - (int) g_utf8_strlen (left, -1);
+
+  printf ("  %s%*s  %s\n", left, MAX (pad, 0), "", right);
+}
+
+static void
+print_options (const ZmCtlOption *options)
+{
+  for (const ZmCtlOption *option = options; option != NULL && option->name != NULL; option++) {
+    g_autofree char *left = option_text (option);
+
+    print_pair (left, 22, _ (option->help));
+  }
+}
+
+static void
+print_group (ZmCtlGroup group)
+{
+  printf ("\n%s:\n", zm_ctl_group_title (group));
+  for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++) {
+    g_autofree char *left = synopsis (command);
+
+    if (command->group == group)
+      print_pair (left, 26, _ (command->help));
+  }
+}
+
+void
+zm_ctl_help_overview (gboolean all)
+{
+  printf (_ ("Usage: zmanagerctl [OPTION]... COMMAND [ARGUMENT]...\n"));
+  printf (_ ("Talks to a running zmanagerd.\n"));
+  print_group (ZM_GROUP_FIRST);
+  if (all) {
+    print_group (ZM_GROUP_UNDERSTAND);
+    print_group (ZM_GROUP_OPERATE);
+  }
+  printf ("\n%s:\n", _ ("Options of every command"));
+  print_options (zm_ctl_global_options ());
+  printf ("\n%s\n",
+          all ? _ ("More about one: zmanagerctl help COMMAND")
+              : _ ("The other commands: zmanagerctl help --all. More about one: zmanagerctl help COMMAND"));
+  printf ("%s\n",
+          _ ("Exit status: 0 ok, 1 failed, 2 usage, 3 unreachable, 4 refused, 5 not found, 6 degraded"));
+}
+
+void
+zm_ctl_help_command (const ZmCtlCommand *command)
+{
+  g_autofree char *text = synopsis (command);
+
+  printf (_ ("Usage: zmanagerctl %s [OPTION]...\n"), text);
+  printf ("%s.\n", _ (command->help));
+  if (command->options != NULL) {
+    printf ("\n%s:\n", _ ("Options"));
+    print_options (command->options);
+  }
+  printf ("\n%s:\n", _ ("Options of every command"));
+  print_options (zm_ctl_global_options ());
+}
+
+/* scdoc's markup characters as themselves. */
+static char *
+scd_escape (const char *text)
+{
+  GString *out = g_string_new (NULL);
+
+  for (; *text != '\0'; text++) {
+    if (strchr ("\\*_#@", *text) != NULL)
+      g_string_append_c (out, '\\');
+    g_string_append_c (out, *text);
+  }
+  return g_string_free (out, FALSE);
+}
+
+/* The list as data/man/zmanagerctl.1.scd has it (English: the page is). A test compares both. */
+static void
+print_man (void)
+{
+  int group = -1;
+
+  for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++) {
+    g_autofree char *arguments = scd_escape (command->arguments);
+
+    if ((int) command->group != group)
+      printf ("## %s\n\n", zm_ctl_group_title (command->group));
+    group = (int) command->group;
+    printf ("*%s*%s%s\n\t%s.\n\n", command->name, *arguments ? " " : "", arguments, command->help);
+    for (const ZmCtlOption *option = command->options; option != NULL && option->name != NULL; option++) {
+      g_autofree char *help = scd_escape (option->help);
+      g_autofree char *value = scd_escape (option->value ? option->value : "");
+
+      printf ("\t*--%s*%s%s%s%s: %s.\n\n", option->name, *value ? " " : "", *value ? "_" : "", value,
+              *value ? "_" : "", help);
+    }
+  }
+}
+
+int
+zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments)
+{
+  const ZmCtlCommand *command = NULL;
+  guint used = 0;
+  guint shown = 0;
+
+  if (zm_ctl_flag (ctl, "man")) {
+    print_man ();
+    return ZM_EXIT_OK;
+  }
+  if (n == 0) {
+    zm_ctl_help_overview (zm_ctl_flag (ctl, "all"));
+    return ZM_EXIT_OK;
+  }
+  command = zm_ctl_find (arguments, n, &used);
+  if (command != NULL && used == n) {
+    zm_ctl_help_command (command);
+    return ZM_EXIT_OK;
+  }
+  /* "help plugin": all that begin so. */
+  for (command = zm_ctl_commands (); n == 1 && command->name != NULL; command++)
+    if (g_str_has_prefix (command->name, arguments[0]) && command->name[strlen (arguments[0])] == ' ') {
+      g_autofree char *left = synopsis (command);
+
+      print_pair (left, 26, _ (command->help));
+      shown++;
+    }
+  return shown > 0 ? ZM_EXIT_OK : zm_ctl_usage (ctl, _ ("there is no command “%s”"), arguments[n - 1]);
+}
+
+int
+zm_ctl_cmd_version (ZmCtl *ctl, guint n, char **arguments)
+{
+  (void) n;
+  (void) arguments;
+  if (ctl->json)
+    printf ("{\"version\":\"%s\"}\n", zm_version ());
+  else
+    printf ("zmanagerctl %s\n", zm_version ());
+  return ZM_EXIT_OK;
+}

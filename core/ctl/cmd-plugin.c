@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* plugin ls, inspect, load, unload, reload. */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- ls ---- */
+
+static const ZmOutColumn columns[] = {
+  { "name", N_ ("NAME"), FALSE },
+  { "version", N_ ("VERSION"), FALSE },
+  { "kind", N_ ("KIND"), FALSE },
+  { "state", N_ ("STATE"), FALSE },
+  { "generation", N_ ("GEN"), TRUE },
+  { "isolation", N_ ("ISOLATION"), FALSE },
+  { "actions", N_ ("ACTIONS"), FALSE },
+  { "reason", N_ ("REASON"), FALSE },
+  { NULL, NULL, FALSE },
+};
+
+int
+zm_ctl_cmd_plugin_ls (ZmCtl *ctl, guint n, char **arguments)
+{
+  (void) n;
+  (void) arguments;
+  return zm_ctl_listing (ctl, zm_ctl_request_new ("plugins"), "plugins", columns, _ ("no plugin was found"));
+}
+
+/* ---- inspect ---- */
+
+static JsonArray *
+text_array (char **texts)
+{
+  JsonArray *array = json_array_new ();
+
+  for (char **text = texts; text != NULL && *text != NULL; text++)
+    json_array_add_string_element (array, *text);
+  return array;
+}
+
+static JsonArray *
+action_array (const ZmManifest *manifest)
+{
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; manifest->actions[i] != NULL; i++) {
+    JsonObject *action = json_object_new ();
+
+    json_object_set_string_member (action, "name", manifest->actions[i]);
+    json_object_set_string_member (action, "threads", manifest->threadsafe[i] ? "THREADSAFE" : "SERIAL");
+    json_array_add_object_element (array, action);
+  }
+  return array;
+}
+
+static void
+set_text (JsonObject *object, const char *name, const char *text)
+{
+  if (text != NULL)
+    json_object_set_string_member (object, name, text);
+}
+
+/* What the note in a file says; no code of it runs. */
+static JsonObject *
+manifest_object (const char *path, const ZmManifest *manifest)
+{
+  JsonObject *object = json_object_new ();
+  g_autofree char *abi = g_strdup_printf ("%u.%u", manifest->abi_major, manifest->abi_minor);
+
+  set_text (object, "name", manifest->name);
+  set_text (object, "version", manifest->version);
+  set_text (object, "licence", manifest->licence);
+  set_text (object, "summary", manifest->summary);
+  set_text (object, "kind", manifest->kind);
+  set_text (object, "path", path);
+  set_text (object, "abi", abi);
+  set_text (object, "isolation", manifest->isolation);
+  set_text (object, "build_id", manifest->build_id);
+  json_object_set_array_member (object, "depends", text_array (manifest->depends));
+  json_object_set_array_member (object, "schemes", text_array (manifest->schemes));
+  json_object_set_array_member (object, "actions", action_array (manifest));
+  if (manifest->unknown != NULL && manifest->unknown[0] != NULL)
+    json_object_set_array_member (object, "unknown", text_array (manifest->unknown));
+  return object;
+}
+
+static void
+print_object (const ZmCtl *ctl, JsonObject *object)
+{
+  g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), object);
+
+  if (ctl->json)
+    zm_out_json (node);
+  else
+    zm_out_tree (ctl, node, 0);
+}
+
+ZmManifest *
+zm_ctl_read_manifest (const char *path, GError **error)
+{
+  ZmManifest *manifest = zm_manifest_read (path, error);
+
+  if (manifest == NULL && error != NULL && strstr ((*error)->message, path) == NULL)
+    g_prefix_error (error, "%s: ", path);
+  return manifest;
+}
+
+static int
+inspect_file (const ZmCtl *ctl, const char *path)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ZmManifest) manifest = zm_ctl_read_manifest (path, &error);
+  g_autoptr (JsonObject) object = NULL;
+
+  if (manifest == NULL)
+    return zm_ctl_fail (ctl, error);
+  object = manifest_object (path, manifest);
+  print_object (ctl, object);
+  return ZM_EXIT_OK;
+}
+
+/* acme.net.link -> DIR/acme/net/link.so in the first directory of the path that has it. NULL: none. */
+static char *
+find_file (ZmCtl *ctl, const char *name)
+{
+  ZmInstance *instance = zm_ctl_instance (ctl, NULL);
+  g_auto (GStrv) dirs = instance != NULL ? zm_instance_plugin_dirs (instance, NULL) : NULL;
+  g_auto (GStrv) parts = g_strsplit (name, ".", -1);
+  g_autofree char *relative = g_strjoinv ("/", parts);
+
+  for (char **dir = dirs; dir != NULL && *dir != NULL; dir++) {
+    g_autofree char *path = g_strdup_printf ("%s/%s.so", *dir, relative);
+
+    if (g_file_test (path, G_FILE_TEST_IS_REGULAR))
+      return g_steal_pointer (&path);
+  }
+  return NULL;
+}
+
+/* A name: the daemon knows most; without one, the file on the path. */
+static int
+inspect_name (ZmCtl *ctl, const char *name)
+{
+  g_autoptr (GError) error = NULL;
+  JsonObject *request = zm_ctl_request_new ("plugins");
+  g_autoptr (JsonObject) answer = NULL;
+  JsonArray *plugins = NULL;
+  g_autofree char *path = NULL;
+
+  json_object_set_string_member (request, "name", name);
+  answer = zm_ctl_request (ctl, request, ZM_CTL_ANSWER_MS, &error);
+  plugins = zm_json_get_array (answer, "plugins");
+  if (plugins != NULL && json_array_get_length (plugins) > 0) {
+    print_object (ctl, json_array_get_object_element (plugins, 0));
+    return ZM_EXIT_OK;
+  }
+  if (answer == NULL && !g_error_matches (error, ZM_ERROR, ZM_ERROR_UNREACHABLE))
+    return zm_ctl_fail (ctl, error);
+  path = find_file (ctl, name);
+  if (path != NULL)
+    return inspect_file (ctl, path);
+  if (error == NULL)
+    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+                 _ ("there is no plugin “%s”; see zmanagerctl plugin ls"), name);
+  return zm_ctl_fail (ctl, error);
+}
+
+int
+zm_ctl_cmd_plugin_inspect (ZmCtl *ctl, guint n, char **arguments)
+{
+  const char *name = arguments[0];
+
+  (void) n;
+  if (strchr (name, '/') != NULL || g_str_has_suffix (name, ".so"))
+    return inspect_file (ctl, name);
+  return inspect_name (ctl, name);
+}
+
+/* ---- load, unload, reload ---- */
+
+/* Stopping the old generation may take as long as its calls do. */
+#define LONG_MS 120000
+
+int
+zm_ctl_cmd_plugin_load (ZmCtl *ctl, guint n, char **arguments)
+{
+  g_autofree char *command = g_strdelimit (g_strdup (ctl->command->name), " ", '-');
+  JsonObject *request = zm_ctl_request_new (command);
+
+  (void) n;
+  json_object_set_string_member (request, "name", arguments[0]);
+  return zm_ctl_simple (ctl, request, LONG_MS);
+}

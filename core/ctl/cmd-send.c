@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* send and call. */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- send ---- */
+
+static gboolean
+push_one (void *push, const ZmCtlMessage *message, int wait_ms)
+{
+  gsize size = 0;
+  const char *data = g_bytes_get_data (message->body, &size);
+  ZmSpan frames[3] = { zm_span_text (message->topic), zm_span_text (message->headers ? message->headers : ""),
+                       zm_span (data, size) };
+
+  if (message->headers == NULL)
+    frames[1] = frames[2];
+  return zm_ctl_send_frames (push, frames, message->headers ? 3 : 2, wait_ms);
+}
+
+/* How many messages were taken of `count`. */
+static gint64
+push_all (ZmCtl *ctl, void *push, ZmCtlMessage *message, gint64 count)
+{
+  ZmUuidMaker ids;
+  gint64 sent = 0;
+
+  zm_uuid_maker_init (&ids);
+  while (sent < count) {
+    if (sent > 0)
+      zm_ctl_message_next (message, &ids);
+    if (!push_one (push, message, (int) ctl->timeout_ms))
+      break;
+    sent++;
+  }
+  return sent;
+}
+
+/* Closes the socket and waits until what it holds has left, at most --timeout. FALSE: not all did. */
+static gboolean
+flush_push (ZmCtl *ctl, void *push)
+{
+  gint64 until = zm_now_us () + ctl->timeout_ms * 1000;
+
+  zm_ctl_close (push, (int) ctl->timeout_ms);
+  /* Ending the context is what waits for lingering sockets; libzmq does not tell what was dropped, but that it took the whole
+   * time does. */
+  zmq_ctx_term (ctl->zmq);
+  ctl->zmq = NULL;
+  return zm_now_us () < until;
+}
+
+static int
+say_sent (const ZmCtl *ctl, const char *first_id, gint64 sent)
+{
+  if (ctl->json) {
+    JsonObject *object = json_object_new ();
+
+    json_object_set_int_member (object, "sent", sent);
+    json_object_set_string_member (object, "id", first_id);
+    zm_out_json_object (object);
+    json_object_unref (object);
+  } else if (sent == 1) {
+    zm_out_line (first_id);
+  } else {
+    printf (_ ("%" G_GINT64_FORMAT " messages sent\n"), sent);
+  }
+  return ZM_EXIT_OK;
+}
+
+static int
+send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *endpoint = zm_ctl_endpoint (ctl, "subject", &error);
+  void *push = endpoint != NULL ? zm_ctl_socket (ctl, ZMQ_PUSH, endpoint, &error) : NULL;
+  g_autofree char *first_id = g_strdup (message->id);
+  gboolean flushed = FALSE;
+  gint64 sent = 0;
+
+  if (push == NULL)
+    return zm_ctl_fail (ctl, error);
+  sent = push_all (ctl, push, message, count);
+  flushed = flush_push (ctl, push);
+  if (sent == count && flushed)
+    return say_sent (ctl, first_id, sent);
+  g_set_error (&error, ZM_ERROR, ZM_ERROR_LIMIT,
+               _ ("the daemon takes no messages now: %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
+                  " were handed over, and "
+                  "the last ones may not have left; see zmanagerctl status, or give a longer --timeout"),
+               sent, count);
+  return zm_ctl_fail (ctl, error);
+}
+
+int
+zm_ctl_cmd_send (ZmCtl *ctl, guint n, char **arguments)
+{
+  gint64 count = zm_ctl_count (ctl, "count", 1);
+  ZmCtlMessage message;
+  int status = ZM_EXIT_OK;
+
+  if (count > 1 && zm_ctl_text (ctl, "id") != NULL)
+    return zm_ctl_usage (ctl, _ ("--id and --count exclude each other: each message has an id of its own"));
+  if (!zm_ctl_message_read (ctl, n, arguments, 0, &message, &status))
+    return status;
+  status = send_messages (ctl, &message, count);
+  zm_ctl_message_clear (&message);
+  return status;
+}
+
+/* ---- call ---- */
+
+#define CALL_MS 30000
+
+static void
+print_result (const ZmCtl *ctl, ZmSpan body)
+{
+  zm_out_bytes (body);
+  if (ctl->terminal && body.size > 0 && body.data[body.size - 1] != '\n')
+    putchar ('\n');
+}
+
+static void
+print_reply_json (const GPtrArray *reply)
+{
+  g_autoptr (JsonObject) object = json_object_new ();
+  g_autofree char *status = zm_printable (zm_ctl_frame (reply, 0), 32);
+  JsonNode *headers = zm_json_read (zm_ctl_frame (reply, 1));
+
+  json_object_set_string_member (object, "status", status);
+  if (headers != NULL)
+    json_object_set_member (object, "headers", headers);
+  zm_json_set_body (object, zm_ctl_frame (reply, 2));
+  zm_out_json_object (object);
+}
+
+/* "error CODE: text" of an ERROR's body. */
+static int
+print_error (ZmSpan body)
+{
+  g_autoptr (JsonNode) node = zm_json_read (body);
+  JsonObject *object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+  const char *code = zm_json_get_text (object, "code");
+  const char *text = zm_json_get_text (object, "text");
+  g_autofree char *safe_code = zm_printable (zm_span_text (code ? code : _ ("unknown")), 64);
+  g_autofree char *safe_text = zm_printable (text != NULL ? zm_span_text (text) : body, 4096);
+
+  fprintf (stderr, _ ("error %s: %s\n"), safe_code, safe_text);
+  return g_strcmp0 (code, "denied") == 0 ? ZM_EXIT_REFUSED : ZM_EXIT_FAILED;
+}
+
+static int
+print_reply (const ZmCtl *ctl, const GPtrArray *reply)
+{
+  ZmSpan status = zm_ctl_frame (reply, 0);
+
+  if (ctl->json)
+    print_reply_json (reply);
+  if (zm_span_is (status, "ERROR"))
+    return print_error (zm_ctl_frame (reply, 2));
+  if (zm_span_is (status, "BUSY")) {
+    fprintf (stderr, _ ("busy: the daemon has no room for the call now; try again\n"));
+    return ZM_EXIT_REFUSED;
+  }
+  if (!ctl->json)
+    print_result (ctl, zm_ctl_frame (reply, 2));
+  return ZM_EXIT_OK;
+}
+
+static int
+call_message (ZmCtl *ctl, const ZmCtlMessage *message, gint64 timeout_ms)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *endpoint = zm_ctl_endpoint (ctl, "call", &error);
+  g_autoptr (GPtrArray) reply = endpoint ? zm_ctl_call (ctl, endpoint, message, timeout_ms, &error) : NULL;
+
+  return reply != NULL ? print_reply (ctl, reply) : zm_ctl_fail (ctl, error);
+}
+
+int
+zm_ctl_cmd_call (ZmCtl *ctl, guint n, char **arguments)
+{
+  gint64 timeout_ms = zm_ctl_duration (ctl, "timeout", CALL_MS);
+  ZmCtlMessage message;
+  int status = ZM_EXIT_OK;
+
+  /* --timeout is the call's deadline; that nobody is there is known sooner. */
+  ctl->timeout_ms = MIN (ctl->timeout_ms, ZM_CTL_REACH_MS);
+  if (!zm_ctl_message_read (ctl, n, arguments, timeout_ms, &message, &status))
+    return status;
+  status = call_message (ctl, &message, timeout_ms);
+  zm_ctl_message_clear (&message);
+  return status;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* status [--watch]. */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static char *
+duration_text (gint64 seconds)
+{
+  if (seconds >= 86400)
+    return g_strdup_printf (_ ("%d d %d h"), (int) (seconds / 86400), (int) (seconds / 3600 % 24));
+  if (seconds >= 3600)
+    return g_strdup_printf (_ ("%d h %d min"), (int) (seconds / 3600), (int) (seconds / 60 % 60));
+  if (seconds >= 60)
+    return g_strdup_printf (_ ("%d min %d s"), (int) (seconds / 60), (int) (seconds % 60));
+  return g_strdup_printf (_ ("%d s"), (int) seconds);
+}
+
+/* "node: ready, zmanagerd 0.1.0, process 42, up 3 min 2 s" and what is wrong. */
+static void
+print_head (const ZmCtl *ctl, JsonObject *status)
+{
+  const char *state = zm_json_get_text (status, "state");
+  gboolean ready = g_strcmp0 (state, "ready") == 0;
+  const char *version = zm_json_get_text (status, "version");
+  g_autofree char *node = zm_printable (zm_span_text (zm_json_get_text (status, "node")), 256);
+  g_autofree char *shown =
+      zm_out_style (ctl, ready ? ZM_STYLE_GOOD : ZM_STYLE_WARN, state ? state : _ ("unknown"));
+  g_autofree char *up = duration_text (zm_json_get_int (status, "uptime_s"));
+  JsonArray *reasons = zm_json_get_array (status, "reasons");
+
+  printf (_ ("%s: %s, zmanagerd %s, process %d, up %s\n"), *node ? node : "zmanager", shown,
+          version ? version : "?", (int) zm_json_get_int (status, "pid"), up);
+  for (guint i = 0; reasons != NULL && i < json_array_get_length (reasons); i++) {
+    g_autofree char *text = zm_out_value (json_array_get_element (reasons, i));
+    g_autofree char *line = zm_out_style (ctl, ZM_STYLE_WARN, text);
+
+    printf ("  %s\n", line);
+  }
+}
+
+/* The plain members of an object in one line; objects inside it get a line of their own, named "subject.calls". */
+static void
+print_members (const ZmCtl *ctl, const char *name, JsonObject *object)
+{
+  g_autoptr (GList) names = json_object_get_members (object);
+  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, name);
+  gboolean shown = FALSE;
+
+  for (GList *at = names; at != NULL; at = at->next) {
+    JsonNode *node = json_object_get_member (object, at->data);
+    g_autofree char *value = JSON_NODE_HOLDS_OBJECT (node) ? NULL : zm_out_value (node);
+    g_autofree char *member = zm_printable (zm_span_text (at->data), 256);
+
+    if (value == NULL)
+      continue;
+    printf ("%s%s %s %s", shown ? "" : title, shown ? "," : ":", member, value);
+    shown = TRUE;
+  }
+  if (shown)
+    putchar ('\n');
+  for (GList *at = names; at != NULL; at = at->next) {
+    JsonObject *inner = zm_json_get_object (object, at->data);
+    g_autofree char *path = g_strdup_printf ("%s.%s", name, (const char *) at->data);
+
+    if (inner != NULL)
+      print_members (ctl, path, inner);
+  }
+}
+
+static void
+print_block (const ZmCtl *ctl, JsonObject *status, const char *name)
+{
+  JsonNode *node = json_object_get_member (status, name);
+  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, name);
+
+  if (node != NULL && JSON_NODE_HOLDS_OBJECT (node)) {
+    print_members (ctl, name, json_node_get_object (node));
+  } else if (node != NULL && JSON_NODE_HOLDS_ARRAY (node) &&
+             json_array_get_length (json_node_get_array (node)) > 0) {
+    printf ("%s:\n", title);
+    zm_out_tree (ctl, node, 1);
+  }
+}
+
+/* Only counters that have counted: the others are for programs. */
+static void
+print_counters (const ZmCtl *ctl, JsonObject *counters)
+{
+  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, _ ("counters"));
+  g_autoptr (GList) names = counters != NULL ? json_object_get_members (counters) : NULL;
+
+  if (names != NULL)
+    zm_out_line (title);
+  for (GList *at = names; at != NULL; at = at->next) {
+    gint64 value = zm_json_get_int (counters, at->data);
+    g_autofree char *safe = zm_printable (zm_span_text (at->data), 256);
+
+    if (value != 0)
+      printf ("  %-44s %12" G_GINT64_FORMAT "\n", safe, value);
+  }
+}
+
+static void
+print_status (const ZmCtl *ctl, JsonObject *status)
+{
+  static const char *const blocks[] = {
+    "endpoints", "subject", "workers", "integration", "plugins", "table"
+  };
+
+  if (zm_ctl_flag (ctl, "watch"))
+    zm_out_clear (ctl);
+  print_head (ctl, status);
+  for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
+    print_block (ctl, status, blocks[i]);
+  print_counters (ctl, zm_json_get_object (status, "counters"));
+}
+
+static int
+show_once (ZmCtl *ctl)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) status =
+      zm_ctl_request (ctl, zm_ctl_request_new ("status"), ZM_CTL_ANSWER_MS, &error);
+
+  if (status == NULL)
+    return ctl->interrupted ? ZM_EXIT_OK : zm_ctl_fail (ctl, error);
+  if (ctl->json)
+    zm_out_json_object (status);
+  else
+    print_status (ctl, status);
+  fflush (stdout);
+  return g_strcmp0 (zm_json_get_text (status, "state"), "degraded") == 0 ? ZM_EXIT_DEGRADED : ZM_EXIT_OK;
+}
+
+int
+zm_ctl_cmd_status (ZmCtl *ctl, guint n, char **arguments)
+{
+  gint64 interval_us = zm_ctl_duration (ctl, "interval", 1000) * 1000;
+  int status;
+
+  (void) n;
+  (void) arguments;
+  if (!zm_ctl_flag (ctl, "watch"))
+    return show_once (ctl);
+  zm_ctl_catch_signals (ctl);
+  do
+    status = show_once (ctl);
+  while (!ctl->interrupted && (status == ZM_EXIT_OK || status == ZM_EXIT_DEGRADED) &&
+         zm_ctl_wait (ctl, NULL, zm_now_us () + MAX (interval_us, 100000)) == 0);
+  return status;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sockets: connecting with a deadline, frames in and out. ZeroMQ connects silently and for ever; a client has to say when
+ * nobody is there, so each socket is watched until the peer has shaken hands.
+ */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* Publications that wait for a slow terminal. */
+#define WAITING_MOST 100000
+
+ZmInstance *
+zm_ctl_instance (ZmCtl *ctl, GError **error)
+{
+  if (ctl->instance == NULL)
+    ctl->instance = zm_instance_new (zm_ctl_text (ctl, "dir"), error);
+  return ctl->instance;
+}
+
+void
+zm_ctl_catch_signals (ZmCtl *ctl)
+{
+  sigset_t set;
+
+  if (ctl->signal_fd >= 0)
+    return;
+  /* Blocked before ZeroMQ starts its threads, which inherit it. */
+  sigemptyset (&set);
+  sigaddset (&set, SIGINT);
+  sigaddset (&set, SIGTERM);
+  sigprocmask (SIG_BLOCK, &set, NULL);
+  ctl->signal_fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Taken, so that what is left to do may wait again. */
+static int
+take_signal (ZmCtl *ctl)
+{
+  struct signalfd_siginfo info;
+
+  while (read (ctl->signal_fd, &info, sizeof info) > 0)
+    ctl->interrupted = TRUE;
+  return -1;
+}
+
+int
+zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
+{
+  zmq_pollitem_t items[2] = {
+    { .socket = socket, .events = ZMQ_POLLIN },
+    { .fd = ctl->signal_fd, .events = ZMQ_POLLIN },
+  };
+  /* Without a socket only signals are waited for. */
+  zmq_pollitem_t *first = socket != NULL ? &items[0] : &items[1];
+  int n = (socket != NULL) + (ctl->signal_fd >= 0);
+
+  for (;;) {
+    gint64 left = until_us < 0 ? -1 : MAX ((until_us - zm_now_us () + 999) / 1000, 0);
+    int got = zmq_poll (first, n, (long) MIN (left, 3600000));
+
+    if (got < 0 && errno != EINTR)
+      return 0;
+    if (ctl->signal_fd >= 0 && (items[1].revents & ZMQ_POLLIN))
+      return take_signal (ctl);
+    if (socket != NULL && (items[0].revents & ZMQ_POLLIN))
+      return 1;
+    if (until_us >= 0 && zm_now_us () >= until_us)
+      return 0;
+  }
+}
+
+gboolean
+zm_ctl_alive (void *socket, GError **error)
+{
+  int events = 0;
+  size_t size = sizeof events;
+
+  /* With ZMQ_IMMEDIATE a socket without a peer cannot be written to. */
+  if (zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLOUT))
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("the daemon went away"));
+  return FALSE;
+}
+
+/* ---- frames ---- */
+
+gboolean
+zm_ctl_send_frames (void *socket, const ZmSpan *frames, guint n, int wait_ms)
+{
+  zmq_setsockopt (socket, ZMQ_SNDTIMEO, &wait_ms, sizeof wait_ms);
+  for (guint i = 0; i < n; i++) {
+    int flags = i + 1 < n ? ZMQ_SNDMORE : 0;
+
+    while (zmq_send (socket, frames[i].data, frames[i].size, flags) < 0)
+      if (errno != EINTR)
+        return FALSE;
+  }
+  return TRUE;
+}
+
+GPtrArray *
+zm_ctl_receive (void *socket)
+{
+  g_autoptr (GPtrArray) frames = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  gboolean more = TRUE;
+
+  while (more) {
+    zmq_msg_t part;
+
+    zmq_msg_init (&part);
+    if (zmq_msg_recv (&part, socket, ZMQ_DONTWAIT) < 0) {
+      zmq_msg_close (&part);
+      return NULL;
+    }
+    g_ptr_array_add (frames, g_bytes_new (zmq_msg_data (&part), zmq_msg_size (&part)));
+    more = zmq_msg_more (&part) == 1;
+    zmq_msg_close (&part);
+  }
+  return g_steal_pointer (&frames);
+}
+
+ZmSpan
+zm_ctl_frame (const GPtrArray *frames, guint index)
+{
+  gsize size = 0;
+  const char *data = index < frames->len ? g_bytes_get_data (g_ptr_array_index (frames, index), &size) : NULL;
+
+  return zm_span (data, size);
+}
+
+/* ---- connecting ---- */
+
+/* What to do where there is no daemon. The caller frees. */
+static char *
+start_hint (const ZmCtl *ctl)
+{
+  if (zm_ctl_text (ctl, "connect") != NULL)
+    return g_strdup (_ ("is that where a zmanagerd listens?"));
+  if (ctl->instance == NULL || ctl->instance->system)
+    return g_strdup (_ ("start it, or say with --dir DIR where one runs"));
+  return g_strdup_printf (_ ("start one with: zmanagerd --dir %s"), ctl->instance->dir);
+}
+
+/* Why nobody answered at endpoint. */
+static void
+set_unreachable (ZmCtl *ctl, const char *endpoint, GError **error)
+{
+  const char *path = g_str_has_prefix (endpoint, "ipc://") ? endpoint + 6 : NULL;
+  g_autofree char *hint = start_hint (ctl);
+
+  if (path != NULL && access (path, F_OK) == 0 && access (path, W_OK) != 0)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+                 _ ("you may not connect to %s: %s; ask for the group of the daemon, or run as its user"),
+                 endpoint, g_strerror (errno));
+  else if (path != NULL && access (path, F_OK) != 0)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s does not exist; %s"), path,
+                 hint);
+  else
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon answers at %s; %s"), endpoint, hint);
+}
+
+/* Waits for the event that the peer has shaken hands. */
+static gboolean
+wait_handshake (ZmCtl *ctl, void *monitor)
+{
+  gint64 until = zm_now_us () + ctl->timeout_ms * 1000;
+
+  while (zm_ctl_wait (ctl, monitor, until) == 1) {
+    g_autoptr (GPtrArray) event = zm_ctl_receive (monitor);
+    guint16 number = 0;
+
+    if (event == NULL || zm_ctl_frame (event, 0).size < sizeof number)
+      return FALSE;
+    memcpy (&number, zm_ctl_frame (event, 0).data, sizeof number);
+    if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+      return TRUE;
+    if (number == ZMQ_EVENT_MONITOR_STOPPED)
+      return FALSE;
+  }
+  return FALSE;
+}
+
+/* Connects and watches. FALSE: error. */
+static gboolean
+connect_watched (ZmCtl *ctl, void *socket, const char *endpoint, GError **error)
+{
+  g_autofree char *name = g_strdup_printf ("inproc://monitor-%p", socket);
+  void *monitor = zmq_socket (ctl->zmq, ZMQ_PAIR);
+  gboolean good = FALSE;
+
+  zmq_socket_monitor (socket, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
+  zmq_connect (monitor, name);
+  if (zmq_connect (socket, endpoint) != 0) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 _ ("cannot connect to “%s”: %s; an endpoint is ipc://PATH or tcp://HOST:PORT"), endpoint,
+                 zmq_strerror (errno));
+  } else {
+    good = wait_handshake (ctl, monitor);
+    if (!good)
+      set_unreachable (ctl, endpoint, error);
+  }
+  zmq_socket_monitor (socket, NULL, 0);
+  zm_ctl_close (monitor, 0);
+  return good;
+}
+
+void *
+zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error)
+{
+  void *socket = NULL;
+  int on = 1;
+  int reconnect_ms = 20;
+  int waiting_most = WAITING_MOST;
+  int events = 0;
+  size_t size = sizeof events;
+
+  if (ctl->zmq == NULL)
+    ctl->zmq = zmq_ctx_new ();
+  socket = zmq_socket (ctl->zmq, type);
+  if (socket == NULL) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot open a socket: %s"), zmq_strerror (errno));
+    return NULL;
+  }
+  /* Nothing is queued for a peer that is not there; a daemon that is just starting is found soon. */
+  zmq_setsockopt (socket, ZMQ_IMMEDIATE, &on, sizeof on);
+  zmq_setsockopt (socket, ZMQ_RECONNECT_IVL, &reconnect_ms, sizeof reconnect_ms);
+  if (type == ZMQ_SUB)
+    zmq_setsockopt (socket, ZMQ_RCVHWM, &waiting_most, sizeof waiting_most);
+  if (connect_watched (ctl, socket, endpoint, error)) {
+    /* The pipe to the peer is attached by commands that wait in the socket, and setting an option does not look at them: a
+     * subscription made now would stay here. Asking for events does. */
+    zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size);
+    return socket;
+  }
+  zm_ctl_close (socket, 0);
+  return NULL;
+}
+
+void
+zm_ctl_close (void *socket, int linger_ms)
+{
+  if (socket == NULL)
+    return;
+  zmq_setsockopt (socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+  zmq_close (socket);
+}
+
+/* The first ipc endpoint of a list, else its first. */
+static const char *
+choose_endpoint (JsonObject *endpoints, const char *name)
+{
+  JsonArray *list = zm_json_get_array (endpoints, name);
+  const char *first = zm_json_get_text (endpoints, name);
+
+  for (guint i = 0; list != NULL && i < json_array_get_length (list); i++) {
+    const char *text = json_array_get_string_element (list, i);
+
+    if (text != NULL && g_str_has_prefix (text, "ipc://"))
+      return text;
+    if (first == NULL)
+      first = text;
+  }
+  return first;
+}
+
+char *
+zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error)
+{
+  const char *found = NULL;
+
+  if (ctl->status == NULL)
+    ctl->status = zm_ctl_request (ctl, zm_ctl_request_new ("status"), ZM_CTL_ANSWER_MS, error);
+  if (ctl->status == NULL)
+    return NULL;
+  found = choose_endpoint (zm_json_get_object (ctl->status, "endpoints"), name);
+  if (found == NULL)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
+                 _ ("the daemon has no “%s” socket to connect to; see bind= of its configuration"), name);
+  return g_strdup (found);
+}

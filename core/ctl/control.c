@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The control socket: one request and its answer, or a stream of items. */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+#include <string.h>
+
+/* The only request of a call of the program, so it needs no other name. */
+#define REQUEST_ID ZM_SPAN_LITERAL ("1")
+
+JsonObject *
+zm_ctl_request_new (const char *command)
+{
+  JsonObject *request = json_object_new ();
+
+  json_object_set_string_member (request, "command", command);
+  return request;
+}
+
+/* A connected control socket. NULL: error. */
+static void *
+open_control (ZmCtl *ctl, GError **error)
+{
+  const char *connect = zm_ctl_text (ctl, "connect");
+  ZmInstance *instance = NULL;
+  g_autofree char *endpoint = NULL;
+  g_autoptr (GError) inner = NULL;
+
+  if (connect != NULL)
+    return zm_ctl_socket (ctl, ZMQ_DEALER, connect, error);
+  instance = zm_ctl_instance (ctl, &inner);
+  if (instance == NULL) {
+    /* Where there is no directory there is no daemon either. */
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s"), inner->message);
+    return NULL;
+  }
+  endpoint = zm_instance_endpoint (instance, "control");
+  return zm_ctl_socket (ctl, ZMQ_DEALER, endpoint, error);
+}
+
+/* Sends a request; takes it. */
+static gboolean
+send_request (ZmCtl *ctl, void *socket, JsonObject *request, GError **error)
+{
+  g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), request);
+  g_autofree char *text = json_to_string (node, FALSE);
+  ZmSpan frames[] = { REQUEST_ID, zm_span_text (text) };
+
+  json_object_unref (request);
+  if (zm_ctl_send_frames (socket, frames, G_N_ELEMENTS (frames), (int) ctl->timeout_ms))
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("the daemon does not take the request"));
+  return FALSE;
+}
+
+static ZmErrorCode
+code_of (const char *name)
+{
+  static const struct {
+    const char *name;
+    ZmErrorCode code;
+  } table[] = {
+    { "not-found", ZM_ERROR_NOT_FOUND },     { "refused", ZM_ERROR_REFUSED }, { "invalid", ZM_ERROR_INVALID },
+    { "unavailable", ZM_ERROR_UNAVAILABLE }, { "busy", ZM_ERROR_LIMIT },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (table); i++)
+    if (g_strcmp0 (name, table[i].name) == 0)
+      return table[i].code;
+  return ZM_ERROR_IO;
+}
+
+/* An ERROR answer as a GError: its text, then its problems, one a line. */
+static void
+set_answer_error (JsonObject *answer, GError **error)
+{
+  const char *text = zm_json_get_text (answer, "text");
+  JsonArray *problems = zm_json_get_array (answer, "problems");
+  g_autoptr (GString) out = g_string_new (NULL);
+  g_autofree char *safe = zm_printable (zm_span_text (text ? text : _ ("the daemon gave no reason")), 8192);
+
+  g_string_append (out, safe);
+  for (guint i = 0; problems != NULL && i < json_array_get_length (problems); i++) {
+    JsonNode *node = json_array_get_element (problems, i);
+    const char *line =
+        JSON_NODE_HOLDS_OBJECT (node) ? zm_json_get_text (json_node_get_object (node), "text") : NULL;
+    g_autofree char *value = line != NULL ? zm_printable (zm_span_text (line), 4096) : zm_out_value (node);
+
+    g_string_append_printf (out, "\n  %s", value);
+  }
+  g_set_error_literal (error, ZM_ERROR, (int) code_of (zm_json_get_text (answer, "code")), out->str);
+}
+
+/* The next answer: its status frame ("PART", "OK", "ERROR") and its JSON. 0: time is over; -1: a signal. */
+static int
+next_answer (ZmCtl *ctl, void *socket, gint64 until_us, char **status, JsonNode **node)
+{
+  for (;;) {
+    int got = zm_ctl_wait (ctl, socket, until_us);
+    g_autoptr (GPtrArray) frames = got == 1 ? zm_ctl_receive (socket) : NULL;
+
+    if (got != 1)
+      return got;
+    if (frames == NULL || frames->len < 3 || !zm_span_equal (zm_ctl_frame (frames, 0), REQUEST_ID))
+      continue;
+    *status = zm_span_dup (zm_ctl_frame (frames, 1));
+    *node = zm_json_read (zm_ctl_frame (frames, 2));
+    if (*node == NULL)
+      *node = json_node_new (JSON_NODE_NULL);
+    return 1;
+  }
+}
+
+static JsonObject *
+node_object (JsonNode *node)
+{
+  return JSON_NODE_HOLDS_OBJECT (node) ? json_object_ref (json_node_get_object (node)) : json_object_new ();
+}
+
+JsonObject *
+zm_ctl_request (ZmCtl *ctl, JsonObject *request, gint64 wait_ms, GError **error)
+{
+  void *socket = open_control (ctl, error);
+  g_autofree char *status = NULL;
+  g_autoptr (JsonNode) node = NULL;
+  JsonObject *answer = NULL;
+  int got = 0;
+
+  if (socket == NULL) {
+    json_object_unref (request);
+    return NULL;
+  }
+  if (send_request (ctl, socket, request, error)) {
+    got = next_answer (ctl, socket, zm_now_us () + wait_ms * 1000, &status, &node);
+    if (got != 1)
+      g_set_error (error, ZM_ERROR, got == 0 ? ZM_ERROR_UNREACHABLE : ZM_ERROR_UNAVAILABLE,
+                   got == 0 ? _ ("the daemon is there but gave no answer in time") : _ ("interrupted"));
+  }
+  zm_ctl_close (socket, 0);
+  if (got != 1)
+    return NULL;
+  answer = node_object (node);
+  if (strcmp (status, "OK") == 0)
+    return answer;
+  set_answer_error (answer, error);
+  json_object_unref (answer);
+  return NULL;
+}
+
+/* Tells the daemon that nobody listens any more. */
+static void
+cancel (void *socket)
+{
+  ZmSpan frames[] = { REQUEST_ID, ZM_SPAN_LITERAL ("{\"command\":\"cancel\"}") };
+
+  zm_ctl_send_frames (socket, frames, G_N_ELEMENTS (frames), 100);
+}
+
+/* Reads the stream to its end. */
+static gboolean
+follow (ZmCtl *ctl, void *socket, ZmCtlPart part, gpointer user, GError **error)
+{
+  for (;;) {
+    g_autofree char *status = NULL;
+    g_autoptr (JsonNode) node = NULL;
+
+    int got = next_answer (ctl, socket, zm_now_us () + ZM_CTL_ALIVE_US, &status, &node);
+
+    if (got == 0 && !zm_ctl_alive (socket, error))
+      return FALSE;
+    if (got == 0)
+      continue;
+    if (got < 0) {
+      cancel (socket);
+      return TRUE;
+    }
+    if (strcmp (status, "PART") == 0) {
+      if (part (ctl, node, user))
+        continue;
+      cancel (socket);
+      return TRUE;
+    }
+    if (strcmp (status, "OK") != 0) {
+      JsonObject *answer = node_object (node);
+
+      set_answer_error (answer, error);
+      json_object_unref (answer);
+    }
+    return strcmp (status, "OK") == 0;
+  }
+}
+
+gboolean
+zm_ctl_stream (ZmCtl *ctl, JsonObject *request, ZmCtlPart part, gpointer user, GError **error)
+{
+  void *socket = NULL;
+  gboolean good = FALSE;
+
+  zm_ctl_catch_signals (ctl);
+  socket = open_control (ctl, error);
+  if (socket == NULL) {
+    json_object_unref (request);
+    return FALSE;
+  }
+  good = send_request (ctl, socket, request, error) && follow (ctl, socket, part, user, error);
+  zm_ctl_close (socket, 200);
+  return good;
+}

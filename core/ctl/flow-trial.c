@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One case: the test plays the services. It gives each answer when the flow waits for that key, and compares what is published
+ * with what is expected, in order; other publications may stand between.
+ */
+#include "config.h"
+
+#include "ctl/flow-trial.h"
+#include "message/zm-message.h"
+
+#include <string.h>
+
+/* How often the daemon is asked which flows wait, while an answer is still to be given. */
+#define LOOK_US 30000
+
+/* ---- sending ---- */
+
+static void
+push (const ZmFlowRun *run, const char *flow, const char *key_text, const char *id, const char *body)
+{
+  g_autoptr (GString) topic = g_string_new (flow);
+  ZmKey key;
+  ZmSpan frames[2];
+
+  if (!zm_key_parse (zm_span_text (key_text), &key, NULL, NULL))
+    return;
+  g_string_append_c (topic, '~');
+  zm_key_append_slug (&key, topic);
+  g_string_append_printf (topic, "~%s", id);
+  frames[0] = zm_span (topic->str, topic->len);
+  frames[1] = zm_span_text (body != NULL ? body : "");
+  zm_ctl_send_frames (run->push, frames, G_N_ELEMENTS (frames), 1000);
+}
+
+/* The next answer, on behalf of the service. */
+static void
+give_answer (ZmFlowTrial *trial, const char *flow)
+{
+  const ZmFlowTestPart *answer = g_ptr_array_index (trial->test->answers, trial->answered);
+
+  trial->answered++;
+  push (trial->run, flow, answer->key, trial->id, answer->body);
+}
+
+/* Undecorated, as waiting instances are known. */
+static gboolean
+same_key (const char *pattern, const ZmKey *key)
+{
+  ZmKey wanted;
+  ZmKey plain = *key;
+
+  if (!zm_key_parse (zm_span_text (pattern), &wanted, NULL, NULL))
+    return FALSE;
+  wanted.decorator = zm_span (NULL, 0);
+  plain.decorator = zm_span (NULL, 0);
+  return zm_key_equal (&wanted, &plain);
+}
+
+/* Does the daemon say that a flow waits for the next answer's key? ASYNC steps are told by nothing else. */
+static void
+look_for_wait (ZmFlowTrial *trial)
+{
+  const ZmFlowTestPart *answer = g_ptr_array_index (trial->test->answers, trial->answered);
+  g_autoptr (JsonObject) reply =
+      zm_ctl_request (trial->run->ctl, zm_ctl_request_new ("instances"), ZM_CTL_ANSWER_MS, NULL);
+  JsonArray *list = zm_json_get_array (reply, "instances");
+
+  for (guint i = 0; list != NULL && i < json_array_get_length (list); i++) {
+    JsonObject *wait = json_array_get_object_element (list, i);
+    const char *text = zm_json_get_text (wait, "key");
+    const char *flow = zm_json_get_text (wait, "flow");
+    ZmKey key;
+
+    if (text == NULL || flow == NULL || g_strcmp0 (zm_json_get_text (wait, "id"), trial->id) != 0 ||
+        !zm_key_parse (zm_span_text (text), &key, NULL, NULL) || !same_key (answer->key, &key))
+      continue;
+    give_answer (trial, flow);
+    return;
+  }
+}
+
+/* ---- comparing ---- */
+
+static gboolean
+same_body (const char *expected, ZmSpan body)
+{
+  g_autoptr (JsonNode) a = zm_json_read (zm_span_text (expected));
+  g_autoptr (JsonNode) b = a != NULL ? zm_json_read (body) : NULL;
+
+  return b != NULL ? json_node_equal (a, b) : zm_span_is (body, expected);
+}
+
+static gboolean
+same_topic (const ZmFlowTestPart *expect, const ZmMessage *message)
+{
+  ZmSpan topic = zm_message_topic (message);
+  ZmKey pattern;
+
+  if (strchr (expect->key, '~') != NULL)
+    return topic.size >= strlen (expect->key) && memcmp (topic.data, expect->key, strlen (expect->key)) == 0;
+  return zm_key_parse (zm_span_text (expect->key), &pattern, NULL, NULL) &&
+         zm_key_matches (&pattern, &message->topic.key);
+}
+
+/* Takes got. The first failure stands. */
+static void
+fail (ZmFlowTrial *trial, const ZmFlowTestPart *expect, char *got)
+{
+  if (trial->got != NULL) {
+    g_free (got);
+    return;
+  }
+  trial->expected = g_strdup_printf (_ ("%s %s (line %u)"), expect->key,
+                                     expect->body != NULL ? expect->body : "", expect->line);
+  trial->got = got;
+}
+
+/* A publication of this case: does it fit what is expected next? Others may stand between. */
+static void
+compare (ZmFlowTrial *trial, const ZmMessage *message)
+{
+  const ZmFlowTestPart *expect = g_ptr_array_index (trial->test->expects, trial->matched);
+  ZmSpan body = zm_message_body (message);
+  g_autofree char *topic = zm_printable (zm_message_topic (message), ZM_KEY_MOST);
+  g_autofree char *shown = zm_printable (body, 4096);
+
+  if (!same_topic (expect, message)) {
+    if (zm_span_is (message->topic.key.action, "error"))
+      fail (trial, expect, g_strdup_printf ("%s %s", topic, shown));
+    return;
+  }
+  if (expect->body != NULL && !same_body (expect->body, body))
+    fail (trial, expect, g_strdup_printf ("%s %s", topic, shown));
+  else
+    trial->matched++;
+}
+
+/* ---- running a case ---- */
+
+static gboolean
+is_over (const ZmFlowTrial *trial)
+{
+  return trial->got != NULL || trial->matched >= trial->test->expects->len;
+}
+
+static void
+take_message (ZmFlowTrial *trial, const ZmMessage *message)
+{
+  g_autofree char *topic = NULL;
+  g_autofree char *body = NULL;
+  g_autofree char *flow = zm_span_dup (message->topic.flow);
+
+  if (!zm_span_is (message->topic.id, trial->id))
+    return;
+  topic = zm_printable (zm_message_topic (message), ZM_KEY_MOST);
+  body = zm_printable (zm_message_body (message), 1024);
+  g_ptr_array_add (trial->seen, g_strdup_printf ("%s %s", topic, body));
+  if (!is_over (trial))
+    compare (trial, message);
+  /* A hand-over step publishes the very key that its service answers with. */
+  if (trial->answered < trial->test->answers->len) {
+    const ZmFlowTestPart *answer = g_ptr_array_index (trial->test->answers, trial->answered);
+
+    if (*flow != '\0' && same_key (answer->key, &message->topic.key))
+      give_answer (trial, flow);
+  }
+}
+
+static void
+receive_all (ZmFlowTrial *trial)
+{
+  g_autoptr (GPtrArray) frames = NULL;
+
+  while ((frames = zm_ctl_receive (trial->run->topics)) != NULL) {
+    g_autoptr (GPtrArray) out = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_message_unref);
+    zmq_msg_t parts[3];
+    guint n = MIN (frames->len, G_N_ELEMENTS (parts));
+
+    for (guint i = 0; i < n; i++) {
+      ZmSpan part = zm_ctl_frame (frames, i);
+
+      zmq_msg_init_size (&parts[i], part.size);
+      if (part.size > 0)
+        memcpy (zmq_msg_data (&parts[i]), part.data, part.size);
+    }
+    zm_wire_take (parts, n, ZM_FRAMES_AUTO, NULL, 0, out, NULL, NULL);
+    for (guint i = 0; i < out->len; i++)
+      take_message (trial, g_ptr_array_index (out, i));
+    g_clear_pointer (&frames, g_ptr_array_unref);
+  }
+}
+
+gboolean
+zm_flow_trial_run (ZmFlowTrial *trial, GError **error)
+{
+  const ZmFlowTestCase *test = trial->test;
+  gint64 end = zm_now_us () + test->timeout_ms * 1000;
+
+  push (trial->run, test->flow, test->given, trial->id, test->body);
+  while (!is_over (trial)) {
+    int got = zm_ctl_wait (trial->run->ctl, trial->run->topics, MIN (end, zm_now_us () + LOOK_US));
+
+    if (got < 0) {
+      g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, _ ("interrupted"));
+      return FALSE;
+    }
+    if (!zm_private_running (trial->run->own, error))
+      return FALSE;
+    if (got == 1)
+      receive_all (trial);
+    else if (zm_now_us () >= end)
+      break;
+    else if (trial->answered < test->answers->len)
+      look_for_wait (trial);
+  }
+  if (!is_over (trial)) {
+    const ZmFlowTestPart *expect = g_ptr_array_index (test->expects, trial->matched);
+
+    fail (trial, expect,
+          g_strdup_printf (_ ("nothing like it within %" G_GINT64_FORMAT " ms"), test->timeout_ms));
+  }
+  if (trial->answered < test->answers->len)
+    fail (trial, g_ptr_array_index (test->answers, trial->answered),
+          g_strdup (_ ("a flow that never waited for this answer")));
+  return TRUE;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reading a daemon's JSON, where a member may be missing or be of another type than expected. */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+static JsonNode *
+member (JsonObject *object, const char *name)
+{
+  return object != NULL ? json_object_get_member (object, name) : NULL;
+}
+
+const char *
+zm_json_get_text (JsonObject *object, const char *name)
+{
+  JsonNode *node = member (object, name);
+
+  if (node == NULL || !JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != G_TYPE_STRING)
+    return NULL;
+  return json_node_get_string (node);
+}
+
+gint64
+zm_json_get_int (JsonObject *object, const char *name)
+{
+  JsonNode *node = member (object, name);
+
+  return node != NULL && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_int (node) : 0;
+}
+
+JsonObject *
+zm_json_get_object (JsonObject *object, const char *name)
+{
+  JsonNode *node = member (object, name);
+
+  return node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+}
+
+JsonArray *
+zm_json_get_array (JsonObject *object, const char *name)
+{
+  JsonNode *node = member (object, name);
+
+  return node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+}
+
+JsonNode *
+zm_json_read (ZmSpan text)
+{
+  g_autoptr (JsonParser) parser = json_parser_new ();
+
+  /* json-glib takes more than JSON is; the strict check goes first, and bounds the depth. */
+  if (text.size == 0 || !zm_json_valid (text) ||
+      !json_parser_load_from_data (parser, text.data, (gssize) text.size, NULL))
+    return NULL;
+  return json_parser_steal_root (parser);
+}
+
+void
+zm_json_set_body (JsonObject *object, ZmSpan body)
+{
+  g_autofree char *copy = NULL;
+  JsonNode *value = zm_json_read (body);
+
+  if (value != NULL) {
+    json_object_set_member (object, "body", value);
+    return;
+  }
+  if (body.size == 0 ||
+      (g_utf8_validate_len (body.data, body.size, NULL) && memchr (body.data, 0, body.size) == NULL)) {
+    copy = zm_span_dup (body);
+    json_object_set_string_member (object, "body", copy);
+    return;
+  }
+  copy = g_base64_encode ((const guchar *) body.data, body.size);
+  json_object_set_string_member (object, "base64", copy);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The one table of commands: parsing, help, completion and the manual page's list are all made from it. */
+#include "ctl/ctl.h"
+
+#define END_OF_OPTIONS                  \
+  {                                     \
+    NULL, ZM_OPT_FLAG, NULL, NULL, NULL \
+  }
+
+static const ZmCtlOption global_options[] = {
+  { "dir", ZM_OPT_TEXT, "DIR", N_ ("The instance's directory (default: $ZM_DIR, else the system's)"), NULL },
+  { "connect", ZM_OPT_TEXT, "ENDPOINT", N_ ("The control socket, instead of the one in the directory"),
+    NULL },
+  { "json", ZM_OPT_FLAG, NULL, N_ ("Print JSON: one document, or one a line in streams"), NULL },
+  { "no-color", ZM_OPT_FLAG, NULL, N_ ("Print no colours (also: NO_COLOR in the environment)"), NULL },
+  { "timeout", ZM_OPT_DURATION, "TIME", N_ ("How long the daemon may take (default 2s to reach it)"), NULL },
+  { "help", ZM_OPT_FLAG, NULL, N_ ("Print help for the command"), NULL },
+  { "version", ZM_OPT_FLAG, NULL, N_ ("Print the version"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption watch_options[] = {
+  { "watch", ZM_OPT_FLAG, NULL, N_ ("Print it again and again, until Ctrl-C"), NULL },
+  { "interval", ZM_OPT_DURATION, "TIME", N_ ("Time between two pictures (default 1s)"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption send_options[] = {
+  { "flow", ZM_OPT_TEXT, "NAME", N_ ("The flow that the message names"), NULL },
+  { "id", ZM_OPT_TEXT, "ID", N_ ("The message's id (default: a new one)"), NULL },
+  { "header", ZM_OPT_LIST, "NAME=VALUE", N_ ("A header; may be given several times"), NULL },
+  { "count", ZM_OPT_COUNT, "N", N_ ("Send it N times, each with an id of its own"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption call_options[] = {
+  { "flow", ZM_OPT_TEXT, "NAME", N_ ("The flow that the message names"), NULL },
+  { "id", ZM_OPT_TEXT, "ID", N_ ("The message's id (default: a new one)"), NULL },
+  { "header", ZM_OPT_LIST, "NAME=VALUE", N_ ("A header; may be given several times"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption tail_options[] = {
+  { "flow", ZM_OPT_TEXT, "NAME", N_ ("Only what this flow publishes"), NULL },
+  { "count", ZM_OPT_COUNT, "N", N_ ("End after N messages"), NULL },
+  { "for", ZM_OPT_DURATION, "TIME", N_ ("End after this time; exit status 1 where --count was not reached"),
+    NULL },
+  { "raw", ZM_OPT_FLAG, NULL, N_ ("Print control characters as they are, on a terminal too"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption new_options[] = {
+  { "kind", ZM_OPT_TEXT, "KIND", N_ ("What it is to be (default component)"), "component|source" },
+  { "dir", ZM_OPT_TEXT, "DIR", N_ ("Where to make the folder (default: here)"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption show_options[] = {
+  { "dot", ZM_OPT_FLAG, NULL, N_ ("As a graph for graphviz"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption stream_options[] = {
+  { "count", ZM_OPT_COUNT, "N", N_ ("End after N lines"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption top_options[] = {
+  { "interval", ZM_OPT_DURATION, "TIME", N_ ("Time between two pictures (default 1s)"), NULL },
+  { "count", ZM_OPT_COUNT, "N", N_ ("End after N pictures"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption log_options[] = {
+  { "level", ZM_OPT_TEXT, "LEVEL", N_ ("This level and worse (default info)"),
+    "error|warning|notice|info|debug" },
+  { "count", ZM_OPT_COUNT, "N", N_ ("End after N lines"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption help_options[] = {
+  { "all", ZM_OPT_FLAG, NULL, N_ ("All groups of commands"), NULL },
+  { "man", ZM_OPT_FLAG, NULL, N_ ("The list as the manual page has it"), NULL },
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlCommand commands[] = {
+  { "status", ZM_GROUP_FIRST, "", 0, 0, N_ ("Show how the daemon is doing"), watch_options,
+    zm_ctl_cmd_status },
+  { "check", ZM_GROUP_FIRST, "", 0, 0,
+    N_ ("Check configuration, mappings, flows and plugins without starting"), NULL, zm_ctl_cmd_check },
+  { "send", ZM_GROUP_FIRST, "KEY [BODY|-|@FILE]", 1, 2, N_ ("Send a message to the Subject"), send_options,
+    zm_ctl_cmd_send },
+  { "call", ZM_GROUP_FIRST, "KEY [BODY|-|@FILE]", 1, 2, N_ ("Send a message and print its result"),
+    call_options, zm_ctl_cmd_call },
+  { "tail", ZM_GROUP_FIRST, "[KEY]", 0, 1, N_ ("Print what is published, as it comes"), tail_options,
+    zm_ctl_cmd_tail },
+  { "explain", ZM_GROUP_FIRST, "KEY|CODE", 1, 1,
+    N_ ("Show what a key leads to, or what a code (ZM1234) means"), NULL, zm_ctl_cmd_explain },
+  { "plugin ls", ZM_GROUP_FIRST, "", 0, 0, N_ ("List the plugins"), NULL, zm_ctl_cmd_plugin_ls },
+  { "plugin inspect", ZM_GROUP_FIRST, "FILE|NAME", 1, 1, N_ ("Show what a plugin says of itself"), NULL,
+    zm_ctl_cmd_plugin_inspect },
+  { "plugin load", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Load a plugin"), NULL, zm_ctl_cmd_plugin_load },
+  { "plugin unload", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Unload a plugin"), NULL, zm_ctl_cmd_plugin_load },
+  { "plugin reload", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Replace a plugin by its file as it is now"), NULL,
+    zm_ctl_cmd_plugin_load },
+  { "plugin new", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Make the folder of a new plugin"), new_options,
+    zm_ctl_cmd_plugin_new },
+  { "plugin test", ZM_GROUP_FIRST, "FILE", 1, 1, N_ ("Call each action of a plugin in a daemon of its own"),
+    NULL, zm_ctl_cmd_plugin_test },
+  { "top", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("Show actions by rate and time, live"), top_options,
+    zm_ctl_cmd_top },
+  { "trace", ZM_GROUP_UNDERSTAND, "[ID]", 0, 1, N_ ("Follow a message through its steps"), stream_options,
+    zm_ctl_cmd_trace },
+  { "flow ls", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("List the flows"), NULL, zm_ctl_cmd_flow_ls },
+  { "flow show", ZM_GROUP_UNDERSTAND, "NAME", 1, 1, N_ ("Show a flow's steps and what they are"),
+    show_options, zm_ctl_cmd_flow_show },
+  { "flow test", ZM_GROUP_UNDERSTAND, "FILE", 1, 1,
+    N_ ("Run the cases of a .flowtest file in a daemon of its own"), NULL, zm_ctl_cmd_flow_test },
+  { "services", ZM_GROUP_OPERATE, "[NAME COMMAND [ARGUMENT]]", 0, 3,
+    N_ ("List the registered services, or send one a command"), NULL, zm_ctl_cmd_services },
+  { "workers", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the workers in other languages"), NULL,
+    zm_ctl_cmd_workers },
+  { "reload", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Read configuration, mappings, flows and plugins again"), NULL,
+    zm_ctl_cmd_reload },
+  { "drain", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Finish what is inside, then end the daemon"), NULL,
+    zm_ctl_cmd_drain },
+  { "log", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Print the daemon's log, as it comes"), log_options,
+    zm_ctl_cmd_log },
+  { "completion", ZM_GROUP_OPERATE, "bash|zsh|fish", 1, 1, N_ ("Print the completion script for a shell"),
+    NULL, zm_ctl_cmd_completion },
+  { "help", ZM_GROUP_OPERATE, "[COMMAND]", 0, 2, N_ ("Print help"), help_options, zm_ctl_cmd_help },
+  { "version", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Print the version"), NULL, zm_ctl_cmd_version },
+  { NULL, ZM_GROUP_FIRST, NULL, 0, 0, NULL, NULL, NULL },
+};
+
+const ZmCtlCommand *
+zm_ctl_commands (void)
+{
+  return commands;
+}
+
+const ZmCtlOption *
+zm_ctl_global_options (void)
+{
+  return global_options;
+}
+
+const char *
+zm_ctl_group_title (ZmCtlGroup group)
+{
+  switch (group) {
+  case ZM_GROUP_FIRST: return _ ("Every day");
+  case ZM_GROUP_UNDERSTAND: return _ ("Understand");
+  case ZM_GROUP_OPERATE: break;
+  }
+  return _ ("Operate");
+}

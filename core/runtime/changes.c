@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a reload changed, in words short enough for one line. */
+#include "config.h"
+
+#include "runtime/private.h"
+
+#include <string.h>
+
+/* Changes named in the one line; the list has them all. */
+#define NAMED_MOST 8
+
+/* ---- mappings ---- */
+
+/* What a mapping says, for comparing. */
+static char *
+mapping_sign (const ZmMapping *mapping)
+{
+  return g_strdup_printf ("%s.%s|%s|%" G_GINT64_FORMAT "|%d|%s", mapping->plugin ? mapping->plugin : "",
+                          mapping->symbol ? mapping->symbol : "", mapping->worker ? mapping->worker : "",
+                          mapping->timeout_ms, mapping->ordering,
+                          mapping->isolation ? mapping->isolation : "");
+}
+
+static GHashTable *
+mapping_signs (const ZmTable *table)
+{
+  GHashTable *signs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+
+  for (guint i = 0; table != NULL && i < zm_table_n_routes (table); i++) {
+    const ZmMapping *mapping = zm_table_route (table, i)->mapping;
+
+    g_hash_table_insert (signs, zm_key_text (&mapping->key), mapping_sign (mapping));
+  }
+  return signs;
+}
+
+/* ---- flows ---- */
+
+static void
+sign_branch (GString *out, const ZmBranch *branch)
+{
+  g_string_append_printf (out, "%d %s,", branch->kind, branch->text);
+}
+
+static char *
+flow_sign (const ZmFlow *flow)
+{
+  GString *out = g_string_new (NULL);
+
+  for (guint i = 0; i < flow->n_steps; i++) {
+    const ZmStep *step = &flow->steps[i];
+
+    g_string_append_printf (out, "%d:", step->kind);
+    for (guint branch = 0; branch < step->n_branches; branch++)
+      sign_branch (out, &step->branches[branch]);
+    if (step->on_error != NULL)
+      sign_branch (out, step->on_error);
+    g_string_append_c (out, '\n');
+  }
+  return g_string_free (out, FALSE);
+}
+
+static GHashTable *
+flow_signs (const ZmTable *table)
+{
+  GHashTable *signs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+
+  for (guint i = 0; table != NULL && i < zm_table_n_flows (table); i++) {
+    const ZmFlow *flow = zm_table_flow_nth (table, i);
+
+    g_hash_table_insert (signs, g_strdup (flow->name), flow_sign (flow));
+  }
+  return signs;
+}
+
+/* ---- comparing ---- */
+
+typedef struct Difference {
+  GPtrArray *added, *removed, *changed; /* borrowed names, sorted */
+} Difference;
+
+static int
+by_name (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+static void
+compare (GHashTable *before, GHashTable *after, Difference *out)
+{
+  GHashTableIter iter;
+  gpointer name, sign;
+
+  *out = (Difference){ g_ptr_array_new (), g_ptr_array_new (), g_ptr_array_new () };
+  g_hash_table_iter_init (&iter, after);
+  while (g_hash_table_iter_next (&iter, &name, &sign)) {
+    const char *old = g_hash_table_lookup (before, name);
+
+    if (old == NULL)
+      g_ptr_array_add (out->added, name);
+    else if (strcmp (old, sign) != 0)
+      g_ptr_array_add (out->changed, name);
+  }
+  g_hash_table_iter_init (&iter, before);
+  while (g_hash_table_iter_next (&iter, &name, NULL))
+    if (!g_hash_table_contains (after, name))
+      g_ptr_array_add (out->removed, name);
+  g_ptr_array_sort (out->added, by_name);
+  g_ptr_array_sort (out->removed, by_name);
+  g_ptr_array_sort (out->changed, by_name);
+}
+
+static void
+difference_clear (Difference *difference)
+{
+  g_ptr_array_unref (difference->added);
+  g_ptr_array_unref (difference->removed);
+  g_ptr_array_unref (difference->changed);
+}
+
+/* "+2 mappings": many are counted, as a file of them may come or go. */
+static void
+count_mappings (GPtrArray *out, const char *sign, const GPtrArray *names, const char *tail)
+{
+  if (names->len == 1)
+    g_ptr_array_add (out, g_strdup_printf ("%s1 mapping%s (%s)", sign, tail, (const char *) names->pdata[0]));
+  else if (names->len > 1)
+    g_ptr_array_add (out, g_strdup_printf ("%s%u mappings%s", sign, names->len, tail));
+}
+
+static void
+name_flows (GPtrArray *out, const GPtrArray *names, const char *verb)
+{
+  for (guint i = 0; i < names->len; i++)
+    g_ptr_array_add (out, g_strdup_printf ("flow %s %s", (const char *) names->pdata[i], verb));
+}
+
+void
+zm_changes_tables (const ZmTable *before, const ZmTable *after, GPtrArray *out)
+{
+  g_autoptr (GHashTable) mappings_before = mapping_signs (before);
+  g_autoptr (GHashTable) mappings_after = mapping_signs (after);
+  g_autoptr (GHashTable) flows_before = flow_signs (before);
+  g_autoptr (GHashTable) flows_after = flow_signs (after);
+  Difference difference;
+
+  compare (mappings_before, mappings_after, &difference);
+  count_mappings (out, "+", difference.added, "");
+  count_mappings (out, "-", difference.removed, "");
+  count_mappings (out, "", difference.changed, " changed");
+  difference_clear (&difference);
+  compare (flows_before, flows_after, &difference);
+  name_flows (out, difference.added, "added");
+  name_flows (out, difference.removed, "removed");
+  name_flows (out, difference.changed, "changed");
+  difference_clear (&difference);
+}
+
+void
+zm_changes_plugins (ZmPluginSet *before, ZmPluginSet *after, GPtrArray *out)
+{
+  for (guint i = 0; after != NULL && i < zm_plugin_set_size (after); i++) {
+    ZmGeneration *now = zm_plugin_set_nth (after, i);
+    ZmGeneration *old = before ? zm_plugin_set_find (before, zm_generation_name (now)) : NULL;
+
+    if (old == NULL)
+      g_ptr_array_add (out, g_strdup_printf ("plugin %s loaded", zm_generation_name (now)));
+    else if (old != now)
+      g_ptr_array_add (out, g_strdup_printf ("plugin %s generation %u", zm_generation_name (now),
+                                             zm_generation_number (now)));
+  }
+  for (guint i = 0; before != NULL && i < zm_plugin_set_size (before); i++) {
+    const char *name = zm_generation_name (zm_plugin_set_nth (before, i));
+
+    if (after == NULL || zm_plugin_set_find (after, name) == NULL)
+      g_ptr_array_add (out, g_strdup_printf ("plugin %s unloaded", name));
+  }
+}
+
+char *
+zm_runtime_changes_text (const GPtrArray *changes)
+{
+  GString *out = g_string_new (NULL);
+
+  for (guint i = 0; i < changes->len && i < NAMED_MOST; i++)
+    g_string_append_printf (out, "%s%s", i ? ", " : "", (const char *) changes->pdata[i]);
+  if (changes->len > NAMED_MOST)
+    g_string_append_printf (out, " and %u more", changes->len - NAMED_MOST);
+  if (changes->len == 0)
+    g_string_append (out, "nothing changed");
+  return g_string_free (out, FALSE);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Commands that act: plugins, reload, drain, log level, commands to services. */
+#include "config.h"
+
+#include "runtime/private.h"
+
+#include "runtime/commands.h"
+
+/* ---- reload ---- */
+
+static void
+reply_changes (ZmCommandCall *call, const GPtrArray *changes)
+{
+  g_autofree char *text = zm_runtime_changes_text (changes);
+
+  g_string_append_c (call->out, '{');
+  zm_reply_member_text (call->out, "text", text);
+  zm_reply_member_list (call->out, "changes", (const char *const *) changes->pdata, changes->len);
+  if (zm_problems_count (call->problems) > 0)
+    zm_reply_member_problems (call->out, "problems", call->problems);
+  g_string_append_c (call->out, '}');
+}
+
+static gboolean
+refuse_while_draining (ZmCommandCall *call, GError **error)
+{
+  if (call->runtime->state == ZM_STATE_RUNNING)
+    return FALSE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "the daemon is stopping; nothing is changed any more");
+  return TRUE;
+}
+
+/* again: a plugin to load anew, or NULL. */
+static gboolean
+reload (ZmCommandCall *call, const char *again, GPtrArray *changes, GError **error)
+{
+  const char *names[] = { again, NULL };
+
+  if (zm_runtime_reload (call->runtime, again != NULL ? names : NULL, changes, call->problems))
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+               "the reload was refused (%u errors); the running configuration stays",
+               zm_problems_errors (call->problems));
+  return FALSE;
+}
+
+gboolean
+zm_command_reload (ZmCommandCall *call, GError **error)
+{
+  g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
+
+  if (refuse_while_draining (call, error) || !reload (call, NULL, changes, error))
+    return FALSE;
+  reply_changes (call, changes);
+  return TRUE;
+}
+
+/* ---- plugins ---- */
+
+gboolean
+zm_command_plugins (ZmCommandCall *call, GError **error)
+{
+  g_autofree char *name = NULL;
+
+  if (!zm_command_text (call->request, "name", FALSE, &name, error))
+    return FALSE;
+  if (name != NULL && zm_plugins_file (call->runtime->plugins, name) == NULL) {
+    g_autofree char *shown = zm_printable (zm_span_text (name), 64);
+
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no plugin “%s” in the plugin path", shown);
+    return FALSE;
+  }
+  g_string_append_c (call->out, '{');
+  zm_reply_member_take (call->out, "plugins", zm_plugins_json (call->runtime->plugins, name));
+  g_string_append_c (call->out, '}');
+  return TRUE;
+}
+
+/* The plugin that a command is about. NULL: error. */
+static char *
+plugin_argument (ZmCommandCall *call, GError **error)
+{
+  g_autofree char *name = NULL;
+  g_autofree char *shown = NULL;
+
+  if (!zm_command_text (call->request, "name", TRUE, &name, error) || refuse_while_draining (call, error))
+    return NULL;
+  /* It may have been put there a moment ago. */
+  if (zm_plugins_file (call->runtime->plugins, name) == NULL)
+    zm_plugins_scan (call->runtime->plugins, call->problems);
+  if (zm_plugins_file (call->runtime->plugins, name) != NULL)
+    return g_steal_pointer (&name);
+  shown = zm_printable (zm_span_text (name), 64);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no plugin “%s” in the plugin path", shown);
+  return NULL;
+}
+
+static gboolean
+is_loaded (ZmRuntime *runtime, const char *name)
+{
+  g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
+
+  return set != NULL && zm_plugin_set_find (set, name) != NULL;
+}
+
+static void
+list_add (GPtrArray *list, const char *name)
+{
+  if (!zm_load_listed (list, name))
+    g_ptr_array_add (list, g_strdup (name));
+}
+
+static void
+list_remove (GPtrArray *list, const char *name)
+{
+  guint index;
+
+  if (g_ptr_array_find_with_equal_func (list, name, g_str_equal, &index))
+    g_ptr_array_remove_index (list, index);
+}
+
+gboolean
+zm_command_plugin_load (ZmCommandCall *call, GError **error)
+{
+  ZmRuntime *runtime = call->runtime;
+  g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *name = plugin_argument (call, error);
+
+  if (name == NULL)
+    return FALSE;
+  list_remove (runtime->barred, name);
+  list_add (runtime->asked, name);
+  if (!reload (call, NULL, changes, error)) {
+    list_remove (runtime->asked, name);
+    return FALSE;
+  }
+  if (!is_loaded (runtime, name)) {
+    list_remove (runtime->asked, name);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded; the problems say why",
+                 name);
+    return FALSE;
+  }
+  reply_changes (call, changes);
+  return TRUE;
+}
+
+gboolean
+zm_command_plugin_unload (ZmCommandCall *call, GError **error)
+{
+  ZmRuntime *runtime = call->runtime;
+  g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *name = plugin_argument (call, error);
+
+  if (name == NULL)
+    return FALSE;
+  if (!is_loaded (runtime, name)) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s is not loaded", name);
+    return FALSE;
+  }
+  list_remove (runtime->asked, name);
+  list_add (runtime->barred, name);
+  if (!reload (call, NULL, changes, error)) {
+    list_remove (runtime->barred, name);
+    return FALSE;
+  }
+  if (is_loaded (runtime, name)) {
+    list_remove (runtime->barred, name);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+                 "the plugin %s stays loaded: another plugin depends on it", name);
+    return FALSE;
+  }
+  reply_changes (call, changes);
+  return TRUE;
+}
+
+gboolean
+zm_command_plugin_reload (ZmCommandCall *call, GError **error)
+{
+  g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *name = plugin_argument (call, error);
+
+  if (name == NULL)
+    return FALSE;
+  if (!is_loaded (call->runtime, name)) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s is not loaded; load it first", name);
+    return FALSE;
+  }
+  if (!reload (call, name, changes, error))
+    return FALSE;
+  reply_changes (call, changes);
+  return TRUE;
+}
+
+/* ---- the rest ---- */
+
+gboolean
+zm_command_drain (ZmCommandCall *call, GError **error)
+{
+  (void) error;
+  zm_runtime_drain (call->runtime);
+  return TRUE;
+}
+
+gboolean
+zm_command_log_level (ZmCommandCall *call, GError **error)
+{
+  g_autofree char *text = NULL;
+  ZmLevel level;
+
+  if (!zm_command_text (call->request, "level", TRUE, &text, error))
+    return FALSE;
+  if (!zm_level_parse (text, &level)) {
+    g_autofree char *shown = zm_printable (zm_span_text (text), 64);
+
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+                 "unknown level “%s”: error, warning, notice, info or debug", shown);
+    return FALSE;
+  }
+  zm_log_set_level (call->runtime->log, level);
+  g_string_append_c (call->out, '{');
+  zm_reply_member_text (call->out, "level", zm_level_name (level));
+  g_string_append_c (call->out, '}');
+  return TRUE;
+}
+
+gboolean
+zm_command_service_command (ZmCommandCall *call, GError **error)
+{
+  g_autofree char *service = NULL;
+  g_autofree char *verb = NULL;
+  g_autofree char *argument = NULL;
+
+  if (!zm_command_text (call->request, "service", TRUE, &service, error) ||
+      !zm_command_text (call->request, "verb", TRUE, &verb, error) ||
+      !zm_command_text (call->request, "argument", FALSE, &argument, error) ||
+      !zm_subject_command (call->runtime->subject, service, verb, argument, error))
+    return FALSE;
+  g_string_append (call->out, "{\"text\":\"sent\"}");
+  return TRUE;
+}

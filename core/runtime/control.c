@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The control socket in the main loop. */
+#include "config.h"
+
+#include "runtime/private.h"
+
+#include "runtime/commands.h"
+#include "runtime/streams.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Requests answered before the main loop looks at anything else. */
+#define REQUESTS_AT_ONCE 32
+/* Frames of one request that are looked at: identity, delimiter, id, JSON. Further ones are dropped unread. */
+#define FRAMES_MOST 4
+/* Peers that wait for the end of a drain. */
+#define WAITERS_MOST 64
+
+typedef struct ControlSource {
+  GSource base;
+  ZmControl *control;
+} ControlSource;
+
+struct ZmControl {
+  ZmRuntime *runtime;
+  void *socket;
+  GSource *source;
+  ZmStreams *streams;
+  GPtrArray *waiters; /* ZmPeer: they sent drain */
+  ZmCounter *requests, *refused, *undelivered;
+};
+
+/* ---- peers ---- */
+
+ZmPeer *
+zm_peer_copy (const ZmPeer *peer)
+{
+  ZmPeer *copy = g_new (ZmPeer, 1);
+
+  copy->identity = g_bytes_ref (peer->identity);
+  copy->request_id = g_bytes_ref (peer->request_id);
+  copy->delimiter = peer->delimiter;
+  return copy;
+}
+
+void
+zm_peer_free (ZmPeer *peer)
+{
+  g_bytes_unref (peer->identity);
+  g_bytes_unref (peer->request_id);
+  g_free (peer);
+}
+
+gboolean
+zm_peer_equal (const ZmPeer *a, const ZmPeer *b)
+{
+  return g_bytes_equal (a->identity, b->identity) && g_bytes_equal (a->request_id, b->request_id);
+}
+
+/* ---- sending ---- */
+
+static gboolean
+send_frame (void *socket, const void *data, gsize size, int flags)
+{
+  return zmq_send (socket, data, size, ZMQ_DONTWAIT | flags) >= 0;
+}
+
+/* The first frame finds the peer or fails; the others follow it. */
+gboolean
+zm_control_send (ZmControl *control, const ZmPeer *peer, const char *status, const char *json)
+{
+  gsize identity_size, id_size;
+  const void *identity = g_bytes_get_data (peer->identity, &identity_size);
+  const void *id = g_bytes_get_data (peer->request_id, &id_size);
+
+  if (send_frame (control->socket, identity, identity_size, ZMQ_SNDMORE) &&
+      (!peer->delimiter || send_frame (control->socket, "", 0, ZMQ_SNDMORE)) &&
+      send_frame (control->socket, id, id_size, ZMQ_SNDMORE) &&
+      send_frame (control->socket, status, strlen (status), ZMQ_SNDMORE) &&
+      send_frame (control->socket, json, strlen (json), 0))
+    return TRUE;
+  zm_counter_add (control->undelivered, 1);
+  return FALSE;
+}
+
+/* ---- receiving ---- */
+
+typedef struct Frames {
+  zmq_msg_t frame[FRAMES_MOST];
+  guint n;     /* kept in frame */
+  guint total; /* received */
+} Frames;
+
+static void
+frames_clear (Frames *frames)
+{
+  for (guint i = 0; i < frames->n; i++)
+    zmq_msg_close (&frames->frame[i]);
+  frames->n = 0;
+}
+
+/* One multipart message. FALSE: there is none now. */
+static gboolean
+receive (void *socket, Frames *frames)
+{
+  int more = 1;
+
+  *frames = (Frames){ .n = 0 };
+  while (more) {
+    zmq_msg_t message;
+
+    zmq_msg_init (&message);
+    if (zmq_msg_recv (&message, socket, ZMQ_DONTWAIT) < 0) {
+      zmq_msg_close (&message);
+      frames_clear (frames);
+      return FALSE;
+    }
+    more = zmq_msg_more (&message);
+    frames->total++;
+    if (frames->n < FRAMES_MOST)
+      frames->frame[frames->n++] = message;
+    else
+      zmq_msg_close (&message);
+  }
+  return TRUE;
+}
+
+static GBytes *
+frame_bytes (Frames *frames, guint index)
+{
+  return index < frames->n
+             ? g_bytes_new (zmq_msg_data (&frames->frame[index]), zmq_msg_size (&frames->frame[index]))
+             : g_bytes_new_static ("", 0);
+}
+
+static void
+refuse (ZmControl *control, const ZmPeer *peer, const char *text)
+{
+  g_autoptr (GError) error = g_error_new_literal (ZM_ERROR, ZM_ERROR_INVALID, text);
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  zm_counter_add (control->refused, 1);
+  zm_reply_error (out, error, NULL);
+  zm_control_send (control, peer, "ERROR", out->str);
+}
+
+static void
+open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, ZmSpan request)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  if (zm_streams_open (control->streams, peer, command->name, request, &error))
+    return;
+  zm_reply_error (out, error, NULL);
+  zm_control_send (control, peer, "ERROR", out->str);
+}
+
+static void
+wait_for_drain (ZmControl *control, const ZmPeer *peer)
+{
+  if (control->waiters->len < WAITERS_MOST)
+    g_ptr_array_add (control->waiters, zm_peer_copy (peer));
+  else
+    refuse (control, peer, "too many already wait for the drain");
+}
+
+static void
+answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
+{
+  const ZmCommand *command = NULL;
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  switch (zm_command_run (control->runtime, request, out, &command)) {
+  case ZM_REPLY_OK: zm_control_send (control, peer, "OK", out->str); break;
+  case ZM_REPLY_ERROR:
+    zm_counter_add (control->refused, 1);
+    zm_control_send (control, peer, "ERROR", out->str);
+    break;
+  case ZM_REPLY_STREAM: open_stream (control, peer, command, request); break;
+  case ZM_REPLY_CANCEL: zm_streams_cancel (control->streams, peer); break;
+  case ZM_REPLY_LATER: wait_for_drain (control, peer); break;
+  }
+}
+
+static void
+handle (ZmControl *control, Frames *frames)
+{
+  gboolean delimiter = frames->n > 2 && zmq_msg_size (&frames->frame[1]) == 0 && frames->total == 4;
+  guint first = delimiter ? 2 : 1;
+  ZmPeer peer = { frame_bytes (frames, 0), frame_bytes (frames, first), delimiter };
+  zmq_msg_t *json = first + 1 < frames->n ? &frames->frame[first + 1] : NULL;
+
+  zm_counter_add (control->requests, 1);
+  if (json == NULL || frames->total != first + 2)
+    refuse (control, &peer, "a request has two frames: [request-id][JSON object]");
+  else if (g_bytes_get_size (peer.request_id) > 256)
+    refuse (control, &peer, "the request-id has over 256 bytes");
+  else
+    answer (control, &peer, zm_span (zmq_msg_data (json), zmq_msg_size (json)));
+  g_bytes_unref (peer.identity);
+  g_bytes_unref (peer.request_id);
+}
+
+/* ---- the main loop ---- */
+
+static gboolean
+is_readable (ZmControl *control)
+{
+  int events = 0;
+  size_t size = sizeof events;
+
+  return zmq_getsockopt (control->socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+}
+
+/* ZeroMQ's descriptor tells changes only, so the socket itself is asked before each wait. */
+static gboolean
+source_prepare (GSource *source, int *timeout)
+{
+  *timeout = -1;
+  return is_readable (((ControlSource *) source)->control);
+}
+
+static gboolean
+source_check (GSource *source)
+{
+  return is_readable (((ControlSource *) source)->control);
+}
+
+static gboolean
+source_dispatch (GSource *source, GSourceFunc callback, gpointer user)
+{
+  ZmControl *control = ((ControlSource *) source)->control;
+  Frames frames;
+
+  (void) callback;
+  (void) user;
+  for (guint i = 0; i < REQUESTS_AT_ONCE && receive (control->socket, &frames); i++) {
+    handle (control, &frames);
+    frames_clear (&frames);
+  }
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs source_funcs = { .prepare = source_prepare,
+                                     .check = source_check,
+                                     .dispatch = source_dispatch };
+
+static void
+attach (ZmControl *control)
+{
+  int fd = -1;
+  size_t size = sizeof fd;
+
+  zmq_getsockopt (control->socket, ZMQ_FD, &fd, &size);
+  control->source = g_source_new (&source_funcs, sizeof (ControlSource));
+  ((ControlSource *) control->source)->control = control;
+  g_source_add_unix_fd (control->source, fd, G_IO_IN);
+  g_source_set_static_name (control->source, "control");
+  g_source_attach (control->source, control->runtime->context);
+}
+
+static gboolean
+bind_socket (ZmControl *control, GError **error)
+{
+  g_autofree char *endpoint = zm_instance_bind_endpoint (control->runtime->instance, "control", error);
+  const int mandatory = 1, linger = 200, high_water = 1000;
+  const gint64 largest = ZM_REQUEST_MOST;
+
+  if (endpoint == NULL)
+    return FALSE;
+  control->socket = zmq_socket (control->runtime->zmq, ZMQ_ROUTER);
+  if (control->socket != NULL) {
+    zmq_setsockopt (control->socket, ZMQ_ROUTER_MANDATORY, &mandatory, sizeof mandatory);
+    zmq_setsockopt (control->socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_setsockopt (control->socket, ZMQ_SNDHWM, &high_water, sizeof high_water);
+    zmq_setsockopt (control->socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
+    if (zmq_bind (control->socket, endpoint) == 0)
+      return TRUE;
+  }
+  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot bind the control socket %s: %s", endpoint,
+               zmq_strerror (zmq_errno ()));
+  return FALSE;
+}
+
+ZmControl *
+zm_control_new (struct ZmRuntime *runtime, GError **error)
+{
+  ZmControl *control = g_new0 (ZmControl, 1);
+
+  control->runtime = runtime;
+  control->waiters = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_peer_free);
+  control->requests = zm_metrics_counter (runtime->metrics, "zmanager_control_requests_total",
+                                          "Requests on the control socket", NULL, NULL);
+  control->refused =
+      zm_metrics_counter (runtime->metrics, "zmanager_control_refused_total",
+                          "Requests on the control socket that were answered with an error", NULL, NULL);
+  control->undelivered =
+      zm_metrics_counter (runtime->metrics, "zmanager_control_undelivered_total",
+                          "Replies that a client of the control socket did not take", NULL, NULL);
+  if (!bind_socket (control, error)) {
+    zm_control_free (control);
+    return NULL;
+  }
+  control->streams = zm_streams_new (runtime, control);
+  attach (control);
+  return control;
+}
+
+void
+zm_control_free (ZmControl *control)
+{
+  if (control == NULL)
+    return;
+  if (control->source != NULL) {
+    g_source_destroy (control->source);
+    g_source_unref (control->source);
+  }
+  zm_streams_free (control->streams);
+  if (control->socket != NULL)
+    zmq_close (control->socket);
+  g_ptr_array_unref (control->waiters);
+  g_free (control);
+}
+
+void
+zm_control_drained (ZmControl *control, guint left)
+{
+  g_autofree char *json = g_strdup_printf ("{\"text\":\"drained\",\"left\":%u}", left);
+
+  for (guint i = 0; i < control->waiters->len; i++)
+    zm_control_send (control, control->waiters->pdata[i], "OK", json);
+  g_ptr_array_set_size (control->waiters, 0);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The control socket: a ROUTER on ipc in the main loop. A client sends [request-id][JSON], gets [request-id][OK|ERROR][JSON],
+ * and for a stream any number of [request-id][PART][JSON] before. A client that does not take what it asked for loses it, and
+ * nobody waits. All functions: the runtime's thread.
+ */
+#pragma once
+
+#include "base/zm-base.h"
+
+G_BEGIN_DECLS
+
+struct ZmRuntime;
+typedef struct ZmControl ZmControl;
+
+/* Binds at the instance's endpoint and attaches itself to the runtime's main context. */
+ZmControl *zm_control_new (struct ZmRuntime *runtime, GError **error);
+void zm_control_free (ZmControl *control);
+/* Answers those who wait for the drain. left: messages that had to be ended. */
+void zm_control_drained (ZmControl *control, guint left);
+
+/* Whom a reply goes to. */
+typedef struct ZmPeer {
+  GBytes *identity;
+  GBytes *request_id;
+  gboolean delimiter; /* a REQ socket: its empty frame is given back */
+} ZmPeer;
+
+ZmPeer *zm_peer_copy (const ZmPeer *peer);
+void zm_peer_free (ZmPeer *peer);
+gboolean zm_peer_equal (const ZmPeer *a, const ZmPeer *b);
+/* Sends without waiting; status is "PART", "OK" or "ERROR". FALSE: the peer is gone or does not take it. */
+gboolean zm_control_send (ZmControl *control, const ZmPeer *peer, const char *status, const char *json);
+
+G_END_DECLS

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the host does for plugins: log, configuration, emit, call, timers, metrics, threads; and the hooks that authorise.
+ * Any thread unless said otherwise.
+ */
+#pragma once
+
+#include "base/zm-metrics.h"
+#include "message/zm-message.h"
+#include "plugin/zm-plugins.h"
+
+G_BEGIN_DECLS
+
+struct ZmRuntime;
+typedef struct ZmHosting ZmHosting;
+
+/* Bounds on what a plugin hands in. */
+#define ZM_HOSTING_HEADERS_MOST 65536
+#define ZM_HOSTING_METRICS_MOST 64
+
+ZmHosting *zm_hosting_new (struct ZmRuntime *runtime);
+void zm_hosting_free (ZmHosting *hosting);
+/* Fills all members of a host's table but ctx; the pool's own (reply … defer) too. */
+void zm_hosting_fill (zm_host *host);
+/* Until the table stands, and again from the drain on, emit and call_action answer AGAIN: nothing is taken that nobody would
+ * run. */
+void zm_hosting_accept (ZmHosting *hosting, gboolean on);
+/* From now on these plugins' authorise hooks are asked. Runtime's thread. */
+void zm_hosting_set_hooks (ZmHosting *hosting, ZmPluginSet *set);
+/* Asks them in order. Calls of the hooks never overlap. TRUE at once where there are none. */
+gboolean zm_hosting_authorise (ZmHosting *hosting, const char *verb, ZmSpan peer, const ZmMessage *message);
+/* Metrics of plugins that `now` does not have are shown no more. Runtime's thread. */
+void zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now);
+
+/* What zm_emit does for this generation. key: stands in place of the event's own; or NULL. */
+int zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key);
+
+/* What zm_metric does: adds to a counter or sets a gauge of this plugin; ZM_OK, ZM_E_INVALID or ZM_E_MEMORY. */
+int zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value);
+
+G_END_DECLS

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The host's services table. A service finds its runtime through the generation that the table belongs to. Everything that
+ * a plugin hands in is checked here: it is code of somebody else.
+ */
+#include "config.h"
+
+#include "runtime/hosting-private.h"
+#include "runtime/private.h"
+
+#include <string.h>
+
+static ZmRuntime *
+runtime_of (ZmGeneration *generation)
+{
+  return zm_generation_owner (generation);
+}
+
+/* Protocol plugins are output only. */
+static gboolean
+may_send (ZmGeneration *generation)
+{
+  const ZmManifest *manifest = zm_generation_manifest (generation);
+
+  return manifest == NULL || g_strcmp0 (manifest->kind, "protocol") != 0;
+}
+
+/* ---- messages of plugins ---- */
+
+/* A copy of the event as this host knows it: a plugin of an older ABI has fewer members, a newer one more. */
+static gboolean
+read_event (const zm_event *event, zm_event *out)
+{
+  memset (out, 0, sizeof *out);
+  if (event == NULL || event->struct_size < G_STRUCT_OFFSET (zm_event, body_size) + sizeof event->body_size)
+    return FALSE;
+  memcpy (out, event, MIN (event->struct_size, sizeof *out));
+  return out->body != NULL || out->body_size == 0;
+}
+
+static gboolean
+id_is_good (const char *id)
+{
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-";
+  gsize length = strlen (id);
+
+  return length <= 64 && strspn (id, allowed) == length;
+}
+
+static gboolean
+headers_are_good (ZmSpan headers)
+{
+  return headers.size <= ZM_HOSTING_HEADERS_MOST && headers.data[0] == '{' && zm_json_valid (headers);
+}
+
+/* The id of a message that brings none. */
+static void
+make_id (ZmHosting *hosting, char out[ZM_UUID_SIZE])
+{
+  pthread_mutex_lock (&hosting->lock);
+  zm_uuid_make (&hosting->ids, zm_wall_us (), out);
+  pthread_mutex_unlock (&hosting->lock);
+}
+
+/* The header `timeout`: milliseconds from receipt. */
+static void
+set_deadline (ZmMessage *message)
+{
+  g_autofree char *text = message->has_headers ? zm_message_header (message, "timeout") : NULL;
+  gint64 ms = 0;
+
+  if (text != NULL && zm_parse_integer (text, 1, G_MAXINT, &ms, NULL))
+    message->deadline_us = zm_now_us () + ms * 1000;
+}
+
+/* The message that a plugin's event stands for, checked as the Subject checks what comes from outside. NULL: *status. */
+static ZmMessage *
+event_message (ZmGeneration *generation, const zm_event *from, const char *key_text, int *status)
+{
+  ZmRuntime *runtime = runtime_of (generation);
+  zm_event event;
+  ZmKey key;
+  ZmSpan flow, headers, id;
+  char made[ZM_UUID_SIZE];
+  ZmMessage *message;
+
+  *status = ZM_E_INVALID;
+  if (!read_event (from, &event))
+    return NULL;
+  key_text = key_text != NULL ? key_text : event.key;
+  flow = zm_span_text (event.flow);
+  headers = zm_span_text (event.headers);
+  id = zm_span_text (event.id);
+  if (key_text == NULL || !zm_key_parse (zm_span_text (key_text), &key, NULL, NULL) ||
+      (flow.size > 0 && !zm_name_check (flow, NULL, NULL)) || (id.size > 0 && !id_is_good (event.id)) ||
+      (headers.size > 0 && !headers_are_good (headers)))
+    return NULL;
+  *status = ZM_E_DENIED;
+  if (zm_key_reserved (&key) || (flow.size > 0 && flow.data[0] == '^'))
+    return NULL;
+  *status = ZM_E_MEMORY;
+  if (event.body_size > runtime->hosting->body_most)
+    return NULL;
+  if (id.size == 0) {
+    make_id (runtime->hosting, made);
+    id = zm_span (made, ZM_UUID_SIZE);
+  }
+  message = zm_message_new (flow, &key, id, headers, zm_span (event.body, event.body_size));
+  message->origin = ZM_ORIGIN_EMIT;
+  message->attempt = 1;
+  message->hops = (guint16) (zm_pool_current_hops (runtime->pool) + 1);
+  set_deadline (message);
+  *status = ZM_OK;
+  return message;
+}
+
+/* What may not go on although it is well made. */
+static int
+refuse_message (ZmGeneration *generation, const ZmMessage *message)
+{
+  ZmRuntime *runtime = runtime_of (generation);
+
+  if (message->hops > ZM_HOPS_MOST) {
+    zm_counter_add (runtime->hosting->loops, 1);
+    zm_log_limited (runtime->log, ZM_LEVEL_WARNING, "plugin", "emit-loop",
+                    "plugin %s: a message was emitted over %d hops and is refused: its actions call each "
+                    "other in a circle",
+                    zm_generation_name (generation), ZM_HOPS_MOST);
+    return ZM_E_DENIED;
+  }
+  if (!zm_hosting_authorise (runtime->hosting, "emit", zm_span_text (NULL), message)) {
+    zm_counter_add (runtime->hosting->denied, 1);
+    return ZM_E_DENIED;
+  }
+  return ZM_OK;
+}
+
+static gboolean
+accepting (ZmRuntime *runtime)
+{
+  return atomic_load_explicit (&runtime->hosting->accepting, memory_order_acquire);
+}
+
+int
+zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key)
+{
+  ZmRuntime *runtime = runtime_of (generation);
+  ZmMessage *message;
+  int status;
+
+  if (!may_send (generation))
+    return ZM_E_UNSUPPORTED;
+  if (!accepting (runtime))
+    return ZM_E_AGAIN;
+  message = event_message (generation, event, key, &status);
+  if (message == NULL)
+    return status;
+  status = refuse_message (generation, message);
+  if (status == ZM_OK && zm_pool_try_push (runtime->pool, &message, 1) == 1) {
+    zm_counter_add (runtime->hosting->emitted, 1);
+    return ZM_OK;
+  }
+  zm_message_unref (message);
+  return status == ZM_OK ? ZM_E_AGAIN : status;
+}
+
+static int
+host_emit (const zm_host *host, const zm_event *event)
+{
+  return zm_hosting_emit (zm_generation_of_host (host), event, NULL);
+}
+
+static int
+host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm_result_fn done, void *user)
+{
+  ZmGeneration *generation = zm_generation_of_host (host);
+  ZmRuntime *runtime = runtime_of (generation);
+  ZmMessage *message;
+  int status;
+
+  if (!may_send (generation))
+    return ZM_E_UNSUPPORTED;
+  if (done == NULL)
+    return ZM_E_INVALID;
+  if (!accepting (runtime))
+    return ZM_E_AGAIN;
+  message = event_message (generation, event, NULL, &status);
+  if (message == NULL)
+    return status;
+  status = refuse_message (generation, message);
+  if (status != ZM_OK) {
+    zm_message_unref (message);
+    return status;
+  }
+  return zm_pool_call_action (runtime->pool, generation, message, timeout_ms, done, user);
+}
+
+/* ---- the rest ---- */
+
+static void
+host_log (const zm_host *host, int level, const char *text)
+{
+  ZmGeneration *generation = zm_generation_of_host (host);
+  const char *fields[] = { "plugin", zm_generation_name (generation), NULL };
+  ZmLevel clamped = (ZmLevel) CLAMP (level, ZM_LOG_ERROR, ZM_LOG_DEBUG);
+
+  zm_log_line (runtime_of (generation)->log, clamped, "plugin", text != NULL ? text : "", fields);
+}
+
+static const char *
+host_config (const zm_host *host, const char *key, unsigned index)
+{
+  return key != NULL ? zm_generation_config (zm_generation_of_host (host), key, index) : NULL;
+}
+
+static zm_ticket
+host_timer_start (const zm_host *host, const char *name, zm_action_fn action, unsigned first_ms,
+                  unsigned period_ms)
+{
+  ZmGeneration *generation = zm_generation_of_host (host);
+
+  if (!may_send (generation) || name == NULL || action == NULL ||
+      !zm_name_check (zm_span_text (name), NULL, NULL))
+    return 0;
+  return zm_pool_timer_start (runtime_of (generation)->pool, generation, name, action, first_ms, period_ms);
+}
+
+static int
+host_timer_stop (const zm_host *host, zm_ticket timer)
+{
+  ZmGeneration *generation = zm_generation_of_host (host);
+
+  return zm_pool_timer_stop (runtime_of (generation)->pool, generation, timer);
+}
+
+static int
+host_complete (const zm_host *host, zm_ticket ticket, const zm_outcome *outcome)
+{
+  ZmGeneration *generation = zm_generation_of_host (host);
+
+  return outcome != NULL ? zm_pool_complete (runtime_of (generation)->pool, generation, ticket, outcome)
+                         : ZM_E_INVALID;
+}
+
+static int
+host_ticket_cancelled (const zm_host *host, zm_ticket ticket)
+{
+  return zm_pool_ticket_cancelled (runtime_of (zm_generation_of_host (host))->pool, ticket);
+}
+
+static int
+host_metric (const zm_host *host, int kind, const char *name, double value)
+{
+  ZmGeneration *generation = zm_generation_of_host (host);
+
+  return zm_hosting_metric (runtime_of (generation)->hosting, zm_generation_name (generation), kind, name,
+                            value);
+}
+
+static int
+host_thread_start (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user),
+                   void *user)
+{
+  if (name == NULL || run == NULL || wake == NULL)
+    return ZM_E_INVALID;
+  return zm_generation_thread_start (zm_generation_of_host (host), name, run, wake, user);
+}
+
+void
+zm_hosting_fill (zm_host *host)
+{
+  memset (host, 0, sizeof *host);
+  host->struct_size = sizeof *host;
+  host->abi_minor = ZM_ABI_MINOR;
+  zm_pool_fill_host (host);
+  host->complete = host_complete;
+  host->ticket_cancelled = host_ticket_cancelled;
+  host->log = host_log;
+  host->config = host_config;
+  host->emit = host_emit;
+  host->call_action = host_call_action;
+  host->timer_start = host_timer_start;
+  host->timer_stop = host_timer_stop;
+  host->metric = host_metric;
+  host->thread_start = host_thread_start;
+}

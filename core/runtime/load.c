@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reads configuration, mappings and flows and makes of them what the daemon runs with: a configuration, a set of plugins and
+ * a table. Nothing is in use before it is committed, so any error leaves the running daemon as it was.
+ *
+ * Two kinds of fault are told apart. What stands wrong in a file of the operator's refuses the whole load. A plugin that
+ * cannot be loaded does not: the others go on, its mappings answer `unavailable`, and status says why.
+ */
+#include "config.h"
+
+#include "runtime/private.h"
+
+#include "base/zm-codes.h"
+
+#include <string.h>
+
+/* ---- configuration ---- */
+
+static void
+add_setting (ZmConfig *config, const char *name, const char *value, const char *origin, ZmProblems *problems)
+{
+  g_autofree char *setting = value ? g_strconcat (name, "=", value, NULL) : NULL;
+
+  if (setting != NULL)
+    zm_config_add_setting (config, setting, origin, problems);
+}
+
+ZmConfig *
+zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmProblems *problems)
+{
+  ZmConfig *config = zm_config_new ();
+
+  /* The instance's own file may be missing, as the defaults are enough; one that was asked for may not. */
+  if (options->config_file != NULL)
+    zm_config_add_file (config, options->config_file, problems);
+  else if (g_file_test (instance->config_file, G_FILE_TEST_EXISTS))
+    zm_config_add_file (config, instance->config_file, problems);
+  zm_config_add_directory (config, instance->config_dir, problems);
+  if (options->dev) {
+    add_setting (config, "zmanager.log-format", "human", "--dev", problems);
+    add_setting (config, "zmanager.watch", "yes", "--dev", problems);
+  }
+  for (const char *const *setting = options->settings; setting != NULL && *setting != NULL; setting++)
+    zm_config_add_setting (config, *setting, "--set", problems);
+  add_setting (config, "zmanager.log-format", options->log_format, "--log-format", problems);
+  add_setting (config, "zmanager.log-level", options->log_level, "--log-level", problems);
+  zm_config_finish (config, problems);
+  return config;
+}
+
+/* ---- mappings and flows ---- */
+
+static void
+read_directory (const char *directory, const char *ending,
+                void (*read) (const char *, GPtrArray *, ZmProblems *), GPtrArray *out, ZmProblems *problems)
+{
+  g_auto (GStrv) paths = zm_list_files (directory, ending);
+
+  for (char **path = paths; *path != NULL; path++)
+    read (*path, out, problems);
+}
+
+gboolean
+zm_load_listed (const GPtrArray *list, const char *name)
+{
+  return list != NULL && g_ptr_array_find_with_equal_func ((GPtrArray *) list, name, g_str_equal, NULL);
+}
+
+void
+zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred,
+                    GPtrArray *mappings, GPtrArray *flows, ZmProblems *problems)
+{
+  for (guint i = 0; files != NULL && i < files->len; i++) {
+    const ZmPluginFile *file = g_ptr_array_index (files, i);
+
+    if (file->shadowed_by != NULL || zm_load_listed (barred, file->name))
+      continue;
+    if (file->actions_file != NULL)
+      zm_mapping_read_file (file->actions_file, mappings, problems);
+    if (file->flow_file != NULL)
+      zm_flow_read_file (file->flow_file, flows, problems);
+  }
+  read_directory (instance->actions_dir, ".ini", zm_mapping_read_file, mappings, problems);
+  read_directory (instance->flows_dir, ".flow", zm_flow_read_file, flows, problems);
+}
+
+/* [action KEY] of the configuration stands above the mapping files' own. */
+static void
+apply_action_sections (const ZmConfig *config, GPtrArray *mappings, ZmProblems *problems)
+{
+  g_auto (GStrv) names = zm_config_names (config, "action");
+
+  for (char **name = names; *name != NULL; name++) {
+    g_autofree char *section = g_strconcat ("action ", *name, NULL);
+    const char *ordering = zm_config_text (config, section, "ordering");
+    gboolean used = FALSE;
+    ZmKey key;
+
+    for (guint i = 0; i < mappings->len && zm_key_parse (zm_span_text (*name), &key, NULL, NULL); i++) {
+      ZmMapping *mapping = g_ptr_array_index (mappings, i);
+
+      if (!zm_key_equal (&mapping->key, &key))
+        continue;
+      used = TRUE;
+      if (zm_config_text (config, section, "timeout") != NULL)
+        mapping->timeout_ms = zm_config_integer (config, section, "timeout");
+      if (ordering != NULL)
+        mapping->ordering = strcmp (ordering, "context") == 0 ? ZM_ORDERING_CONTEXT
+                            : strcmp (ordering, "key") == 0   ? ZM_ORDERING_KEY
+                                                              : ZM_ORDERING_NONE;
+    }
+    if (!used)
+      zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, NULL, 0, 0,
+                       "a key that a mapping has", "correct the key, or add a mapping",
+                       "[action %s] is about a key that no mapping file has", *name);
+  }
+}
+
+/* ---- plugins ---- */
+
+const char *
+zm_load_source_plugin (const ZmConfig *config, const char *name)
+{
+  g_autofree char *section = g_strconcat ("source ", name, NULL);
+  const char *plugin = zm_config_text (config, section, "plugin");
+
+  return plugin != NULL ? plugin : name;
+}
+
+typedef struct Wanted {
+  GHashTable *seen; /* borrowed names */
+  const GPtrArray *barred;
+  GPtrArray *out;
+} Wanted;
+
+static void
+want (Wanted *wanted, const char *name)
+{
+  if (!zm_load_listed (wanted->barred, name) && g_hash_table_add (wanted->seen, (gpointer) name))
+    g_ptr_array_add (wanted->out, g_strdup (name));
+}
+
+char **
+zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked,
+                const GPtrArray *barred)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+  Wanted wanted = { seen, barred, g_ptr_array_new () };
+  g_auto (GStrv) plugins = zm_config_names (config, "plugin");
+  g_auto (GStrv) sources = zm_config_names (config, "source");
+
+  for (guint i = 0; i < mappings->len; i++) {
+    const ZmMapping *mapping = g_ptr_array_index (mappings, i);
+
+    if (mapping->plugin != NULL)
+      want (&wanted, mapping->plugin);
+  }
+  for (char **name = plugins; *name != NULL; name++) {
+    g_autofree char *section = g_strconcat ("plugin ", *name, NULL);
+
+    if (zm_config_boolean (config, section, "load"))
+      want (&wanted, *name);
+  }
+  for (char **name = sources; *name != NULL; name++)
+    want (&wanted, zm_load_source_plugin (config, *name));
+  for (guint i = 0; asked != NULL && i < asked->len; i++)
+    want (&wanted, g_ptr_array_index (asked, i));
+  g_ptr_array_add (wanted.out, NULL);
+  return (char **) g_ptr_array_free (wanted.out, FALSE);
+}
+
+/* Does it cost one plugin only? What stands wrong in a file that the operator wrote has a line; a mapping whose plugin is not
+ * there is right again as soon as the plugin is, and answers `unavailable` until then. */
+static gboolean
+costs_one_plugin (const ZmProblem *problem)
+{
+  return problem->severity == ZM_PROBLEM_ERROR &&
+         (problem->line == 0 || problem->code == ZM_CODE_UNKNOWN_PLUGIN);
+}
+
+/* Hands problems on, those that cost one plugin as warnings. failures: gets those without a line; may be NULL. */
+static void
+sort_problems (const ZmProblems *found, GPtrArray *failures, ZmProblems *problems)
+{
+  for (guint i = 0; i < zm_problems_count (found); i++) {
+    const ZmProblem *problem = zm_problems_get (found, i);
+    gboolean spared;
+
+    if (problem == NULL)
+      break;
+    spared = costs_one_plugin (problem);
+    if (spared && problem->line == 0)
+      g_ptr_array_add (failures, g_strdup (problem->what));
+    zm_problems_add (problems, spared ? ZM_PROBLEM_WARNING : problem->severity, problem->code, problem->file,
+                     problem->line, problem->column, problem->expected, problem->todo, "%s", problem->what);
+  }
+}
+
+/* A plugin that is loaded was checked then; one that is kept with a changed section is checked here. */
+static void
+check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
+{
+  const GPtrArray *kept = zm_plugin_set_reloads (set);
+
+  for (guint i = 0; kept != NULL && i < kept->len; i++) {
+    const zm_plugin_desc *desc = zm_generation_descriptor (kept->pdata[i]);
+    g_autofree char *section = g_strconcat ("plugin ", zm_generation_name (kept->pdata[i]), NULL);
+
+    zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
+  }
+}
+
+/* A [source NAME] needs a plugin that can take events in. */
+static void
+check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
+{
+  g_auto (GStrv) names = zm_config_names (config, "source");
+
+  for (char **name = names; *name != NULL; name++) {
+    const char *plugin = zm_load_source_plugin (config, *name);
+    ZmGeneration *generation = zm_plugin_set_find (set, plugin);
+    const zm_plugin_desc *desc = generation ? zm_generation_descriptor (generation) : NULL;
+    g_autofree char *section = g_strconcat ("source ", *name, NULL);
+    const char *key = zm_config_text (config, section, "key");
+    g_autoptr (GError) error = NULL;
+    const char *file = NULL;
+    guint line = 0, column = 0;
+    ZmKey parsed;
+
+    if (desc != NULL && !ZM_HAS (desc, source))
+      zm_problems_add (
+          problems, ZM_PROBLEM_ERROR, ZM_CODE_WRONG_KIND, NULL, 0, 0, "a plugin that takes events in",
+          "name another one with plugin=", "[source %s]: the plugin %s is no source", *name, plugin);
+    else if (desc != NULL)
+      zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
+    if (key == NULL || zm_key_parse (zm_span_text (key), &parsed, NULL, &error))
+      continue;
+    zm_config_place (config, section, "key", &file, &line, &column);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_KEY, file, line, column,
+                     "Sender?Context@Decorator?Action", "correct the key", "[source %s] key: %s", *name,
+                     error->message);
+  }
+}
+
+/* ---- the table ---- */
+
+static ZmOrdering
+ordering_of (const ZmConfig *config)
+{
+  const char *text = zm_config_text (config, "workers", "ordering");
+
+  if (g_strcmp0 (text, "context") == 0)
+    return ZM_ORDERING_CONTEXT;
+  return g_strcmp0 (text, "key") == 0 ? ZM_ORDERING_KEY : ZM_ORDERING_NONE;
+}
+
+ZmTable *
+zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set,
+               ZmProblems *problems)
+{
+  g_auto (GStrv) workers = zm_config_names (config, "worker");
+  ZmTableInput input = {
+    .mappings = mappings,
+    .flows = flows,
+    .set = set,
+    .workers = (const char *const *) workers,
+    .timeout_ms = zm_config_integer (config, "workers", "timeout"),
+    .ordering = ordering_of (config),
+  };
+
+  apply_action_sections (config, mappings, problems);
+  return zm_table_build (&input, problems);
+}
+
+void
+zm_load_free (ZmLoad *load)
+{
+  if (load == NULL)
+    return;
+  g_clear_pointer (&load->table, zm_table_unref);
+  g_clear_pointer (&load->config, zm_config_unref);
+  g_clear_pointer (&load->failures, g_ptr_array_unref);
+  g_free (load);
+}
+
+ZmRuntimeOptions
+zm_runtime_options (const ZmRuntime *runtime)
+{
+  ZmRuntimeOptions options = {
+    .dir = runtime->instance->dir,
+    .config_file = runtime->config_file,
+    .settings = (const char *const *) runtime->settings,
+    .log_format = runtime->log_format,
+    .log_level = runtime->log_level,
+    .dev = runtime->dev,
+  };
+
+  return options;
+}
+
+/* Prepares the plugins and builds the table. A set that the table does not hold in the end is discarded. */
+static void
+load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *flows,
+              const char *const *again, ZmProblems *problems)
+{
+  g_autoptr (ZmProblems) found = zm_problems_new ();
+  g_auto (GStrv) wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
+
+  load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
+  if (load->set != NULL) {
+    check_kept (load->config, load->set, found);
+    check_sources (load->config, load->set, found);
+  }
+  load->table = zm_load_table (load->config, mappings, flows, load->set, found);
+  sort_problems (found, load->failures, problems);
+}
+
+ZmLoad *
+zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *problems)
+{
+  ZmLoad *load = g_new0 (ZmLoad, 1);
+  ZmRuntimeOptions options = zm_runtime_options (runtime);
+  g_autoptr (GPtrArray) mappings = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_mapping_free);
+  g_autoptr (GPtrArray) flows = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_flow_unref);
+  const GPtrArray *files;
+
+  load->failures = g_ptr_array_new_with_free_func (g_free);
+  load->config = zm_load_config (runtime->instance, &options, problems);
+  files = zm_plugins_scan (runtime->plugins, problems);
+  zm_load_read_files (runtime->instance, files, runtime->barred, mappings, flows, problems);
+  /* No plugin's code runs for a configuration that is refused anyway. */
+  if (zm_problems_errors (problems) == 0)
+    load_plugins (runtime, load, g_steal_pointer (&mappings), g_steal_pointer (&flows), again, problems);
+  if (zm_problems_errors (problems) == 0)
+    return load;
+  g_clear_pointer (&load->table, zm_table_unref);
+  if (load->set != NULL)
+    zm_plugins_discard (runtime->plugins, g_steal_pointer (&load->set));
+  zm_load_free (load);
+  return NULL;
+}

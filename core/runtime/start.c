@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opens the rooms from the ground up. The order is what loses nothing: the publisher first, then the sockets that senders
+ * push to (they wait in them), the workers, the plugins and their table; only then does the Subject begin to read, and last
+ * come the sources.
+ */
+#include "config.h"
+
+#include "runtime/private.h"
+
+#include <string.h>
+
+/* ---- what the rooms ask of each other ---- */
+
+static gboolean
+pool_publish (ZmMessage *const *messages, guint n, gpointer user)
+{
+  return zm_integration_publish (((ZmRuntime *) user)->integration, messages, n);
+}
+
+static gboolean
+pool_has_subscriber (ZmSpan topic, gpointer user)
+{
+  return zm_integration_has_subscriber (((ZmRuntime *) user)->integration, topic);
+}
+
+static gboolean
+pool_to_worker (const char *worker, ZmMessage *message, GError **error, gpointer user)
+{
+  return zm_externals_send (((ZmRuntime *) user)->externals, worker, message, error);
+}
+
+static void
+pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
+{
+  zm_subject_reply (((ZmRuntime *) user)->subject, ticket, status, result);
+}
+
+static gboolean
+subject_authorise (const char *verb, ZmSpan peer, const ZmMessage *message, gpointer user)
+{
+  return zm_hosting_authorise (((ZmRuntime *) user)->hosting, verb, peer, message);
+}
+
+static void
+generation_retired (ZmGeneration *generation, gpointer user)
+{
+  zm_pool_retire (((ZmRuntime *) user)->pool, generation);
+}
+
+/* ---- the rooms ---- */
+
+static gint64
+duration_us (const ZmRuntime *runtime, const char *section, const char *key)
+{
+  return zm_config_integer (runtime->config, section, key) * 1000;
+}
+
+static ZmFramesForm
+frames_form (const ZmRuntime *runtime, const char *section)
+{
+  const char *text = zm_config_text (runtime->config, section, "frames");
+
+  if (g_strcmp0 (text, "multi") == 0)
+    return ZM_FRAMES_MULTI;
+  return g_strcmp0 (text, "single") == 0 ? ZM_FRAMES_SINGLE : ZM_FRAMES_AUTO;
+}
+
+/* The configured endpoints, or the instance's own. own: two members, the caller frees [0]. NULL: error. */
+static const char *const *
+endpoints (const ZmRuntime *runtime, const char *section, const char *name, char **own, GError **error)
+{
+  const char *const *list = zm_config_list (runtime->config, section, "bind");
+
+  if (list[0] != NULL)
+    return list;
+  own[0] = zm_instance_bind_endpoint (runtime->instance, name, error);
+  return own[0] != NULL ? (const char *const *) own : NULL;
+}
+
+static gboolean
+open_integration (ZmRuntime *runtime, GError **error)
+{
+  char *own[2] = { NULL, NULL };
+  ZmIntegrationConfig config = {
+    .zmq = runtime->zmq,
+    .bind = endpoints (runtime, "integration", "topics", own, error),
+    .connect = zm_config_list (runtime->config, "integration", "connect"),
+    .high_water = (int) zm_config_integer (runtime->config, "integration", "high-water"),
+    .form = frames_form (runtime, "integration"),
+    .wait_for_slow =
+        g_strcmp0 (zm_config_text (runtime->config, "integration", "slow-subscriber"), "wait") == 0,
+    .allow_multicast = zm_config_boolean (runtime->config, "security", "allow-multicast"),
+    .log = runtime->log,
+    .metrics = runtime->metrics,
+  };
+
+  if (config.bind != NULL)
+    runtime->integration = zm_integration_new (&config, error);
+  g_free (own[0]);
+  return runtime->integration != NULL;
+}
+
+static gboolean
+open_subject (ZmRuntime *runtime, GError **error)
+{
+  char *own[2] = { NULL, NULL }, *own_call[2] = { NULL, NULL };
+  ZmSubjectConfig config = {
+    .zmq = runtime->zmq,
+    .bind = endpoints (runtime, "subject", "subject", own, error),
+    .connect = zm_config_list (runtime->config, "subject", "connect"),
+    .call_connect = zm_config_list (runtime->config, "call", "connect"),
+    .high_water = (int) zm_config_integer (runtime->config, "subject", "high-water"),
+    .max_message = zm_config_integer (runtime->config, "subject", "max-message"),
+    .form = frames_form (runtime, "subject"),
+    .calls_most = (guint) zm_config_integer (runtime->config, "call", "limit"),
+    .call_timeout_us = duration_us (runtime, "call", "timeout"),
+    .authorise = subject_authorise,
+    .user = runtime,
+    .tables = runtime->tables,
+    .integration = runtime->integration,
+    .log = runtime->log,
+    .metrics = runtime->metrics,
+  };
+
+  if (config.bind != NULL)
+    config.call_bind = endpoints (runtime, "call", "call", own_call, error);
+  if (config.call_bind != NULL)
+    runtime->subject = zm_subject_new (&config, error);
+  g_free (own[0]);
+  g_free (own_call[0]);
+  return runtime->subject != NULL;
+}
+
+/* What processes of [worker NAME] are told: the first endpoint of each kind. */
+static void
+open_externals (ZmRuntime *runtime)
+{
+  const char *const *subject = zm_subject_endpoints (runtime->subject);
+  const char *const *call = zm_subject_call_endpoints (runtime->subject);
+  const char *const *topics = zm_integration_endpoints (runtime->integration);
+  GPtrArray *environment = g_ptr_array_new_with_free_func (g_free);
+
+  g_ptr_array_add (environment, g_strdup_printf ("ZM_DIR=%s", runtime->instance->dir));
+  if (subject != NULL && subject[0] != NULL)
+    g_ptr_array_add (environment, g_strdup_printf ("ZM_SUBJECT=%s", subject[0]));
+  if (call != NULL && call[0] != NULL)
+    g_ptr_array_add (environment, g_strdup_printf ("ZM_CALL=%s", call[0]));
+  if (topics != NULL && topics[0] != NULL)
+    g_ptr_array_add (environment, g_strdup_printf ("ZM_TOPICS=%s", topics[0]));
+  g_ptr_array_add (environment, NULL);
+  runtime->externals = zm_externals_new (runtime->zmq, runtime->instance->run_dir, runtime->instance->dir,
+                                         (const char *const *) environment->pdata,
+                                         ZM_RUNTIME_EXTERNAL_HIGH_WATER, runtime->log, runtime->metrics);
+  g_ptr_array_unref (environment);
+}
+
+static gboolean
+open_pool (ZmRuntime *runtime, GError **error)
+{
+  const char *ordering = zm_config_text (runtime->config, "workers", "ordering");
+  ZmPoolConfig config = {
+    .workers = (guint) zm_config_integer (runtime->config, "zmanager", "workers"),
+    .ring = (guint) zm_config_integer (runtime->config, "workers", "ring"),
+    .ordering = g_strcmp0 (ordering, "context") == 0 ? ZM_ORDERING_CONTEXT
+                : g_strcmp0 (ordering, "key") == 0   ? ZM_ORDERING_KEY
+                                                     : ZM_ORDERING_NONE,
+    .deferred_most = (guint) zm_config_integer (runtime->config, "workers", "deferred-limit"),
+    .hard_after_us = duration_us (runtime, "workers", "hard-after"),
+    .wait_timeout_us = duration_us (runtime, "workers", "wait-timeout"),
+    .wait_for_taker_us = duration_us (runtime, "workers", "wait-for-taker"),
+    .replacements_most = (guint) zm_config_integer (runtime->config, "workers", "replacements"),
+    .tables = runtime->tables,
+    .keeper = runtime->keeper,
+    .timers = runtime->timers,
+    .publish = pool_publish,
+    .has_subscriber = pool_has_subscriber,
+    .to_worker = pool_to_worker,
+    .reply = pool_reply,
+    .hung = zm_succeed_hung,
+    .user = runtime,
+    .log = runtime->log,
+    .metrics = runtime->metrics,
+  };
+
+  runtime->pool = zm_pool_new (&config, error);
+  return runtime->pool != NULL;
+}
+
+/* The program that tries out unknown libraries: beside the daemon in a build tree, else where it is installed. */
+static char *
+find_probe (void)
+{
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *folder = self ? g_path_get_dirname (self) : g_strdup (".");
+  g_autofree char *near = g_build_filename (folder, "zmanager-probe", NULL);
+
+  if (g_file_test (near, G_FILE_TEST_IS_EXECUTABLE))
+    return g_steal_pointer (&near);
+  if (g_file_test (ZM_LIBEXECDIR "/zmanager-probe", G_FILE_TEST_IS_EXECUTABLE))
+    return g_strdup (ZM_LIBEXECDIR "/zmanager-probe");
+  return NULL;
+}
+
+static void
+open_plugins (ZmRuntime *runtime)
+{
+  g_auto (GStrv) path = zm_instance_plugin_dirs (runtime->instance,
+                                                 zm_config_list (runtime->config, "zmanager", "plugin-path"));
+  g_autofree char *copies = zm_instance_copy_dir (runtime->instance);
+  g_autofree char *probe = find_probe ();
+  const char *no_dlclose = g_getenv ("ZM_NO_DLCLOSE");
+  ZmPluginsConfig config = {
+    .path = (const char *const *) path,
+    .copy_directory = copies,
+    .probe_program = probe,
+    .no_dlclose = no_dlclose != NULL && *no_dlclose != '\0' && strcmp (no_dlclose, "0") != 0,
+    .drain_ms = (guint) zm_config_integer (runtime->config, "workers", "drain"),
+    .log = runtime->log,
+    .metrics = runtime->metrics,
+    .retired = generation_retired,
+    .user = runtime,
+  };
+
+  zm_hosting_fill (&config.host);
+  runtime->plugins = zm_plugins_new (&config);
+}
+
+/* Until the files are read, a table that leads nowhere, so that whoever looks finds one. */
+static gboolean
+open_tables (ZmRuntime *runtime)
+{
+  g_autoptr (ZmProblems) none = zm_problems_new ();
+
+  runtime->tables = zm_table_slot_new ();
+  zm_table_slot_swap (runtime->tables,
+                      zm_load_table (runtime->config, g_ptr_array_new (), g_ptr_array_new (), NULL, none));
+  runtime->keeper = zm_keeper_memory_new (ZM_RUNTIME_WAITING_MOST);
+  return TRUE;
+}
+
+gboolean
+zm_runtime_watch (ZmRuntime *runtime, GError **error)
+{
+  const ZmInstance *instance = runtime->instance;
+  const char *const own[] = { instance->config_dir, instance->actions_dir, instance->flows_dir, NULL };
+  g_auto (GStrv) plugins =
+      zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"));
+
+  for (const char *const *directory = own; *directory != NULL; directory++)
+    if (!zm_watch_add (runtime->watch, *directory, FALSE, error))
+      return FALSE;
+  for (char **directory = plugins; *directory != NULL; directory++)
+    if (!zm_watch_add (runtime->watch, *directory, TRUE, error))
+      return FALSE;
+  return TRUE;
+}
+
+gboolean
+zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
+{
+  ZmLoad *load;
+
+  runtime->timers = zm_timers_new (error);
+  if (runtime->timers == NULL || !open_tables (runtime) || !open_integration (runtime, error) ||
+      !open_subject (runtime, error))
+    return FALSE;
+  open_externals (runtime);
+  runtime->hosting = zm_hosting_new (runtime);
+  if (!open_pool (runtime, error))
+    return FALSE;
+  open_plugins (runtime);
+  runtime->sources = zm_sources_new (runtime);
+  load = zm_load_new (runtime, NULL, problems);
+  if (load == NULL)
+    return FALSE;
+  zm_runtime_commit (runtime, load);
+  zm_hosting_accept (runtime->hosting, TRUE);
+  return zm_subject_start (runtime->subject, runtime->pool, error);
+}

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Stopping: what was taken is finished and published before the daemon goes."""
+
+import json
+import os
+import signal
+import socket
+import tempfile
+
+import zmq
+
+from zmcase import case, run
+from zmtest import Daemon, PATIENCE, wait_for
+
+MAPPING = {"hello.ini": "[actionmapping]\n?Hello?Greet = hello.greet\n"}
+SLEEPER = """
+#include <zmanager/plugin.h>
+#include <time.h>
+ZM_ACTION_THREADSAFE (nap)
+{
+  struct timespec time = { 0, 20 * 1000 * 1000 };
+  nanosleep (&time, 0);
+  return zm_reply_text (call, "rested");
+}
+ZM_PLUGIN ("sleeper", "1.0", "LGPL-2.1-or-later", "Takes its time");
+"""
+SLEEPER_MAPPING = {"sleeper.ini": "[actionmapping]\n?Sleeper?Nap = sleeper.nap\n"}
+
+# Emits numbered events until it is woken.
+TICKER = """
+#include <zmanager/plugin.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+typedef struct { const zm_host *host; int stop; } ticker;
+static int open_it (void *state, const zm_host *host, void **source)
+{
+  ticker *t = calloc (1, sizeof *t);
+  (void) state;
+  t->host = host;
+  *source = t;
+  return t ? ZM_OK : ZM_E_MEMORY;
+}
+static int run (void *source)
+{
+  ticker *t = source;
+  const char *limit = zm_config (t->host, "limit", 0);
+  for (int i = 0; !__atomic_load_n (&t->stop, __ATOMIC_ACQUIRE); i++) {
+    struct timespec time = { 0, 1000 * 1000 };
+    if (i < atoi (limit))
+      zm_emit_text (t->host, "?Tick?Own", "tick");
+    nanosleep (&time, 0);
+  }
+  return ZM_OK;
+}
+static void wake (void *source) { __atomic_store_n (&((ticker *) source)->stop, 1, __ATOMIC_RELEASE); }
+static void close_it (void *source) { free (source); }
+static const zm_source_ops ops = { sizeof ops, 0, open_it, run, wake, close_it };
+static const zm_option_desc options[] = { { "limit", ZM_OPTION_INTEGER, 0, "5", "Ticks" }, { 0, 0, 0, 0, 0 } };
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "ticker", .version = "1.0",
+  .licence = "LGPL-2.1-or-later", .summary = "Ticks", .options = options, .source = &ops };
+ZM_PLUGIN_FULL ("ticker", "1.0", "LGPL-2.1-or-later", "Ticks", "kind=source\\n", &descriptor);
+"""
+
+
+def stops_with_everything_published(how):
+    with Daemon(actions=SLEEPER_MAPPING, plugins={"sleeper": SLEEPER}) as daemon:
+        tail = daemon.tail("")
+        for index in range(100):
+            daemon.send("?Sleeper?Nap", str(index).encode())
+        tail.next()
+        how(daemon)
+        assert [message[2] for message in tail.take(99)] == [b"rested"] * 99
+        daemon.ended()
+
+
+@case
+def sigterm_finishes_what_was_taken():
+    stops_with_everything_published(lambda daemon: daemon.process.send_signal(signal.SIGTERM))
+
+
+@case
+def sigint_does_the_same():
+    stops_with_everything_published(lambda daemon: daemon.process.send_signal(signal.SIGINT))
+
+
+@case
+def drain_is_answered_when_it_is_done():
+    with Daemon(actions=SLEEPER_MAPPING, plugins={"sleeper": SLEEPER}) as daemon:
+        tail = daemon.tail("")
+        for index in range(100):
+            daemon.send("?Sleeper?Nap", str(index).encode())
+        tail.next()
+        drain = daemon.send_control("drain")
+        daemon.control_socket.send_multipart([b"status", b"{\"command\":\"status\"}"])
+        status, reply = daemon.receive_control(b"status")
+        assert status == "OK" and reply["state"] == "draining", reply
+        status, reply = daemon.receive_control(drain)
+        assert status == "OK" and reply["left"] == 0, reply
+        tail.take(99)
+        daemon.ended()
+
+
+@case
+def nothing_is_reloaded_while_draining():
+    with Daemon(actions=SLEEPER_MAPPING, plugins={"sleeper": SLEEPER}) as daemon:
+        tail = daemon.tail("")
+        for index in range(50):
+            daemon.send("?Sleeper?Nap", str(index).encode())
+        tail.next()
+        daemon.send_control("drain", request_id=b"drain")
+        daemon.send_control("reload", request_id=b"reload")
+        status, reply = daemon.receive_control(b"reload")
+        assert status == "ERROR" and reply["code"] == "unavailable", reply
+        daemon.ended()
+
+
+@case
+def what_waits_at_the_end_is_told():
+    flows = {"wait.flow": "[Waiting]\n?Waiting?Push\n?Waiting@ASYNC?answer\n??done\n"}
+    with Daemon(config="[workers]\ndrain = 100ms\n", actions=MAPPING, flows=flows, plugins=["hello"],
+                expect=["did not end in time"]) as daemon:
+        tail = daemon.tail("Waiting~")
+        daemon.send("?Waiting?Push", b"body")
+        wait_for("the waiting flow", lambda: daemon.control("instances")["instances"])
+        daemon.stop()
+        topic, _, body = tail.next()
+        assert topic.action == "error" and json.loads(body)["code"] == "shutdown", (topic, body)
+
+
+@case
+def a_source_runs_and_ends():
+    config = "[source clock]\nplugin = ticker\nlimit = 7\nkey = ?Tick?Tock\n"
+    actions = {"t.ini": "[actionmapping]\n?Tick?Tock = hello.greet\n"}
+    with Daemon(config=config, actions=actions, plugins={"ticker": TICKER}) as daemon:
+        daemon.expect("hello")
+        daemon.install("hello")
+        sources = wait_for("seven events", lambda: [s for s in daemon.control("sources")["sources"] if s["events"] == 7])
+        assert sources[0]["name"] == "clock" and sources[0]["state"] == "running", sources
+        daemon.write("conf.d/more.conf", "[source clock]\nlimit = 9\n")
+        wait_for("the changed source", lambda: daemon.control("sources")["sources"][0]["events"] == 16)
+
+
+@case
+def the_service_manager_is_told():
+    with tempfile.TemporaryDirectory(prefix="zm-") as folder:
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        manager.bind(os.path.join(folder, "notify"))
+        manager.settimeout(PATIENCE)
+        environment = {"NOTIFY_SOCKET": os.path.join(folder, "notify"), "WATCHDOG_USEC": "200000"}
+        with Daemon(config="[zmanager]\nwatch = no\n", actions=MAPPING, plugins=["hello"], env=environment) as daemon:
+            said = manager.recv(4096).decode()
+            assert said.startswith("READY=1\nSTATUS=1 mappings"), said
+            assert manager.recv(4096) == b"WATCHDOG=1"
+            daemon.control("reload")
+            said = ""
+            while not said.startswith("RELOADING=1\nMONOTONIC_USEC="):
+                said = manager.recv(4096).decode()
+            while not said.startswith("READY=1"):
+                said = manager.recv(4096).decode()
+            daemon.process.send_signal(signal.SIGTERM)
+            while not said.startswith("STOPPING=1"):
+                said = manager.recv(4096).decode()
+            daemon.ended()
+        manager.close()
+
+
+@case
+def a_killed_daemon_leaves_nothing_in_the_way():
+    with Daemon(actions=MAPPING, plugins=["hello"]) as daemon:
+        daemon.process.kill()
+        daemon.process.wait()
+        os.unlink(daemon.path("run", "control"))
+        daemon.start()
+        assert daemon.call("?Hello?Greet", b"again") == ("OK", b"hello, again")
+
+
+run()

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the host does for plugins, and what it refuses them: emit, call, timers, metrics, log, hooks, hung calls."""
+
+import json
+
+from zmcase import case, run
+from zmtest import Daemon, wait_for
+
+# Answers what its host says to the event that the body names: key, flow, id, headers, one a line, - for NULL.
+EMITTER = r"""
+#include <zmanager/plugin.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *field (char **rest)
+{
+  char *line = *rest, *end = line ? strchr (line, '\n') : 0;
+  if (end) { *end = 0; *rest = end + 1; } else *rest = 0;
+  return line && strcmp (line, "-") != 0 ? line : 0;
+}
+
+ZM_ACTION (emit_it)
+{
+  char text[4096], *rest = text, answer[32];
+  zm_event event;
+  memset (&event, 0, sizeof event);
+  snprintf (text, sizeof text, "%.*s", (int) call->body_size, (const char *) call->body);
+  event.struct_size = sizeof event;
+  event.key = field (&rest);
+  event.flow = field (&rest);
+  event.id = field (&rest);
+  event.headers = field (&rest);
+  event.body = "emitted";
+  event.body_size = 7;
+  snprintf (answer, sizeof answer, "%d", zm_emit (call->host, &event));
+  return zm_reply_text (call, answer);
+}
+
+ZM_ACTION (emit_odd)
+{
+  char answer[128];
+  zm_event none = { sizeof none, 0, "?Odd?Key", 0, 0, 0, 0, 5 }, small = { 8, 0, "?Odd?Key", 0, 0, 0, 0, 0 };
+  zm_event large = { sizeof large, 0, "?Odd?Key", 0, 0, 0, "x", (size_t) 1 << 40 };
+  snprintf (answer, sizeof answer, "%d %d %d %d", call->host->emit (call->host, 0), zm_emit (call->host, &none),
+            zm_emit (call->host, &small), zm_emit (call->host, &large));
+  return zm_reply_text (call, answer);
+}
+
+ZM_ACTION (circle) { return zm_emit_text (call->host, "?Emit?Circle", "again"), ZM_OK; }
+
+ZM_ACTION (tick) { zm_metric (call->host, ZM_METRIC_COUNTER, "ticks", 1); return ZM_OK; }
+
+ZM_ACTION (start)
+{
+  zm_timer_start (call->host, "tick", tick, 1, 5);
+  zm_log (call->host, ZM_LOG_NOTICE, "timer\nstarted");
+  return zm_reply_text (call, "started");
+}
+
+static zm_ticket waiting;
+static void done (void *user, int status, const void *body, size_t size)
+{
+  char text[256];
+  snprintf (text, sizeof text, "%d %.*s", status, (int) size, (const char *) body);
+  zm_complete_text (user, waiting, text);
+}
+ZM_ACTION (ask)
+{
+  zm_event event = { sizeof event, 0, "?Hello?Greet", 0, 0, 0, "asked", 5 };
+  int status;
+  waiting = zm_call_defer (call);
+  status = zm_call_action (call->host, &event, 5000, done, (void *) call->host);
+  if (status != ZM_OK)
+    zm_complete_text (call->host, waiting, "not asked");
+  return ZM_DEFERRED;
+}
+ZM_PLUGIN ("emitter", "1.0", "LGPL-2.1-or-later", "Emits");
+"""
+
+# Refuses what comes from ?Forbidden?…, before it is called or when it comes in.
+GUARD = r"""
+#include <zmanager/plugin.h>
+static int begins (zm_str text, const char *with)
+{
+  return text.size >= strlen (with) && memcmp (text.data, with, strlen (with)) == 0;
+}
+static int authorise (void *state, const zm_request *request)
+{
+  (void) state;
+  if (begins (request->key, "?Recursive?"))
+    zm_emit_text (zm_plugin_host, "?Recursive?Again", "x");
+  return begins (request->key, "?Forbidden?") ? ZM_E_DENIED : ZM_OK;
+}
+static int before (void *state, const zm_call *call)
+{
+  (void) state;
+  return begins (call->action, "Never") ? ZM_REJECT : ZM_OK;
+}
+static const zm_hook_ops hooks = { .struct_size = sizeof hooks, .before = before, .authorise = authorise };
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "guard", .version = "1.0",
+  .licence = "LGPL-2.1-or-later", .summary = "Guards", .hooks = &hooks };
+ZM_PLUGIN_FULL ("guard", "1.0", "LGPL-2.1-or-later", "Guards", "kind=component\n", &descriptor);
+"""
+
+HANGER = r"""
+#include <zmanager/plugin.h>
+#include <unistd.h>
+ZM_ACTION (hang) { (void) call; for (;;) pause (); }
+ZM_ACTION (quick) { return zm_reply_text (call, "quick"); }
+ZM_PLUGIN ("hanger", "1.0", "LGPL-2.1-or-later", "Hangs");
+"""
+
+EMIT_MAPPING = {"emit.ini": """[actionmapping]
+?Emit?It = emitter.emit_it
+?Emit?Odd = emitter.emit_odd
+?Emit?Circle = emitter.circle
+?Emit?Start = emitter.start
+?Emit?Ask = emitter.ask
+?Hello?Greet = hello.greet
+?Forbidden?Key = hello.greet
+?Allowed?Never = hello.greet
+?Recursive?Key = hello.greet
+"""}
+
+
+def emitting(**more):
+    daemon = Daemon(actions=EMIT_MAPPING, plugins={"emitter": EMITTER, "guard": GUARD, "hello": None}, **more)
+    return daemon
+
+
+@case
+def emitted_messages_are_checked_like_any_other():
+    with emitting() as daemon:
+        tail = daemon.tail("~~hello~")
+        for event, status in [
+            ("?Hello?Greet", 0),
+            ("?Hello?Greet\n-\nmy-id.1", 0),
+            ("?Hello?Greet\n-\n-\n{\"a\":\"b\"}", 0),
+            ("-", -1),
+            ("", -1),
+            ("no key", -1),
+            ("?a?b?c?d", -1),
+            ("?Hello?Greet\nbad flow", -1),
+            ("?Hello?Greet\nFlow~x", -1),
+            ("?Hello?Greet\n-\nbad id", -1),
+            ("?Hello?Greet\n-\n" + "x" * 65, -1),
+            ("?Hello?Greet\n-\na~b", -1),
+            ("?Hello?Greet\n-\n-\n[1]", -1),
+            ("?Hello?Greet\n-\n-\nnone", -1),
+            ("?Hello?Greet\n-\n-\n{\"a\":", -1),
+            ("??done", -5),
+            ("?Hello?done", -5),
+            ("?Hello?error", -5),
+            ("^?x?y", -5),
+            ("?Hello?Greet\n^x", -5),
+        ]:
+            assert daemon.call("?Emit?It", event.encode()) == ("OK", str(status).encode()), event
+        bodies = [message for message in tail.take(3)]
+        assert [m[2] for m in bodies] == [b"hello, emitted"] * 3, bodies
+        assert any(m[0].id == "my-id.1" for m in bodies), bodies
+        assert daemon.call("?Emit?Odd") == ("OK", b"-1 -1 -1 -4")
+
+
+@case
+def a_circle_of_emits_ends():
+    with emitting(expect=["is refused: its actions call each other in a circle"]) as daemon:
+        daemon.send("?Emit?Circle")
+        counters = wait_for("the end of the circle", lambda: (c := daemon.control("status")["counters"]).get("zmanager_emit_loops_total") and c)
+        assert counters["zmanager_emitted_total"] == 100, counters
+
+
+@case
+def timers_metrics_and_log_work():
+    with emitting() as daemon:
+        assert daemon.call("?Emit?Start") == ("OK", b"started")
+        line = daemon.wait_log("timer.*started")
+        assert line["plugin"] == "emitter" and "\n" not in line["text"], line
+        wait_for("ticks", lambda: daemon.control("status")["counters"].get("zmanager_plugin_ticks{plugin=\"emitter\"}", 0) >= 3)
+
+
+@case
+def an_action_asks_another():
+    with emitting() as daemon:
+        assert daemon.call("?Emit?Ask") == ("OK", b"0 hello, asked")
+
+
+@case
+def hooks_refuse():
+    with emitting(config="[plugin guard]\nload = yes\n", expect=["authorises refused"]) as daemon:
+        status, body = daemon.call("?Forbidden?Key")
+        assert status == "ERROR" and json.loads(body)["code"] == "denied", (status, body)
+        status, body = daemon.call("?Allowed?Never")
+        assert status == "ERROR" and json.loads(body)["code"] == "denied", (status, body)
+        assert daemon.call("?Emit?It", b"?Forbidden?Key") == ("OK", b"-5")
+        # A hook that emits is not asked about that itself.
+        assert daemon.call("?Recursive?Key", b"me")[0] == "OK"
+        tail = daemon.tail("~~hello~")
+        daemon.send("?Forbidden?Key")
+        daemon.send("?Hello?Greet", b"allowed")
+        assert tail.next()[2] == b"hello, allowed"
+
+
+@case
+def a_hung_plugin_gets_copies_then_is_stuck():
+    mapping = {"h.ini": "[actionmapping]\n?Hang?Now = hanger.hang\n?Hang?Not = hanger.quick\n?Hello?Greet = hello.greet\n"}
+    config = "[workers]\ntimeout = 100ms\nhard-after = 100ms\ndrain = 500ms\n[zmanager]\nworkers = 2\n"
+    with Daemon(config=config, actions=mapping, plugins={"hanger": HANGER, "hello": None}, expect=["hang", "worker", "hung", "stays loaded", "left at the end"]) as daemon:
+        for copy in 1, 2, 3:
+            assert daemon.call("?Hang?Now")[0] == "ERROR"
+            daemon.wait_log(f"copy {copy} of at most 3 is started")
+            daemon.wait_log(f"plugin hanger generation {copy + 1}")
+            wait_for("the copy", lambda: daemon.call("?Hang?Not") == ("OK", b"quick"))
+        assert daemon.call("?Hang?Now")[0] == "ERROR"
+        daemon.wait_log("it is stuck")
+        assert daemon.call("?Hang?Not")[0] == "ERROR"
+        assert daemon.call("?Hello?Greet", b"still") == ("OK", b"hello, still")
+        status = daemon.control("status")
+        assert status["state"] == "degraded" and any("stuck" in r for r in status["reasons"]), status
+
+
+run()

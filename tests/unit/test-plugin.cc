@@ -1,0 +1,823 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The room plugin: finding, loading, replacing, letting go; and one bad plugin for each way to be bad. */
+#include "config.h"
+
+#include "plugin-fixture.h"
+
+#include <csignal>
+#include <thread>
+
+/* ---- finding ---- */
+
+TEST_F (PluginTest, NamesFollowThePlaces)
+{
+  install ("plugins/swap", "hello");
+  install ("plugins/swap", "myapp/mycomponent/mycomponent_facade/MyComponent");
+  open_registry ();
+  const GPtrArray *files = zm_plugins_scan (plugins, problems);
+
+  ASSERT_EQ (files->len, 2u);
+  EXPECT_EQ (problems_text (), "");
+  EXPECT_NE (zm_plugins_file (plugins, "myapp.mycomponent.mycomponent_facade.MyComponent"), nullptr);
+  EXPECT_STREQ (zm_plugins_file (plugins, "hello")->manifest->name, "swap")
+      << "the note's name is shown, the file's counts";
+  EXPECT_EQ (zm_plugins_file (plugins, "swap"), nullptr);
+}
+
+TEST_F (PluginTest, TheFirstDirectoryWins)
+{
+  install ("plugins/swap", "hello");
+  install ("bad-plugins/mylib", "hello", site);
+  open_registry ();
+  zm_plugins_scan (plugins, problems);
+
+  EXPECT_STREQ (zm_plugins_file (plugins, "hello")->manifest->name, "mylib");
+  EXPECT_EQ (zm_problems_warnings (problems), 1u);
+  EXPECT_NE (problems_text ().find (site + "/hello.so has the name 'hello'"), std::string::npos)
+      << problems_text ();
+  load ({ "hello" });
+  EXPECT_EQ (call ("hello", "shell"), "there is a shell");
+  g_autofree char *json = zm_plugins_json (plugins, "hello");
+  EXPECT_NE (strstr (json, "\"shadowed_by\":"), nullptr) << json;
+}
+
+TEST_F (PluginTest, FilesBesideAPluginAreFound)
+{
+  install ("plugins/swap", "hello");
+  write_file (directory + "/hello.actions.ini", "[actionmapping]\n?Hello?Greet = hello.greet\n");
+  write_file (directory + "/hello.flow", "");
+  open_registry ();
+  zm_plugins_scan (plugins, problems);
+
+  EXPECT_EQ (zm_plugins_file (plugins, "hello")->actions_file, directory + "/hello.actions.ini");
+  EXPECT_EQ (zm_plugins_file (plugins, "hello")->flow_file, directory + "/hello.flow");
+  chmod ((directory + "/hello.flow").c_str (), 0666);
+  zm_plugins_scan (plugins, problems);
+  EXPECT_EQ (zm_plugins_file (plugins, "hello")->flow_file, nullptr);
+}
+
+TEST_F (PluginTest, OddNamesAreToldOrPassedOver)
+{
+  install ("plugins/swap", "has.dot");
+  install ("plugins/swap", "has blank");
+  install ("plugins/swap", ".hidden");
+  install ("plugins/swap", "sub.dir/inside");
+  open_registry ();
+
+  EXPECT_EQ (zm_plugins_scan (plugins, problems)->len, 0u);
+  EXPECT_EQ (zm_problems_warnings (problems), 2u) << problems_text ();
+  EXPECT_NE (problems_text ().find ("'has.dot.so' gives no plugin name"), std::string::npos)
+      << problems_text ();
+}
+
+TEST_F (PluginTest, WhatOthersMayWriteIsRefused)
+{
+  install ("plugins/swap", "group");
+  install ("plugins/swap", "world");
+  install ("plugins/swap", "good");
+  install ("plugins/swap", "open/inside");
+  chmod ((directory + "/group.so").c_str (), 0664);
+  chmod ((directory + "/world.so").c_str (), 0646);
+  chmod ((directory + "/open").c_str (), 01777);
+  load ({ "group", "world", "good", "open.inside" });
+
+  EXPECT_EQ (current ("group"), nullptr);
+  EXPECT_EQ (current ("world"), nullptr);
+  EXPECT_NE (current ("good"), nullptr);
+  EXPECT_EQ (zm_plugins_file (plugins, "open.inside"), nullptr) << "nothing in such a directory is looked at";
+  EXPECT_NE (problems_text ().find ("others may write " + directory + "/group.so (mode 0664); chmod go-w it"),
+             std::string::npos)
+      << problems_text ();
+  EXPECT_NE (problems_text ().find ("others may write " + directory + "/open (mode 1777)"),
+             std::string::npos);
+  EXPECT_NE (action_error ("world", "greet").find ("others may write"), std::string::npos)
+      << action_error ("world", "greet");
+}
+
+TEST_F (PluginTest, ForeignOwnersAreRefused)
+{
+  if (geteuid () != 0)
+    GTEST_SKIP () << "only root can give a file away";
+  install ("plugins/swap", "foreign");
+  ASSERT_EQ (chown ((directory + "/foreign.so").c_str (), 12345, 12345), 0);
+  open_registry ();
+  zm_plugins_scan (plugins, problems);
+
+  EXPECT_NE (problems_text ().find ("belongs to user 12345"), std::string::npos) << problems_text ();
+}
+
+TEST_F (PluginTest, SymbolicLinksAreFollowedToSafeFilesOnly)
+{
+  std::string open = base + "/open";
+
+  install ("plugins/swap", "real", site);
+  ASSERT_EQ (symlink ((site + "/real.so").c_str (), (directory + "/linked.so").c_str ()), 0);
+  mkdir (open.c_str (), 0755);
+  install ("plugins/swap", "target", open);
+  chmod (open.c_str (), 0777);
+  ASSERT_EQ (symlink ((open + "/target.so").c_str (), (directory + "/unsafe.so").c_str ()), 0);
+  ASSERT_EQ (symlink ("nowhere.so", (directory + "/dangling.so").c_str ()), 0);
+  ASSERT_EQ (symlink (".", (directory + "/round").c_str ()), 0);
+  load ({ "linked", "unsafe", "dangling" });
+
+  EXPECT_NE (current ("linked"), nullptr) << problems_text ();
+  EXPECT_EQ (current ("unsafe"), nullptr);
+  EXPECT_EQ (current ("dangling"), nullptr);
+  EXPECT_EQ (zm_plugins_file (plugins, "round.linked"), nullptr);
+}
+
+TEST_F (PluginTest, WhatIsNoFileIsRefused)
+{
+  ASSERT_EQ (mkfifo ((directory + "/pipe.so").c_str (), 0644), 0);
+  ASSERT_EQ (mkdir ((directory + "/folder.so").c_str (), 0755), 0);
+  install_bytes ("#!/bin/sh\n", "script");
+  open_registry ();
+  zm_plugins_scan (plugins, problems);
+
+  EXPECT_NE (problems_text ().find ("pipe.so is not a plain file"), std::string::npos) << problems_text ();
+  EXPECT_NE (problems_text ().find ("not an ELF file"), std::string::npos) << problems_text ();
+}
+
+/* ---- loading ---- */
+
+TEST_F (PluginTest, LoadsAndCalls)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+
+  ASSERT_EQ (problems_text (), "");
+  EXPECT_EQ (call ("hello", "greet"), "hello");
+  EXPECT_EQ (told.get ("init"), 1);
+  EXPECT_EQ (told.get ("start"), 1);
+  EXPECT_EQ (zm_generation_number (current ("hello")), 1u);
+  close_registry ();
+  EXPECT_EQ (told.get ("stop"), 1);
+  EXPECT_EQ (told.get ("fini"), 1);
+}
+
+TEST_F (PluginTest, TheDaemonNeverMapsTheInstalledFile)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+
+  EXPECT_EQ (read_file ("/proc/self/maps").find (directory), std::string::npos);
+  /* Overwritten in place, the way no installer should: the copy does not care. */
+  std::ofstream (directory + "/hello.so", std::ios::binary | std::ios::in) << std::string (4096, 'X');
+  ASSERT_EQ (truncate ((directory + "/hello.so").c_str (), 0), 0);
+  EXPECT_EQ (call ("hello", "greet"), "hello");
+  g_autoptr (GDir) copies = g_dir_open ((base + "/copies").c_str (), 0, nullptr);
+  EXPECT_EQ (g_dir_read_name (copies), nullptr) << "the copy is unlinked once it is open";
+}
+
+TEST_F (PluginTest, ActionsKnowTheirKind)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  ZmPluginSet *set = zm_plugins_current (plugins);
+
+  EXPECT_TRUE (zm_plugin_set_action (set, "hello", "greet", nullptr)->threadsafe);
+  EXPECT_FALSE (zm_plugin_set_action (set, "hello", "serial", nullptr)->threadsafe);
+  EXPECT_TRUE (zm_plugin_set_action (set, "hello", "quiet", nullptr)->threadsafe)
+      << "of the descriptor, not exported";
+  zm_plugin_set_unref (set);
+}
+
+TEST_F (PluginTest, OnlyItsOwnMarkedSymbolsAreActions)
+{
+  install ("bad-plugins/mylib", "mylib");
+  load ({ "mylib" });
+
+  EXPECT_EQ (action_error ("mylib", "shell"), "");
+  EXPECT_EQ (action_error ("mylib", "system"),
+             "plugin 'mylib' has no action 'system' (an action is defined in the plugin itself "
+             "with ZM_ACTION)");
+  EXPECT_NE (action_error ("mylib", "helper"), "") << "exported, and not marked";
+  EXPECT_NE (action_error ("mylib", "zm_plugin_query_1"), "");
+  EXPECT_NE (action_error ("mylib", "shel").find ("did you mean 'shell'?"), std::string::npos)
+      << action_error ("mylib", "shel");
+  EXPECT_EQ (action_error ("mylip", "shell"),
+             "no plugin 'mylip' is in the plugin path; did you mean 'mylib'?");
+}
+
+TEST_F (PluginTest, WhatNobodyNamesIsAvailable)
+{
+  install ("plugins/swap", "hello");
+  install ("bad-plugins/mylib", "mylib");
+  load ({ "hello" });
+  g_autofree char *json = zm_plugins_json (plugins, nullptr);
+
+  EXPECT_TRUE (zm_json_valid (zm_span_text (json))) << json;
+  EXPECT_NE (strstr (json, "\"state\":\"available\""), nullptr) << json;
+  EXPECT_NE (strstr (json, "\"use\":\"?mylib?shell = mylib.shell\""), nullptr) << json;
+  EXPECT_EQ (action_error ("mylib", "shell"),
+             "plugin 'mylib' is not loaded: nothing names it; add [plugin mylib] load=yes");
+}
+
+TEST_F (PluginTest, DependenciesDecideTheOrder)
+{
+  install ("plugins/swap", "swap");
+  install ("plugins/needs-swap", "a-needs-it");
+  load ({ "a-needs-it" });
+  ZmPluginSet *set = zm_plugins_current (plugins);
+
+  ASSERT_EQ (zm_plugin_set_size (set), 2u) << problems_text ();
+  EXPECT_STREQ (zm_generation_name (zm_plugin_set_nth (set, 0)), "swap");
+  EXPECT_STREQ (zm_generation_name (zm_plugin_set_nth (set, 1)), "a-needs-it");
+  EXPECT_EQ (zm_plugin_set_nth (set, 2), nullptr);
+  zm_plugin_set_unref (set);
+}
+
+TEST_F (PluginTest, CirclesAndMissingOnesAreNamed)
+{
+  install ("plugins/swap", "swap");
+  install ("plugins/circle-a", "circle-a");
+  install ("plugins/circle-b", "circle-b");
+  install ("plugins/needs-nobody", "needs-nobody");
+  load ({ "circle-a", "needs-nobody", "swap", "swop" });
+
+  EXPECT_NE (
+      problems_text ().find ("plugin 'circle-a' depends on itself: circle-a needs circle-b needs circle-a"),
+      std::string::npos)
+      << problems_text ();
+  EXPECT_NE (problems_text ().find ("plugin 'needs-nobody' needs 'nobody', which is not in the plugin path"),
+             std::string::npos)
+      << problems_text ();
+  EXPECT_NE (problems_text ().find ("plugin 'swop' is not in the plugin path; did you mean swap?"),
+             std::string::npos)
+      << problems_text ();
+  EXPECT_NE (current ("swap"), nullptr) << "the others go on";
+  EXPECT_EQ (current ("circle-b"), nullptr);
+}
+
+TEST_F (PluginTest, WhatDependsOnAFailedOneIsNotLoaded)
+{
+  install ("bad-plugins/fail-start", "swap");
+  install ("plugins/needs-swap", "needs-swap");
+  load ({ "needs-swap" });
+
+  EXPECT_EQ (current ("needs-swap"), nullptr);
+  EXPECT_NE (problems_text ().find ("it needs 'swap', which is not loaded (its start failed with -8"),
+             std::string::npos)
+      << problems_text ();
+}
+
+/* ---- its section ---- */
+
+TEST_F (PluginTest, OptionsAreCheckedBeforeInit)
+{
+  install ("plugins/options", "hello");
+  load ({ "hello" });
+  EXPECT_EQ (current ("hello"), nullptr);
+  EXPECT_NE (problems_text ().find ("[plugin hello] lacks where"), std::string::npos) << problems_text ();
+
+  settings = { "plugin hello.where=there", "plugin hello.sise=3" };
+  load ({ "hello" });
+  EXPECT_EQ (current ("hello"), nullptr);
+  EXPECT_NE (problems_text ().find ("size"), std::string::npos) << problems_text ();
+
+  settings = { "plugin hello.where=there", "plugin hello.peer=a b" };
+  load ({ "hello" });
+  ASSERT_NE (current ("hello"), nullptr) << problems_text ();
+  const zm_host *host = zm_generation_host (current ("hello"));
+  EXPECT_STREQ (host->config (host, "where", 0), "there");
+  EXPECT_STREQ (host->config (host, "size", 0), "7") << "the default";
+  EXPECT_EQ (host->config (host, "size", 1), nullptr);
+  EXPECT_EQ (host->config (host, "unknown", 0), nullptr);
+}
+
+TEST_F (PluginTest, AChangedSectionReachesTheRunningOne)
+{
+  install ("plugins/options", "hello");
+  settings = { "plugin hello.where=here" };
+  load ({ "hello" });
+  ZmGeneration *before = current ("hello");
+  const zm_host *host = zm_generation_host (before);
+  const char *old_value = host->config (host, "where", 0);
+
+  settings = { "plugin hello.where=there", "plugin hello.priority=7" };
+  ZmPluginSet *set = prepare ({ "hello" });
+  EXPECT_STREQ (host->config (host, "where", 0), "here") << "not before the commit";
+  ASSERT_EQ (zm_plugin_set_reloads (set)->len, 1u);
+  EXPECT_EQ (g_ptr_array_index (zm_plugin_set_reloads (set), 0), before) << "it has reload, so it stays";
+  zm_plugins_commit (plugins, set);
+  EXPECT_STREQ (host->config (host, "where", 0), "there");
+  EXPECT_STREQ (old_value, "here") << "what was handed out stays valid until the next reload";
+  EXPECT_EQ (zm_generation_priority (before), 7);
+}
+
+TEST_F (PluginTest, AChangedSectionReplacesOneWithoutReload)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  settings = { "plugin hello.priority=3" };
+  load ({ "hello" });
+
+  EXPECT_EQ (zm_generation_number (current ("hello")), 2u) << problems_text ();
+  load ({ "hello" });
+  EXPECT_EQ (zm_generation_number (current ("hello")), 2u) << "nothing changed";
+}
+
+/* ---- choosing ---- */
+
+TEST_F (PluginTest, ChoosesFromASet)
+{
+  settings = { "plugin b.priority=10", "plugin c.priority=5" };
+  install ("plugins/hooks", "a");
+  install ("plugins/hooks", "b");
+  install ("plugins/hooks", "c");
+  install ("plugins/swap", "d");
+  load ({ "a", "b", "c", "d" });
+  ZmPluginSet *set = zm_plugins_current (plugins);
+  std::vector<std::string> missing;
+  const char *names[] = { "d", "nobody", "a", nullptr };
+  auto note = [] (const char *name, gpointer user) {
+    static_cast<std::vector<std::string> *> (user)->push_back (name);
+  };
+  auto says_swap = [] (ZmGeneration *g, gpointer) {
+    return static_cast<gboolean> (strcmp (zm_generation_manifest (g)->name, "swap") == 0);
+  };
+
+  g_autoptr (GPtrArray) named = zm_plugin_set_named (set, names, note, &missing);
+  ASSERT_EQ (named->len, 2u) << problems_text ();
+  EXPECT_STREQ (zm_generation_name (static_cast<ZmGeneration *> (g_ptr_array_index (named, 0))), "d");
+  EXPECT_EQ (missing, std::vector<std::string>{ "nobody" });
+  g_autoptr (GPtrArray) enabled = zm_plugin_set_enabled (set, says_swap, nullptr);
+  ASSERT_EQ (enabled->len, 1u);
+  g_autoptr (GPtrArray) hooks = zm_plugin_set_hooks (set);
+  ASSERT_EQ (hooks->len, 3u);
+  EXPECT_STREQ (zm_generation_name (static_cast<ZmGeneration *> (g_ptr_array_index (hooks, 0))), "c");
+  EXPECT_STREQ (zm_generation_name (static_cast<ZmGeneration *> (g_ptr_array_index (hooks, 1))), "b");
+  EXPECT_STREQ (zm_generation_name (static_cast<ZmGeneration *> (g_ptr_array_index (hooks, 2))), "a");
+  zm_plugin_set_unref (set);
+}
+
+/* ---- other versions of the contract ---- */
+
+TEST_F (PluginTest, OlderAndNewerMinorVersionsLoad)
+{
+  install ("plugins/old-minor", "old");
+  install ("plugins/new-minor", "new");
+  load ({ "old", "new" });
+
+  ASSERT_EQ (problems_text (), "");
+  EXPECT_EQ (call ("old", "greet"), "hello");
+  EXPECT_EQ (call ("new", "greet"), "hello");
+  EXPECT_EQ (zm_generation_descriptor (current ("old"))->init, nullptr) << "beyond what the plugin states";
+  EXPECT_EQ (zm_generation_descriptor (current ("old"))->hooks, nullptr);
+  EXPECT_EQ (zm_generation_descriptor (current ("new"))->struct_size, sizeof (zm_plugin_desc));
+  EXPECT_STREQ (zm_generation_manifest (current ("new"))->unknown[0], "colour=blue");
+}
+
+/* ---- replacing ---- */
+
+TEST_F (PluginTest, ACallKeepsTheOldGeneration)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  ZmGeneration *old = zm_generation_ref (current ("hello"), "deferred call");
+
+  zm_generation_ref (old, "deferred call");
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  EXPECT_EQ (zm_generation_number (current ("hello")), 2u);
+  EXPECT_TRUE (zm_generation_retired (old));
+  EXPECT_EQ (told.get ("retired hello"), 1) << "the rooms above are told";
+  EXPECT_TRUE (eventually ([&] { return told.get ("stop") == 1; })) << "stop comes at unpublishing";
+  EXPECT_EQ (held (), "hello generation 1: held by deferred call (2)");
+  EXPECT_EQ (told.get ("fini"), 0);
+  zm_generation_unref (old, "deferred call");
+  EXPECT_EQ (held (), "hello generation 1: held by deferred call (1)");
+  zm_generation_unref (old, "deferred call");
+  EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1 && held ().empty (); }));
+}
+
+TEST_F (PluginTest, AFailingNewOneLeavesTheOldRunning)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  install ("bad-plugins/fail-start", "hello");
+  load ({ "hello" });
+
+  EXPECT_NE (problems_text ().find (
+                 "its start failed with -8; the log may tell more; generation 1 of it goes on running"),
+             std::string::npos)
+      << problems_text ();
+  EXPECT_EQ (call ("hello", "greet"), "hello");
+  EXPECT_EQ (told.get ("stop"), 0);
+  g_remove ((directory + "/hello.so").c_str ());
+  load ({ "hello" });
+  EXPECT_EQ (call ("hello", "greet"), "hello") << "also where the file is gone";
+  load ({});
+  EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1; })) << "nobody wants it any more";
+}
+
+TEST_F (PluginTest, DiscardChangesNothing)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  ZmPluginSet *set = prepare ({ "hello" }, { "hello" });
+
+  EXPECT_EQ (told.get ("start"), 2);
+  zm_plugins_discard (plugins, set);
+  EXPECT_EQ (zm_generation_number (current ("hello")), 1u);
+  EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1 && held ().empty (); }));
+  EXPECT_EQ (told.get ("stop"), 1);
+}
+
+TEST_F (PluginTest, ExclusiveOnesTakeTurns)
+{
+  g_autofree char *name = g_strdup_printf ("zm-test-%d", getpid ());
+
+  g_setenv ("ZM_TEST_NAME", name, TRUE);
+  install ("plugins/exclusive", "hello");
+  load ({ "hello" });
+  load ({ "hello" }, { "hello" });
+  ASSERT_EQ (problems_text (), "");
+  EXPECT_EQ (zm_generation_number (current ("hello")), 2u);
+
+  /* The new one fails: the old one is started again, so that a third cannot have the name. */
+  g_setenv ("ZM_TEST_FAIL", "yes", TRUE);
+  zm_plugins_commit (plugins, prepare ({ "hello" }, { "hello" }));
+  EXPECT_EQ (zm_generation_number (current ("hello")), 2u);
+  EXPECT_EQ (zm_problems_errors (problems), 1u) << problems_text ();
+
+  /* Prepared, then thrown away: the same. */
+  zm_plugins_discard (plugins, prepare ({ "hello" }, { "hello" }));
+  EXPECT_EQ (problems_text (), "");
+  load ({ "hello" }, { "hello" });
+  EXPECT_EQ (problems_text (), "");
+  g_unsetenv ("ZM_TEST_NAME");
+}
+
+TEST_F (PluginTest, ResidentOnesAreNotReplaced)
+{
+  for (const char *name : { "gtype", "gtype-resident" }) {
+    install (std::string ("bad-plugins/") + name, name);
+    load ({ name });
+    ASSERT_NE (current (name), nullptr) << problems_text ();
+    EXPECT_TRUE (zm_generation_flags (current (name)) & ZM_PLUGIN_RESIDENT);
+    EXPECT_EQ (call (name, "greet"), "hello");
+    load ({ name }, { name });
+    EXPECT_EQ (zm_generation_number (current (name)), 1u);
+    EXPECT_NE (problems_text ().find ("cannot be replaced while the daemon runs; restart it"),
+               std::string::npos)
+        << problems_text ();
+  }
+  close_registry ();
+  EXPECT_NE (read_file ("/proc/self/maps").find ("/copies/gtype"), std::string::npos)
+      << "it is never unmapped";
+}
+
+TEST_F (PluginTest, NoDlcloseLeavesTheCode)
+{
+  no_dlclose = true;
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  load ({}, {});
+  EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1; }));
+  close_registry ();
+  EXPECT_NE (read_file ("/proc/self/maps").find (base + "/copies/hello"), std::string::npos);
+}
+
+TEST_F (PluginTest, AttachmentsGoBeforeFini)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  auto make = [] (ZmGeneration *, gpointer user) { return user; };
+  auto drop = [] (gpointer user) {
+    Told *told = static_cast<Told *> (user);
+    double finished = told->get ("fini");
+    std::lock_guard<std::mutex> guard (told->lock);
+
+    told->metrics["dropped before fini"] = finished == 0;
+  };
+
+  EXPECT_EQ (zm_generation_attachment (current ("hello"), make, drop, &told), &told);
+  EXPECT_EQ (zm_generation_attachment (current ("hello"), nullptr, nullptr, nullptr), &told) << "made once";
+  load ({});
+  EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1; }));
+  EXPECT_EQ (told.get ("dropped before fini"), 1);
+}
+
+TEST_F (PluginTest, ThreadsAreWokenAndJoined)
+{
+  install ("plugins/threaded", "hello");
+  load ({ "hello" });
+  EXPECT_TRUE (eventually ([&] { return told.get ("running") == 1; })) << problems_text ();
+  load ({});
+  EXPECT_TRUE (eventually ([&] { return told.get ("ended") == 1 && held ().empty (); }));
+  close_registry ();
+  EXPECT_EQ (read_file ("/proc/self/maps").find (base + "/copies/hello"), std::string::npos);
+}
+
+static guint
+count_entries (const char *path)
+{
+  g_autoptr (GDir) entries = g_dir_open (path, 0, nullptr);
+  guint count = 0;
+
+  while (entries != nullptr && g_dir_read_name (entries) != nullptr)
+    count++;
+  return count;
+}
+
+static guint
+count_of (const std::string &text, const std::string &what)
+{
+  guint count = 0;
+
+  for (size_t at = text.find (what); at != std::string::npos; at = text.find (what, at + 1))
+    count++;
+  return count;
+}
+
+static guint
+count_maps (const std::string &what)
+{
+  return count_of (read_file ("/proc/self/maps"), what);
+}
+
+/* 1,000 swaps, while four threads call the action that is current: nothing is left behind. */
+TEST_F (PluginTest, AThousandSwapsLeaveNothing)
+{
+  const guint swaps = 1000;
+  std::atomic<bool> stop{ false };
+  std::atomic<guint64> calls{ 0 };
+  std::vector<std::thread> callers;
+  std::mutex lock; /* zm_plugins_current is for one thread: the runtime hands sets out */
+  ZmPluginSet *set;
+
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  set = zm_plugins_current (plugins);
+  guint files = count_entries ("/proc/self/fd"), maps = count_maps (base + "/copies");
+  for (int i = 0; i < 4; i++)
+    callers.emplace_back ([&] {
+      while (!stop) {
+        lock.lock ();
+        ZmPluginSet *mine = zm_plugin_set_ref (set);
+        lock.unlock ();
+        const ZmAction *action = zm_plugin_set_action (mine, "hello", "quiet", nullptr);
+        zm_call call = {};
+
+        zm_generation_ref (action->generation, "deferred call");
+        zm_plugin_set_unref (mine);
+        calls += action->fn (&call) == ZM_OK;
+        zm_generation_unref (action->generation, "deferred call");
+        g_usleep (50);
+      }
+    });
+  for (guint i = 0; i < swaps; i++) {
+    ZmPluginSet *next = prepare ({ "hello" }, { "hello" }), *old = set;
+
+    zm_plugins_commit (plugins, next);
+    lock.lock ();
+    set = zm_plugin_set_ref (next);
+    lock.unlock ();
+    zm_plugin_set_unref (old);
+    ASSERT_EQ (zm_problems_errors (problems), 0u) << problems_text ();
+  }
+  stop = true;
+  for (auto &caller : callers)
+    caller.join ();
+  zm_plugin_set_unref (set);
+
+  EXPECT_TRUE (eventually ([&] {
+    return told.get ("fini") == swaps && count_maps (base + "/copies") == maps;
+  })) << told.get ("fini")
+      << " " << count_maps (base + "/copies") << " mappings, at first " << maps << "\n"
+      << held ();
+  EXPECT_EQ (told.get ("start"), swaps + 1);
+  EXPECT_EQ (told.get ("stop"), swaps);
+  EXPECT_EQ (zm_generation_number (current ("hello")), swaps + 1);
+  EXPECT_LE (count_entries ("/proc/self/fd"), files);
+  EXPECT_GT (calls, 0u);
+  std::cout << "calls during " << swaps << " swaps: " << calls << "\n";
+}
+
+/* ---- one for each way to be bad ---- */
+
+struct BadPlugin {
+  const char *name;
+  const char *why; /* part of the reason that people read */
+};
+
+class BadPluginTest : public PluginTest, public testing::WithParamInterface<BadPlugin> {};
+
+TEST_P (BadPluginTest, IsRefusedWithTheReason)
+{
+  call_ms = 1000;
+  install (std::string ("bad-plugins/") + GetParam ().name, "bad");
+  install ("plugins/swap", "good");
+  load ({ "bad", "good" });
+
+  EXPECT_EQ (current ("bad"), nullptr);
+  EXPECT_NE (current ("good"), nullptr) << "the others go on";
+  EXPECT_NE (problems_text ().find (GetParam ().why), std::string::npos) << problems_text ();
+  EXPECT_NE (action_error ("bad", "greet").find (GetParam ().why), std::string::npos)
+      << action_error ("bad", "greet");
+  g_autofree char *json = zm_plugins_json (plugins, "bad");
+  EXPECT_TRUE (zm_json_valid (zm_span_text (json))) << json;
+  EXPECT_NE (strstr (json, "\"reason\":"), nullptr) << json;
+}
+
+static const BadPlugin bad_plugins[] = {
+  { "wrong-abi",
+    "built for plugin ABI 99.0, this is 1.0; build it again with this version's zmanager/plugin.h" },
+  { "no-note", "no note of zmanager's" },
+  { "no-manifest", "it has actions, but no ZM_PLUGIN (…) line; add one" },
+  { "missing-symbol", "action 'ghost' cannot be used: it exports no symbol 'ghost'" },
+  { "undefined-symbol", "undefined symbol: nobody_has_this" },
+  { "crash-constructor", "it crashed in its constructor (signal 11" },
+  { "abort-constructor", "it crashed in its constructor (signal 6" },
+  { "exit-constructor", "its constructor ended the whole process (exit status 0)" },
+  { "hang-constructor", "its constructor did not end within 1000 ms" },
+  { "crash-query", "it crashed in its query function (signal 11" },
+  { "no-descriptor", "its query function gave no descriptor" },
+  { "crash-init", "it crashed in its init (signal 11" },
+  { "fail-init", "its init failed with -8" },
+  { "hang-init", "its init did not end within 1000 ms" },
+  { "fail-start", "its start failed with -8" },
+  { "crash-destructor", "it crashed in its destructor (signal 11" },
+  { "libc-name", "its action 'system' is named like a function of libc" },
+  { "foreign-action", "its action 'run' is a function of another library" },
+  { "data-action", "its symbol 'number' is not a function" },
+};
+
+INSTANTIATE_TEST_SUITE_P (EachWay, BadPluginTest, testing::ValuesIn (bad_plugins),
+                          [] (const testing::TestParamInfo<BadPlugin> &info) {
+                            std::string name = info.param.name;
+
+                            for (char &c : name)
+                              c = c == '-' ? '_' : c;
+                            return name;
+                          });
+
+TEST_F (PluginTest, TruncatedOnesAreRefused)
+{
+  std::string bytes = read_file (built_plugin ("plugins/swap"));
+
+  for (double part : { 0.0, 0.001, 0.01, 0.1, 0.3, 0.5 })
+    install_bytes (bytes.substr (0, std::max<size_t> (1, static_cast<size_t> (bytes.size () * part))),
+                   "cut" + std::to_string (static_cast<int> (part * 1000)));
+  open_registry ();
+  const GPtrArray *files = zm_plugins_scan (plugins, problems);
+
+  ASSERT_EQ (files->len, 6u);
+  for (guint i = 0; i < files->len; i++) {
+    auto *file = static_cast<const ZmPluginFile *> (g_ptr_array_index (files, i));
+
+    EXPECT_EQ (file->manifest, nullptr) << file->name;
+  }
+  EXPECT_NE (problems_text ().find ("truncated"), std::string::npos) << problems_text ();
+}
+
+/* A loader that probes remembers what was bad, by the file's identity; a changed file is tried again. */
+TEST_F (PluginTest, BadOnesAreRememberedUntilTheyChange)
+{
+  call_ms = 500;
+  install ("bad-plugins/hang-constructor", "hello");
+  load ({ "hello" });
+  gint64 before = g_get_monotonic_time ();
+
+  load ({ "hello" });
+  EXPECT_LT (g_get_monotonic_time () - before, 400 * 1000) << "not tried again";
+  EXPECT_NE (problems_text ().find ("did not end within"), std::string::npos);
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  EXPECT_EQ (call ("hello", "greet"), "hello") << problems_text ();
+}
+
+TEST_F (PluginTest, WhereNoProbeRunsNothingIsRemembered)
+{
+  probe = base + "/probe";
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  EXPECT_EQ (current ("hello"), nullptr);
+  EXPECT_NE (problems_text ().find ("/probe cannot be run"), std::string::npos) << problems_text ();
+  ASSERT_EQ (symlink (build_path ("zmanager-probe").c_str (), probe.c_str ()), 0);
+  load ({ "hello" });
+  EXPECT_NE (current ("hello"), nullptr) << problems_text ();
+}
+
+/* Where nothing is probed the daemon's own limits hold. */
+TEST_F (PluginTest, AHangingInitIsGivenUp)
+{
+  probing = false;
+  call_ms = 200;
+  install ("bad-plugins/hang-init", "bad");
+  load ({ "bad" });
+
+  EXPECT_EQ (current ("bad"), nullptr);
+  EXPECT_NE (problems_text ().find ("it did not come back from init or start within 200 ms"),
+             std::string::npos)
+      << problems_text ();
+  EXPECT_EQ (metric ("zmanager_plugin_leaked_total"), 1);
+  EXPECT_EQ (held (), "bad generation 1: held by its init or start, which has not ended");
+}
+
+/* A file that those plugins wait for which hang on purpose. */
+class HangTest : public PluginTest {
+protected:
+  std::string file;
+
+  void
+  SetUp () override
+  {
+    PluginTest::SetUp ();
+    file = base + "/hang";
+    write_file (file, "");
+    g_setenv ("ZM_TEST_HANG", file.c_str (), TRUE);
+    drain_ms = 100;
+  }
+
+  void
+  TearDown () override
+  {
+    g_remove (file.c_str ());
+    PluginTest::TearDown ();
+    g_unsetenv ("ZM_TEST_HANG");
+  }
+};
+
+TEST_F (HangTest, AHangingStopHangsNobody)
+{
+  install ("bad-plugins/hang-stop", "bad");
+  install ("plugins/swap", "good");
+  load ({ "bad", "good" });
+  ASSERT_NE (current ("bad"), nullptr) << problems_text ();
+  gint64 before = g_get_monotonic_time ();
+
+  load ({});
+  EXPECT_LT (g_get_monotonic_time () - before, G_USEC_PER_SEC) << "commit does not wait";
+  EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1; })) << "the other one is not kept waiting";
+  EXPECT_TRUE (eventually ([&] { return metric ("zmanager_plugin_stuck_total") == 1; }));
+  EXPECT_EQ (held (), "bad generation 1: held by its stop, which has not ended");
+  EXPECT_GT (count_maps (base + "/copies/bad"), 0u) << "left loaded";
+  g_remove (file.c_str ());
+  EXPECT_TRUE (eventually ([&] { return count_maps (base + "/copies/bad") == 0; })) << "it let go at last";
+}
+
+TEST_F (HangTest, AThreadThatDoesNotEndHoldsItsGeneration)
+{
+  install ("bad-plugins/thread-deaf", "bad");
+  load ({ "bad" });
+  ASSERT_NE (current ("bad"), nullptr) << problems_text ();
+  load ({});
+  EXPECT_TRUE (eventually ([&] { return metric ("zmanager_plugin_held_total") == 1; }));
+  EXPECT_EQ (held (), "bad generation 1: held by thread deaf");
+  EXPECT_GT (count_maps (base + "/copies/bad"), 0u);
+  g_remove (file.c_str ());
+  EXPECT_TRUE (eventually ([&] { return count_maps (base + "/copies/bad") == 0; }));
+}
+
+TEST_F (PluginTest, ASlowStopIsWaitedFor)
+{
+  install ("bad-plugins/slow-stop", "slow");
+  load ({ "slow" });
+  load ({});
+  EXPECT_TRUE (eventually ([&] { return count_maps (base + "/copies/slow") == 0; })) << held ();
+  EXPECT_EQ (metric ("zmanager_plugin_stuck_total"), 0);
+}
+
+TEST_F (PluginTest, AThreadBehindTheHostsBackKeepsTheCode)
+{
+  install ("bad-plugins/thread-left", "bad");
+  load ({ "bad" });
+  ASSERT_NE (current ("bad"), nullptr) << problems_text ();
+  load ({});
+  EXPECT_TRUE (eventually (
+      [&] { return held ().find ("which it started behind the host's back") != std::string::npos; }));
+  EXPECT_GT (count_maps (base + "/copies/bad"), 0u);
+}
+
+TEST_F (PluginTest, DrainBudgetIsReported)
+{
+  drain_ms = 50;
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  ZmGeneration *old = zm_generation_ref (current ("hello"), "timer");
+
+  load ({});
+  EXPECT_TRUE (eventually ([&] { return metric ("zmanager_plugin_held_total") == 1; }));
+  EXPECT_EQ (held (), "hello generation 1: held by timer (1)");
+  g_autofree char *json = zm_plugins_json (plugins, "hello");
+  EXPECT_NE (strstr (json, "\"state\":\"retired\""), nullptr) << json;
+  EXPECT_NE (strstr (json, "\"holders\":{\"timer\":1}"), nullptr) << json;
+  zm_generation_unref (old, "timer");
+  EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1; }));
+}
+
+/* Those that are bad only in their actions load; the workers' tests use them. */
+TEST_F (PluginTest, ThoseThatAreBadInActionsLoad)
+{
+  std::vector<const char *> names = { "crash-action",  "abort-action",  "hang-action", "complete-twice",
+                                      "complete-late", "write-request", "leak-action", "error-action" };
+
+  for (const char *name : names)
+    install (std::string ("bad-plugins/") + name, name);
+  load (names);
+  EXPECT_EQ (problems_text (), "");
+  for (const char *name : names)
+    EXPECT_NE (current (name), nullptr) << name;
+}
