@@ -66,7 +66,7 @@ static const ZmCodeInfo codes[] = {
     "Example: --set workers\n"
     "Cure: write it as in --set workers.timeout=10s." },
   { ZM_CODE_REPEATED_KEY, "Key given twice",
-    "The key takes one value and stands in this file more than once; the last one counts.\n"
+    "The key takes one value and stands in this file more than once.\n"
     "Example: two lines timeout= in [workers].\n"
     "Cure: remove one of them." },
   { ZM_CODE_MISSING_KEY, "Key that must be given",
@@ -87,7 +87,7 @@ static const ZmCodeInfo codes[] = {
     "Example: bind = tcp://0.0.0.0:5555 without [security] curve-secret.\n"
     "Cure: set the keys (zmanagerctl key new), or bind to 127.0.0.1." },
   { ZM_CODE_BAD_SECTION_NAME, "Section name that cannot be used",
-    "The second word of such a section is a name: letters, digits, '_', '-' and '^'.\n"
+    "The second word of such a section is a name: at most 64 letters, digits, '_', '.' and '-'.\n"
     "Example: [plugin my plugin]\n"
     "Cure: choose a name of those characters." },
   { ZM_CODE_UNSAFE_MODE, "File or directory that others may write",

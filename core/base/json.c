@@ -251,7 +251,7 @@ scan_value (Scanner *scanner, guint depth)
 gboolean
 zm_json_valid (ZmSpan text)
 {
-  Scanner scanner = { text.data, text.data + text.size };
+  Scanner scanner = { text.data, zm_span_end (text) };
 
   if (text.size == 0 || !scan_value (&scanner, DEPTH_MOST))
     return FALSE;
@@ -275,7 +275,7 @@ name_is (ZmSpan raw, const char *name)
 gboolean
 zm_json_member (ZmSpan object, const char *name, ZmSpan *value)
 {
-  Scanner scanner = { object.data, object.data + object.size };
+  Scanner scanner = { object.data, zm_span_end (object) };
 
   skip_blanks (&scanner);
   if (!take_char (&scanner, '{'))
@@ -326,7 +326,7 @@ append_unescaped (GString *out, Scanner *scanner)
 char *
 zm_json_text (ZmSpan raw)
 {
-  Scanner scanner = { raw.data, raw.data + raw.size };
+  Scanner scanner = { raw.data, zm_span_end (raw) };
   GString *out;
 
   if (raw.size == 0)

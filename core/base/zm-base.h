@@ -26,11 +26,20 @@ zm_span (const char *data, gsize size)
   return span;
 }
 
+/* One past the last byte. An empty span may have no address at all, to which C adds nothing, not even 0. */
+static inline const char *
+zm_span_end (ZmSpan span)
+{
+  return span.size > 0 ? span.data + span.size : span.data;
+}
+
 ZmSpan zm_span_text (const char *text); /* of a NUL-terminated text; NULL gives an empty span */
 gboolean zm_span_equal (ZmSpan a, ZmSpan b);
 gboolean zm_span_is (ZmSpan span, const char *text);
 char *zm_span_dup (ZmSpan span); /* NUL-terminated copy, owned by the caller */
-guint64 zm_span_hash (ZmSpan span); /* fast, not for hostile collision resistance beyond a per-process seed */
+/* Fast, and the same in every process and run of one machine: nothing keeps a sender from choosing texts that collide,
+ * so tables fed by peers need a bound on their chains. */
+guint64 zm_span_hash (ZmSpan span);
 
 /* ---- errors of the rooms ---- */
 
@@ -63,7 +72,7 @@ typedef struct ZmProblem {
   guint line;     /* 1 is the first; 0: no line */
   guint column;   /* 1 is the first; 0: no column; counted in characters */
   char *what;     /* what is wrong, with the offending text quoted */
-  char *expected; /* what would be right, or NULL */
+  char *expected; /* what would be right, or NULL; shown after the word "expected" */
   char *todo;     /* what to do, or NULL */
 } ZmProblem;
 
@@ -74,16 +83,18 @@ ZmProblems *zm_problems_new (void);
 void zm_problems_free (ZmProblems *problems);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmProblems, zm_problems_free)
 
-/* Adds one. expected and todo may be NULL. `what` is a printf format. */
+/* Adds one. file, expected and todo may be NULL; all are copied. `what` is a printf format. Control bytes and invalid UTF-8
+ * in any of them are made printable. Over the bound it only counts. */
 void zm_problems_add (ZmProblems *problems, ZmSeverity severity, guint code, const char *file, guint line, guint column,
                       const char *expected, const char *todo, const char *what, ...) G_GNUC_PRINTF (9, 10);
-guint zm_problems_errors (const ZmProblems *problems);
-guint zm_problems_warnings (const ZmProblems *problems);
-guint zm_problems_count (const ZmProblems *problems);
+guint zm_problems_errors (const ZmProblems *problems);   /* all that were added */
+guint zm_problems_warnings (const ZmProblems *problems); /* all that were added */
+guint zm_problems_count (const ZmProblems *problems);    /* that are kept, for zm_problems_get () */
+/* Borrowed until problems is freed; NULL past the end. */
 const ZmProblem *zm_problems_get (const ZmProblems *problems, guint index);
-/* "file:line:column: error ZM1234: what; expected; todo" */
+/* "file:line:column: error ZM1234: what; expected …; todo"; what is not known is left out. The caller frees. */
 char *zm_problem_format (const ZmProblem *problem);
-/* All, one a line, errors first; for logs and replies. */
+/* All, one a line, errors first; for logs and replies. The caller frees. */
 char *zm_problems_format (const ZmProblems *problems);
 
 /* The sorted table of stable codes: number, title, a paragraph of explanation with an example and its cure. */
@@ -97,7 +108,8 @@ const ZmCodeInfo *zm_code_info (const char *code);
 
 /* ---- did you mean ---- */
 
-/* The nearest of `candidates` (NULL-terminated) by edit distance where it is near enough, else NULL. Borrowed. */
+/* The nearest of `candidates` (NULL-terminated) by edit distance where it is near enough (one mistake in three letters;
+ * case does not count), else NULL. Borrowed. */
 const char *zm_suggest (const char *word, const char *const *candidates);
 
 /* ---- ids, times, sizes ---- */
@@ -110,31 +122,35 @@ typedef struct ZmUuidMaker {
   guint32 sequence;
 } ZmUuidMaker;
 void zm_uuid_maker_init (ZmUuidMaker *maker);
-/* Writes 36 characters, no NUL. now_us: wall time in microseconds. */
+/* Writes 36 characters, no NUL. now_us: wall time in microseconds. Ids of one maker sort in the order of making, even where
+ * the clock stands still or falls back. */
 void zm_uuid_make (ZmUuidMaker *maker, gint64 now_us, char out[ZM_UUID_SIZE]);
 
 gint64 zm_now_us (void);  /* CLOCK_MONOTONIC */
 gint64 zm_wall_us (void); /* CLOCK_REALTIME */
 
-/* "250ms", "30s", "5m", "2h", "7d", "0"; a bare number is seconds. Milliseconds. */
+/* "250ms", "30s", "5m", "2h", "7d", "0"; a bare number is seconds. Milliseconds; at most 100,000 days. These four set an
+ * error that quotes the text and says what it should be; the value is left alone then. */
 gboolean zm_parse_duration (const char *text, gint64 *milliseconds, GError **error);
-/* "4096", "64k", "16M", "2G" (powers of 1,024). */
+/* "4096", "64k", "16M", "2G" (powers of 1,024); at most G_MAXINT64. */
 gboolean zm_parse_size (const char *text, guint64 *bytes, GError **error);
 gboolean zm_parse_integer (const char *text, gint64 least, gint64 most, gint64 *value, GError **error);
 gboolean zm_parse_boolean (const char *text, gboolean *value, GError **error); /* yes no true false on off 1 0 */
 
 /* ---- JSON text, written without a tree ---- */
 
-/* Appends text as a JSON string with quotes; invalid UTF-8 becomes U+FFFD, control bytes \u00XX. */
+/* Appends text as a JSON string with quotes; invalid UTF-8 becomes U+FFFD, control characters \n, \r, \t or \u00XX. */
 void zm_json_append_string (GString *out, ZmSpan text);
-/* Is this one valid JSON value (UTF-8, depth at most 64)? No tree is made. */
+/* Is this one valid JSON value (RFC 8259; UTF-8, no lone surrogates, depth at most 64)? No tree is made. */
 gboolean zm_json_valid (ZmSpan text);
-/* Finds a top-level member of an object without a tree: the raw value's span, strings with their quotes. */
+/* Finds a top-level member of an object without a tree: the raw value's span, strings with their quotes. The first of that
+ * name counts; what stands behind it is not looked at. FALSE also where the text before it is no JSON. */
 gboolean zm_json_member (ZmSpan object, const char *name, ZmSpan *value);
-/* Unescapes a raw JSON string (with quotes), or copies a bare number. NULL where it is neither. */
+/* Unescapes a raw JSON string (with quotes; \u0000 becomes U+FFFD), or copies a bare number. NULL where it is neither. */
 char *zm_json_text (ZmSpan raw);
 
-/* Text of a peer made safe for logs, terminals and labels: control bytes and invalid UTF-8 as \xHH; at most `most` bytes. */
+/* Text of a peer made safe for logs, terminals and labels: control and other unprintable characters and invalid UTF-8 as
+ * \xHH; at most `most` bytes, "..." at the end where something was cut. The caller frees. */
 char *zm_printable (ZmSpan text, gsize most);
 
 G_END_DECLS

@@ -15,7 +15,8 @@ typedef struct ZmLog ZmLog;
 typedef enum { ZM_LEVEL_ERROR = 3, ZM_LEVEL_WARNING = 4, ZM_LEVEL_NOTICE = 5, ZM_LEVEL_INFO = 6, ZM_LEVEL_DEBUG = 7 } ZmLevel;
 typedef enum { ZM_LOG_FORMAT_AUTO, ZM_LOG_FORMAT_HUMAN, ZM_LOG_FORMAT_JSON, ZM_LOG_FORMAT_JOURNAL } ZmLogFormat;
 
-/* fd is borrowed (2 usually). AUTO: journald where JOURNAL_STREAM names fd, human on a terminal, else JSON. */
+/* fd is borrowed (2 usually). Colour only on a terminal, and not where NO_COLOR is set; without journald JOURNAL writes lines
+ * for people. Texts are cut at 4 KiB, values at 1 KiB; at most 32 fields. The last unref says what was suppressed. AUTO: journald where JOURNAL_STREAM names fd, human on a terminal, else JSON. */
 ZmLog *zm_log_new (int fd, ZmLogFormat format, ZmLevel level);
 ZmLog *zm_log_ref (ZmLog *log);
 void zm_log_unref (ZmLog *log);
@@ -30,13 +31,15 @@ const char *zm_level_name (ZmLevel level);
  * left out). log may be NULL: nothing happens. */
 void zm_log_line (ZmLog *log, ZmLevel level, const char *room, const char *text, const char *const *fields);
 void zm_log_write (ZmLog *log, ZmLevel level, const char *room, const char *format, ...) G_GNUC_PRINTF (4, 5);
-/* The same, at most `burst` (5) lines in 10 s for one `kind` (a literal: its address is the identity). */
+/* The same, at most 5 lines in 10 s for one `kind` (a literal: its address is the identity). What was left out is said in
+ * "n lines like this suppressed: KIND" with the first line of any kind after those 10 s, or at the end. room is a literal. */
 void zm_log_limited (ZmLog *log, ZmLevel level, const char *room, const char *kind, const char *format, ...)
     G_GNUC_PRINTF (5, 6);
-/* Every line also goes to this function as (level, JSON text), for `zmanagerctl log`; at most one tap. */
+/* Every line also goes to this function as (level, JSON text), for `zmanagerctl log`; at most one tap (NULL: none). It runs in
+ * the thread that logs, under the log's lock: it must be short and may not log. When set_tap returns, the old one has ended. */
 typedef void (*ZmLogTap) (ZmLevel level, const char *json, gpointer user);
 void zm_log_set_tap (ZmLog *log, ZmLogTap tap, gpointer user);
-/* The last 64 lines of warning and above as a JSON array. */
+/* The last 64 lines of warning and above as a JSON array; the caller frees. */
 char *zm_log_recent (ZmLog *log);
 
 G_END_DECLS

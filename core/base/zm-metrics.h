@@ -16,13 +16,13 @@ typedef struct ZmCounter ZmCounter;
 ZmMetrics *zm_metrics_new (void);
 void zm_metrics_free (ZmMetrics *metrics);
 
-/* The counter of that name and label (made when new), valid as long as metrics. help may be NULL when it exists. label_name
+/* The counter of that name and label (made when new), valid as long as metrics. Texts are copied. help may be NULL when it exists. label_name
  * and label may be NULL. Any thread. Never NULL: over the bound all go to one counter named …_overflow. */
 ZmCounter *zm_metrics_counter (ZmMetrics *metrics, const char *name, const char *help, const char *label_name,
                                const char *label);
 ZmCounter *zm_metrics_gauge (ZmMetrics *metrics, const char *name, const char *help, const char *label_name,
                              const char *label);
-void zm_metrics_remove (ZmMetrics *metrics, ZmCounter *counter); /* hidden from now on; the memory stays */
+void zm_metrics_remove (ZmMetrics *metrics, ZmCounter *counter); /* hidden until asked for again; the memory stays */
 
 void zm_counter_add (ZmCounter *counter, guint64 n);
 void zm_counter_set (ZmCounter *counter, gint64 value);

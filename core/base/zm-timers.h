@@ -25,10 +25,11 @@ struct ZmTimer {
 ZmTimers *zm_timers_new (GError **error); /* starts the thread */
 void zm_timers_free (ZmTimers *timers);   /* ends it; armed timers do not fire */
 
-/* (Re)arms. Any thread. */
+/* (Re)arms; a time that is over fires at once. Any thread, callbacks too. Timers of one time fire in any order. */
 void zm_timers_arm (ZmTimers *timers, ZmTimer *timer, gint64 due_us);
 /* TRUE: it was armed and will not fire. FALSE: it was not armed, or has begun to fire; with wait, a firing one has ended
- * when this returns (not to be used from its own callback). */
+ * when this returns, and where its callback armed it again that is undone too. From the timer thread nothing waits. A callback
+ * may free the object that its timer is in: the timer is not touched after it. */
 gboolean zm_timers_cancel (ZmTimers *timers, ZmTimer *timer, gboolean wait);
 guint zm_timers_armed (ZmTimers *timers);
 

@@ -6,8 +6,11 @@
 
 #include "base/zm-codes.h"
 #include "config/zm-lines.h"
+#include "message/zm-key.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Where a line or a setting stands; column of what is being complained about. */
 typedef struct Place {
@@ -62,14 +65,30 @@ unknown_section (const Place *place, const char *kind, ZmProblems *problems)
                    place->column, expected, advice, "unknown section [%s]", kind);
 }
 
-/* Names become parts of socket paths and of file names. Those of actions are keys, which routing/ checks. */
+/* Names become parts of socket paths and of file names. */
 static gboolean
-name_fits (const char *kind, const char *name)
+name_fits (const char *name)
 {
-  if (strcmp (kind, "action") == 0)
-    return strchr (name, ' ') == NULL;
   return name[0] != '.' && name[0] != '-' && strlen (name) <= 64 &&
          strspn (name, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "_.-") == strlen (name);
+}
+
+/* [action KEY]: its name is an action key. */
+static gboolean
+action_check (const char *name, const Place *place, ZmProblems *problems)
+{
+  g_autoptr (GError) error = NULL;
+  guint column = 1;
+  ZmKey key;
+
+  if (zm_key_parse (zm_span_text (name), &key, &column, &error))
+    return TRUE;
+  /* A setting has no column. */
+  column = place->line > 0 ? place->column + (guint) strlen ("action ") + column - 1 : 0;
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_KEY, place->file, place->line, column,
+                   "[action Sender?Context@Decorator?Action]", "write the key as the mapping has it",
+                   "section [action %s]: %s", name, error->message);
+  return FALSE;
 }
 
 /* Is this a section that may stand there? Else a problem. */
@@ -86,7 +105,9 @@ section_check (const char *section, const Place *place, ZmProblems *problems)
     unknown_section (place, kind, problems);
     return FALSE;
   }
-  if (zm_config_section_named (kind) == (name != NULL) && (name == NULL || name_fits (kind, name)))
+  if (name != NULL && strcmp (kind, "action") == 0)
+    return action_check (name, place, problems);
+  if (zm_config_section_named (kind) == (name != NULL) && (name == NULL || name_fits (name)))
     return TRUE;
   if (!zm_config_section_named (kind)) {
     expected = g_strdup_printf ("[%s]", kind);
@@ -94,10 +115,8 @@ section_check (const char *section, const Place *place, ZmProblems *problems)
                      place->column, expected, "leave the name out", "section [%s] takes no name", kind);
     return FALSE;
   }
-  expected = g_strdup_printf ("[%s NAME]%s", kind,
-                              name == NULL                   ? ""
-                              : strcmp (kind, "action") == 0 ? " with an action key"
-                                                             : " with at most 64 letters, digits and _ . -");
+  expected =
+      g_strdup_printf ("[%s NAME]%s", kind, name == NULL ? "" : " with at most 64 letters, digits and _ . -");
   zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_SECTION_NAME, place->file, place->line,
                    place->column, expected, name == NULL ? "say which one" : "choose another name",
                    name == NULL ? "section [%s] without a name" : "section [%s] has a name that does not fit",
@@ -211,6 +230,11 @@ zm_config_add_directory (ZmConfig *config, const char *directory, ZmProblems *pr
 {
   g_auto (GStrv) files = zm_list_files (directory, ".conf");
 
+  /* Not there is fine; there and closed to us would silently leave its files out. */
+  if (access (directory, R_OK | X_OK) != 0 && errno != ENOENT)
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_NOT_READABLE, directory, 0, 0,
+                     "a directory that can be read", "check its permissions", "cannot be read: %s",
+                     g_strerror (errno));
   for (guint i = 0; files[i] != NULL; i++)
     zm_config_add_file (config, files[i], problems);
 }

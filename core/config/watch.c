@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define QUIET_MS    250
@@ -214,13 +215,17 @@ ignored (const struct inotify_event *event)
   return event->len > 0 && (event->name[0] == '.' || g_str_has_suffix (event->name, "~"));
 }
 
+/* A plain file that was made is a change once it was written and closed; what is never written (a link) is one now. */
 static gboolean
-is_change (const struct inotify_event *event)
+unfinished (const Place *place, const struct inotify_event *event)
 {
-  /* A created file is a change when it is complete: closed. Links and directories are never written. */
-  return (event->mask &
-          (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF)) != 0 ||
-         (event->mask & IN_CREATE) != 0;
+  g_autofree char *path = NULL;
+  struct stat info;
+
+  if ((event->mask & IN_CREATE) == 0 || event->len == 0)
+    return FALSE;
+  path = g_build_filename (place->path, event->name, NULL);
+  return lstat (path, &info) == 0 && S_ISREG (info.st_mode) && info.st_nlink == 1;
 }
 
 /* TRUE where it concerns a wanted directory. */
@@ -247,7 +252,7 @@ handle_place (ZmWatch *watch, Place *place, const struct inotify_event *event)
              place->recursive) {
     add_below (watch, place->path);
   }
-  if (ignored (event) || !is_change (event))
+  if (ignored (event) || unfinished (place, event))
     return FALSE;
   root_of (watch, place)->changed = TRUE;
   return TRUE;

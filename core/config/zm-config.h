@@ -4,6 +4,9 @@
  * knows its origin. Checked against one schema table (config/schema.c: every section and key with type, default, limits and
  * a line of documentation; the manual's table is made from it). Immutable once finished: read from any thread.
  * [plugin NAME] and [source NAME] take further keys, which the plugin's own schema checks later.
+ *
+ * A list key appends within one file (settings: within one origin), and a later layer replaces the whole list. Any other
+ * key stands once in a file. Before zm_config_finish a configuration belongs to one thread; reading asks for a finished one.
  */
 #pragma once
 
@@ -51,15 +54,16 @@ void zm_config_add_file (ZmConfig *config, const char *path, ZmProblems *problem
 void zm_config_add_directory (ZmConfig *config, const char *directory, ZmProblems *problems); /* *.conf */
 /* "section.key=value" or "section NAME.key=value"; origin is "--set" or "environment ZM_…". */
 void zm_config_add_setting (ZmConfig *config, const char *setting, const char *origin, ZmProblems *problems);
-/* Checks every value; resolves secrets (file:PATH, env:NAME, credential:NAME). */
+/* Checks every value; resolves secrets (file:PATH, env:NAME, credential:NAME) in plugins' own keys and in those that the
+ * schema declares secret. file://… is no secret. Relative paths count from the file that names them. */
 void zm_config_finish (ZmConfig *config, ZmProblems *problems);
 
 /* Reading. section is "subject" or "plugin hello". The default stands where nothing else does; NULL where there is none. */
 const char *zm_config_text (const ZmConfig *config, const char *section, const char *key);
 /* Every value of a list, NULL-terminated, owned by config; never NULL. */
 const char *const *zm_config_list (const ZmConfig *config, const char *section, const char *key);
-gint64 zm_config_integer (const ZmConfig *config, const char *section,
-                          const char *key); /* also durations and sizes */
+/* Also durations (milliseconds), sizes (bytes) and choices (the index of the word); 0 where there is none. */
+gint64 zm_config_integer (const ZmConfig *config, const char *section, const char *key);
 gboolean zm_config_boolean (const ZmConfig *config, const char *section, const char *key);
 /* NAMEs of [kind NAME], NULL-terminated, in order of first appearance; the caller frees with g_strfreev. */
 char **zm_config_names (const ZmConfig *config, const char *kind);
@@ -70,9 +74,11 @@ char *zm_config_origin (const ZmConfig *config, const char *section, const char 
 /* The place for a problem about this value; FALSE: it is a default. *file is borrowed. */
 gboolean zm_config_place (const ZmConfig *config, const char *section, const char *key, const char **file,
                           guint *line, guint *column);
-/* The effective configuration with each value's origin, as text or JSON. Secrets are shown as "***". */
+/* The effective configuration with each value's origin, as text (a file that reads back) or JSON. Secrets, plugins' keys
+ * whose names look like one, and passwords in addresses are shown as "***". */
 char *zm_config_dump (const ZmConfig *config, gboolean json);
-/* Checks keys of [section] against a plugin's options table; unknown ones with "did you mean". */
+/* Checks the own keys of [section] against a plugin's options table; unknown ones with "did you mean". Remembers which are
+ * secret, for the dump. Any thread. */
 struct zm_option_desc;
 void zm_config_check_options (const ZmConfig *config, const char *section,
                               const struct zm_option_desc *options, ZmProblems *problems);

@@ -8,8 +8,8 @@
 
 #include "ctl/ctl.h"
 #include "ctl/private-daemon.h"
-#include "plugin/zm-note.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,12 +41,13 @@ place_plugin (const Trial *trial, const char *file, GError **error)
   if (!g_file_get_contents (file, &data, &size, error))
     return FALSE;
   if (g_mkdir_with_parents (folder, 0700) != 0) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot make %s"), folder);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot make %s: %s"), folder, g_strerror (errno));
     return FALSE;
   }
   return g_file_set_contents (to, data, (gssize) size, error);
 }
 
+/* The action is the key's context: as its action, names such as done would be reserved. */
 static char *
 key_of (const char *action)
 {
@@ -95,7 +96,7 @@ static gboolean
 timed_out (ZmSpan body)
 {
   ZmSpan raw;
-  g_autofree char *code = zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
+  g_autofree char *code = body.size > 0 && zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
 
   return g_strcmp0 (code, "timeout") == 0;
 }
@@ -148,8 +149,7 @@ check_loaded (Trial *trial, GError **error)
   if (answer == NULL)
     return FALSE;
   plugins = zm_json_get_array (answer, "plugins");
-  plugin = plugins != NULL && json_array_get_length (plugins) > 0 ? json_array_get_object_element (plugins, 0)
-                                                                  : NULL;
+  plugin = plugins != NULL && json_array_get_length (plugins) > 0 ? zm_json_nth_object (plugins, 0) : NULL;
   state = zm_json_get_text (plugin, "state");
   reason = zm_json_get_text (plugin, "reason");
   if (g_strcmp0 (state, "loaded") == 0)
@@ -189,6 +189,7 @@ report (const Trial *trial)
   zm_out_table (trial->ctl, trial->outcomes, columns, _ ("it has no action"));
 }
 
+/* FALSE: the plugin could not be tried out, or killed its daemon. */
 static gboolean
 run_trial (Trial *trial, const char *file, GError **error)
 {
@@ -206,7 +207,7 @@ int
 zm_ctl_cmd_plugin_test (ZmCtl *ctl, guint n, char **arguments)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (ZmManifest) manifest = zm_manifest_read (arguments[0], &error);
+  g_autoptr (ZmManifest) manifest = zm_ctl_read_manifest (arguments[0], &error);
   g_autoptr (ZmPrivate) own = NULL;
   g_autoptr (JsonArray) outcomes = json_array_new ();
   Trial trial = { .ctl = ctl, .manifest = manifest, .outcomes = outcomes };
@@ -215,10 +216,8 @@ zm_ctl_cmd_plugin_test (ZmCtl *ctl, guint n, char **arguments)
   (void) n;
   if (zm_ctl_text (ctl, "connect") != NULL)
     return zm_ctl_usage (ctl, _ ("--connect makes no sense here: the test starts a daemon of its own"));
-  if (manifest == NULL) {
-    g_prefix_error (&error, "%s: ", arguments[0]);
+  if (manifest == NULL)
     return zm_ctl_fail (ctl, error);
-  }
   zm_ctl_catch_signals (ctl);
   own = zm_private_new (&error);
   trial.own = own;

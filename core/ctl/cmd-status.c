@@ -71,6 +71,7 @@ print_members (const ZmCtl *ctl, const char *name, JsonObject *object)
   }
 }
 
+/* A part of the status that this version of the client need not know in detail. */
 static void
 print_block (const ZmCtl *ctl, JsonObject *status, const char *name)
 {
@@ -111,13 +112,15 @@ print_status (const ZmCtl *ctl, JsonObject *status)
     "endpoints", "subject", "workers", "integration", "plugins", "table"
   };
 
-  zm_out_clear (ctl);
+  if (zm_ctl_flag (ctl, "watch"))
+    zm_out_clear (ctl);
   print_head (ctl, status);
   for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
     print_block (ctl, status, blocks[i]);
   print_counters (ctl, zm_json_get_object (status, "counters"));
 }
 
+/* Degraded is an exit status of its own: a monitoring script needs no parsing. */
 static int
 show_once (ZmCtl *ctl)
 {
@@ -126,7 +129,7 @@ show_once (ZmCtl *ctl)
       zm_ctl_request (ctl, zm_ctl_request_new ("status"), ZM_CTL_ANSWER_MS, &error);
 
   if (status == NULL)
-    return zm_ctl_fail (ctl, error);
+    return ctl->interrupted ? ZM_EXIT_OK : zm_ctl_fail (ctl, error);
   if (ctl->json)
     zm_out_json_object (status);
   else
@@ -148,7 +151,7 @@ zm_ctl_cmd_status (ZmCtl *ctl, guint n, char **arguments)
   zm_ctl_catch_signals (ctl);
   do
     status = show_once (ctl);
-  while ((status == ZM_EXIT_OK || status == ZM_EXIT_DEGRADED) &&
+  while (!ctl->interrupted && (status == ZM_EXIT_OK || status == ZM_EXIT_DEGRADED) &&
          zm_ctl_wait (ctl, NULL, zm_now_us () + MAX (interval_us, 100000)) == 0);
   return status;
 }

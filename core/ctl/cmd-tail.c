@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 /* A tail that was killed is told from one that is silent. */
-#define BEAT_MS 10000
+#define BEAT_MS    10000
+#define GOODBYE_MS 500
 
 typedef struct Tail {
   ZmCtl *ctl;
@@ -66,6 +67,7 @@ hello (Tail *tail, const char *nonce, GError **error)
   return NULL;
 }
 
+/* Each prefix once: libzmq counts subscriptions. */
 static void
 subscribe (Tail *tail, const char *prefix)
 {
@@ -75,11 +77,12 @@ subscribe (Tail *tail, const char *prefix)
   g_ptr_array_add (tail->subscribed, g_strdup (prefix));
 }
 
+/* What is subscribed stays, even if a later list lacks it: messages under way still arrive. */
 static void
 subscribe_list (Tail *tail, JsonArray *prefixes)
 {
   for (guint i = 0; prefixes != NULL && i < json_array_get_length (prefixes); i++) {
-    const char *prefix = json_array_get_string_element (prefixes, i);
+    const char *prefix = zm_json_nth_text (prefixes, i);
 
     if (prefix != NULL)
       subscribe (tail, prefix);
@@ -110,19 +113,30 @@ subscribe_all (Tail *tail, GError **error)
   return active != NULL;
 }
 
-/* Tells that the registration is still used, or ("STOPPED") that it ends; replies are thrown away. */
+/* Tells that the registration is still used. The reply is thrown away when the next one is sent. */
 static void
-beat (Tail *tail, const char *state)
+beat (Tail *tail)
 {
-  g_autofree char *text = g_strdup_printf ("{\"name\":\"%s\",\"state\":\"%s\"}", tail->name, state);
+  g_autofree char *text = g_strdup_printf ("{\"name\":\"%s\",\"state\":\"RUNNING\"}", tail->name);
   ZmSpan frames[] = { ZM_SPAN_LITERAL ("2"), ZM_SPAN_LITERAL ("HEARTBEAT"), zm_span_text (text) };
-
   GPtrArray *reply = NULL;
 
   while ((reply = zm_ctl_receive (tail->call)) != NULL)
     g_ptr_array_unref (reply);
   zm_ctl_send_frames (tail->call, frames, G_N_ELEMENTS (frames), 100);
   tail->next_beat_us = zm_now_us () + BEAT_MS * 1000 / 2;
+}
+
+/* The registration ends with the program. The reply is waited for, so that the daemon does not find its caller gone. */
+static void
+goodbye (Tail *tail)
+{
+  g_autofree char *text = g_strdup_printf ("{\"name\":\"%s\",\"state\":\"STOPPED\"}", tail->name);
+  ZmSpan frame = zm_span_text (text);
+  g_autoptr (GPtrArray) reply =
+      zm_ctl_exchange (tail->ctl, tail->call, "HEARTBEAT", &frame, 1, GOODBYE_MS, NULL);
+
+  (void) reply;
 }
 
 /* ---- printing ---- */
@@ -148,6 +162,7 @@ print_json (const ZmTopic *topic, ZmSpan text, ZmSpan headers, ZmSpan body)
   zm_out_json_object (object);
 }
 
+/* Bodies come from anybody; what a terminal would obey is shown as text. */
 static void
 print_text (const Tail *tail, ZmSpan text, ZmSpan headers, ZmSpan body)
 {
@@ -194,6 +209,7 @@ take_command (Tail *tail, ZmSpan text, ZmSpan body)
   return TRUE;
 }
 
+/* Handshakes and commands are the runtime's and not shown. */
 static void
 show_message (Tail *tail, ZmMessage *message)
 {
@@ -248,6 +264,7 @@ receive_all (Tail *tail)
   }
 }
 
+/* Ends after --count, after --for, by a signal, or when the daemon goes. */
 static int
 follow (Tail *tail, GError **error)
 {
@@ -258,7 +275,7 @@ follow (Tail *tail, GError **error)
     int got = zm_ctl_wait (tail->ctl, tail->topics, MIN (end, zm_now_us () + ZM_CTL_ALIVE_US));
 
     if (zm_now_us () >= tail->next_beat_us)
-      beat (tail, "RUNNING");
+      beat (tail);
     if (got < 0)
       return ZM_EXIT_OK;
     if (got == 1)
@@ -273,6 +290,7 @@ follow (Tail *tail, GError **error)
 
 /* ---- the command ---- */
 
+/* Topics first: when HELLO is answered, its subscriptions must be on their way. */
 static gboolean
 open_sockets (Tail *tail, GError **error)
 {
@@ -303,7 +321,7 @@ run_tail (Tail *tail)
   status = follow (tail, &error);
   if (error != NULL)
     return zm_ctl_fail (tail->ctl, error);
-  beat (tail, "STOPPED");
+  goodbye (tail);
   return status;
 }
 

@@ -39,6 +39,18 @@ zm_ctl_catch_signals (ZmCtl *ctl)
   ctl->signal_fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Taken, so that what is left to do may wait again. */
+static int
+take_signal (ZmCtl *ctl)
+{
+  struct signalfd_siginfo info;
+
+  while (read (ctl->signal_fd, &info, sizeof info) > 0)
+    ctl->interrupted = TRUE;
+  return -1;
+}
+
+/* Polls in slices of an hour at most, as zmq_poll's time is a long of milliseconds. */
 int
 zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
 {
@@ -57,7 +69,7 @@ zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
     if (got < 0 && errno != EINTR)
       return 0;
     if (ctl->signal_fd >= 0 && (items[1].revents & ZMQ_POLLIN))
-      return -1;
+      return take_signal (ctl);
     if (socket != NULL && (items[0].revents & ZMQ_POLLIN))
       return 1;
     if (until_us >= 0 && zm_now_us () >= until_us)
@@ -78,6 +90,25 @@ zm_ctl_alive (void *socket, GError **error)
   return FALSE;
 }
 
+int
+zm_ctl_wait_answer (ZmCtl *ctl, void *socket, gint64 until_us, GError **error)
+{
+  for (;;) {
+    int got = zm_ctl_wait (ctl, socket, MIN (until_us, zm_now_us () + ZM_CTL_ALIVE_US));
+
+    if (got == 1)
+      return 1;
+    if (got < 0) {
+      g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, _ ("interrupted"));
+      return -1;
+    }
+    if (!zm_ctl_alive (socket, error))
+      return -1;
+    if (zm_now_us () >= until_us)
+      return 0;
+  }
+}
+
 /* ---- frames ---- */
 
 gboolean
@@ -94,6 +125,7 @@ zm_ctl_send_frames (void *socket, const ZmSpan *frames, guint n, int wait_ms)
   return TRUE;
 }
 
+/* A multipart message comes whole or not at all, so only the first part can be missing. */
 GPtrArray *
 zm_ctl_receive (void *socket)
 {
@@ -249,7 +281,7 @@ choose_endpoint (JsonObject *endpoints, const char *name)
   const char *first = zm_json_get_text (endpoints, name);
 
   for (guint i = 0; list != NULL && i < json_array_get_length (list); i++) {
-    const char *text = json_array_get_string_element (list, i);
+    const char *text = zm_json_nth_text (list, i);
 
     if (text != NULL && g_str_has_prefix (text, "ipc://"))
       return text;
@@ -259,6 +291,7 @@ choose_endpoint (JsonObject *endpoints, const char *name)
   return first;
 }
 
+/* Asked of the daemon and not guessed: its configuration may bind elsewhere. */
 char *
 zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error)
 {

@@ -7,6 +7,7 @@
 
 #include "base/i18n.h"
 #include "base/zm-base.h"
+#include "plugin/zm-note.h"
 #include "runtime/zm-instance.h"
 
 #include <json-glib/json-glib.h>
@@ -71,6 +72,7 @@ struct ZmCtl {
   ZmInstance *instance; /* made at first use */
   JsonObject *status;   /* the daemon's status, asked at first use */
   int signal_fd;        /* -1, or tells SIGINT and SIGTERM */
+  gboolean interrupted; /* one of them came */
 };
 
 /* How long the daemon may take to be reached where --timeout says nothing. */
@@ -129,6 +131,9 @@ const char *zm_json_get_text (JsonObject *object, const char *name);
 gint64 zm_json_get_int (JsonObject *object, const char *name);
 JsonObject *zm_json_get_object (JsonObject *object, const char *name);
 JsonArray *zm_json_get_array (JsonObject *object, const char *name);
+/* Elements that may be of another type: NULL then. index is within the array. */
+JsonObject *zm_json_nth_object (JsonArray *array, guint index);
+const char *zm_json_nth_text (JsonArray *array, guint index);
 /* A body as JSON: a value where it is one, else text, else {"base64"}. Adds the member "body" or "base64". */
 void zm_json_set_body (JsonObject *object, ZmSpan body);
 /* Reads JSON text; NULL where it is none. */
@@ -149,6 +154,8 @@ int zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us);
 /* Is the peer of a socket that can send still there? Asked every ZM_CTL_ALIVE_US by who waits without an end. */
 gboolean zm_ctl_alive (void *socket, GError **error);
 #define ZM_CTL_ALIVE_US G_USEC_PER_SEC
+/* Waits for an answer of a peer that may die: 1 there is one, 0 the time is over, -1 error (a signal, or the peer is gone). */
+int zm_ctl_wait_answer (ZmCtl *ctl, void *socket, gint64 until_us, GError **error);
 /* SIGINT and SIGTERM come to zm_ctl_wait from now on; call before the first socket. */
 void zm_ctl_catch_signals (ZmCtl *ctl);
 /* Sends n frames. FALSE: not within wait_ms. */
@@ -195,6 +202,9 @@ GPtrArray *zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *me
 /* One exchange on an open call socket: sends [id][verb][frames …], gives [status][headers][body]. NULL: error. */
 GPtrArray *zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n,
                             gint64 wait_ms, GError **error);
+
+/* A plugin's note; errors name the file. */
+ZmManifest *zm_ctl_read_manifest (const char *path, GError **error);
 
 /* ---- commands ---- */
 

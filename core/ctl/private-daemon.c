@@ -14,16 +14,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* No name that an instance's directory has, as those are linked. */
+#define LOG_NAME ".zmanagerctl.log"
 #define START_US (20 * G_USEC_PER_SEC)
 #define STOP_US  (5 * G_USEC_PER_SEC)
 
+/* what: a text with one %s for the path. */
 static gboolean
 io_error (GError **error, const char *what, const char *path)
 {
-  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot %s %s: %s"), what, path, g_strerror (errno));
+  const char *reason = g_strerror (errno);
+  g_auto (GStrv) parts = g_strsplit (what, "%s", 2);
+  g_autofree char *text = g_strjoinv (path, parts);
+
+  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "%s: %s", text, reason);
   return FALSE;
 }
 
+/* Beside this program first: a build tree tests itself, not what is installed. */
 char *
 zm_private_program (void)
 {
@@ -49,10 +57,11 @@ zm_private_new (GError **error)
   return own;
 }
 
+/* Links, not copies: a worker's script finds the files beside it. */
 gboolean
 zm_private_link (ZmPrivate *own, const char *target, GError **error)
 {
-  static const char *const left_out[] = { "run", "state", "zmanager.conf", "conf.d", NULL };
+  static const char *const left_out[] = { "run", "state", "plugins", "zmanager.conf", "conf.d", NULL };
   g_autoptr (GDir) dir = g_dir_open (target, 0, error);
   const char *name;
 
@@ -61,7 +70,7 @@ zm_private_link (ZmPrivate *own, const char *target, GError **error)
     g_autofree char *to = g_build_filename (own->dir, name, NULL);
 
     if (!g_strv_contains (left_out, name) && symlink (from, to) != 0)
-      return io_error (error, _ ("link"), to);
+      return io_error (error, _ ("cannot link %s"), to);
   }
   return dir != NULL;
 }
@@ -73,7 +82,7 @@ zm_private_write (ZmPrivate *own, const char *name, const char *text, GError **e
   g_autofree char *folder = g_path_get_dirname (path);
 
   if (g_mkdir_with_parents (folder, 0700) != 0)
-    return io_error (error, _ ("make"), folder);
+    return io_error (error, _ ("cannot make %s"), folder);
   return g_file_set_contents (path, text, -1, error);
 }
 
@@ -91,11 +100,12 @@ prepare_child (gpointer user)
   dup2 (fd, STDERR_FILENO);
 }
 
+/* ZM_DIR and the service manager's socket are of the daemon that is not touched. */
 static gboolean
 spawn (ZmPrivate *own, GError **error)
 {
   g_autofree char *program = zm_private_program ();
-  g_autofree char *log = g_build_filename (own->dir, "log", NULL);
+  g_autofree char *log = g_build_filename (own->dir, LOG_NAME, NULL);
   const char *argv[] = { program, "--dir", own->dir, NULL };
   g_auto (GStrv) environment =
       g_environ_unsetenv (g_environ_unsetenv (g_get_environ (), "ZM_DIR"), "NOTIFY_SOCKET");
@@ -107,9 +117,9 @@ spawn (ZmPrivate *own, GError **error)
                  _ ("zmanagerd is neither beside zmanagerctl nor on PATH"));
     return FALSE;
   }
-  fd = open (log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  fd = open (log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0)
-    return io_error (error, _ ("open"), log);
+    return io_error (error, _ ("cannot open %s"), log);
   good = g_spawn_async (own->dir, (char **) argv, environment,
                         G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, prepare_child, &fd, &own->pid,
                         error);
@@ -121,7 +131,7 @@ spawn (ZmPrivate *own, GError **error)
 static char *
 log_end (const ZmPrivate *own)
 {
-  g_autofree char *path = g_build_filename (own->dir, "log", NULL);
+  g_autofree char *path = g_build_filename (own->dir, LOG_NAME, NULL);
   g_autofree char *text = NULL;
   gsize size = 0;
 
@@ -149,6 +159,8 @@ zm_private_running (ZmPrivate *own, GError **error)
   return FALSE;
 }
 
+/* Control is bound last, so when it answers everything else is there. Until then each attempt is short, so that a daemon
+ * that ended at once is noticed at once. */
 gboolean
 zm_private_start (ZmPrivate *own, ZmCtl *ctl, GError **error)
 {
@@ -176,6 +188,7 @@ zm_private_start (ZmPrivate *own, ZmCtl *ctl, GError **error)
 
 /* ---- the end ---- */
 
+/* SIGTERM drains; what hangs in a plugin is killed. */
 static void
 stop (ZmPrivate *own)
 {

@@ -19,7 +19,7 @@ char *zm_private_program (void);
 
 /* Makes the directory with plugins, actions.d and flows.d missing. NULL: error. */
 ZmPrivate *zm_private_new (GError **error);
-/* Links every entry of `target` but its configuration, state and sockets. */
+/* Links every entry of `target` but its configuration, plugins (the plugin path names them), state and sockets. */
 gboolean zm_private_link (ZmPrivate *own, const char *target, GError **error);
 /* Writes a file; directories on the way are made. */
 gboolean zm_private_write (ZmPrivate *own, const char *name, const char *text, GError **error);

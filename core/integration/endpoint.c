@@ -36,6 +36,8 @@ is_loopback (const char *host)
 {
   struct in_addr four;
   struct in6_addr six;
+  if (strcmp (host, "lo") == 0)
+    return TRUE;
   if (inet_pton (AF_INET, host, &four) == 1)
     return (ntohl (four.s_addr) >> 24) == 127;
   return inet_pton (AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK (&six);
@@ -45,7 +47,9 @@ static gboolean
 is_port (const char *text)
 {
   gint64 port;
-  return strcmp (text, "*") == 0 || zm_parse_integer (text, 1, 65535, &port, NULL);
+  /* *, ! and 0: the system chooses. */
+  return strcmp (text, "*") == 0 || strcmp (text, "!") == 0 || strcmp (text, "0") == 0 ||
+         zm_parse_integer (text, 1, 65535, &port, NULL);
 }
 
 /* address: HOST:PORT, an IPv6 host in brackets. */

@@ -39,6 +39,9 @@ open_topics (ZmIntegration *integration, const ZmIntegrationConfig *config, cons
   set_int (socket, ZMQ_XPUB_VERBOSE, 1);
   set_int (socket, ZMQ_XPUB_NODROP, 1);
   set_int (socket, ZMQ_SNDTIMEO, WAIT_STEP_MS);
+  /* No subscriptions travel on multicast: who listens is not known, so everything counts as subscribed. */
+  if (zm_endpoint_multicast (text))
+    zm_prefixes_put (topics->prefixes, zm_span ("", 0));
   topics->endpoint = zm_endpoint_attach (socket, text, bind, &rules, error);
   return topics->endpoint != NULL;
 }

@@ -76,7 +76,7 @@ take_end (KeyReader *reader)
 gboolean
 zm_key_parse (ZmSpan text, ZmKey *key, guint *column, GError **error)
 {
-  KeyReader reader = { text, text.data, text.data + text.size, column, error };
+  KeyReader reader = { text, text.data, zm_span_end (text), column, error };
 
   *key = (ZmKey){ 0 };
   if (text.size == 0)
@@ -98,7 +98,7 @@ zm_key_parse (ZmSpan text, ZmKey *key, guint *column, GError **error)
 gboolean
 zm_name_check (ZmSpan name, guint *column, GError **error)
 {
-  gsize good = zm_chars_word (name.data, name.data + name.size);
+  gsize good = zm_chars_word (name.data, zm_span_end (name));
 
   if (name.size == 0)
     return zm_chars_error (name, name.data, column, error, "the name is empty");

@@ -12,18 +12,18 @@
 
 static const char *const field_names[FIELDS] = { "flow", "decorator", "sender", "context", "action", "id" };
 
-/* Why the field that begins at `start` and goes well until `at` is refused. */
+/* Why the field that begins at `start` and of which `size` bytes are well is refused. */
 static gboolean
-refuse_field (ZmSpan text, const char *start, const char *at, guint field, GError **error)
+refuse_field (ZmSpan text, const char *start, gsize size, guint field, GError **error)
 {
-  const char *end = text.data + text.size;
+  const char *end = zm_span_end (text), *at = size > 0 ? start + size : start;
   guint most = field == FIELDS - 1 ? ID_MOST : ZM_PART_MOST;
 
   if (at < end && *at != '~')
     return zm_chars_refuse (
         text, at, field == FIELDS - 1 ? "an id" : "a topic",
         field == FIELDS - 1 ? "letters, digits, '_', '.', ':' and '-'" : ZM_CHARS_WORD_ALLOWED, NULL, error);
-  if (at - start > (gssize) most)
+  if (size > most)
     return zm_chars_error (text, start, NULL, error, "the %s is longer than %u bytes", field_names[field],
                            most);
   if (at == end)
@@ -38,21 +38,21 @@ zm_topic_parse (ZmSpan text, ZmTopic *topic, GError **error)
 {
   ZmSpan *const fields[FIELDS - 1] = { &topic->flow, &topic->key.decorator, &topic->key.sender,
                                        &topic->key.context, &topic->key.action };
-  const char *at = text.data, *end = text.data + text.size;
+  const char *at = text.data, *end = zm_span_end (text);
   gsize size;
 
   if (text.size > ZM_KEY_MOST)
     return zm_chars_error (text, text.data, NULL, error, "the topic is longer than %d bytes", ZM_KEY_MOST);
   for (guint i = 0; i < FIELDS - 1; i++) {
     size = zm_chars_word (at, end);
-    if (size > ZM_PART_MOST || at + size == end || at[size] != '~')
-      return refuse_field (text, at, at + size, i, error);
+    if (size > ZM_PART_MOST || (gsize) (end - at) == size || at[size] != '~')
+      return refuse_field (text, at, size, i, error);
     *fields[i] = zm_span (at, size);
     at += size + 1;
   }
   size = zm_chars_id (at, end);
   if (size > ID_MOST || at + size != end)
-    return refuse_field (text, at, at + size, FIELDS - 1, error);
+    return refuse_field (text, at, size, FIELDS - 1, error);
   topic->id = zm_span (at, size);
   topic->slug = zm_span (topic->key.decorator.data, (gsize) (at - 1 - topic->key.decorator.data));
   return TRUE;

@@ -108,9 +108,9 @@ adopt_interfaces (ZmGeneration *generation, GError **error)
       return FALSE;
     }
     ours->source = &generation->source;
-    if (ours->source->open == NULL || ours->source->run == NULL || ours->source->wake == NULL) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN,
-                   "its source has no open, run or wake; it needs all three");
+    if (ours->source->open == NULL || ours->source->run == NULL || ours->source->wake == NULL ||
+        ours->source->close == NULL) {
+      g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its source needs all of open, run, wake and close");
       return FALSE;
     }
   }

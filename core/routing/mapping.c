@@ -393,14 +393,15 @@ read_all (Reader *reader)
   }
 }
 
+/* Takes lines. */
 static void
 read_lines (ZmLines *lines, GPtrArray *out, ZmProblems *problems)
 {
-  g_autoptr (ZmLines) owned = lines;
   Reader reader = { .lines = lines, .problems = problems, .out = out, .first = out->len };
 
   read_all (&reader);
   g_clear_pointer (&reader.by_slug, g_hash_table_unref);
+  zm_lines_free (lines);
 }
 
 void

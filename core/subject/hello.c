@@ -95,7 +95,8 @@ gboolean
 zm_service_set_prefixes (ZmServices *services, ZmService *service, char **prefixes)
 {
   char **old = service->prefixes;
-  gboolean changed = old == NULL || !g_strv_equal ((const char *const *) old, (const char *const *) prefixes);
+  gboolean changed = old == NULL || prefixes == NULL ||
+                     !g_strv_equal ((const char *const *) old, (const char *const *) prefixes);
   service->prefixes = prefixes;
   /* On before off, so that a prefix that stays is numbered without a break. */
   for (guint i = 0; prefixes != NULL && prefixes[i] != NULL; i++)

@@ -39,7 +39,7 @@ struct ZmServices {
 void zm_service_free (ZmService *service);
 /* A command's message for the service. */
 ZmMessage *zm_service_message (ZmServices *services, const char *name, const char *command, const char *body);
-/* Sets new prefixes (taken), and which topics are numbered by them. TRUE: they differ from the old ones. */
+/* Sets new prefixes (taken; NULL: none any more), and which topics are numbered by them. TRUE: they differ from the old. */
 gboolean zm_service_set_prefixes (ZmServices *services, ZmService *service, char **prefixes);
 /* The prefixes that the patterns mean in the current table: sorted, without duplicates. The caller frees. */
 char **zm_service_prefixes (ZmServices *services, char *const *patterns, GError **error);

@@ -68,6 +68,7 @@ check_message (gpointer data, gpointer user)
   g_autofree char *step = zm_message_header (message, "step");
 
   (void) user;
+  require (step == NULL || g_utf8_validate (step, -1, NULL));
   require (zm_topic_parse (zm_message_topic (message), &again, NULL));
   require (zm_span_equal (again.slug, message->topic.slug) && zm_span_equal (again.id, message->topic.id));
   require (again.id.size > 0);

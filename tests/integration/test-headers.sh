@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every header compiles alone, as C and as C++; the public ones as C99 and C++14, with nothing but themselves.
+# Every header compiles alone; the doors of the rooms also as C++; the public ones as C99 and C++14, with nothing but
+# themselves.
 set -u
 
 failed=0
@@ -20,6 +21,12 @@ try () { # NAME, COMPILER...
 for header in "$ZM_SRCDIR"/core/*/*.h; do
   short=${header#"$ZM_SRCDIR"/}
   try "$short as C" $ZM_TEST_CC -std=gnu11 $ZM_TEST_CPPFLAGS -x c
+  # C11's atomics are no C++: a room's private headers are for its own C files.
+  case ${header##*/} in
+  zm-*private.h) continue ;;
+  zm-*) ;;
+  *) continue ;;
+  esac
   try "$short as C++" $ZM_TEST_CXX -std=gnu++17 $ZM_TEST_CPPFLAGS -x c++
 done
 # shellcheck disable=SC2086

@@ -255,7 +255,12 @@ TEST (LinkStatus, ChangesAndForgets)
   EXPECT_EQ (host.run ("get").body,
              "[{\"interface\": \"a\", \"state\": \"up\", \"flaps\": 0, \"since\": \"\"}, "
              "{\"interface\": \"b\", \"state\": \"down\", \"flaps\": 0, \"since\": \"\"}]");
-  EXPECT_EQ (host.run ("on_change", about ("a", ", \"state\": \"removed\"")).status, ZM_OK);
+  EXPECT_EQ (host.run ("on_change", about ("a", ", \"state\": \"down\"")).body,
+             "{\"interface\": \"a\", \"state\": \"up\", \"was\": \"up\", \"flaps\": 0, \"since\": \"\"}");
+  EXPECT_EQ (
+      host.run ("on_change", about ("a", ", \"state\": \"removed\", \"time\": \"T9\"")).body,
+      "{\"interface\": \"a\", \"state\": \"removed\", \"was\": \"up\", \"flaps\": 0, \"since\": \"T9\"}");
+  EXPECT_EQ (host.metrics["links_known"], 1);
   EXPECT_EQ (host.run ("get", about ("a")).code, "not-found");
   EXPECT_EQ (host.run ("get", about ("b")).body,
              "{\"interface\": \"b\", \"state\": \"down\", \"flaps\": 0, \"since\": \"\"}");

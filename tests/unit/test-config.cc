@@ -51,6 +51,7 @@ TEST_P (BadLine, IsToldWithItsPlace)
 
   EXPECT_EQ (taken (zm_problems_format (problems)), GetParam ().expected);
   EXPECT_EQ (zm_problems_errors (problems), 1u);
+  EXPECT_LT (zm_lines_count (lines), 3u);
 }
 
 #define PAIR_WANTED \
@@ -146,14 +147,16 @@ class Files : public Directory {};
 
 TEST_F (Files, OverOneMebibyteAreRefused)
 {
-  std::string good = write ("good", std::string (1024 * 1024, '\n')),
-              bad = write ("bad", std::string (1024 * 1024 + 1, '\n'));
+  const std::string most = "a=b" + std::string (1024 * 1024 - 3, '\n');
+  std::string good = write ("good", most), bad = write ("bad", most + "\n");
   g_autoptr (ZmProblems) problems = zm_problems_new ();
   g_autoptr (ZmLines) first = zm_lines_read_file (good.c_str (), problems);
   g_autoptr (ZmLines) second = zm_lines_read_file (bad.c_str (), problems);
 
   EXPECT_EQ (taken (zm_problems_format (problems)),
              bad + ": error ZM1008: file too long; expected at most 1 MiB; split it into several files");
+  EXPECT_EQ (zm_lines_count (first), 1u);
+  EXPECT_EQ (zm_lines_count (second), 0u);
 }
 
 TEST_F (Files, OnlyPlainOnesAreRead)
@@ -223,7 +226,8 @@ const Case bad_files[] = {
   { "NameMissing", "[plugin]\nload = yes", "F:1:2: error ZM1019: section [plugin] without a name; expected [plugin NAME]; say which one" },
   { "NameWithSlash", "[worker ../x]", "F:1:2: error ZM1019: section [worker ../x] has a name that does not fit; expected " NAME_FITS ("worker") },
   { "NameWithBlank", "[source a b]", "F:1:2: error ZM1019: section [source a b] has a name that does not fit; expected " NAME_FITS ("source") },
-  { "ActionTwoWords", "[action ?a?b ?c]", "F:1:2: error ZM1019: section [action ?a?b ?c] has a name that does not fit; expected [action NAME] with an action key; choose another name" },
+  { "ActionTwoWords", "[action ?a?b ?c]", "F:1:13: error ZM1400: section [action ?a?b ?c]: column 5: white space is not allowed in an action key; expected [action Sender?Context@Decorator?Action]; write the key as the mapping has it" },
+  { "ActionTooLong", "[action a?b?c?d]", "F:1:14: error ZM1400: section [action a?b?c?d]: column 6: a third '?'; nothing may follow the action: Sender?Context@Decorator?Action; expected [action Sender?Context@Decorator?Action]; write the key as the mapping has it" },
   { "Twice", "[workers]\ntimeout = 3s\nring = 100\ntimeout = 4s", "F:4:1: error ZM1014: [workers] timeout is given twice; expected timeout once; it stands at line 2 already; remove one of the two" },
   { "DurationWord", "[workers]\ntimeout = soon", "F:2:11: error ZM1002: [workers] timeout: \"soon\" is not a duration; expected a duration from 1ms to 1d" DURATION "; write for example timeout = 30s" },
   { "DurationUnit", "[workers]\ndrain = 5w", "F:2:9: error ZM1002: [workers] drain: \"5w\" is not a duration; expected a duration from 0 to 1d" DURATION "; write for example drain = 30s" },

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <string>
 
 namespace {
@@ -273,6 +274,26 @@ TEST (Name, GoodAndMalformed)
     EXPECT_EQ (error->message, "column " + std::to_string (it.column) + ": " + it.error);
     EXPECT_EQ (column, it.column);
   }
+}
+
+/* Every byte at every place of a text that is longer than what is looked at in one go. */
+TEST (Name, EveryByteAtEveryPlace)
+{
+  for (int byte = 0; byte < 256; byte++)
+    for (size_t place = 0; place < 19; place++) {
+      std::string text (19, 'k');
+      const bool word = byte < 0x80 && (g_ascii_isalnum (byte) || byte == '_' || byte == '-' || byte == '^');
+      const bool id =
+          byte < 0x80 && (g_ascii_isalnum (byte) || strchr ("_.:-", byte) != nullptr) && byte != 0;
+      guint column = 0;
+      ZmTopic topic;
+
+      text[place] = (char) byte;
+      ASSERT_EQ (zm_name_check (span_of (text), &column, nullptr), word) << byte << " at " << place;
+      ASSERT_EQ (column, word ? 0 : place + 1) << byte;
+      text = "~~~c~a~" + text;
+      ASSERT_EQ (zm_topic_parse (span_of (text), &topic, nullptr), id) << byte << " at " << place;
+    }
 }
 
 /* ---- topics ---- */

@@ -238,12 +238,20 @@ TEST_F (OwnLinks, OnlyTheInterfacesAskedFor)
   EXPECT_EQ (count ("Netlink?Link?Added", ""), 1u);
 }
 
+/* What comes while the first dump is read counts as there at the start, so one link may not be enough. */
 TEST_F (OwnLinks, SilentAboutTheStartIfAskedTo)
 {
   open ({ { "initial", "no" } });
   run ();
-  ASSERT_TRUE (ip ("link add zma type veth peer name zmb"));
-  EXPECT_TRUE (seen ("Netlink?Link?Added", "\"zma\""));
+  auto told = [&] {
+    std::lock_guard<std::mutex> guard (host->lock);
+    return count ("Netlink?Link?Added", "\"zma\"") > 0;
+  };
+  for (int i = 0; i < 100 && !told (); i++) {
+    ASSERT_TRUE (ip ("link add zma type veth peer name zmb"));
+    ASSERT_TRUE (ip ("link del zma"));
+  }
+  EXPECT_TRUE (told ());
   std::lock_guard<std::mutex> guard (host->lock);
   EXPECT_EQ (count ("Netlink?Link?Added", "\"lo\""), 0u);
 }

@@ -6,6 +6,8 @@
 
 #include "config/zm-watch.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace {
@@ -93,6 +95,27 @@ TEST_F (Watching, RemovalAndMoveInAreChanges)
   write ("sub/b.conf", "x");
   EXPECT_EQ (wait (), List{ path });
   g_rename ((path + "/sub/b.conf").c_str (), (path + "/b.conf").c_str ());
+  EXPECT_EQ (wait (), List{ path });
+}
+
+TEST_F (Watching, AFileIsAChangeOnceItIsClosed)
+{
+  add (path);
+  FILE *file = g_fopen ((path + "/plugin.so").c_str (), "w");
+  fputs ("half", file);
+  fflush (file);
+  EXPECT_EQ (wait (600), List{});
+  fclose (file);
+  EXPECT_EQ (wait (), List{ path });
+}
+
+TEST_F (Watching, LinksAreChangesWhenTheyAreMade)
+{
+  write ("other/file", "x");
+  add (path);
+  ASSERT_EQ (symlink ("other/file", (path + "/soft").c_str ()), 0);
+  EXPECT_EQ (wait (), List{ path });
+  ASSERT_EQ (link ((path + "/other/file").c_str (), (path + "/hard").c_str ()), 0);
   EXPECT_EQ (wait (), List{ path });
 }
 

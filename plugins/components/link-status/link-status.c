@@ -5,7 +5,8 @@
  *
  *   link-status.on_link_up     the link is up
  *   link-status.on_link_down   the link is down; a flap, where it was up
- *   link-status.on_change      the link is as "state" says (up, down; removed: it is forgotten)
+ *   link-status.on_change      a link that was not known is as "state" says, up or down; removed: it is forgotten. What is
+ *                              known of a link changes by the other two only, in whatever order events come
  *       Each of these gives {"interface", "state", "was", "flaps", "since"}.
  *   link-status.get            all links as a JSON array; one as an object where the body is {"interface": "eth0"}
  *
@@ -22,14 +23,15 @@
 
 #define LINKS_MOST 1024
 /* A name has at most 15 bytes, each of which JSON may spell as \u00XX. */
-#define NAME_SIZE 96
+#define NAME_SIZE  96
+#define STATE_SIZE 16
 /* More than one link takes in the answer of get. */
 #define TEXT_SIZE 320
 
 /* All text here is as it stands between the quotes of JSON, so that it can be written out again as it is. */
 struct link {
   char name[NAME_SIZE];
-  char state[16];
+  char state[STATE_SIZE];
   char since[40];
   unsigned flaps;
 };
@@ -139,12 +141,23 @@ count_up (const zm_call *call, const struct links *links)
   zm_metric (call->host, ZM_METRIC_GAUGE, "links_up", up);
 }
 
-/* Takes the new state over and answers with it. */
 static int
-change (zm_call *call, const char *state)
+answer (zm_call *call, const struct link *link, const char *was)
+{
+  char text[TEXT_SIZE];
+
+  snprintf (text, sizeof text,
+            "{\"interface\": \"%s\", \"state\": \"%s\", \"was\": \"%s\", \"flaps\": %u, \"since\": \"%s\"}",
+            link->name, link->state, was, link->flaps, link->since);
+  return zm_reply_json (call, text);
+}
+
+/* Takes the new state over and answers with it; only_new: not if the link is known. */
+static int
+change (zm_call *call, const char *state, int only_new)
 {
   struct links *links = call->state;
-  char name[NAME_SIZE], text[TEXT_SIZE], was[16];
+  char name[NAME_SIZE], was[STATE_SIZE];
   struct link *link;
 
   if (!member (call, "interface", name, sizeof name))
@@ -153,40 +166,62 @@ change (zm_call *call, const char *state)
   if (!(link = find_or_add (links, name)))
     return zm_fail (call, "full", "1024 links are known already; this one is not kept");
   memcpy (was, link->state, sizeof was);
-  if (strcmp (was, state) != 0 && !member (call, "time", link->since, sizeof link->since))
+  if (strcmp (was, state) == 0 || (only_new && strcmp (was, "unknown") != 0))
+    return answer (call, link, was);
+  if (!member (call, "time", link->since, sizeof link->since))
     link->since[0] = '\0';
+  snprintf (link->state, sizeof link->state, "%s", state);
   if (strcmp (was, "up") == 0 && strcmp (state, "down") == 0) {
     link->flaps++;
     zm_metric (call->host, ZM_METRIC_COUNTER, "flaps", 1);
   }
-  snprintf (link->state, sizeof link->state, "%s", state);
-  snprintf (text, sizeof text,
-            "{\"interface\": \"%s\", \"state\": \"%s\", \"was\": \"%s\", \"flaps\": %u, \"since\": \"%s\"}",
-            link->name, state, was, link->flaps, link->since);
-  if (strcmp (state, "removed") == 0)
-    *link = links->all[--links->count];
   count_up (call, links);
-  return zm_reply_json (call, text);
+  return answer (call, link, was);
+}
+
+/* The last word about a link. */
+static int
+forget (zm_call *call)
+{
+  struct links *links = call->state;
+  char name[NAME_SIZE];
+  struct link *link = member (call, "interface", name, sizeof name) ? find (links, name) : NULL;
+  struct link gone;
+  char was[STATE_SIZE];
+
+  if (!link)
+    return zm_fail (call, "not-found", "no event of this link has come");
+  gone = *link;
+  *link = links->all[--links->count];
+  count_up (call, links);
+  memcpy (was, gone.state, sizeof was);
+  snprintf (gone.state, sizeof gone.state, "removed");
+  if (!member (call, "time", gone.since, sizeof gone.since))
+    gone.since[0] = '\0';
+  return answer (call, &gone, was);
 }
 
 ZM_ACTION (on_link_up)
 {
-  return change (call, "up");
+  return change (call, "up", 0);
 }
 
 ZM_ACTION (on_link_down)
 {
-  return change (call, "down");
+  return change (call, "down", 0);
 }
 
 ZM_ACTION (on_change)
 {
-  char state[16];
+  char state[STATE_SIZE];
 
-  if (!member (call, "state", state, sizeof state) ||
-      (strcmp (state, "up") && strcmp (state, "down") && strcmp (state, "removed")))
-    return zm_fail (call, "invalid", "the body has no \"state\" that is up, down or removed");
-  return change (call, state);
+  if (!member (call, "state", state, sizeof state))
+    return zm_fail (call, "invalid", "the body has no \"state\"");
+  if (strcmp (state, "removed") == 0)
+    return forget (call);
+  if (strcmp (state, "up") != 0 && strcmp (state, "down") != 0)
+    return zm_fail (call, "invalid", "\"state\" is none of up, down, removed");
+  return change (call, state, 1);
 }
 
 /* ---- asking */

@@ -77,14 +77,14 @@ change_link (struct netlink *netlink, struct link *old, const struct link *new)
   struct link before = *old;
 
   *old = *new;
+  if (netlink_usable (before.flags) != netlink_usable (new->flags))
+    netlink_publish_link (netlink, netlink_usable (new->flags) ? "Netlink?Link?Up" : "Netlink?Link?Down", new,
+                          NULL);
   if (strcmp (before.name, new->name) != 0 || before.mtu != new->mtu || before.mac_size != new->mac_size ||
       memcmp (before.mac, new->mac, new->mac_size) != 0)
     netlink_publish_link (netlink, "Netlink?Link?Changed", new, NULL);
   if ((before.flags ^ new->flags) & IFF_LOWER_UP)
     netlink_publish_link (netlink, "Netlink?Link?Carrier", new, NULL);
-  if (netlink_usable (before.flags) != netlink_usable (new->flags))
-    netlink_publish_link (netlink, netlink_usable (new->flags) ? "Netlink?Link?Up" : "Netlink?Link?Down", new,
-                          NULL);
 }
 
 /* ---- what the kernel says */
@@ -187,7 +187,7 @@ netlink_sweep_links (struct netlink *netlink)
 
   for (unsigned i = netlink->links.count; i-- > 0;)
     if (links[i].round != netlink->round)
-      (void) links;
+      remove_link (netlink, &links[i]);
 }
 
 void

@@ -73,45 +73,65 @@ start_dump (struct netlink *netlink)
 static int
 end_dump (struct netlink *netlink)
 {
+  int links = netlink->dumping == RTM_GETLINK;
+
+  netlink->dumping = 0;
   if (netlink->again)
-    return start_dump (netlink);
-  if (netlink->dumping == RTM_GETLINK) {
+    return ZM_OK;
+  if (links) {
     netlink_sweep_links (netlink);
     return request (netlink, RTM_GETADDR);
   }
   netlink_sweep_addresses (netlink);
-  netlink->dumping = 0;
   netlink->initial = 0;
   return ZM_OK;
+}
+
+/* The kernel refuses a dump into a full buffer, and begins it nevertheless once there is room. */
+static int
+on_error (struct netlink *netlink, const struct nlmsghdr *header)
+{
+  const struct nlmsgerr *error = NLMSG_DATA (header);
+  char text[128];
+
+  if (header->nlmsg_len < NLMSG_LENGTH (sizeof *error) || error->error == 0)
+    return ZM_OK;
+  if (error->error == -ENOBUFS) {
+    netlink->again = 1;
+    return ZM_OK;
+  }
+  snprintf (text, sizeof text, "the kernel refused to list links: %s", strerror (-error->error));
+  zm_log (netlink->host, ZM_LOG_ERROR, text);
+  return ZM_E_FAILED;
 }
 
 static int
 on_message (struct netlink *netlink, const struct nlmsghdr *header)
 {
+  int answer = header->nlmsg_seq == netlink->sequence && header->nlmsg_pid == netlink->port;
+
   if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-    netlink->again = 0;
+    netlink->again = 1;
   switch (header->nlmsg_type) {
   case RTM_NEWLINK:
   case RTM_DELLINK: netlink_on_link (netlink, header); return ZM_OK;
   case RTM_NEWADDR:
   case RTM_DELADDR: netlink_on_address (netlink, header); return ZM_OK;
-  case NLMSG_DONE: return header->nlmsg_seq == netlink->sequence ? end_dump (netlink) : ZM_OK;
-  case NLMSG_ERROR:
-    zm_log (netlink->host, ZM_LOG_ERROR, "the kernel refused to list links");
-    return ZM_E_FAILED;
+  case NLMSG_DONE: return answer ? end_dump (netlink) : ZM_OK;
+  case NLMSG_ERROR: return on_error (netlink, header);
   default: return ZM_OK;
   }
 }
 
-/* The kernel had more to say than its buffer took. A dump that is under way ends first: there is one at a time. */
+/* The kernel had more to say than its buffer took. */
 static int
 on_overrun (struct netlink *netlink)
 {
   zm_metric (netlink->host, ZM_METRIC_COUNTER, "overruns", 1);
   zm_log (netlink->host, ZM_LOG_WARNING,
           "the kernel dropped events: reading everything anew (raise receive-buffer?)");
-  netlink->again = 0;
-  return netlink->dumping ? ZM_OK : start_dump (netlink);
+  netlink->again = 1;
+  return ZM_OK;
 }
 
 static int
@@ -142,6 +162,7 @@ receive (struct netlink *netlink)
 
 /* ---- the source */
 
+/* After a loss, a new dump waits until all that was kept is read: what is older than the dump must not be taken for newer. */
 static int
 run (void *source)
 {
@@ -151,13 +172,18 @@ run (void *source)
   int status = start_dump (netlink);
 
   while (status == ZM_OK) {
-    if (poll (fds, 2, netlink->first ? RETRY_MS : -1) < 0 && errno != EINTR)
+    int drain = netlink->again && !netlink->dumping;
+    int ready = poll (fds, 2, drain ? 0 : netlink->first ? RETRY_MS : -1);
+
+    if (ready < 0 && errno != EINTR)
       return ZM_E_FAILED;
-    if (fds[1].revents)
+    if (ready > 0 && fds[1].revents)
       return ZM_OK;
     netlink_send_waiting (netlink, 0);
-    if (fds[0].revents)
+    if (ready > 0 && fds[0].revents)
       status = receive (netlink);
+    else if (ready == 0 && drain)
+      status = start_dump (netlink);
   }
   return status;
 }
@@ -216,6 +242,7 @@ open_sockets (struct netlink *netlink)
 {
   struct sockaddr_nl address = { .nl_family = AF_NETLINK,
                                  .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
+  socklen_t address_size = sizeof address;
   int size = (int) number (zm_config (netlink->host, "receive-buffer", 0), 1048576);
 
   netlink->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -224,7 +251,11 @@ open_sockets (struct netlink *netlink)
     return ZM_E_FAILED;
   /* The kernel may give less; an overrun then only comes sooner. */
   (void) setsockopt (netlink->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-  return bind (netlink->fd, (struct sockaddr *) &address, sizeof address) < 0 ? ZM_E_FAILED : ZM_OK;
+  if (bind (netlink->fd, (struct sockaddr *) &address, address_size) < 0 ||
+      getsockname (netlink->fd, (struct sockaddr *) &address, &address_size) < 0)
+    return ZM_E_FAILED;
+  netlink->port = address.nl_pid;
+  return ZM_OK;
 }
 
 static int

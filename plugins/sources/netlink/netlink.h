@@ -47,9 +47,10 @@ struct netlink {
   int fd, wake_fd;
   struct list links, addresses;
   unsigned round;    /* number of the dump */
+  unsigned port;     /* this socket's; answers carry it, events of others do not */
   unsigned sequence; /* of the request that is being answered */
   int dumping;       /* RTM_GETLINK, RTM_GETADDR, or 0 */
-  int again;         /* events were lost during this dump: one more after it */
+  int again;         /* events were lost: a new dump, once there is nothing left to read */
   int initial;       /* the first dump is not over */
   int report_initial, want_links, want_addresses;
   unsigned backlog, waiting;

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The skeleton, and the sender and receivers on both sides of it or of the daemon. */
+#include "bench.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define HIGH_WATER 4000000 /* above every test's size: what is lost is a failure, not a mark */
+
+static void *
+open_socket (void *context, int type, const char *endpoint, gboolean bind)
+{
+  void *socket = zmq_socket (context, type);
+  int mark = HIGH_WATER, none = 0;
+  zmq_setsockopt (socket, ZMQ_SNDHWM, &mark, sizeof mark);
+  zmq_setsockopt (socket, ZMQ_RCVHWM, &mark, sizeof mark);
+  zmq_setsockopt (socket, ZMQ_LINGER, &none, sizeof none);
+  if ((bind ? zmq_bind (socket, endpoint) : zmq_connect (socket, endpoint)) != 0) {
+    fprintf (stderr, "bench: %s: %s\n", endpoint, zmq_strerror (zmq_errno ()));
+    _exit (2);
+  }
+  return socket;
+}
+
+/* ---- the skeleton ---- */
+
+static void *skeleton_context;
+
+static void
+forward (void *in, void *out)
+{
+  int more = 1;
+  while (more) {
+    zmq_msg_t message;
+    zmq_msg_init (&message);
+    if (zmq_msg_recv (&message, in, 0) < 0)
+      _exit (0);
+    more = zmq_msg_more (&message);
+    zmq_msg_send (&message, out, more ? ZMQ_SNDMORE : 0);
+  }
+}
+
+static void *
+skeleton_worker (void *user)
+{
+  (void) user;
+  void *in = open_socket (skeleton_context, ZMQ_PULL, "inproc://workers", FALSE);
+  void *out = open_socket (skeleton_context, ZMQ_PUSH, "inproc://results", FALSE);
+  for (;;)
+    forward (in, out);
+  return NULL;
+}
+
+static void *
+skeleton_pair (void *user)
+{
+  void **pair = user;
+  for (;;)
+    forward (pair[0], pair[1]);
+  return NULL;
+}
+
+GPid
+bench_skeleton_start (const char *subject, const char *topics, guint workers)
+{
+  GPid pid = fork ();
+  if (pid)
+    return pid;
+  skeleton_context = zmq_ctx_new ();
+  void *pull = open_socket (skeleton_context, ZMQ_PULL, subject, TRUE);
+  void *spread = open_socket (skeleton_context, ZMQ_PUSH, "inproc://workers", TRUE);
+  void *results = open_socket (skeleton_context, ZMQ_PULL, "inproc://results", TRUE);
+  void *publish = open_socket (skeleton_context, ZMQ_PUB, topics, TRUE);
+  void *first[] = { pull, spread }, *second[] = { results, publish };
+  pthread_t thread;
+  for (guint i = 0; i < workers; i++)
+    pthread_create (&thread, NULL, skeleton_worker, NULL);
+  pthread_create (&thread, NULL, skeleton_pair, second);
+  skeleton_pair (first);
+  _exit (0);
+}
+
+void
+bench_skeleton_stop (GPid pid)
+{
+  kill (pid, SIGKILL);
+  waitpid (pid, NULL, 0);
+}
+
+/* ---- sender ---- */
+
+static void
+pace (guint64 due_ns)
+{
+  for (;;) {
+    guint64 now = (guint64) g_get_monotonic_time () * 1000;
+    if (now >= due_ns)
+      return;
+    if (due_ns - now > 60000) {
+      struct timespec rest = { 0, (long) (due_ns - now - 50000) };
+      nanosleep (&rest, NULL);
+    }
+  }
+}
+
+static void
+append_length (GByteArray *out, guint32 length)
+{
+  guint32 big = GUINT32_TO_BE (length);
+  g_byte_array_append (out, (const guint8 *) &big, 4);
+}
+
+static void
+send_batch (void *socket, const BenchRun *run, const char *body, guint n)
+{
+  g_autoptr (GByteArray) out = g_byte_array_new ();
+  guint32 first = (guint32) strlen (run->first_frame);
+  for (guint i = 0; i < n; i++) {
+    append_length (out, first);
+    g_byte_array_append (out, (const guint8 *) run->first_frame, first);
+    append_length (out, 0);
+    append_length (out, run->size);
+    g_byte_array_append (out, (const guint8 *) body, run->size);
+  }
+  zmq_send (socket, "^batch~~~~~", 11, ZMQ_SNDMORE);
+  zmq_send (socket, out->data, out->len, 0);
+}
+
+static void
+send_all (const BenchRun *run)
+{
+  void *context = zmq_ctx_new ();
+  void *socket = open_socket (context, ZMQ_PUSH, run->subject, FALSE);
+  int mark = 10000, wait = -1;
+  zmq_setsockopt (socket, ZMQ_SNDHWM, &mark, sizeof mark);
+  zmq_setsockopt (socket, ZMQ_LINGER, &wait, sizeof wait);
+  char *body = g_malloc0 (run->size);
+  guint64 due = (guint64) g_get_monotonic_time () * 1000, gap = run->rate ? 1000000000u / run->rate : 0;
+  size_t first = strlen (run->first_frame);
+  for (guint i = 0; i < run->count;) {
+    if (run->rate) {
+      due += gap;
+      pace (due);
+    }
+    gint64 now = g_get_monotonic_time ();
+    memcpy (body, &now, sizeof now);
+    guint n = run->batch ? MIN (run->batch, run->count - i) : 1;
+    if (run->batch) {
+      send_batch (socket, run, body, n);
+    } else {
+      zmq_send (socket, run->first_frame, first, ZMQ_SNDMORE);
+      zmq_send (socket, body, run->size, 0);
+    }
+    i += n;
+  }
+  zmq_close (socket);
+  zmq_ctx_term (context);
+  _exit (0);
+}
+
+/* ---- receivers ---- */
+
+static void *
+subscribe (void *context, const BenchRun *run)
+{
+  void *socket = zmq_socket (context, ZMQ_SUB);
+  int mark = HIGH_WATER, wait_ms = 5000;
+  zmq_setsockopt (socket, ZMQ_RCVHWM, &mark, sizeof mark);
+  zmq_setsockopt (socket, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
+  zmq_setsockopt (socket, ZMQ_SUBSCRIBE, run->prefix, strlen (run->prefix));
+  zmq_connect (socket, run->topics);
+  return socket;
+}
+
+/* Receives until a socket has all of its messages; all but the first socket only count. */
+static void
+drain_others (const BenchRun *run, guint n, int tell)
+{
+  void *context = zmq_ctx_new ();
+  zmq_pollitem_t *items = g_new0 (zmq_pollitem_t, n);
+  for (guint i = 0; i < n; i++)
+    items[i] = (zmq_pollitem_t){ .socket = subscribe (context, run), .events = ZMQ_POLLIN };
+  if (write (tell, "x", 1) != 1)
+    _exit (1);
+  guint64 missing = (guint64) n * run->count;
+  while (missing && zmq_poll (items, (int) n, 5000) > 0)
+    for (guint i = 0; i < n; i++)
+      while (items[i].revents) {
+        zmq_msg_t part;
+        zmq_msg_init (&part);
+        if (zmq_msg_recv (&part, items[i].socket, ZMQ_DONTWAIT) < 0)
+          break;
+        if (!zmq_msg_more (&part))
+          missing--;
+        zmq_msg_close (&part);
+      }
+  _exit (missing ? 1 : 0);
+}
+
+static BenchResult
+receive_all (void *socket, const BenchRun *run)
+{
+  BenchResult result = { 0 };
+  g_autoptr (GArray) latencies = g_array_sized_new (FALSE, FALSE, sizeof (double), run->count);
+  double first = 0;
+  while (result.received < run->count) {
+    zmq_msg_t part;
+    gint64 sent = 0;
+    int more = 1;
+    while (more) {
+      zmq_msg_init (&part);
+      if (zmq_msg_recv (&part, socket, 0) < 0)
+        return result;
+      more = zmq_msg_more (&part);
+      if (!more && zmq_msg_size (&part) >= sizeof sent)
+        memcpy (&sent, zmq_msg_data (&part), sizeof sent);
+      zmq_msg_close (&part);
+    }
+    if (!result.received++)
+      first = bench_now ();
+    double us = (double) (g_get_monotonic_time () - sent);
+    if (run->rate && result.received > run->count / 10)
+      g_array_append_val (latencies, us);
+  }
+  result.rate = run->count / (bench_now () - first);
+  result.p50_us = bench_percentile (latencies, 0.5);
+  result.p99_us = bench_percentile (latencies, 0.99);
+  return result;
+}
+
+BenchResult
+bench_chain (const BenchRun *run)
+{
+  void *context = zmq_ctx_new ();
+  void *socket = subscribe (context, run);
+  GPid others = 0;
+  int ready[2];
+  char byte;
+  if (run->subscribers > 1 && pipe (ready) == 0) {
+    others = fork ();
+    if (!others)
+      drain_others (run, run->subscribers - 1, ready[1]);
+    if (read (ready[0], &byte, 1) != 1)
+      exit (2);
+    close (ready[0]);
+    close (ready[1]);
+  }
+  /* PUB tells nobody when a subscription has arrived: both sides of a comparison get the same moment. */
+  g_usleep (400000);
+  GPid sender = fork ();
+  if (!sender)
+    send_all (run);
+  BenchResult result = receive_all (socket, run);
+  kill (sender, result.received < run->count ? SIGKILL : 0);
+  waitpid (sender, NULL, 0);
+  if (others)
+    waitpid (others, NULL, 0);
+  zmq_close (socket);
+  zmq_ctx_term (context);
+  return result;
+}

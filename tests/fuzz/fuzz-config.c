@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Fuzzes the configuration: any bytes give values, problems, and a dump that reads back and says the same. */
+#include "config.h"
+
+#include "config/zm-config.h"
+#include "config/zm-lines.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
+
+/* Not g_assert: it must also stop where assertions are off. */
+static void
+must (gboolean truth)
+{
+  if (!truth)
+    abort ();
+}
+
+/* The configuration reads files: this one is given as settings, line by line, which take the same way. */
+static ZmConfig *
+configure (ZmSpan text, ZmProblems *problems)
+{
+  g_autoptr (ZmLines) lines = zm_lines_read_text ("fuzz", text, problems);
+  ZmConfig *config = zm_config_new ();
+
+  for (guint i = 0; i < zm_lines_count (lines); i++) {
+    const ZmLine *line = zm_lines_get (lines, i);
+    g_autofree char *setting = NULL;
+
+    /* Secrets are read from elsewhere: not from this machine's files. */
+    if (line->key == NULL || g_str_has_prefix (line->value, "file:") ||
+        g_str_has_prefix (line->value, "env:") || g_str_has_prefix (line->value, "credential:"))
+      continue;
+    setting = g_strdup_printf ("%s.%s=%s", line->section, line->key, line->value);
+    zm_config_add_setting (config, setting, "fuzz", problems);
+  }
+  zm_config_finish (config, problems);
+  return config;
+}
+
+static void
+check_config (ZmSpan text)
+{
+  g_autoptr (ZmProblems) problems = zm_problems_new ();
+  g_autoptr (ZmProblems) again_problems = zm_problems_new ();
+  g_autoptr (ZmConfig) config = configure (text, problems);
+  g_autofree char *dump = zm_config_dump (config, FALSE);
+  g_autofree char *json = zm_config_dump (config, TRUE);
+  g_autoptr (ZmConfig) again = NULL;
+  g_auto (GStrv) changes = NULL;
+
+  must (zm_json_valid (zm_span_text (json)));
+  again = configure (zm_span_text (dump), again_problems);
+  changes = zm_config_changes (config, again);
+  /* What is hidden reads back as ***, and a value with mistakes may be anything. */
+  must (changes[0] == NULL || zm_problems_errors (problems) > 0 || strstr (dump, "***") != NULL);
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  check_config (zm_span ((const char *) data, size));
+  return 0;
+}

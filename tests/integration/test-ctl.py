@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""zmanagerctl with a real daemon: every command, people's output and JSON, exit statuses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+from zmcase import BUILD, SOURCE, ZMANAGERCTL, ZMANAGERD, Skip, case, run
+
+DIR = tempfile.mkdtemp(prefix="zmctl-")
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("ZM_DIR", "NO_COLOR")}
+PLUGINS = {"echo": "components/echo", "slow": "components/slow"}
+FILES = {
+    "actions.d/test.ini": "[actionmapping]\n?Test?Echo = echo.echo\n?Test?Slow = slow.work\n",
+    "flows.d/test.flow": (
+        "[Serve]\n?Serve?Push\nSubject?Serve@PUBLISH?ask\n?Serve@ASYNC?answer\n??done\n\n"
+        "[Hand]\n?Hand?Push\n?Hand?over\n??done\n"
+    ),
+}
+
+
+def plugin_file(name):
+    return os.path.join(BUILD, "plugins", PLUGINS[name], ".libs", name + ".so")
+
+
+def write(name, text):
+    path = os.path.join(DIR, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def command(*arguments):
+    return [ZMANAGERCTL, "--dir", DIR, *arguments]
+
+
+def ctl(*arguments, status=0, stdin=b""):
+    done = subprocess.run(command(*arguments), capture_output=True, input=stdin, timeout=60, env=ENVIRONMENT)
+    assert done.returncode == status, (arguments, done)
+    return done
+
+
+def ctl_json(*arguments, status=0):
+    return json.loads(ctl("--json", *arguments, status=status).stdout)
+
+
+class Follower:
+    """A command that goes on printing. `ready` is the beginning of the line of its standard error that tells it listens."""
+
+    def __init__(self, *arguments, ready=b"tailing"):
+        self.process = subprocess.Popen(
+            command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+        )
+        if ready:
+            line = self.process.stderr.readline()
+            assert line.startswith(ready), line
+
+    def end(self, status=0):
+        killer = threading.Timer(30, self.process.kill)
+        killer.start()
+        out, error = self.process.communicate()
+        killer.cancel()
+        assert self.process.returncode == status, (self.process.returncode, out, error)
+        return out
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+for name, text in FILES.items():
+    write(name, text)
+os.mkdir(os.path.join(DIR, "plugins"))
+for name in PLUGINS:
+    shutil.copy(plugin_file(name), os.path.join(DIR, "plugins"))
+LOG = open(os.path.join(DIR, "log"), "wb")
+DAEMON = subprocess.Popen([ZMANAGERD, "--dir", DIR], stdout=LOG, stderr=LOG, env=ENVIRONMENT)
+
+
+@case
+def a_daemon_that_is_starting_is_waited_for():
+    assert ctl("status", "--timeout", "20s").stdout.startswith(b"%b" % os.uname().nodename.encode()), ctl("status")
+
+
+@case
+def status_for_people_and_programs():
+    text = ctl("status").stdout.decode()
+    assert ": ready, zmanagerd " in text and "table: " in text and "\x1b" not in text, text
+    status = ctl_json("status")
+    assert status["state"] == "ready" and status["pid"] == DAEMON.pid, status
+    watch = Follower("status", "--watch", "--interval", "100ms", "--json", ready=None)
+    lines = [json.loads(watch.process.stdout.readline()) for _ in range(3)]
+    watch.process.send_signal(signal.SIGINT)
+    watch.end()
+    assert all(line["state"] == "ready" for line in lines), lines
+
+
+@case
+def send_then_tail_misses_nothing():
+    tail = Follower("tail", "--count", "50", "--json")
+    ids = [ctl("send", "?Test?Echo", f"body {i}").stdout.decode().strip() for i in range(5)]
+    assert ctl("send", "?Test?Echo", "more", "--count", "45").stdout == b"45 messages sent\n"
+    seen = [json.loads(line) for line in tail.end().splitlines()]
+    assert len(seen) == 50 and set(ids) <= {m["id"] for m in seen}, seen
+    assert {f"body {i}" for i in range(5)} | {"more"} == {m["body"] for m in seen}, seen
+
+
+@case
+def tail_of_a_key_finds_it_in_whatever_flow():
+    tail = Follower("tail", "?Hand?over", "--count", "1", "--json")
+    ctl("send", "?Test?Echo", "not this")
+    ident = ctl("send", "?Hand?Push", '{"a": 1}', "--header", "color=red").stdout.decode().strip()
+    message = json.loads(tail.end())
+    assert message["flow"] == "Hand" and message["id"] == ident and message["body"] == {"a": 1}, message
+
+
+@case
+def tail_of_a_flow():
+    tail = Follower("tail", "--flow", "Serve", "--count", "1")
+    ctl("send", "?Hand?Push", "not this")
+    ctl("send", "?Serve?Push", "this one")
+    line = tail.end()
+    assert line.startswith(b"Serve~PUBLISH~Subject~Serve~ask~") and line.endswith(b" this one\n"), line
+
+
+@case
+def tail_ends_in_time_and_by_signal():
+    assert Follower("tail", "--for", "100ms").end() == b""
+    assert Follower("tail", "--for", "100ms", "--count", "1").end(status=1) == b""
+    tail = Follower("tail")
+    tail.process.send_signal(signal.SIGINT)
+    assert tail.end() == b""
+
+
+@case
+def tail_follows_a_reload():
+    tail = Follower("tail", "?Late?over", "--count", "1", "--json")
+    path = write("flows.d/late.flow", "[Late]\n?Late?Push\n?Late?over\n??done\n")
+    wait_for(lambda: any(f["name"] == "Late" for f in ctl_json("flow", "ls")["flows"]) or ctl("reload"))
+    wait_for(lambda: ctl("send", "?Late?Push", "x") and tail.process.poll() is not None)
+    assert json.loads(tail.end())["flow"] == "Late"
+    os.unlink(path)
+    ctl("reload")
+
+
+@case
+def bodies_come_from_text_file_and_pipe():
+    path = write("body.bin", "from a file")
+    assert ctl("call", "?Test?Echo", "from text").stdout == b"from text"
+    assert ctl("call", "?Test?Echo", "@" + path).stdout == b"from a file"
+    blob = bytes(range(256)) * 40
+    assert ctl("call", "?Test?Echo", "-", stdin=blob).stdout == blob
+    assert "base64" in json.loads(ctl("call", "--json", "?Test?Echo", "-", stdin=blob).stdout)
+
+
+@case
+def call_tells_errors_and_deadlines():
+    done = ctl("call", "?No?Where", status=1)
+    assert done.stderr.startswith(b"error unmapped: ") and done.stdout == b"", done
+    assert ctl_json("call", "?No?Where", status=1)["status"] == "ERROR"
+    done = ctl("call", "?Hand?Push", "--timeout", "300ms", status=1)
+    assert b"error" in done.stderr, done
+    assert ctl_json("call", "?Test?Echo", '{"a": [1]}') == {
+        "status": "OK",
+        **{k: v for k, v in ctl_json("call", "?Test?Echo", '{"a": [1]}').items() if k == "headers"},
+        "body": {"a": [1]},
+    }
+
+
+@case
+def explain_and_flows_ask_the_daemon():
+    done = ctl("explain", "?Test?Echo")
+    assert b"echo.echo" in done.stdout and done.stderr == b"", done
+    assert ctl_json("explain", "?Test?Echo")["route"]["symbol"] == "echo"
+    assert b"Subject?Serve@PUBLISH?ask -> ?Serve@ASYNC?answer -> ??done" in ctl("flow", "ls").stdout
+    assert b"publish" in ctl("flow", "show", "Serve").stdout
+    assert ctl("flow", "show", "Serve", "--dot").stdout.startswith(b"digraph")
+    ctl("flow", "show", "Nothing", status=5)
+    assert [s["kind"] for s in ctl_json("flow", "show", "Serve")["flow"]["steps"]] == ["publish", "async", "done"]
+
+
+@case
+def plugins_are_listed_replaced_and_let_go():
+    names = {p["name"]: p for p in ctl_json("plugin", "ls")["plugins"]}
+    assert names["echo"]["state"] == "loaded" and names["slow"]["state"] == "loaded", names
+    assert b"echo" in ctl("plugin", "ls").stdout
+    assert ctl_json("plugin", "inspect", "echo")["name"] == "echo"
+    ctl("plugin", "reload", "echo")
+    assert ctl("call", "?Test?Echo", "after").stdout == b"after"
+    ctl("plugin", "unload", "slow")
+    assert ctl("call", "?Test?Slow", status=1).stderr.startswith(b"error unavailable: ")
+    ctl("plugin", "load", "slow")
+    ctl("call", "?Test?Slow")
+    ctl("plugin", "load", "nothing", status=5)
+    ctl("plugin", "inspect", "nothing", status=5)
+
+
+@case
+def inspect_reads_a_file_without_a_daemon():
+    shown = json.loads(subprocess.check_output([ZMANAGERCTL, "--json", "plugin", "inspect", plugin_file("echo")]))
+    assert shown["name"] == "echo" and "echo" in [a["name"] for a in shown["actions"]], shown
+
+
+@case
+def streams_print_and_end():
+    top = [json.loads(line) for line in ctl("--json", "top", "--count", "2", "--interval", "100ms").stdout.splitlines()]
+    assert len(top) == 2 and any(r["key"] == "?Test?Echo" for r in top[1]["routes"]), top
+    assert b"?Test?Echo" in ctl("top", "--count", "1").stdout
+    trace = Follower("trace", "--count", "1", "--json", ready=None)
+    wait_for(lambda: ctl("send", "?Test?Echo", "traced") and trace.process.poll() is not None)
+    assert json.loads(trace.end())["key"] == "?Test?Echo"
+    log = Follower("log", "--level", "debug", "--count", "1", ready=None)
+    wait_for(lambda: Follower("tail", "--for", "1ms").end() == b"" and log.process.poll() is not None)
+    assert b": " in log.end()
+
+
+@case
+def services_and_workers_are_listed():
+    tail = Follower("tail", "?Hand?over")
+    services = ctl_json("services")["services"]
+    assert any(s["patterns"] == ["?Hand?over"] and s["state"] == "RUNNING" for s in services), services
+    assert b"?Hand?over" in ctl("services").stdout
+    ctl("services", "nobody", "get_health", status=5)
+    tail.process.send_signal(signal.SIGTERM)
+    tail.end()
+    assert ctl_json("workers")["workers"] == [] and b"no worker" in ctl("workers").stdout
+
+
+@case
+def reload_says_what_changed_or_what_is_wrong():
+    path = write("actions.d/wrong.ini", "[actionmapping]\nno key at all = echo.echo\n")
+    done = ctl("reload", status=1)
+    assert b"wrong.ini:2:" in done.stderr, done
+    assert "wrong.ini:2:" in ctl_json("reload", status=1)["error"]["text"]
+    assert b"wrong.ini:2:" in ctl("check", status=1).stdout
+    os.unlink(path)
+    ctl("reload")
+    assert ctl("call", "?Test?Echo", "still there").stdout == b"still there"
+
+
+@case
+def flow_cases_pass_and_fail():
+    good = (
+        '[case served]\ngiven = ?Serve?Push\nbody = {"a": 1}\nanswer = ?Serve?answer ["x"]\n'
+        'expect = ?Serve?ask {"a":1}\nexpect = Serve~~~~done~ ["x"]\n'
+        "[case handed over]\ngiven = ?Hand?Push\nanswer = ?Hand?over text\nexpect = ?Hand?over\nexpect = ??done text\n"
+        "[case echo]\ngiven = ?Test?Echo\nbody = hello\nexpect = ?Test?Echo hello\n"
+    )
+    bad = (
+        "[case other body]\ngiven = ?Hand?Push\nanswer = ?Hand?over no\nexpect = ??done yes\n"
+        "[case nothing comes]\ngiven = ?Hand?Push\nexpect = ??done\ntimeout = 300ms\n"
+        "[case an error]\ngiven = ?No?Where\nexpect = ??done\n"
+        "[case never waits]\ngiven = ?Test?Echo\nanswer = ?No?answer\nexpect = ?Test?Echo\n"
+    )
+    done = ctl("flow", "test", write("flows.d/good.flowtest", good))
+    assert done.stdout == b"ok  served\nok  handed over\nok  echo\n3 passed, 0 failed\n", done
+    done = ctl("flow", "test", write("flows.d/bad.flowtest", good + bad), status=1)
+    assert done.stdout.count(b"FAILED") == 4 and done.stdout.endswith(b"3 passed, 4 failed\n"), done
+    for text in [b"expected  ??done yes", b"no\n", b"within 300 ms", b'"code":"unmapped"', b"never waited"]:
+        assert text in done.stdout, (text, done)
+    cases = ctl_json("flow", "test", os.path.join(DIR, "flows.d/bad.flowtest"), status=1)
+    assert [c["ok"] for c in cases["cases"]] == [True] * 3 + [False] * 4 and cases["failed"] == 4, cases
+    assert ctl_json("status")["pid"] == DAEMON.pid
+    with open(os.path.join(DIR, "log"), encoding="utf-8") as log:
+        assert "zmanagerctl-flow-test" not in log.read(), "the daemon of the test wrote into the log of the instance"
+
+
+@case
+def plugins_are_tested_in_a_daemon_of_their_own():
+    tested = ctl_json("plugin", "test", plugin_file("echo"))
+    assert tested["plugin"] == "echo" and tested["failed"] == 0 and tested["actions"], tested
+    assert b"loaded, " in ctl("plugin", "test", plugin_file("slow")).stdout
+
+
+@case
+def a_plugin_that_kills_its_daemon_fails_the_test():
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise Skip("no C compiler")
+    source = write(
+        "crash.c",
+        "#include <zmanager/plugin.h>\n#include <stdlib.h>\n"
+        "ZM_ACTION (crash) { (void) call; abort (); }\n"
+        'ZM_PLUGIN ("crash", "1.0", "LGPL-2.1-or-later", "Crashes");\n',
+    )
+    library = os.path.join(DIR, "crash.so")
+    subprocess.run([compiler, "-shared", "-fPIC", "-I", os.path.join(SOURCE, "include"), source, "-o", library], check=True)
+    done = ctl("plugin", "test", library, status=1)
+    assert b"action crash: the daemon of the test was ended by signal 6" in done.stderr, done
+    assert "signal 6" in ctl_json("plugin", "test", library, status=1)["error"]["text"]
+
+
+@case
+def colours_only_at_a_terminal():
+    import pty
+
+    def at_terminal(**extra):
+        parent, child = pty.openpty()
+        process = subprocess.Popen(
+            command("status"), stdout=child, stderr=child, env={**ENVIRONMENT, "TERM": "xterm", **extra}
+        )
+        os.close(child)
+        out = b""
+        while True:
+            try:
+                block = os.read(parent, 65536)
+            except OSError:
+                break
+            if not block:
+                break
+            out += block
+        os.close(parent)
+        assert process.wait(timeout=30) == 0, out
+        return out
+
+    assert b"\x1b[" in at_terminal()
+    assert b"\x1b[" not in at_terminal(NO_COLOR="1")
+    assert b"\x1b[" not in at_terminal(TERM="dumb")
+
+
+@case
+def what_peers_send_is_made_safe_at_a_terminal():
+    import pty
+
+    parent, child = pty.openpty()
+    tail = subprocess.Popen(command("tail", "--count", "1"), stdout=child, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    os.close(child)
+    assert tail.stderr.readline().startswith(b"tailing")
+    ctl("send", "?Test?Echo", "\x1b]0;evil\x07")
+    out = os.read(parent, 65536)
+    assert tail.wait(timeout=30) == 0 and b"\x1b]0;" not in out and b"evil" in out, out
+    os.close(parent)
+
+
+@case
+def a_control_socket_can_be_named():
+    endpoint = ctl_json("status")["endpoints"]["control"]
+    done = subprocess.run([ZMANAGERCTL, "--connect", endpoint, "call", "?Test?Echo", "x"], capture_output=True, timeout=30)
+    assert done.returncode == 0 and done.stdout == b"x", done
+
+
+@case
+def output_that_cannot_be_written_is_a_failure():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command("status"), stdout=full, stderr=subprocess.PIPE, timeout=30)
+    assert done.returncode == 1 and b"cannot write" in done.stderr, done
+
+
+@case
+def drain_ends_the_daemon_and_followers_notice():
+    tail = Follower("tail")
+    ctl("drain")
+    assert DAEMON.wait(timeout=30) == 0
+    tail.end(status=3)
+    ctl("status", "--timeout", "50ms", status=3)
+
+
+try:
+    run()
+except SystemExit as end:
+    if end.code == 1:
+        with open(os.path.join(DIR, "log"), encoding="utf-8", errors="replace") as log:
+            print("# " + "\n# ".join(log.read().splitlines()[-60:]), flush=True)
+    raise
+finally:
+    if DAEMON.poll() is None:
+        DAEMON.kill()
+        DAEMON.wait()
+    shutil.rmtree(DIR, ignore_errors=True)

@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What `zmanagerctl plugin new` writes builds without a warning, passes its own test, and is a plugin.
+set -u
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+ZM_TEMPLATE_PATH=$ZM_SRCDIR/data/templates
+export ZM_TEMPLATE_PATH
+umask 022
+failed=0
+
+check () { # NAME, COMMAND...
+  name=$1
+  shift
+  if "$@" >"$work/output" 2>&1; then
+    echo "ok - $name"
+  else
+    cat "$work/output"
+    echo "not ok - $name"
+    failed=1
+  fi
+}
+
+for kind in component source; do
+  folder=$work/my-$kind
+  check "$kind: plugin new" "$ZM_BUILDDIR/zmanagerctl" plugin new "my-$kind" --kind "$kind" --dir "$work"
+  # Not CFLAGS of the tree: a plugin's author has none of them.
+  check "$kind: make check" env -u CFLAGS -u MAKEFLAGS -u MAKELEVEL make -C "$folder" check CC="${ZM_TEST_CC%% *}" \
+    CPPFLAGS="-I$ZM_SRCDIR/include" CFLAGS="-g -Wall -Wextra -Werror -pedantic"
+  check "$kind: the probe takes it" sh -c '"$1" "$2" | grep "^stage end$"' - "$ZM_BUILDDIR/zmanager-probe" "$folder/my-$kind.so"
+  check "$kind: make install" env -u MAKEFLAGS -u MAKELEVEL make -C "$folder" install PLUGINDIR=/plugins DESTDIR="$work/root-$kind" \
+    CPPFLAGS="-I$ZM_SRCDIR/include" CC="${ZM_TEST_CC%% *}"
+  check "$kind: installed whole" test -f "$work/root-$kind/plugins/my-$kind.so" -a -f "$work/root-$kind/plugins/my-$kind.actions.ini"
+  check "$kind: no placeholder is left" sh -c '! grep -r "@[A-Z]*@" "$1" --include="*.c" --include=Makefile --include="*.ini"' - "$folder"
+done
+
+# The whole programs of the manual page are what they say.
+awk -v work="$work" '
+  /^```$/ { if (block && text ~ /ZM_PLUGIN/) { printf "%s", text > (work "/manual" ++n ".c") } block = !block; text = ""; next }
+  block { text = text $0 "\n" }' "$ZM_SRCDIR/data/man/zmanager-plugin.3.scd"
+for number in 1 2; do
+  check "manual: example $number compiles" "${ZM_TEST_CC%% *}" -Wall -Wextra -Werror -pedantic -shared -fPIC \
+    -I"$ZM_SRCDIR/include" "$work/manual$number.c" -o "$work/manual$number.so"
+  check "manual: the probe takes example $number" sh -c '"$1" "$2" | grep "^stage end$"' - "$ZM_BUILDDIR/zmanager-probe" \
+    "$work/manual$number.so"
+done
+exit $failed
