@@ -299,11 +299,12 @@ zm_control_new (struct ZmRuntime *runtime, GError **error)
   control->undelivered =
       zm_metrics_counter (runtime->metrics, "zmanager_control_undelivered_total",
                           "Replies that a client of the control socket did not take", NULL, NULL);
-  if (!bind_socket (control, error)) {
+  if (bind_socket (control, error))
+    control->streams = zm_streams_new (runtime, control, error);
+  if (control->streams == NULL) {
     zm_control_free (control);
     return NULL;
   }
-  control->streams = zm_streams_new (runtime, control);
   attach (control);
   return control;
 }

@@ -7,6 +7,7 @@
 #include "runtime/commands.h"
 #include "runtime/private.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -320,10 +321,17 @@ zm_streams_cancel (ZmStreams *streams, const ZmPeer *peer)
 }
 
 ZmStreams *
-zm_streams_new (struct ZmRuntime *runtime, ZmControl *control)
+zm_streams_new (struct ZmRuntime *runtime, ZmControl *control, GError **error)
 {
-  ZmStreams *streams = g_new0 (ZmStreams, 1);
+  int event = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  ZmStreams *streams;
 
+  if (event < 0) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no descriptor for the streams of the control socket: %s",
+                 g_strerror (errno));
+    return NULL;
+  }
+  streams = g_new0 (ZmStreams, 1);
   streams->runtime = runtime;
   streams->control = control;
   streams->list = g_ptr_array_new ();
@@ -331,7 +339,7 @@ zm_streams_new (struct ZmRuntime *runtime, ZmControl *control)
                                         "Parts of streams that did not fit their box", NULL, NULL);
   pthread_mutex_init (&streams->lock, NULL);
   g_queue_init (&streams->box);
-  streams->event = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  streams->event = event;
   streams->source = g_unix_fd_source_new (streams->event, G_IO_IN);
   g_source_set_callback (streams->source, G_SOURCE_FUNC (on_box), streams, NULL);
   g_source_attach (streams->source, runtime->context);
