@@ -38,6 +38,7 @@ read_event (const zm_event *event, zm_event *out)
   return out->body != NULL || out->body_size == 0;
 }
 
+/* What a topic takes as its last field. */
 static gboolean
 id_is_good (const char *id)
 {
@@ -47,6 +48,7 @@ id_is_good (const char *id)
   return length <= 64 && strspn (id, allowed) == length;
 }
 
+/* They are copied into the message as they are, so they must be an object now. */
 static gboolean
 headers_are_good (ZmSpan headers)
 {
@@ -135,6 +137,7 @@ refuse_message (ZmGeneration *generation, const ZmMessage *message)
   return ZM_OK;
 }
 
+/* Between the start of the Subject and the drain. */
 static gboolean
 accepting (ZmRuntime *runtime)
 {
@@ -170,6 +173,7 @@ host_emit (const zm_host *host, const zm_event *event)
   return zm_hosting_emit (zm_generation_of_host (host), event, NULL);
 }
 
+/* The same checks as for an emit: a call is a message whose result comes back. */
 static int
 host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm_result_fn done, void *user)
 {

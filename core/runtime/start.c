@@ -42,6 +42,7 @@ subject_authorise (const char *verb, ZmSpan peer, const ZmMessage *message, gpoi
   return zm_hosting_authorise (((ZmRuntime *) user)->hosting, verb, peer, message);
 }
 
+/* Its timers end and its deferred calls get their last time before its stop is called. */
 static void
 generation_retired (ZmGeneration *generation, gpointer user)
 {
@@ -78,6 +79,7 @@ endpoints (const ZmRuntime *runtime, const char *section, const char *name, char
   return own[0] != NULL ? (const char *const *) own : NULL;
 }
 
+/* First, as it is the end of every message's way. */
 static gboolean
 open_integration (ZmRuntime *runtime, GError **error)
 {
@@ -101,6 +103,7 @@ open_integration (ZmRuntime *runtime, GError **error)
   return runtime->integration != NULL;
 }
 
+/* Bound before there are workers: what is sent meanwhile waits in the sockets. */
 static gboolean
 open_subject (ZmRuntime *runtime, GError **error)
 {
@@ -202,6 +205,7 @@ find_probe (void)
   return NULL;
 }
 
+/* The registry; nothing is loaded yet. */
 static void
 open_plugins (ZmRuntime *runtime)
 {

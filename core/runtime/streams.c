@@ -56,6 +56,7 @@ struct ZmStreams {
 
 /* ---- producing: any thread ---- */
 
+/* Never waits: what does not fit is counted. */
 static void
 put (ZmStreams *streams, StreamKind kind, ZmLevel level, const char *json)
 {
@@ -85,6 +86,7 @@ on_trace (const char *json, gpointer user)
   put (user, STREAM_TRACE, ZM_LEVEL_DEBUG, json);
 }
 
+/* The log's tap sees every line; nearly always nobody wants it. */
 static void
 on_log (ZmLevel level, const char *json, gpointer user)
 {
@@ -135,6 +137,7 @@ remove_at (ZmStreams *streams, guint index)
   update_producers (streams);
 }
 
+/* Is this item for this stream? */
 static gboolean
 wants (const Stream *stream, const Item *item)
 {
@@ -165,6 +168,7 @@ deliver (ZmStreams *streams, StreamKind kind, const Item *item, const char *json
 
 /* ---- consuming: the main loop ---- */
 
+/* Takes all that is there, so that the lock is held for a moment only. */
 static void
 empty_box (ZmStreams *streams, GQueue *items, guint64 *lost)
 {
