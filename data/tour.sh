@@ -33,9 +33,14 @@ if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then bold=$(printf '\033[1m') dim=$(printf
 now () { date +%s%N; }
 say () { printf '%s\n' "$@"; }
 type_in () { say "$dim\$$plain $bold$*$plain"; }
-indent () { sed 's/^/    /'; }
+indent () { awk '{ print "    " $0 }'; }
 run () { # COMMAND...: shown as typed, then run; its output indented
-  type_in "$*"
+  line=
+  for word; do
+    case $word in *[!A-Za-z0-9_./=-]*) word="'$word'" ;; esac
+    line="$line${line:+ }$word"
+  done
+  type_in "$line"
   "$@" 2>&1 | indent
 }
 
@@ -59,8 +64,7 @@ pids=
 clean_up () {
   trap '' INT TERM
   # shellcheck disable=SC2086
-  [ -z "$pids" ] || kill $pids 2>/dev/null
-  wait
+  [ -z "$pids" ] || { kill $pids 2>/dev/null && wait $pids; }
   [ -z "$dir" ] || rm -rf "$dir"
 }
 trap clean_up EXIT
@@ -105,9 +109,9 @@ for file in zmanager.conf actions.d/links.ini flows.d/links.flow; do
   grep -v '^#' "$dir/$file" | grep -v '^$' | indent
 done
 type_in "zmanagerd --dir $dir &"
-zmanagerd --dir "$dir" --log-format=human >"$dir/daemon.log" 2>&1 &
+zmanagerd --dir "$dir" --log-format=human >"$dir/daemon.log" 2>&1 </dev/null &
 daemon=$!
-[ $keep = yes ] || pids=$daemon
+pids=$daemon
 await "a daemon that answers" zmanagerctl status
 zmanagerctl status | head -n 1 | indent
 
@@ -161,7 +165,8 @@ if [ "$ZM_TOUR_NETWORK" = own ]; then
   ip link set zmtour0 down || fail "a link that goes down"
 else
   say "Network namespaces are not allowed here, so the source watches the machine's own interfaces:"
-  await "an interface" published 'link-status~Links~Get~\|"interface"' || :
+  known () { zmanagerctl call '?Links?Get' | grep -q interface; }
+  await "an interface" known
   run zmanagerctl call '?Links?Get'
   say "None of them is touched; the event that a link went down is sent by hand:"
   link=tour0
@@ -212,11 +217,9 @@ answer=$(zmanagerctl call '?Demo?Shout' "it runs" 2>&1)
 end_scene
 say "" "took: $took"
 if [ $keep = yes ]; then
-  # The watchers end, the daemon and its directory stay.
-  # shellcheck disable=SC2086
-  kill $pids
+  # The watchers end; the daemon and its directory stay.
   dir=
-  pids=
+  pids=${pids#"$daemon"}
   say "" "The daemon keeps running (process $daemon). Ask it: zmanagerctl --dir $ZM_DIR status" \
     "End it: zmanagerctl --dir $ZM_DIR drain; rm -r $ZM_DIR"
 else

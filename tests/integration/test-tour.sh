@@ -20,7 +20,8 @@ report () { # NAME, STATUS
   fi
 }
 
-tour () { sh "$ZM_SRCDIR/data/tour.sh" "$@" >"$folder/output" 2>&1; }
+# A tour that hangs is a failure too.
+tour () { timeout 120 sh "$ZM_SRCDIR/data/tour.sh" "$@" >"$folder/output" 2>&1; }
 
 if unshare -rn ip link add zmtour0 type veth peer name zmtour1 2>/dev/null; then
   tour
