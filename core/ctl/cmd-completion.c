@@ -62,6 +62,8 @@ print_cases (void)
   }
 }
 
+/* One function for the shell: it finds the command among the words before the cursor, passing over options and their
+ * values, and offers what stands in the cases. */
 static void
 print_bash (void)
 {
@@ -103,6 +105,7 @@ print_bash (void)
           firsts);
 }
 
+/* zsh understands bash's functions once asked to. */
 static void
 print_zsh (void)
 {
@@ -121,6 +124,7 @@ fish_quote (const char *text)
   return g_strjoinv ("\\'", parts);
 }
 
+/* fish has conditions instead of a function: each line says when it holds. */
 static void
 print_fish_command (const ZmCtlCommand *command)
 {

@@ -21,6 +21,7 @@ is_code (const char *text)
   return text[skip] != '\0' && strspn (text + skip, "0123456789") == strlen (text + skip);
 }
 
+/* The text of a stable code. It is built in, so it is there when nothing else works. */
 static int
 explain_code (const ZmCtl *ctl, const char *text)
 {
@@ -48,6 +49,7 @@ explain_code (const ZmCtl *ctl, const char *text)
 
 /* ---- explain ---- */
 
+/* The daemon's own words where it gave them, else its members. */
 static void
 print_answer (const ZmCtl *ctl, JsonObject *answer, const char *text_member)
 {
@@ -72,6 +74,7 @@ print_text (char *text)
   g_free (text);
 }
 
+/* People get the text that the table writes itself, so that daemon and files speak alike. */
 static int
 explain_key (ZmCtl *ctl, const char *text, const ZmKey *key)
 {

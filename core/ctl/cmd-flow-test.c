@@ -30,6 +30,7 @@ wanted_section (const char *section)
          g_str_has_prefix (section, "worker ") || g_str_has_prefix (section, "action ");
 }
 
+/* Copies the lines of wanted sections. A worker's endpoint is left to the default: the running instance may have it. */
 static void
 copy_lines (const char *path, GString *out, ZmProblems *problems)
 {
@@ -64,6 +65,7 @@ add_plugin_path (const ZmInstance *instance, GString *out, ZmProblems *problems)
     g_string_append_printf (out, "plugin-path = %s\n", *dir);
 }
 
+/* The temporary instance: the target's files by links, a configuration of its own. */
 static gboolean
 make_instance (Run *run, const ZmInstance *target, GError **error)
 {
@@ -125,6 +127,7 @@ open_sockets (Run *run, GError **error)
 
 /* ---- reporting ---- */
 
+/* A case as it ends, so that a slow file shows where it is; with --json all come in one document at the end. */
 static void
 report_case (Run *run, const ZmFlowTrial *trial)
 {
@@ -172,6 +175,7 @@ report_all (const Run *run, const char *file)
   return run->failed > 0 ? ZM_EXIT_FAILED : ZM_EXIT_OK;
 }
 
+/* Runs every case, whatever became of the others: one daemon serves all, an id of its own keeps each apart. */
 static gboolean
 run_all (Run *run, const GPtrArray *tests, GError **error)
 {
@@ -198,6 +202,7 @@ run_all (Run *run, const GPtrArray *tests, GError **error)
 
 /* ---- the command ---- */
 
+/* All that is wrong with the file of cases, not only the first. */
 static int
 say_problems (const ZmCtl *ctl, const ZmProblems *problems)
 {

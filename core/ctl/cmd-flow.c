@@ -21,7 +21,7 @@ append_step (GString *out, JsonObject *step)
   JsonArray *branches = zm_json_get_array (step, "branches");
 
   for (guint i = 0; branches != NULL && i < json_array_get_length (branches); i++) {
-    const char *key = zm_json_get_text (json_array_get_object_element (branches, i), "key");
+    const char *key = zm_json_get_text (zm_json_nth_object (branches, i), "key");
 
     g_string_append_printf (out, "%s%s", i > 0 ? " & " : "", key != NULL ? key : "-");
   }
@@ -40,12 +40,13 @@ add_summary (JsonObject *flow)
   for (guint i = 0; steps != NULL && i < json_array_get_length (steps); i++) {
     if (i > 0)
       g_string_append (path, " -> ");
-    append_step (path, json_array_get_object_element (steps, i));
+    append_step (path, zm_json_nth_object (steps, i));
   }
   json_object_set_string_member (flow, "path", path->str);
   json_object_set_string_member (flow, "place", place);
 }
 
+/* The same object that the daemon answers with, made of the files. */
 static JsonObject *
 flows_object (ZmTable *table)
 {
@@ -73,7 +74,8 @@ print_flows (const ZmCtl *ctl, JsonObject *answer)
     return ZM_EXIT_OK;
   }
   for (guint i = 0; flows != NULL && i < json_array_get_length (flows); i++)
-    add_summary (json_array_get_object_element (flows, i));
+    if (zm_json_nth_object (flows, i) != NULL)
+      add_summary (zm_json_nth_object (flows, i));
   zm_out_table (ctl, flows, columns, _ ("there is no flow"));
   return ZM_EXIT_OK;
 }
@@ -125,6 +127,7 @@ branch_text (JsonObject *branch)
                           reason != NULL ? reason : "");
 }
 
+/* A row of the listing: the step's number, or & for a further branch, or ! for the error step. */
 static void
 add_row (JsonArray *rows, const char *mark, JsonObject *branch)
 {
@@ -138,6 +141,7 @@ add_row (JsonArray *rows, const char *mark, JsonObject *branch)
   json_array_add_object_element (rows, row);
 }
 
+/* A join takes a line a branch. */
 static void
 add_step_rows (JsonArray *rows, JsonObject *step)
 {
@@ -146,7 +150,7 @@ add_step_rows (JsonArray *rows, JsonObject *step)
   g_autofree char *index = g_strdup_printf ("%d", (int) zm_json_get_int (step, "index"));
 
   for (guint i = 0; branches != NULL && i < json_array_get_length (branches); i++)
-    add_row (rows, i > 0 ? "&" : index, json_array_get_object_element (branches, i));
+    add_row (rows, i > 0 ? "&" : index, zm_json_nth_object (branches, i));
   if (on_error != NULL)
     add_row (rows, "!", on_error);
 }
@@ -163,13 +167,15 @@ print_flow (const ZmCtl *ctl, JsonObject *flow)
 {
   JsonArray *steps = zm_json_get_array (flow, "steps");
   g_autoptr (JsonArray) rows = json_array_new ();
+  const char *name = zm_json_get_text (flow, "name");
+  const char *file = zm_json_get_text (flow, "file");
   const char *trigger = zm_json_get_text (flow, "trigger");
-  g_autofree char *name = zm_out_style (ctl, ZM_STYLE_BOLD, zm_json_get_text (flow, "name"));
+  g_autofree char *shown = zm_out_style (ctl, ZM_STYLE_BOLD, name != NULL ? name : "-");
 
-  printf (_ ("%s (%s:%d), begins with %s\n"), name, zm_json_get_text (flow, "file"),
+  printf (_ ("%s (%s:%d), begins with %s\n"), shown, file != NULL ? file : "-",
           (int) zm_json_get_int (flow, "line"), trigger != NULL ? trigger : "-");
   for (guint i = 0; steps != NULL && i < json_array_get_length (steps); i++)
-    add_step_rows (rows, json_array_get_object_element (steps, i));
+    add_step_rows (rows, zm_json_nth_object (steps, i));
   zm_out_table (ctl, rows, step_columns, _ ("it has no step"));
 }
 
@@ -189,6 +195,7 @@ print_shown (const ZmCtl *ctl, JsonObject *answer)
   return ZM_EXIT_OK;
 }
 
+/* As the daemon answers: {"flow"} or {"dot"}. */
 static JsonObject *
 show_object (ZmTable *table, ZmFlow *flow, gboolean dot)
 {

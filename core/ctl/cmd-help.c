@@ -53,6 +53,7 @@ print_group (ZmCtlGroup group)
   }
 }
 
+/* The first group is what most people need; the rest only on request. */
 void
 zm_ctl_help_overview (gboolean all)
 {

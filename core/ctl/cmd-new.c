@@ -52,6 +52,7 @@ replace (const char *text, const char *what, const char *by)
   return g_strjoinv (by, parts);
 }
 
+/* Files and their names alike. Anything else between @ stays as it is: it may be code. */
 static char *
 fill_in (const char *text, const Names *names)
 {
@@ -151,10 +152,11 @@ say_made (const ZmCtl *ctl, const char *folder, JsonArray *made)
   }
   printf (_ ("made %s:\n"), folder);
   for (guint i = 0; i < json_array_get_length (made); i++)
-    printf ("  %s\n", json_array_get_string_element (made, i));
+    printf ("  %s\n", zm_json_nth_text (made, i));
   printf (_ ("next: make -C %s\n"), folder);
 }
 
+/* The folder must not be there, and is made only when the templates are. */
 static gboolean
 make_plugin (const ZmCtl *ctl, const char *name, const char *kind, GError **error)
 {

@@ -72,6 +72,7 @@ static const ZmOutColumn service_columns[] = {
 static const char *const service_verbs[] = { "get_health", "stop_service", "get_topics",
                                              "add_topic",  "remove_topic", NULL };
 
+/* The verbs are known here, so that a slip is found without a daemon. */
 static int
 command_service (ZmCtl *ctl, guint n, char **arguments)
 {

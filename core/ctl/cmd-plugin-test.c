@@ -9,6 +9,7 @@
 #include "ctl/ctl.h"
 #include "ctl/private-daemon.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,12 +41,13 @@ place_plugin (const Trial *trial, const char *file, GError **error)
   if (!g_file_get_contents (file, &data, &size, error))
     return FALSE;
   if (g_mkdir_with_parents (folder, 0700) != 0) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot make %s"), folder);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot make %s: %s"), folder, g_strerror (errno));
     return FALSE;
   }
   return g_file_set_contents (to, data, (gssize) size, error);
 }
 
+/* The action is the key's context: as its action, names such as done would be reserved. */
 static char *
 key_of (const char *action)
 {
@@ -147,8 +149,7 @@ check_loaded (Trial *trial, GError **error)
   if (answer == NULL)
     return FALSE;
   plugins = zm_json_get_array (answer, "plugins");
-  plugin = plugins != NULL && json_array_get_length (plugins) > 0 ? json_array_get_object_element (plugins, 0)
-                                                                  : NULL;
+  plugin = plugins != NULL && json_array_get_length (plugins) > 0 ? zm_json_nth_object (plugins, 0) : NULL;
   state = zm_json_get_text (plugin, "state");
   reason = zm_json_get_text (plugin, "reason");
   if (g_strcmp0 (state, "loaded") == 0)
@@ -188,6 +189,7 @@ report (const Trial *trial)
   zm_out_table (trial->ctl, trial->outcomes, columns, _ ("it has no action"));
 }
 
+/* FALSE: the plugin could not be tried out, or killed its daemon. */
 static gboolean
 run_trial (Trial *trial, const char *file, GError **error)
 {

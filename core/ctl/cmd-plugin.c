@@ -148,13 +148,15 @@ inspect_name (ZmCtl *ctl, const char *name)
   JsonObject *request = zm_ctl_request_new ("plugins");
   g_autoptr (JsonObject) answer = NULL;
   JsonArray *plugins = NULL;
+  JsonObject *plugin = NULL;
   g_autofree char *path = NULL;
 
   json_object_set_string_member (request, "name", name);
   answer = zm_ctl_request (ctl, request, ZM_CTL_ANSWER_MS, &error);
   plugins = zm_json_get_array (answer, "plugins");
-  if (plugins != NULL && json_array_get_length (plugins) > 0) {
-    print_object (ctl, json_array_get_object_element (plugins, 0));
+  plugin = plugins != NULL && json_array_get_length (plugins) > 0 ? zm_json_nth_object (plugins, 0) : NULL;
+  if (plugin != NULL) {
+    print_object (ctl, plugin);
     return ZM_EXIT_OK;
   }
   if (answer == NULL && !g_error_matches (error, ZM_ERROR, ZM_ERROR_UNREACHABLE))
@@ -168,6 +170,7 @@ inspect_name (ZmCtl *ctl, const char *name)
   return zm_ctl_fail (ctl, error);
 }
 
+/* What looks like a file is one; a name may have dots, but no slash. */
 int
 zm_ctl_cmd_plugin_inspect (ZmCtl *ctl, guint n, char **arguments)
 {

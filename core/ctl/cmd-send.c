@@ -9,6 +9,7 @@
 
 /* ---- send ---- */
 
+/* Two frames, or three with headers. */
 static gboolean
 push_one (void *push, const ZmCtlMessage *message, int wait_ms)
 {
@@ -54,6 +55,7 @@ flush_push (ZmCtl *ctl, void *push)
   return zm_now_us () < until;
 }
 
+/* One id is for `trace`; of many only their number is of use. */
 static int
 say_sent (const ZmCtl *ctl, const char *first_id, gint64 sent)
 {
@@ -67,7 +69,7 @@ say_sent (const ZmCtl *ctl, const char *first_id, gint64 sent)
   } else if (sent == 1) {
     zm_out_line (first_id);
   } else {
-    printf (_ ("%" G_GINT64_FORMAT " messages sent\n"), sent);
+    printf (_ ("%lld messages sent\n"), (long long) sent);
   }
   return ZM_EXIT_OK;
 }
@@ -89,10 +91,10 @@ send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
   if (sent == count && flushed)
     return say_sent (ctl, first_id, sent);
   g_set_error (&error, ZM_ERROR, ZM_ERROR_LIMIT,
-               _ ("the daemon takes no messages now: %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
-                  " were handed over, and "
-                  "the last ones may not have left; see zmanagerctl status, or give a longer --timeout"),
-               sent, count);
+               _ ("the daemon takes no messages now: %lld of %lld were handed over, and the last ones may "
+                  "not have left; "
+                  "see zmanagerctl status, or give a longer --timeout"),
+               (long long) sent, (long long) count);
   return zm_ctl_fail (ctl, error);
 }
 
@@ -116,6 +118,7 @@ zm_ctl_cmd_send (ZmCtl *ctl, guint n, char **arguments)
 
 #define CALL_MS 30000
 
+/* The bytes as they are: they may go into a file. A terminal gets the newline that its prompt needs. */
 static void
 print_result (const ZmCtl *ctl, ZmSpan body)
 {
@@ -153,6 +156,7 @@ print_error (ZmSpan body)
   return g_strcmp0 (code, "denied") == 0 ? ZM_EXIT_REFUSED : ZM_EXIT_FAILED;
 }
 
+/* With --json the whole reply is printed, whatever it is; the exit status tells the same either way. */
 static int
 print_reply (const ZmCtl *ctl, const GPtrArray *reply)
 {

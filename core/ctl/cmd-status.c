@@ -71,6 +71,7 @@ print_members (const ZmCtl *ctl, const char *name, JsonObject *object)
   }
 }
 
+/* A part of the status that this version of the client need not know in detail. */
 static void
 print_block (const ZmCtl *ctl, JsonObject *status, const char *name)
 {
@@ -119,6 +120,7 @@ print_status (const ZmCtl *ctl, JsonObject *status)
   print_counters (ctl, zm_json_get_object (status, "counters"));
 }
 
+/* Degraded is an exit status of its own: a monitoring script needs no parsing. */
 static int
 show_once (ZmCtl *ctl)
 {

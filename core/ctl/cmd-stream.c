@@ -24,10 +24,11 @@ print_missed (JsonObject *item)
 {
   if (!json_object_has_member (item, "missed"))
     return FALSE;
-  printf (_ ("(%" G_GINT64_FORMAT " lines were missed)\n"), zm_json_get_int (item, "missed"));
+  printf (_ ("(%lld lines were missed)\n"), (long long) zm_json_get_int (item, "missed"));
   return TRUE;
 }
 
+/* FALSE ends the stream: enough lines, or nobody reads them. */
 static gboolean
 take_part (ZmCtl *ctl, JsonNode *item, gpointer user)
 {
@@ -83,6 +84,7 @@ print_others (JsonObject *item, const char *const *known)
   putchar ('\n');
 }
 
+/* Known members have their place, all others follow as name=value. */
 static void
 print_log (const ZmCtl *ctl, JsonObject *item)
 {
@@ -168,7 +170,7 @@ add_rates (Stream *stream, JsonObject *item)
   double seconds = (double) (now_us - stream->last_us) / G_USEC_PER_SEC;
 
   for (guint i = 0; routes != NULL && i < json_array_get_length (routes); i++) {
-    JsonObject *route = json_array_get_object_element (routes, i);
+    JsonObject *route = zm_json_nth_object (routes, i);
     const char *key = zm_json_get_text (route, "key");
     gint64 calls = zm_json_get_int (route, "calls");
     gint64 *before = key != NULL ? g_hash_table_lookup (stream->calls, key) : NULL;
@@ -189,12 +191,12 @@ print_top (const ZmCtl *ctl, JsonObject *item)
   g_autofree char *safe = zm_printable (zm_span_text (state), 64);
 
   zm_out_clear (ctl);
-  printf (_ ("%s; threads %d, idle %d; queued %d, waiting %d, deferred %d; calls %" G_GINT64_FORMAT
-             ", errors %" G_GINT64_FORMAT ", dropped %" G_GINT64_FORMAT "\n\n"),
+  printf (_ ("%s; threads %d, idle %d; queued %d, waiting %d, deferred %d; calls %lld, errors %lld, dropped "
+             "%lld\n\n"),
           safe, (int) zm_json_get_int (workers, "threads"), (int) zm_json_get_int (workers, "idle"),
           (int) zm_json_get_int (workers, "queued"), (int) zm_json_get_int (workers, "waiting"),
-          (int) zm_json_get_int (workers, "deferred"), zm_json_get_int (workers, "calls"),
-          zm_json_get_int (workers, "errors"), zm_json_get_int (workers, "dropped"));
+          (int) zm_json_get_int (workers, "deferred"), (long long) zm_json_get_int (workers, "calls"),
+          (long long) zm_json_get_int (workers, "errors"), (long long) zm_json_get_int (workers, "dropped"));
   zm_out_table (ctl, zm_json_get_array (item, "routes"), top_columns, _ ("no action is mapped"));
   if (!ctl->terminal)
     putchar ('\n');

@@ -67,6 +67,7 @@ hello (Tail *tail, const char *nonce, GError **error)
   return NULL;
 }
 
+/* Each prefix once: libzmq counts subscriptions. */
 static void
 subscribe (Tail *tail, const char *prefix)
 {
@@ -76,11 +77,12 @@ subscribe (Tail *tail, const char *prefix)
   g_ptr_array_add (tail->subscribed, g_strdup (prefix));
 }
 
+/* What is subscribed stays, even if a later list lacks it: messages under way still arrive. */
 static void
 subscribe_list (Tail *tail, JsonArray *prefixes)
 {
   for (guint i = 0; prefixes != NULL && i < json_array_get_length (prefixes); i++) {
-    const char *prefix = json_array_get_string_element (prefixes, i);
+    const char *prefix = zm_json_nth_text (prefixes, i);
 
     if (prefix != NULL)
       subscribe (tail, prefix);
@@ -160,6 +162,7 @@ print_json (const ZmTopic *topic, ZmSpan text, ZmSpan headers, ZmSpan body)
   zm_out_json_object (object);
 }
 
+/* Bodies come from anybody; what a terminal would obey is shown as text. */
 static void
 print_text (const Tail *tail, ZmSpan text, ZmSpan headers, ZmSpan body)
 {
@@ -206,6 +209,7 @@ take_command (Tail *tail, ZmSpan text, ZmSpan body)
   return TRUE;
 }
 
+/* Handshakes and commands are the runtime's and not shown. */
 static void
 show_message (Tail *tail, ZmMessage *message)
 {
@@ -260,6 +264,7 @@ receive_all (Tail *tail)
   }
 }
 
+/* Ends after --count, after --for, by a signal, or when the daemon goes. */
 static int
 follow (Tail *tail, GError **error)
 {
@@ -285,6 +290,7 @@ follow (Tail *tail, GError **error)
 
 /* ---- the command ---- */
 
+/* Topics first: when HELLO is answered, its subscriptions must be on their way. */
 static gboolean
 open_sockets (Tail *tail, GError **error)
 {

@@ -50,6 +50,7 @@ take_signal (ZmCtl *ctl)
   return -1;
 }
 
+/* Polls in slices of an hour at most, as zmq_poll's time is a long of milliseconds. */
 int
 zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
 {
@@ -89,6 +90,25 @@ zm_ctl_alive (void *socket, GError **error)
   return FALSE;
 }
 
+int
+zm_ctl_wait_answer (ZmCtl *ctl, void *socket, gint64 until_us, GError **error)
+{
+  for (;;) {
+    int got = zm_ctl_wait (ctl, socket, MIN (until_us, zm_now_us () + ZM_CTL_ALIVE_US));
+
+    if (got == 1)
+      return 1;
+    if (got < 0) {
+      g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, _ ("interrupted"));
+      return -1;
+    }
+    if (!zm_ctl_alive (socket, error))
+      return -1;
+    if (zm_now_us () >= until_us)
+      return 0;
+  }
+}
+
 /* ---- frames ---- */
 
 gboolean
@@ -105,6 +125,7 @@ zm_ctl_send_frames (void *socket, const ZmSpan *frames, guint n, int wait_ms)
   return TRUE;
 }
 
+/* A multipart message comes whole or not at all, so only the first part can be missing. */
 GPtrArray *
 zm_ctl_receive (void *socket)
 {
@@ -260,7 +281,7 @@ choose_endpoint (JsonObject *endpoints, const char *name)
   const char *first = zm_json_get_text (endpoints, name);
 
   for (guint i = 0; list != NULL && i < json_array_get_length (list); i++) {
-    const char *text = json_array_get_string_element (list, i);
+    const char *text = zm_json_nth_text (list, i);
 
     if (text != NULL && g_str_has_prefix (text, "ipc://"))
       return text;
@@ -270,6 +291,7 @@ choose_endpoint (JsonObject *endpoints, const char *name)
   return first;
 }
 
+/* Asked of the daemon and not guessed: its configuration may bind elsewhere. */
 char *
 zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error)
 {

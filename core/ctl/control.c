@@ -54,6 +54,7 @@ send_request (ZmCtl *ctl, void *socket, JsonObject *request, GError **error)
   return FALSE;
 }
 
+/* A code that this version does not know is a failure like any other. */
 static ZmErrorCode
 code_of (const char *name)
 {
@@ -92,12 +93,12 @@ set_answer_error (JsonObject *answer, GError **error)
   g_set_error_literal (error, ZM_ERROR, (int) code_of (zm_json_get_text (answer, "code")), out->str);
 }
 
-/* The next answer: its status frame ("PART", "OK", "ERROR") and its JSON. 0: time is over; -1: a signal. */
+/* The next answer: its status frame ("PART", "OK", "ERROR") and its JSON. 0: the time is over; -1: error. */
 static int
-next_answer (ZmCtl *ctl, void *socket, gint64 until_us, char **status, JsonNode **node)
+next_answer (ZmCtl *ctl, void *socket, gint64 until_us, char **status, JsonNode **node, GError **error)
 {
   for (;;) {
-    int got = zm_ctl_wait (ctl, socket, until_us);
+    int got = zm_ctl_wait_answer (ctl, socket, until_us, error);
     g_autoptr (GPtrArray) frames = got == 1 ? zm_ctl_receive (socket) : NULL;
 
     if (got != 1)
@@ -112,6 +113,7 @@ next_answer (ZmCtl *ctl, void *socket, gint64 until_us, char **status, JsonNode 
   }
 }
 
+/* An answer that is no object counts as an empty one: its members are missing, which everybody must bear anyway. */
 static JsonObject *
 node_object (JsonNode *node)
 {
@@ -132,10 +134,10 @@ zm_ctl_request (ZmCtl *ctl, JsonObject *request, gint64 wait_ms, GError **error)
     return NULL;
   }
   if (send_request (ctl, socket, request, error)) {
-    got = next_answer (ctl, socket, zm_now_us () + wait_ms * 1000, &status, &node);
-    if (got != 1)
-      g_set_error (error, ZM_ERROR, got == 0 ? ZM_ERROR_UNREACHABLE : ZM_ERROR_UNAVAILABLE,
-                   got == 0 ? _ ("the daemon is there but gave no answer in time") : _ ("interrupted"));
+    got = next_answer (ctl, socket, zm_now_us () + wait_ms * 1000, &status, &node, error);
+    if (got == 0)
+      g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE,
+                   _ ("the daemon is there but gave no answer in time"));
   }
   zm_ctl_close (socket, 0);
   if (got != 1)
@@ -165,15 +167,15 @@ follow (ZmCtl *ctl, void *socket, ZmCtlPart part, gpointer user, GError **error)
     g_autofree char *status = NULL;
     g_autoptr (JsonNode) node = NULL;
 
-    int got = next_answer (ctl, socket, zm_now_us () + ZM_CTL_ALIVE_US, &status, &node);
+    g_autoptr (GError) gone = NULL;
 
-    if (got == 0 && !zm_ctl_alive (socket, error))
-      return FALSE;
-    if (got == 0)
-      continue;
-    if (got < 0) {
-      cancel (socket);
-      return TRUE;
+    if (next_answer (ctl, socket, G_MAXINT64, &status, &node, &gone) != 1) {
+      /* Ctrl-C is how people end a stream. */
+      if (ctl->interrupted)
+        cancel (socket);
+      else
+        g_propagate_error (error, g_steal_pointer (&gone));
+      return ctl->interrupted;
     }
     if (strcmp (status, "PART") == 0) {
       if (part (ctl, node, user))

@@ -131,6 +131,9 @@ const char *zm_json_get_text (JsonObject *object, const char *name);
 gint64 zm_json_get_int (JsonObject *object, const char *name);
 JsonObject *zm_json_get_object (JsonObject *object, const char *name);
 JsonArray *zm_json_get_array (JsonObject *object, const char *name);
+/* Elements that may be of another type: NULL then. index is within the array. */
+JsonObject *zm_json_nth_object (JsonArray *array, guint index);
+const char *zm_json_nth_text (JsonArray *array, guint index);
 /* A body as JSON: a value where it is one, else text, else {"base64"}. Adds the member "body" or "base64". */
 void zm_json_set_body (JsonObject *object, ZmSpan body);
 /* Reads JSON text; NULL where it is none. */
@@ -151,6 +154,8 @@ int zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us);
 /* Is the peer of a socket that can send still there? Asked every ZM_CTL_ALIVE_US by who waits without an end. */
 gboolean zm_ctl_alive (void *socket, GError **error);
 #define ZM_CTL_ALIVE_US G_USEC_PER_SEC
+/* Waits for an answer of a peer that may die: 1 there is one, 0 the time is over, -1 error (a signal, or the peer is gone). */
+int zm_ctl_wait_answer (ZmCtl *ctl, void *socket, gint64 until_us, GError **error);
 /* SIGINT and SIGTERM come to zm_ctl_wait from now on; call before the first socket. */
 void zm_ctl_catch_signals (ZmCtl *ctl);
 /* Sends n frames. FALSE: not within wait_ms. */

@@ -15,6 +15,7 @@
 
 /* ---- sending ---- */
 
+/* As a service would: two frames to the Subject. The key was checked when the file was read. */
 static void
 push (const ZmFlowRun *run, const char *flow, const char *key_text, const char *id, const char *body)
 {
@@ -66,7 +67,7 @@ look_for_wait (ZmFlowTrial *trial)
   JsonArray *list = zm_json_get_array (reply, "instances");
 
   for (guint i = 0; list != NULL && i < json_array_get_length (list); i++) {
-    JsonObject *wait = json_array_get_object_element (list, i);
+    JsonObject *wait = zm_json_nth_object (list, i);
     const char *text = zm_json_get_text (wait, "key");
     const char *flow = zm_json_get_text (wait, "flow");
     ZmKey key;
@@ -81,6 +82,7 @@ look_for_wait (ZmFlowTrial *trial)
 
 /* ---- comparing ---- */
 
+/* JSON is compared as a value, so that blanks and the order of members do not matter; other bodies byte by byte. */
 static gboolean
 same_body (const char *expected, ZmSpan body)
 {
@@ -90,6 +92,7 @@ same_body (const char *expected, ZmSpan body)
   return b != NULL ? json_node_equal (a, b) : zm_span_is (body, expected);
 }
 
+/* A topic prefix is compared as text, a key part by part. */
 static gboolean
 same_topic (const ZmFlowTestPart *expect, const ZmMessage *message)
 {
@@ -143,6 +146,7 @@ is_over (const ZmFlowTrial *trial)
   return trial->got != NULL || trial->matched >= trial->test->expects->len;
 }
 
+/* The publications of other cases, of timers and of sources bear other ids. */
 static void
 take_message (ZmFlowTrial *trial, const ZmMessage *message)
 {
@@ -217,7 +221,7 @@ zm_flow_trial_run (ZmFlowTrial *trial, GError **error)
     const ZmFlowTestPart *expect = g_ptr_array_index (test->expects, trial->matched);
 
     fail (trial, expect,
-          g_strdup_printf (_ ("nothing like it within %" G_GINT64_FORMAT " ms"), test->timeout_ms));
+          g_strdup_printf (_ ("nothing like it within %lld ms"), (long long) test->timeout_ms));
   }
   if (trial->answered < test->answers->len)
     fail (trial, g_ptr_array_index (test->answers, trial->answered),

@@ -89,6 +89,7 @@ add_part (GPtrArray *parts, const ZmLine *line, gboolean prefix, ZmProblems *pro
   g_ptr_array_add (parts, part);
 }
 
+/* given, flow, body and timeout: the last one stands; answer and expect make lists. */
 static void
 read_value (ZmFlowTestCase *test, const ZmLine *line, ZmProblems *problems)
 {
@@ -133,6 +134,7 @@ read_section (const ZmLine *line, ZmProblems *problems)
   return NULL;
 }
 
+/* A case that cannot fail is worse than none. */
 static void
 check_case (const char *path, const ZmFlowTestCase *test, ZmProblems *problems)
 {

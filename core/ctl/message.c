@@ -78,6 +78,7 @@ read_body (const char *text, GError **error)
 
 /* ---- headers ---- */
 
+/* Everything after the first = is the value. */
 static gboolean
 add_header (const ZmCtl *ctl, JsonObject *headers, const char *text)
 {
@@ -192,6 +193,7 @@ zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, Z
 
 #define REQUEST_ID ZM_SPAN_LITERAL ("1")
 
+/* Replies to other requests on this socket (heartbeats) are passed over. */
 GPtrArray *
 zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames, guint n, gint64 wait_ms,
                  GError **error)
@@ -206,7 +208,7 @@ zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames,
     g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, _ ("the daemon does not take the call now"));
     return NULL;
   }
-  while ((got = zm_ctl_wait (ctl, call, until)) == 1) {
+  while ((got = zm_ctl_wait_answer (ctl, call, until, error)) == 1) {
     g_autoptr (GPtrArray) reply = zm_ctl_receive (call);
 
     if (reply == NULL || reply->len != 4 || !zm_span_equal (zm_ctl_frame (reply, 0), REQUEST_ID))
@@ -214,8 +216,8 @@ zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames,
     g_ptr_array_remove_index (reply, 0);
     return g_steal_pointer (&reply);
   }
-  g_set_error (error, ZM_ERROR, got == 0 ? ZM_ERROR_IO : ZM_ERROR_UNAVAILABLE,
-               got == 0 ? _ ("no answer within the time; see --timeout") : _ ("interrupted"));
+  if (got == 0)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("no answer within the time; see --timeout"));
   return NULL;
 }
 

@@ -33,6 +33,7 @@ read_beside (const ZmInstance *instance, const ZmConfig *config, ZmTableInput *i
   zm_plugins_free (plugins);
 }
 
+/* In byte order of their names: the later file wins. */
 static void
 read_own (const ZmInstance *instance, ZmTableInput *input, ZmProblems *problems)
 {

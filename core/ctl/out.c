@@ -22,6 +22,7 @@ static const struct {
   { ZM_ERROR_UNAVAILABLE, ZM_EXIT_FAILED, "unavailable" },
 };
 
+/* Scripts read the exit status, programs the JSON, people the text. */
 int
 zm_ctl_fail (const ZmCtl *ctl, const GError *error)
 {
@@ -78,6 +79,7 @@ zm_out_clear (const ZmCtl *ctl)
     fputs ("\033[H\033[2J", stdout);
 }
 
+/* Flushed at once: who follows a stream through a pipe gets each line when it comes. */
 void
 zm_out_json (JsonNode *node)
 {
@@ -111,6 +113,7 @@ join_array (JsonArray *array)
   return g_strdup (out->len > 0 ? out->str : "-");
 }
 
+/* All texts come from the daemon or its peers, and go to a terminal. */
 static char *
 scalar_text (JsonNode *node)
 {
@@ -174,6 +177,7 @@ print_heading (const ZmCtl *ctl, const ZmOutColumn *columns, guint n, const int 
   fputs (ctl->color ? "\033[0m" : "", stdout);
 }
 
+/* Two passes: the widths, then the rows. Widths are counted in characters. */
 void
 zm_out_table (const ZmCtl *ctl, JsonArray *rows, const ZmOutColumn *columns, const char *none)
 {
@@ -204,6 +208,7 @@ zm_out_table (const ZmCtl *ctl, JsonArray *rows, const ZmOutColumn *columns, con
 
 /* ---- trees ---- */
 
+/* Does it need lines of its own? */
 static gboolean
 is_deep (JsonNode *node)
 {

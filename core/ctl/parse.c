@@ -53,6 +53,7 @@ zm_ctl_text (const ZmCtl *ctl, const char *name)
   return list != NULL ? g_ptr_array_index (list, list->len - 1) : NULL;
 }
 
+/* The text was checked when it was read. */
 gint64
 zm_ctl_count (const ZmCtl *ctl, const char *name, gint64 standard)
 {
@@ -102,6 +103,7 @@ known_anywhere (ZmSpan name)
   return FALSE;
 }
 
+/* Candidates for "did you mean". */
 static void
 add_names (GPtrArray *names, const ZmCtlOption *options)
 {
@@ -152,6 +154,7 @@ check_value (const ZmCtl *ctl, const ZmCtlOption *option, const char *value)
   return FALSE;
 }
 
+/* Values are borrowed from argv. */
 static gboolean
 keep_value (ZmCtl *ctl, const ZmCtlOption *option, const char *value)
 {
@@ -197,6 +200,7 @@ read_option (ZmCtl *ctl, char **argv, int argc, int *at)
 
 /* ---- commands ---- */
 
+/* No first word of a group is a command by itself, so the first match is the only one. */
 const ZmCtlCommand *
 zm_ctl_find (char **words, guint n, guint *used)
 {
@@ -231,6 +235,7 @@ words_after (const char *first)
   return out;
 }
 
+/* The whole list only where it is short: the commands of one group. */
 static int
 unknown_command (ZmCtl *ctl, char **words, guint n)
 {

@@ -19,13 +19,19 @@
 #define START_US (20 * G_USEC_PER_SEC)
 #define STOP_US  (5 * G_USEC_PER_SEC)
 
+/* what: a text with one %s for the path. */
 static gboolean
 io_error (GError **error, const char *what, const char *path)
 {
-  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, _ ("cannot %s %s: %s"), what, path, g_strerror (errno));
+  const char *reason = g_strerror (errno);
+  g_auto (GStrv) parts = g_strsplit (what, "%s", 2);
+  g_autofree char *text = g_strjoinv (path, parts);
+
+  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "%s: %s", text, reason);
   return FALSE;
 }
 
+/* Beside this program first: a build tree tests itself, not what is installed. */
 char *
 zm_private_program (void)
 {
@@ -51,6 +57,7 @@ zm_private_new (GError **error)
   return own;
 }
 
+/* Links, not copies: a worker's script finds the files beside it. */
 gboolean
 zm_private_link (ZmPrivate *own, const char *target, GError **error)
 {
@@ -63,7 +70,7 @@ zm_private_link (ZmPrivate *own, const char *target, GError **error)
     g_autofree char *to = g_build_filename (own->dir, name, NULL);
 
     if (!g_strv_contains (left_out, name) && symlink (from, to) != 0)
-      return io_error (error, _ ("link"), to);
+      return io_error (error, _ ("cannot link %s"), to);
   }
   return dir != NULL;
 }
@@ -75,7 +82,7 @@ zm_private_write (ZmPrivate *own, const char *name, const char *text, GError **e
   g_autofree char *folder = g_path_get_dirname (path);
 
   if (g_mkdir_with_parents (folder, 0700) != 0)
-    return io_error (error, _ ("make"), folder);
+    return io_error (error, _ ("cannot make %s"), folder);
   return g_file_set_contents (path, text, -1, error);
 }
 
@@ -93,6 +100,7 @@ prepare_child (gpointer user)
   dup2 (fd, STDERR_FILENO);
 }
 
+/* ZM_DIR and the service manager's socket are of the daemon that is not touched. */
 static gboolean
 spawn (ZmPrivate *own, GError **error)
 {
@@ -111,7 +119,7 @@ spawn (ZmPrivate *own, GError **error)
   }
   fd = open (log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0)
-    return io_error (error, _ ("open"), log);
+    return io_error (error, _ ("cannot open %s"), log);
   good = g_spawn_async (own->dir, (char **) argv, environment,
                         G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, prepare_child, &fd, &own->pid,
                         error);
@@ -151,6 +159,8 @@ zm_private_running (ZmPrivate *own, GError **error)
   return FALSE;
 }
 
+/* Control is bound last, so when it answers everything else is there. Until then each attempt is short, so that a daemon
+ * that ended at once is noticed at once. */
 gboolean
 zm_private_start (ZmPrivate *own, ZmCtl *ctl, GError **error)
 {
@@ -178,6 +188,7 @@ zm_private_start (ZmPrivate *own, ZmCtl *ctl, GError **error)
 
 /* ---- the end ---- */
 
+/* SIGTERM drains; what hangs in a plugin is killed. */
 static void
 stop (ZmPrivate *own)
 {

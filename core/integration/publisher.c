@@ -9,6 +9,7 @@
 #include "integration/integration-private.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 /* Subscriptions read from one socket at a time, so that a flood of them cannot stop publishing. */
@@ -19,7 +20,7 @@
 static int
 send_moved (void *socket, ZmMessage *message)
 {
-  if (zmq_msg_send (&message->topic_frame, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+  if (zmq_msg_send (zm_message_topic_frame (message), socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
     return -1;
   if (message->has_headers)
     while (zmq_msg_send (&message->headers_frame, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
@@ -182,6 +183,7 @@ zm_publisher_run (void *user)
   ZmIntegration *integration = user;
   gpointer batch[ZM_PUBLISH_BATCH];
   guint since_look = 0;
+  gboolean yielded = FALSE;
   for (;;) {
     /* Asked first: what was pushed before the close is then surely found by the pop. */
     gboolean closed = zm_ring_closed (integration->ring);
@@ -189,8 +191,13 @@ zm_publisher_run (void *user)
     if (n > 0) {
       publish_batch (integration, (ZmMessage **) batch, n);
       since_look += n;
+      yielded = FALSE;
     } else if (closed) {
       return NULL;
+    } else if (!yielded) {
+      /* On a busy machine the workers bring more meanwhile: one batch instead of a sleep and a wake-up each. */
+      yielded = TRUE;
+      sched_yield ();
     } else {
       wait_for_work (integration);
       since_look = ZM_PUBLISH_BATCH;

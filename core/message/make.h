@@ -8,6 +8,8 @@ G_BEGIN_DECLS
 
 /* A message with empty frames, one reference and attempt 1; its topic is to be set next. */
 ZmMessage *zm_message_alloc (ZmOrigin origin);
+/* Its last reference is gone. */
+void zm_message_release (ZmMessage *message);
 /* A first frame's text: a topic, or an action key without flow and id. Borrows. */
 gboolean zm_message_read_first (ZmSpan first, ZmTopic *topic, GError **error);
 /* Fills the (empty) topic frame, in one allocation, and the topic's spans with it. What is given may not point into it. */

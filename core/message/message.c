@@ -6,32 +6,6 @@
 
 #include <string.h>
 
-/* ---- memory: the one place ---- */
-
-ZmMessage *
-zm_message_alloc (ZmOrigin origin)
-{
-  ZmMessage *message = g_malloc (sizeof *message);
-
-  memset (message, 0, sizeof *message);
-  message->refs = 1;
-  message->origin = (guint8) origin;
-  message->attempt = 1;
-  zmq_msg_init (&message->topic_frame);
-  zmq_msg_init (&message->headers_frame);
-  zmq_msg_init (&message->body_frame);
-  return message;
-}
-
-static void
-message_free (ZmMessage *message)
-{
-  zmq_msg_close (&message->topic_frame);
-  zmq_msg_close (&message->headers_frame);
-  zmq_msg_close (&message->body_frame);
-  g_free (message);
-}
-
 /* ---- references ---- */
 
 /* After this, zmq_msg_copy of the frame from several threads only counts atomically and writes nothing to it. */
@@ -67,7 +41,7 @@ zm_message_unref (ZmMessage *message)
   /* The only reference is this one: no other thread can be counting. */
   if (__atomic_load_n (&message->refs, __ATOMIC_ACQUIRE) == 1 ||
       __atomic_sub_fetch (&message->refs, 1, __ATOMIC_ACQ_REL) == 0)
-    message_free (message);
+    zm_message_release (message);
 }
 
 /* ---- topic ---- */
@@ -100,8 +74,13 @@ zm_message_set_topic (ZmMessage *message, ZmSpan flow, const ZmKey *key, ZmSpan 
   ZmTopic *topic = &message->topic;
   char *at;
 
-  zm_frame_init_size (&message->topic_frame, size);
-  at = zmq_msg_data (&message->topic_frame);
+  if (size <= ZM_TOPIC_INSIDE) {
+    message->inside_size = (guint) size;
+    at = message->inside;
+  } else {
+    zm_frame_init_size (&message->topic_frame, size);
+    at = zmq_msg_data (&message->topic_frame);
+  }
   topic->flow = put_field (&at, flow);
   topic->key.decorator = put_field (&at, key->decorator);
   topic->key.sender = put_field (&at, key->sender);
@@ -259,7 +238,17 @@ zm_message_derive (ZmMessage *from, ZmSpan flow, const ZmKey *key, ZmSpan id, gb
 ZmSpan
 zm_message_topic (const ZmMessage *message)
 {
+  if (message->inside_size > 0)
+    return zm_span (message->inside, message->inside_size);
   return zm_frame_span (&message->topic_frame);
+}
+
+zmq_msg_t *
+zm_message_topic_frame (ZmMessage *message)
+{
+  if (message->inside_size > 0 && zmq_msg_size (&message->topic_frame) == 0)
+    zm_frame_init_copy (&message->topic_frame, zm_message_topic (message));
+  return &message->topic_frame;
 }
 
 ZmSpan

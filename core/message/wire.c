@@ -237,6 +237,24 @@ send_frame (void *socket, zmq_msg_t *frame, int flags)
   return result < 0 ? -1 : 0;
 }
 
+/* A topic that stands in the message is copied into a frame here, so that who shares the message writes nothing to it. */
+static int
+send_topic (void *socket, ZmMessage *message, int flags)
+{
+  zmq_msg_t frame;
+  int result, reason;
+
+  if (message->inside_size == 0)
+    return send_frame (socket, &message->topic_frame, flags);
+  zm_frame_init_copy (&frame, zm_message_topic (message));
+  result = zmq_msg_send (&frame, socket, flags);
+  reason = errno;
+  if (result < 0)
+    zmq_msg_close (&frame);
+  errno = reason;
+  return result < 0 ? -1 : 0;
+}
+
 /* Once the first frame is in, libzmq takes the others of that message without waiting; only a signal can come between. */
 static int
 send_next (void *socket, zmq_msg_t *frame, int flags)
@@ -276,7 +294,7 @@ zm_wire_send (void *socket, ZmMessage *message, ZmFramesForm form, int flags)
 {
   if (form == ZM_FRAMES_SINGLE)
     return send_single (socket, message, flags);
-  if (send_frame (socket, &message->topic_frame, flags | ZMQ_SNDMORE) != 0)
+  if (send_topic (socket, message, flags | ZMQ_SNDMORE) != 0)
     return -1;
   if (message->has_headers && send_next (socket, &message->headers_frame, flags | ZMQ_SNDMORE) != 0)
     return -1;

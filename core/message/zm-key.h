@@ -9,8 +9,8 @@
 
 G_BEGIN_DECLS
 
-#define ZM_PART_MOST 255 /* bytes in one part */
-#define ZM_KEY_MOST 1024 /* bytes in a key or topic */
+#define ZM_PART_MOST 255  /* bytes in one part */
+#define ZM_KEY_MOST  1024 /* bytes in a key or topic */
 
 typedef struct ZmKey {
   ZmSpan sender;

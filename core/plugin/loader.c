@@ -51,7 +51,7 @@ copy_bytes (int from, int to)
 char *
 zm_library_copy (int fd, const char *directory, const char *name, GError **error)
 {
-  g_autofree char *path = g_strdup_printf ("%s/%s.XXXXXX", directory, name);
+  g_autofree char *path = g_strdup_printf ("%s/%s" ZM_COPY_MARK "XXXXXX", directory, name);
   int to = mkostemp (path, O_CLOEXEC);
 
   if (to < 0) {

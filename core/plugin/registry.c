@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- the registry itself ---- */
 
@@ -26,6 +27,21 @@ zm_plugins_count (ZmPlugins *plugins, const char *name, const char *help)
   count (plugins, name, help);
 }
 
+/* What a daemon left that was killed between copying and opening. */
+static void
+sweep_copies (const char *directory)
+{
+  g_autoptr (GDir) entries = g_dir_open (directory, 0, NULL);
+  const char *name;
+
+  while (entries != NULL && (name = g_dir_read_name (entries)) != NULL) {
+    g_autofree char *path = g_build_filename (directory, name, NULL);
+
+    if (strstr (name, ZM_COPY_MARK) != NULL)
+      unlink (path);
+  }
+}
+
 /* Nobody else may look into it: what lies there is opened. */
 static void
 make_copy_directory (const ZmPlugins *plugins)
@@ -38,6 +54,8 @@ make_copy_directory (const ZmPlugins *plugins)
                   plugins->copy_directory, g_strerror (errno));
   else if (!zm_safe_directory (plugins->copy_directory, &error))
     zm_log_write (plugins->log, ZM_LEVEL_ERROR, "plugin", "%s", error->message);
+  else
+    sweep_copies (plugins->copy_directory);
 }
 
 ZmPlugins *

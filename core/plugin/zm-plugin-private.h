@@ -64,6 +64,8 @@ typedef struct ZmLibrary {
   struct link_map *map;
 } ZmLibrary;
 
+#define ZM_COPY_MARK ".copy." /* in the name of every copy */
+
 /* Copies the open file into directory; the path, or NULL. */
 char *zm_library_copy (int fd, const char *directory, const char *name, GError **error);
 /* Opens the copy at library->copy and unlinks it. Runs its constructors. */

@@ -18,7 +18,7 @@ typedef struct ZmWait ZmWait;
 struct ZmWait {
   ZmSpan flow; /* empty: outside a flow (a step sent to a worker in another language) */
   ZmSpan id;
-  ZmKey key;  /* the step's key that will come, undecorated */
+  ZmKey key; /* the step's key that will come, undecorated */
   guint step, branch;
   guint64 hash; /* set by the keeper */
   ZmWait *next; /* the keeper's */
@@ -26,7 +26,8 @@ struct ZmWait {
 
 typedef struct ZmKeeper ZmKeeper;
 typedef struct ZmKeeperOps {
-  gboolean (*park) (ZmKeeper *keeper, ZmWait *wait, GError **error); /* FALSE: duplicate (EXISTS), or full (LIMIT) */
+  gboolean (*park) (ZmKeeper *keeper, ZmWait *wait,
+                    GError **error); /* FALSE: duplicate (EXISTS), or full (LIMIT) */
   /* The wait of (flow, id, key), removed; or NULL. key undecorated. */
   ZmWait *(*take) (ZmKeeper *keeper, ZmSpan flow, ZmSpan id, const ZmKey *key);
   /* This very wait, removed: TRUE; FALSE: somebody else has it. For timeouts and cancels. Also of one that is being

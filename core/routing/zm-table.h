@@ -12,8 +12,8 @@
 G_BEGIN_DECLS
 
 #define ZM_BRANCHES_MOST 16
-#define ZM_NESTING_MOST 8
-#define ZM_HOPS_MOST 100
+#define ZM_NESTING_MOST  8
+#define ZM_HOPS_MOST     100
 
 /* ---- flows as written: reference counted, independent of tables, pinned by waiting instances ---- */
 
@@ -26,9 +26,9 @@ typedef enum {
 } ZmStepKind;
 
 typedef struct ZmBranch {
-  ZmStepKind kind; /* KEY or ASYNC */
-  char *text;      /* key text as written */
-  ZmKey key;       /* points into text */
+  ZmStepKind kind;    /* KEY or ASYNC */
+  char *text;         /* key text as written */
+  ZmKey key;          /* points into text */
   guint line, column; /* where it stands, in characters */
 } ZmBranch;
 
@@ -41,7 +41,7 @@ typedef struct ZmStep {
 } ZmStep;
 
 typedef struct ZmFlow {
-  int refs;   /* atomic */
+  int refs; /* atomic */
   char *name;
   char *file;
   guint line;
@@ -63,9 +63,9 @@ guint zm_flow_find_step (const ZmFlow *flow, const ZmKey *key, guint *branch);
 typedef struct ZmMapping { /* one line; made by the readers below only (one block with its texts) */
   char *key_text;
   ZmKey key;
-  char *plugin;   /* NULL where worker is set */
+  char *plugin; /* NULL where worker is set */
   char *symbol;
-  char *worker;   /* of "worker:NAME" */
+  char *worker;      /* of "worker:NAME" */
   gint64 timeout_ms; /* of [action KEY], -1: not given */
   int ordering;      /* ZmOrdering, -1: not given */
   gint64 retries;    /* -1: not given */
@@ -90,11 +90,11 @@ typedef enum { ZM_TARGET_ACTION, ZM_TARGET_WORKER, ZM_TARGET_UNAVAILABLE } ZmTar
 typedef struct ZmRoute {
   guint index; /* 0 … n_routes-1: for arrays of statistics */
   ZmTarget target;
-  const ZmAction *action; /* of ACTION */
-  const char *worker;     /* of WORKER: name */
-  const char *reason;     /* of UNAVAILABLE: "plugin link-status is not loaded: …" */
+  const ZmAction *action;   /* of ACTION */
+  const char *worker;       /* of WORKER: name */
+  const char *reason;       /* of UNAVAILABLE: "plugin link-status is not loaded: …" */
   const ZmMapping *mapping; /* as written, for key text, plugin, symbol, options */
-  gint64 timeout_us;      /* soft deadline, resolved against the default */
+  gint64 timeout_us;        /* soft deadline, resolved against the default */
 } ZmRoute;
 
 typedef struct ZmTable ZmTable;
@@ -110,14 +110,14 @@ typedef struct ZmLookup {
 typedef struct ZmStepTarget {
   const ZmRoute *route; /* mapped */
   ZmFlow *child;        /* the key is this flow's first step */
-} ZmStepTarget;           /* both NULL: hand-over */
+} ZmStepTarget;         /* both NULL: hand-over */
 
 typedef struct ZmTableInput {
   GPtrArray *mappings; /* ZmMapping*, in rank order (later wins); taken */
   GPtrArray *flows;    /* ZmFlow*, in rank order (later replaces), each read for this table; taken */
-  ZmPluginSet *set;    /* a reference is held; NULL: check without plugins, nothing is resolved to functions */
+  ZmPluginSet *set; /* a reference is held; NULL: check without plugins, nothing is resolved to functions */
   const char *const *workers; /* names of [worker NAME], NULL-terminated; NULL: not checked */
-  gint64 timeout_ms;   /* default soft deadline */
+  gint64 timeout_ms;          /* default soft deadline */
   ZmOrdering ordering;
 } ZmTableInput;
 
@@ -129,7 +129,8 @@ ZmTable *zm_table_ref (ZmTable *table);
 void zm_table_unref (ZmTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmTable, zm_table_unref)
 
-/* Hot: one hash probe where the key stands exactly. */
+/* Hot: one hash probe where the key stands exactly; no allocation, no lock. topic->slug must be set. What lookup points to
+ * lives as long as the table. A topic that names a flow triggers none, and the default route does not take it. */
 void zm_table_lookup (const ZmTable *table, const ZmTopic *topic, ZmLookup *lookup);
 /* Resolution only, of a key that came without a flow (with the default route ??) or as a step (without). */
 const ZmRoute *zm_table_resolve (const ZmTable *table, const ZmKey *key, gboolean default_route);
@@ -141,13 +142,16 @@ const ZmRoute *zm_table_route (const ZmTable *table, guint index);
 guint zm_table_n_flows (const ZmTable *table);
 ZmFlow *zm_table_flow_nth (const ZmTable *table, guint index);
 ZmPluginSet *zm_table_set (const ZmTable *table);
-guint64 zm_table_serial (const ZmTable *table); /* counts up with each build in this process; set by zm_table_build */
+guint64
+zm_table_serial (const ZmTable *table); /* counts up with each build in this process; set by zm_table_build */
 
 /* Each candidate of a key in resolution order with what it hit, the flows that it triggers and their steps: for people and
  * as JSON. The caller frees. */
 char *zm_table_explain (const ZmTable *table, const ZmKey *key, gboolean json);
-/* Exact topic prefixes to subscribe for a key pattern (empty part = any): every flow's hand-over, PUBLISH and result topics
- * and every mapping's result topic that match. NULL-terminated, no duplicates. */
+/* Exact topic prefixes to subscribe for a key pattern (empty part = any), sorted, without those that a shorter one covers:
+ * the pattern's own topic outside flows, every flow's hand-over, ASYNC, PUBLISH and result topics (??done, ??error) that
+ * match, and every matching mapping's result topic outside flows (the component as sender; ends before a part that both
+ * leave open). [""] where the pattern is empty. NULL-terminated; the caller frees with g_strfreev. */
 char **zm_table_prefixes (const ZmTable *table, const ZmKey *pattern);
 /* Flow as JSON or as a dot graph. */
 char *zm_flow_show (const ZmTable *table, const ZmFlow *flow, gboolean dot);

@@ -7,7 +7,6 @@
 
 #include "subject/subject-private.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define TIMEOUT_MOST_MS (24 * 60 * 60 * 1000)
@@ -24,70 +23,6 @@ static ZmSpan
 frame_span (zmq_msg_t *frame)
 {
   return zm_span (zmq_msg_data (frame), zmq_msg_size (frame));
-}
-
-/* Sends an answer and lets go of the caller. headers and body: taken frames, or NULL: empty. Never waits: who does not take
- * replies loses them, counted. */
-static void
-send_answer (ZmSubject *subject, ZmCaller *caller, const char *status, zmq_msg_t *headers, zmq_msg_t *body)
-{
-  void *socket = subject->routers[caller->router].socket;
-  gboolean sent = zmq_msg_send (&caller->identity, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
-                  (!caller->delimiter || zmq_send (socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0) &&
-                  zmq_msg_send (&caller->request_id, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
-                  zmq_send (socket, status, strlen (status), ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
-                  zmq_msg_send (headers, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
-                  zmq_msg_send (body, socket, ZMQ_DONTWAIT) >= 0;
-  if (!sent) {
-    zm_counter_add (subject->unsent, 1);
-    zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "reply-unsent",
-                    "a reply could not be sent: %s; the caller has gone, or takes no replies",
-                    zmq_strerror (errno));
-  }
-  zmq_msg_close (&caller->identity);
-  zmq_msg_close (&caller->request_id);
-}
-
-static void
-answer_json (ZmSubject *subject, ZmCaller *caller, const char *status, const char *json)
-{
-  static const char type[] = "{\"content-type\":\"application/json\"}";
-  zmq_msg_t headers, body;
-  zmq_msg_init_size (&headers, sizeof type - 1);
-  memcpy (zmq_msg_data (&headers), type, sizeof type - 1);
-  zmq_msg_init_size (&body, strlen (json));
-  memcpy (zmq_msg_data (&body), json, strlen (json));
-  send_answer (subject, caller, status, &headers, &body);
-  zmq_msg_close (&headers);
-  zmq_msg_close (&body);
-}
-
-/* {"code": …, "text": …} */
-static void
-answer_text (ZmSubject *subject, ZmCaller *caller, const char *status, const char *code, const char *text)
-{
-  g_autoptr (GString) json = g_string_new ("{\"code\":");
-  zm_json_append_string (json, zm_span_text (code));
-  g_string_append (json, ",\"text\":");
-  zm_json_append_string (json, zm_span_text (text));
-  g_string_append_c (json, '}');
-  answer_json (subject, caller, status, json->str);
-}
-
-static void
-answer_busy (ZmSubject *subject, ZmCaller *caller, const char *code, const char *text)
-{
-  zm_counter_add (subject->busy, 1);
-  answer_text (subject, caller, "BUSY", code, text);
-}
-
-static void
-answer_malformed (ZmSubject *subject, ZmCaller *caller, const char *text)
-{
-  zm_counter_add (subject->malformed, 1);
-  zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "malformed-call",
-                  "a call was refused: %s", text);
-  answer_text (subject, caller, "ERROR", "malformed", text);
 }
 
 /* ---- CALL and SEND ---- */
@@ -159,7 +94,7 @@ run_request (ZmSubject *subject, ZmCaller *caller, ZmMessage *message)
   guint64 ticket = message->reply;
   if (ticket == 0) {
     zm_message_unref (message);
-    answer_busy (subject, caller, "busy", "too many calls wait already; call again later");
+    zm_answer_busy (subject, caller, "busy", "too many calls wait already; call again later");
     return;
   }
   gboolean taken = caller->verb == ZM_VERB_SEND ? subject->config.send (message, ticket, subject->config.user)
@@ -168,7 +103,7 @@ run_request (ZmSubject *subject, ZmCaller *caller, ZmMessage *message)
     return;
   zm_message_unref (message);
   if (zm_pending_take (subject->pending, ticket, caller))
-    answer_busy (subject, caller, "busy", "the workers' ring is full; call again later");
+    zm_answer_busy (subject, caller, "busy", "the workers' ring is full; call again later");
 }
 
 static void
@@ -179,23 +114,23 @@ take_request (ZmSubject *subject, Request *request)
   g_autoptr (GError) error = NULL;
   zm_counter_add (subject->calls, 1);
   if (request->n_rest == 0) {
-    answer_malformed (subject, caller,
-                      "no message: after the verb come [topic][body] or [topic][headers][body]");
+    zm_answer_malformed (subject, caller,
+                         "no message: after the verb come [topic][body] or [topic][headers][body]");
     return;
   }
   g_autoptr (ZmMessage) message = request_message (subject, request, &error);
   if (message == NULL || (message->deadline_us = request_deadline (subject, message, &error)) == 0) {
-    answer_malformed (subject, caller, error->message);
+    zm_answer_malformed (subject, caller, error->message);
   } else if (!zm_subject_vet (subject, verb, message, &code, &error)) {
     zm_counter_add (subject->refused, 1);
     zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "refused-call",
                     "a call was refused: %s", error->message);
-    answer_text (subject, caller, "ERROR", code, error->message);
+    zm_answer_text (subject, caller, "ERROR", code, error->message);
   } else if (caller->verb == ZM_VERB_SEND && subject->config.send == NULL) {
-    answer_text (subject, caller, "ERROR", "no-store",
-                 "this daemon has no store; use CALL, or push to the subject socket");
+    zm_answer_text (subject, caller, "ERROR", "no-store",
+                    "this daemon has no store; use CALL, or push to the subject socket");
   } else if (atomic_load (&subject->flow_state) != ZM_FLOW_RUNNING) {
-    answer_busy (subject, caller, "draining", "the daemon is draining; call another, or again later");
+    zm_answer_busy (subject, caller, "draining", "the daemon is draining; call another, or again later");
   } else {
     run_request (subject, caller, g_steal_pointer (&message));
   }
@@ -226,17 +161,17 @@ take_hello (ZmSubject *subject, Request *request)
   g_autofree char *answer = zm_services_hello (subject->services, json, subject->now_us, &nonce, &error);
   subject->services_look_us = 0;
   if (answer == NULL) {
-    answer_malformed (subject, &request->caller, error->message);
+    zm_answer_malformed (subject, &request->caller, error->message);
     return;
   }
   if (*nonce == '\0') {
-    answer_json (subject, &request->caller, "OK", answer);
+    zm_answer_json (subject, &request->caller, "OK", answer);
     return;
   }
   gint64 deadline_us = subject->now_us + subject->config.call_timeout_us;
   guint64 ticket = zm_pending_add (subject->pending, &request->caller, deadline_us);
   if (ticket == 0) {
-    answer_busy (subject, &request->caller, "busy", "too many calls wait already; greet again later");
+    zm_answer_busy (subject, &request->caller, "busy", "too many calls wait already; greet again later");
     return;
   }
   Greeter *greeter = g_new0 (Greeter, 1);
@@ -255,11 +190,11 @@ take_heartbeat (ZmSubject *subject, Request *request)
   ZmSpan json = request->n_rest == 1 ? frame_span (&request->rest[0]) : zm_span (NULL, 0);
   subject->services_look_us = 0;
   if (zm_services_heartbeat (subject->services, json, subject->now_us, &error))
-    answer_json (subject, &request->caller, "OK", "{}");
+    zm_answer_json (subject, &request->caller, "OK", "{}");
   else if (g_error_matches (error, ZM_ERROR, ZM_ERROR_NOT_FOUND))
-    answer_text (subject, &request->caller, "ERROR", "not-found", error->message);
+    zm_answer_text (subject, &request->caller, "ERROR", "not-found", error->message);
   else
-    answer_malformed (subject, &request->caller, error->message);
+    zm_answer_malformed (subject, &request->caller, error->message);
 }
 
 /* Answers those whose subscription is there. */
@@ -274,7 +209,7 @@ answer_greeters (ZmSubject *subject)
       continue;
     }
     if (zm_pending_take (subject->pending, greeter->ticket, &caller))
-      answer_json (subject, &caller, "OK", greeter->answer);
+      zm_answer_json (subject, &caller, "OK", greeter->answer);
     greeter_free (greeter);
     g_ptr_array_remove_index_fast (subject->greeters, i);
   }
@@ -326,12 +261,12 @@ take_one (ZmSubject *subject, guint router, zmq_msg_t *frames, guint n, guint ex
   guint n_rest = request.n_rest + extra;
   gboolean one = n_rest == 1;
   if (request.verb.data == NULL) {
-    answer_malformed (subject, &request.caller,
-                      "no verb: a request is [request-id][verb][topic][headers][body]");
+    zm_answer_malformed (subject, &request.caller,
+                         "no verb: a request is [request-id][verb][topic][headers][body]");
   } else if (n_rest > ZM_MESSAGE_FRAMES_MOST) {
     g_autofree char *text = g_strdup_printf (
         "%u frames after the verb; a message has one to three: topic, headers, body", n_rest);
-    answer_malformed (subject, &request.caller, text);
+    zm_answer_malformed (subject, &request.caller, text);
   } else if (zm_span_is (request.verb, "CALL") || zm_span_is (request.verb, "SEND")) {
     request.caller.verb = request.verb.data[0] == 'S' ? ZM_VERB_SEND : ZM_VERB_CALL;
     take_request (subject, &request);
@@ -343,12 +278,12 @@ take_one (ZmSubject *subject, guint router, zmq_msg_t *frames, guint n, guint ex
   } else if (zm_span_is (request.verb, "HELLO") || zm_span_is (request.verb, "HEARTBEAT")) {
     g_autofree char *text = g_strdup_printf ("%.*s takes one frame, a JSON object, and %u came",
                                              (int) request.verb.size, request.verb.data, n_rest);
-    answer_malformed (subject, &request.caller, text);
+    zm_answer_malformed (subject, &request.caller, text);
   } else {
     g_autofree char *shown = zm_printable (request.verb, 40);
     g_autofree char *text =
         g_strdup_printf ("\"%s\" is no verb; verbs are CALL, SEND, HELLO, HEARTBEAT", shown);
-    answer_malformed (subject, &request.caller, text);
+    zm_answer_malformed (subject, &request.caller, text);
   }
 }
 
@@ -392,10 +327,10 @@ answer_reply (ZmSubject *subject, ZmReply *reply)
   }
   const char *status = status_name (caller.verb, reply->status);
   if (reply->has_result || reply->status >= 0)
-    send_answer (subject, &caller, status, &reply->headers, &reply->body);
+    zm_answer_frames (subject, &caller, status, &reply->headers, &reply->body);
   else
-    answer_text (subject, &caller, status, reply->status == ZM_E_AGAIN ? "busy" : "failed",
-                 "the call failed, and nothing says why");
+    zm_answer_text (subject, &caller, status, reply->status == ZM_E_AGAIN ? "busy" : "failed",
+                    "the call failed, and nothing says why");
 }
 
 static void
@@ -410,9 +345,9 @@ answer_expired (ZmSubject *subject)
     zm_counter_add (subject->timeouts, 1);
     if (caller.verb == ZM_VERB_HELLO)
       forget_greeter (subject, ticket);
-    answer_text (subject, &caller, "ERROR", "timeout",
-                 caller.verb == ZM_VERB_HELLO ? "the subscription ^hello~NONCE was not seen in time"
-                                              : "no result within the deadline");
+    zm_answer_text (subject, &caller, "ERROR", "timeout",
+                    caller.verb == ZM_VERB_HELLO ? "the subscription ^hello~NONCE was not seen in time"
+                                                 : "no result within the deadline");
   }
 }
 
@@ -441,7 +376,7 @@ zm_subject_answer_rest (ZmSubject *subject)
   zm_subject_answer (subject);
   while ((ticket = zm_pending_first (subject->pending, &deadline_us)) != 0) {
     zm_pending_take (subject->pending, ticket, &caller);
-    answer_text (subject, &caller, "ERROR", "shutdown", "the daemon ended before there was a result");
+    zm_answer_text (subject, &caller, "ERROR", "shutdown", "the daemon ended before there was a result");
   }
   while (subject->greeters->len > 0) {
     greeter_free (g_ptr_array_index (subject->greeters, 0));

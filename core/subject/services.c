@@ -98,7 +98,7 @@ beat (ZmServices *services, const char *name, ZmServiceState state, ZmSpan json,
     return FALSE;
   }
   if (service->state != state)
-    zm_log_write (services->log, state == ZM_SERVICE_RUNNING ? ZM_LEVEL_INFO : ZM_LEVEL_WARNING, "subject",
+    zm_log_write (services->log, state == ZM_SERVICE_DEGRADED ? ZM_LEVEL_WARNING : ZM_LEVEL_NOTICE, "subject",
                   "service %s: %s, was %s", name, state_names[state], state_names[service->state]);
   service->state = state;
   service->last_seen_us = now_us;

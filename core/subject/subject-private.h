@@ -141,6 +141,18 @@ void *zm_subject_run (void *user);
 gboolean zm_subject_vet (ZmSubject *subject, const char *verb, const ZmMessage *message, const char **code,
                          GError **error);
 
+/* answer.c: each answers a caller and lets go of it. Who does not take answers loses them, counted. headers and body are
+ * sent as they are, and are empty afterwards. */
+void zm_answer_frames (ZmSubject *subject, ZmCaller *caller, const char *status, zmq_msg_t *headers,
+                       zmq_msg_t *body);
+void zm_answer_json (ZmSubject *subject, ZmCaller *caller, const char *status, const char *json);
+/* {"code": …, "text": …} */
+void
+zm_answer_text (ZmSubject *subject, ZmCaller *caller, const char *status, const char *code, const char *text);
+/* The next two are counted. */
+void zm_answer_busy (ZmSubject *subject, ZmCaller *caller, const char *code, const char *text);
+void zm_answer_malformed (ZmSubject *subject, ZmCaller *caller, const char *text);
+
 /* call.c: everything that waits at one call socket, at most a batch. TRUE: there may be more. */
 gboolean zm_subject_take_calls (ZmSubject *subject, guint router);
 /* Replies that came, deadlines that passed, HELLOs whose subscription is there. */

@@ -23,17 +23,18 @@ typedef struct ZmSubjectConfig {
   const char *const *bind, *const *connect;           /* PULL */
   const char *const *call_bind, *const *call_connect; /* ROUTER */
   int high_water;
-  gint64 max_message;        /* bytes: ZMQ_MAXMSGSIZE */
+  gint64 max_message; /* bytes: ZMQ_MAXMSGSIZE */
   ZmFramesForm form;
-  guint calls_most;          /* calls waiting at one time; then BUSY */
-  gint64 call_timeout_us;    /* where a call brings no `timeout` header; 30 s */
+  guint calls_most;       /* calls waiting at one time; then BUSY */
+  gint64 call_timeout_us; /* where a call brings no `timeout` header; 30 s */
   /* Asked for each message (hooks): NULL, or FALSE with why: the message is refused as `denied`. Subject's thread. */
   gboolean (*authorise) (const char *verb, ZmSpan peer, const ZmMessage *message, gpointer user);
-  /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Answers later through zm_subject_reply. */
+  /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Takes the message and answers later through
+   * zm_subject_reply: ZM_OK is ACCEPTED, a positive status DUPLICATE. FALSE: full, nothing was taken; answered BUSY. */
   gboolean (*send) (ZmMessage *message, guint64 ticket, gpointer user);
   gpointer user;
-  ZmTableSlot *tables;       /* for HELLO's patterns */
-  ZmPool *pool;              /* set by zm_subject_start */
+  ZmTableSlot *tables; /* for HELLO's patterns */
+  ZmPool *pool;        /* set by zm_subject_start */
   ZmIntegration *integration;
   ZmLog *log;
   ZmMetrics *metrics;
@@ -43,18 +44,23 @@ typedef struct ZmSubjectConfig {
 ZmSubject *zm_subject_new (const ZmSubjectConfig *config, GError **error);
 /* Starts the thread, once pool is there. */
 gboolean zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error);
-/* No new messages are read (drain); calls still get their replies. */
+/* No new messages are read (drain): the PULL endpoints are let go, what had come in is given to the pool, and this returns
+ * when that is done (at most 5 s). Calls that wait still get their replies; new ones are answered BUSY `draining`. */
 void zm_subject_pause (ZmSubject *subject);
+/* Ends the thread; who still waits is answered ERROR `shutdown`. Before the Integration Manager's end. */
 void zm_subject_free (ZmSubject *subject);
 
-/* Answers a waiting call: the pool's reply function for call tickets. Any thread, never blocks. */
+/* Answers a waiting call: the pool's reply function for call tickets, which never have their highest bit set. Shares the
+ * result's frames before it returns. A stale ticket is counted as late. ZM_E_AGAIN is answered BUSY, other negative codes
+ * ERROR. Any thread, never blocks. */
 void zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result);
 /* After a reload: services whose list of prefixes changed are told on command_<name>~. Any thread. */
 void zm_subject_tables_changed (ZmSubject *subject);
 /* Sends a command (get_health, stop_service, get_topics, add_topic, remove_topic) to a service. Any thread. */
-gboolean zm_subject_command (ZmSubject *subject, const char *service, const char *command, const char *argument,
-                             GError **error);
-/* Registered services: JSON array (name, version, state, patterns, received, errors, ratio, mean_ms, last_seen). */
+gboolean zm_subject_command (ZmSubject *subject, const char *service, const char *command,
+                             const char *argument, GError **error);
+/* Registered services: JSON array (name, version, state, patterns, prefixes, last_seen_ms; received, errors, ratio, mean_ms
+ * where the service reports its counts). */
 char *zm_subject_services_json (ZmSubject *subject);
 char *zm_subject_status_json (ZmSubject *subject);
 const char *const *zm_subject_endpoints (ZmSubject *subject);      /* PULL, after wildcards */

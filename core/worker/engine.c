@@ -375,6 +375,8 @@ to_worker_abroad (ZmWorker *worker, ZmRun *run, const ZmRoute *route)
 {
   const ZmKey *key = run->depth ? &zm_run_branch (run)->key : &run->message->topic.key;
   guint step = run->depth ? run->frames[run->depth - 1].step : 0;
+  g_free (run->abroad);
+  run->abroad = g_strdup (route->worker);
   zm_wait_park (worker, run, key, step, zm_step_message (run, key), route->worker);
 }
 
@@ -446,7 +448,7 @@ adopt_reply (ZmRun *run)
 static void
 go_on_with (ZmWorker *worker, ZmRun *run)
 {
-  g_autofree char *before = g_steal_pointer (&run->next_text);
+  g_free (run->next_text);
   run->next_text = g_steal_pointer (&run->reply.next);
   const char *text = run->next_text;
   ZmKey key;
@@ -472,6 +474,14 @@ go_on_with (ZmWorker *worker, ZmRun *run)
   }
 }
 
+/* The sender of a plugin's results: "link" of "acme.net.link". */
+static ZmSpan
+component_of (const char *plugin)
+{
+  const char *dot = strrchr (plugin, '.');
+  return zm_span_text (dot ? dot + 1 : plugin);
+}
+
 static void
 single_ends (ZmWorker *worker, ZmRun *run)
 {
@@ -482,13 +492,10 @@ single_ends (ZmWorker *worker, ZmRun *run)
   g_autofree char *text = g_steal_pointer (&run->reply.key);
   adopt_reply (run);
   ZmKey key = run->message->topic.key;
-  char sender[ZM_PART_MOST + 1];
   if (text) {
     zm_key_parse (zm_span_text (text), &key, NULL, NULL);
   } else {
-    /* Dots of a plugin in sub-folders have no place in a key's part. */
-    g_strlcpy (sender, run->action->plugin, sizeof sender);
-    key.sender = zm_span_text (g_strdelimit (sender, ".", '-'));
+    key.sender = component_of (run->action->plugin);
     key.decorator = zm_span (NULL, 0);
   }
   zm_end_result (worker, run, zm_span (NULL, 0), &key);
@@ -534,6 +541,7 @@ came (ZmWorker *worker, ZmRun *run)
   const ZmStep *step = zm_run_step (run);
   if (!step) { /* outside a flow: the answer of a worker abroad is the result */
     ZmKey key = run->message->topic.key;
+    key.sender = zm_span_text (run->abroad);
     key.decorator = zm_span (NULL, 0);
     zm_end_result (worker, run, zm_span (NULL, 0), &key);
     return;

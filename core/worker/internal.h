@@ -74,6 +74,7 @@ struct ZmRun {
   /* the call */
   ZmKey key;           /* by which the action was found: again where its plugin was replaced meanwhile */
   gboolean by_default; /* the default route may take it */
+  char *abroad;        /* the worker in another language that has it, or NULL */
   char *next_text;     /* what key points into where the action named it */
   ZmStat *stat;        /* of the key; the pool's */
   const ZmAction *action;

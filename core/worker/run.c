@@ -55,6 +55,7 @@ zm_run_free (ZmRun *run, ZmWorker *worker)
   zm_run_drop_reply (run);
   zmq_msg_close (&run->body);
   g_free (run->content_type);
+  g_free (run->abroad);
   g_free (run->next_text);
   g_free (run->code);
   g_free (run->text);

@@ -125,7 +125,8 @@ bench_daemon_start (const char *configuration, const char *actions, const char *
   g_auto (GStrv) environment = g_environ_setenv (g_get_environ (), "ZM_PLUGIN_PATH", path, TRUE);
   g_autoptr (GError) error = NULL;
   double began = bench_now ();
-  if (!g_spawn_async (NULL, (char **) argv, environment, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &daemon->pid, &error)) {
+  if (!g_spawn_async (NULL, (char **) argv, environment, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &daemon->pid,
+                      &error)) {
     g_printerr ("bench: %s\n", error->message);
     exit (2);
   }

@@ -253,7 +253,7 @@ bench_chain (const BenchRun *run)
     close (ready[1]);
   }
   /* PUB tells nobody when a subscription has arrived: both sides of a comparison get the same moment. */
-  g_usleep (200000);
+  g_usleep (400000);
   GPid sender = fork ();
   if (!sender)
     send_all (run);

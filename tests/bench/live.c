@@ -43,11 +43,13 @@ run_job (const Job *job, guint rounds, guint scale)
       bench_daemon_start (configuration, "[actionmapping]\nSrv?Ctx?act = echo.echo\n", "", NULL);
   g_autofree char *our_subject = bench_endpoint (daemon, "subject"),
                   *our_topics = bench_endpoint (daemon, "topics");
+  double theirs_cpu = 0, our_cpu = 0;
   for (guint i = 0; i < rounds; i++) {
     GPid skeleton = bench_skeleton_start (subject, topics, 2);
     BenchRun run = { subject,   topics, "Srv?Ctx@PUBLISH?act", 256,   job->count / scale,
                      job->rate, 0,      job->subscribers,      "Srv?" };
     BenchResult theirs = bench_chain (&run);
+    double their_cpu = bench_cpu_seconds (skeleton), before = bench_cpu_seconds (daemon->pid);
     bench_skeleton_stop (skeleton);
     run.subject = our_subject;
     run.topics = our_topics;
@@ -61,12 +63,17 @@ run_job (const Job *job, guint rounds, guint scale)
       bench_daemon_stop (daemon);
       return FALSE;
     }
+    theirs_cpu += their_cpu;
+    our_cpu += bench_cpu_seconds (daemon->pid) - before;
     double a = figure (job, &theirs), b = figure (job, &product), ratio = b / a;
     g_array_append_val (base, a);
     g_array_append_val (ours, b);
     g_array_append_val (ratios, ratio);
   }
   bench_daemon_stop (daemon);
+  printf ("%-26s %14.2f %14.2f %-10s %8.3f\n", "  CPU of its process",
+          theirs_cpu * 1e6 / rounds / (job->count / scale), our_cpu * 1e6 / rounds / (job->count / scale),
+          "us/msg", our_cpu / theirs_cpu);
   return bench_row (job->name, job->unit, bench_median (base), bench_median (ours), bench_median (ratios),
                     job->must, job->goal);
 }

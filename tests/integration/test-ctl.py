@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 
-from zmcase import BUILD, ZMANAGERCTL, ZMANAGERD, case, run
+from zmcase import BUILD, SOURCE, ZMANAGERCTL, ZMANAGERD, Skip, case, run
 
 DIR = tempfile.mkdtemp(prefix="zmctl-")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("ZM_DIR", "NO_COLOR")}
@@ -279,6 +279,24 @@ def plugins_are_tested_in_a_daemon_of_their_own():
     tested = ctl_json("plugin", "test", plugin_file("echo"))
     assert tested["plugin"] == "echo" and tested["failed"] == 0 and tested["actions"], tested
     assert b"loaded, " in ctl("plugin", "test", plugin_file("slow")).stdout
+
+
+@case
+def a_plugin_that_kills_its_daemon_fails_the_test():
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise Skip("no C compiler")
+    source = write(
+        "crash.c",
+        "#include <zmanager/plugin.h>\n#include <stdlib.h>\n"
+        "ZM_ACTION (crash) { (void) call; abort (); }\n"
+        'ZM_PLUGIN ("crash", "1.0", "LGPL-2.1-or-later", "Crashes");\n',
+    )
+    library = os.path.join(DIR, "crash.so")
+    subprocess.run([compiler, "-shared", "-fPIC", "-I", os.path.join(SOURCE, "include"), source, "-o", library], check=True)
+    done = ctl("plugin", "test", library, status=1)
+    assert b"action crash: the daemon of the test was ended by signal 6" in done.stderr, done
+    assert "signal 6" in ctl_json("plugin", "test", library, status=1)["error"]["text"]
 
 
 @case

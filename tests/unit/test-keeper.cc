@@ -107,6 +107,19 @@ TEST_F (Keeper, TakesThisVeryOneOnlyWhileItWaits)
   EXPECT_EQ (take (one), nullptr);
 }
 
+TEST_F (Keeper, GivesAnyForTheEnd)
+{
+  Parked one ("F", "id-1", "?a?b"), two ("G", "id-2", "?a?b");
+
+  EXPECT_EQ (keeper->ops->take_any (keeper), nullptr);
+  park (one);
+  park (two);
+  ZmWait *first = keeper->ops->take_any (keeper), *second = keeper->ops->take_any (keeper);
+  EXPECT_TRUE ((first == &one.wait && second == &two.wait) || (first == &two.wait && second == &one.wait));
+  EXPECT_EQ (keeper->ops->take_any (keeper), nullptr);
+  EXPECT_EQ (keeper->ops->count (keeper), 0u);
+}
+
 TEST_F (Keeper, WaitsOutsideAFlow)
 {
   Parked one ("", "id-1", "?a?b");

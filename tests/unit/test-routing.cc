@@ -366,6 +366,17 @@ TEST (Trigger, OverlappingOnesAllRun)
   }
 }
 
+/* A trigger that gives parts which the message does not is no candidate, and hides none. */
+TEST (Trigger, OnlyPartsThatTheMessageGives)
+{
+  Table table ("", "[a]\nS?Q?\n??done\n[b]\n?C?\n??done\n[c]\n?C@E?\n??done\n");
+
+  EXPECT_EQ (table.triggers ("?C@E?A"), "b c");
+  EXPECT_EQ (table.triggers ("?C?A"), "b");
+  EXPECT_EQ (table.triggers ("S?C@E?A"), "b c");
+  EXPECT_EQ (table.triggers ("S?Q@E?A"), "a");
+}
+
 TEST (Trigger, TooManyOverlapsAreRefused)
 {
   std::string text;

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""zmanagerctl against a daemon that answers whatever the test wants: refusals, nonsense, silence, full queues."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+
+import zmq
+
+from zmcase import ZMANAGERCTL, Skip, case, run
+
+# A wrong type that GLib would only grumble about ends the program here.
+os.environ["G_DEBUG"] = "fatal-criticals"
+DIR = tempfile.mkdtemp(prefix="zmctl-")
+os.mkdir(os.path.join(DIR, "run"))
+CONTEXT = zmq.Context()
+
+
+def endpoint(name):
+    return f"ipc://{DIR}/run/{name}"
+
+
+STATUS = {
+    "node": "fake",
+    "state": "ready",
+    "endpoints": {name: [endpoint(name)] for name in ("subject", "call", "topics")},
+}
+
+
+class Fake:
+    """A ROUTER that gives each request to answer (frames after the id) -> list of replies (frames after the id)."""
+
+    def __init__(self, name, answer):
+        self.socket = CONTEXT.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.bind(endpoint(name))
+        self.answer = answer
+        self.stopping = False
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        while not self.stopping:
+            if not self.socket.poll(20):
+                continue
+            peer, ident, *rest = self.socket.recv_multipart()
+            for reply in self.answer(rest):
+                self.socket.send_multipart([peer, ident, *reply])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stopping = True
+        self.thread.join()
+        self.socket.close()
+
+
+def control(**answers):
+    """status is answered as above, other commands by name: a list of (status, JSON text or value)."""
+
+    def answer(rest):
+        command = json.loads(rest[0])["command"]
+        replies = answers.get(command, [("OK", STATUS)])
+        return [[s.encode(), v if isinstance(v, bytes) else json.dumps(v).encode()] for s, v in replies]
+
+    return Fake("control", answer)
+
+
+def ctl(*arguments, status=0):
+    done = subprocess.run(
+        [ZMANAGERCTL, "--dir", DIR, *arguments], capture_output=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == status, (arguments, done)
+    return done
+
+
+@case
+def codes_of_the_daemon_become_exit_statuses():
+    table = {"not-found": 5, "refused": 4, "invalid": 1, "failed": 1, "unavailable": 1, "something new": 1}
+    for code, status in table.items():
+        with control(reload=[("ERROR", {"code": code, "text": "because\x1b[31m"})]):
+            done = ctl("reload", status=status)
+            assert b"because" in done.stderr and b"\x1b" not in done.stderr, done
+
+
+@case
+def degraded_is_told():
+    with control(status=[("OK", {**STATUS, "state": "degraded", "reasons": ["plugin x: no"]})]):
+        assert b"plugin x: no" in ctl("status", status=6).stdout
+        assert json.loads(ctl("status", "--json", status=6).stdout)["state"] == "degraded"
+
+
+@case
+def nonsense_is_survived():
+    values = [b"", b"{", b"[]", b"null", b"5", b'"x"', b"\xff\xfe", b"[" * 5000, b'{"endpoints":5}', b'{"endpoints":{"subject":[1]}}']
+    values += [b'{"state":5,"reasons":"x","counters":[],"endpoints":[]}', b'{"flows":[1,null,{"steps":5}]}', b'{"plugins":{}}']
+    for value in values:
+        with control(status=[("OK", value)], flows=[("OK", value)], plugins=[("OK", value)], explain=[("OK", value)]):
+            for arguments in (["status"], ["send", "?A?B"], ["flow", "ls"], ["plugin", "ls"], ["explain", "?A?B"]):
+                for extra in ([], ["--json"]):
+                    done = subprocess.run(
+                        [ZMANAGERCTL, "--dir", DIR, *arguments, *extra], capture_output=True, timeout=60
+                    )
+                    assert done.returncode in (0, 1, 5), (value, arguments, done)
+
+
+@case
+def nonsense_in_streams_is_survived():
+    parts = [("PART", v) for v in (b"", b"{", b"[1]", b"5", b"{}", b'{"routes":[1]}', b'{"routes":{"a":1},"time_us":"x"}')]
+    parts += [("PART", {"missed": 3}), ("OK", {"text": "ended"})]
+    with control(top=parts, trace=parts, log=parts):
+        for name in ("top", "trace", "log"):
+            assert b"3 lines were missed" in ctl(name).stdout or name == "top"
+            ctl(name, "--json")
+
+
+@case
+def a_stream_that_is_refused_says_why():
+    with control(log=[("ERROR", {"code": "unavailable", "text": "16 streams are open already"})]):
+        assert b"16 streams" in ctl("log", status=1).stderr
+
+
+@case
+def busy_denied_and_errors_of_calls():
+    replies = {
+        ("BUSY", b'{"code":"busy"}'): (4, b"busy: "),
+        ("ERROR", b'{"code":"denied","text":"not you"}'): (4, b"error denied: not you"),
+        ("ERROR", b'{"code":"timeout","text":"too late"}'): (1, b"error timeout: too late"),
+        ("ERROR", b"no json"): (1, b"error unknown: no json"),
+        ("OK", b"the result"): (0, b""),
+    }
+    for (word, body), (status, text) in replies.items():
+        with control(), Fake("call", lambda rest: [[word.encode(), b"", body]]):
+            done = ctl("call", "?A?B", "x", status=status)
+            assert text in done.stderr and (status != 0 or done.stdout == body), done
+            assert json.loads(ctl("call", "--json", "?A?B", "x", status=status).stdout)["status"] == word
+
+
+@case
+def a_call_carries_key_headers_and_deadline():
+    seen = []
+
+    def answer(rest):
+        seen.append(rest)
+        return [[b"OK", b"", b""]]
+
+    with control(), Fake("call", answer):
+        ctl("call", "Me?Test@FAST?Go", "body", "--flow", "F", "--id", "i-1", "--header", "a=b=c", "--timeout", "7s")
+    verb, topic, headers, body = seen[0]
+    assert (verb, topic, body) == (b"CALL", b"F~FAST~Me~Test~Go~i-1", b"body"), seen
+    assert json.loads(headers) == {"timeout": 7000, "a": "b=c"}, seen
+
+
+@case
+def silence_ends_with_the_deadline():
+    with control(), Fake("call", lambda rest: []):
+        assert b"no answer within the time" in ctl("call", "?A?B", "--timeout", "100ms", status=1).stderr
+
+
+@case
+def a_refused_registration_is_told():
+    topics = CONTEXT.socket(zmq.XPUB)
+    topics.bind(endpoint("topics"))
+    with control(), Fake("call", lambda rest: [[b"ERROR", b"", b'{"code":"malformed","text":"no"}']]):
+        done = ctl("tail", status=4)
+        assert b"refused the registration" in done.stderr and b"tailing" not in done.stderr, done
+    topics.close(0)
+
+
+@case
+def send_says_when_the_daemon_takes_nothing():
+    subject = CONTEXT.socket(zmq.PULL)
+    subject.rcvhwm = 1
+    subject.setsockopt(zmq.RCVBUF, 4096)
+    subject.bind(endpoint("subject"))
+    body = os.path.join(DIR, "body")
+    with open(body, "wb") as file:
+        file.write(b"x" * 1000000)
+    with control():
+        done = ctl("send", "?A?B", "@" + body, "--count", "2000", "--timeout", "500ms", status=4)
+        assert b"takes no messages now" in done.stderr, done
+        assert json.loads(ctl("send", "?A?B", "@" + body, "--count", "2000", "--timeout", "500ms", "--json", status=4).stdout)[
+            "error"
+        ]["code"] == "busy"
+    subject.close(0)
+
+
+@case
+def who_may_not_connect_is_told():
+    if os.geteuid() == 0:
+        raise Skip("root may connect to everything")
+    with control():
+        os.chmod(os.path.join(DIR, "run/control"), 0)
+        assert b"you may not connect" in ctl("status", "--timeout", "50ms", status=4).stderr
+
+
+try:
+    run()
+finally:
+    shutil.rmtree(DIR, ignore_errors=True)
