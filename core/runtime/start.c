@@ -209,8 +209,9 @@ find_probe (void)
 static void
 open_plugins (ZmRuntime *runtime)
 {
-  g_auto (GStrv) path = zm_instance_plugin_dirs (runtime->instance,
-                                                 zm_config_list (runtime->config, "zmanager", "plugin-path"));
+  g_auto (GStrv) path =
+      zm_instance_plugin_dirs (runtime->instance, zm_config_list (runtime->config, "zmanager", "plugin-path"),
+                               zm_config_boolean (runtime->config, "zmanager", "system-plugins"));
   g_autofree char *copies = zm_instance_copy_dir (runtime->instance);
   g_autofree char *probe = find_probe ();
   const char *no_dlclose = g_getenv ("ZM_NO_DLCLOSE");
@@ -249,7 +250,8 @@ zm_runtime_watch (ZmRuntime *runtime, GError **error)
   const ZmInstance *instance = runtime->instance;
   const char *const own[] = { instance->config_dir, instance->actions_dir, instance->flows_dir, NULL };
   g_auto (GStrv) plugins =
-      zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"));
+      zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"),
+                               zm_config_boolean (runtime->config, "zmanager", "system-plugins"));
 
   for (const char *const *directory = own; *directory != NULL; directory++)
     if (!zm_watch_add (runtime->watch, *directory, FALSE, error))

@@ -121,7 +121,9 @@ bench_daemon_start (const char *configuration, const char *actions, const char *
   g_autofree char *program = g_build_filename (build, "zmanagerd", NULL);
   g_autofree char *path = plugin_path (build);
   g_autofree char *log = g_build_filename (daemon->dir, "log", NULL);
-  const char *argv[] = { program, "--dir", daemon->dir, "--log-level", "warning", NULL };
+  const char *argv[] = {
+    program, "--dir", daemon->dir, "--log-level", "warning", "--set", "zmanager.system-plugins=no", NULL
+  };
   g_auto (GStrv) environment = g_environ_setenv (g_get_environ (), "ZM_PLUGIN_PATH", path, TRUE);
   g_autoptr (GError) error = NULL;
   double began = bench_now ();

@@ -168,7 +168,8 @@ class Daemon:
         environment = {key: value for key, value in os.environ.items() if key not in ("ZM_DIR", "ZM_PLUGIN_PATH")}
         environment.update(self.env)
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([ZMANAGERD, "--dir", self.directory, "--log-format", "json", *self.args],
+            self.process = subprocess.Popen([ZMANAGERD, "--dir", self.directory, "--log-format", "json",
+                                             "--set", "zmanager.system-plugins=no", *self.args],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         wait_for("the control socket", lambda: self.alive() and os.path.exists(self.path("run", "control")))
         self.control_socket = self.socket(zmq.DEALER)
