@@ -33,16 +33,16 @@ def three_services_two_daemons_three_subscribers():
             tails.append(tail)
         with Senders([one.endpoint("subject"), two.endpoint("subject")], 3, each=each,
                      make=lambda index, number: [b"?Hello?Greet", b"%d-%d" % (index, number)]) as senders:
-            sent = senders.join()
-        assert sent == 3 * each
-        expected = {b"hello, %d-%d" % (index, number) for index in range(3) for number in range(each)}
-        for tail in tails:
-            bodies = [body for _, _, body in tail.take(sent)]
-            assert len(bodies) == sent and set(bodies) == expected
-            tail.none()
-        parts = [daemon.settled()["workers"]["results"] for daemon in (one, two)]
-        # libzmq hands a PUSH socket's messages round, so both had their share.
-        assert sum(parts) == sent and min(parts) > sent // 4, parts
+            sent = senders.done()
+            assert sent == 3 * each
+            expected = {b"hello, %d-%d" % (index, number) for index in range(3) for number in range(each)}
+            for tail in tails:
+                bodies = [body for _, _, body in tail.take(sent)]
+                assert len(bodies) == sent and set(bodies) == expected
+                tail.none()
+            parts = [daemon.settled()["workers"]["results"] for daemon in (one, two)]
+            # libzmq hands a PUSH socket's messages round, so both had their share.
+            assert sum(parts) == sent and min(parts) > sent // 4, parts
 
 
 @case

@@ -87,8 +87,10 @@ class Refused(AssertionError):
 
 
 class Senders:
-    """Processes that push until they are told to stop, or `each` messages. After join, .sent is exactly what went out:
-    a process ends only when libzmq has handed all of it over.
+    """Processes that push until they are told to stop, or `each` messages: .sent is exactly what went out.
+
+    They keep their connections until the `with` ends: when a peer ends while the receiver is at its high-water mark, libzmq
+    4.3 throws away what the kernel still holds of it, so accounts are made before that.
 
     make     index of the process, number of the message -> frames; else [key, body]
     pace     messages a second and process, at most
@@ -98,7 +100,8 @@ class Senders:
     def __init__(self, connect, count, key="", body=b"", make=None, each=None, pace=None, high_water=100):
         fork = multiprocessing.get_context("fork")
         self.counts = fork.Array(ctypes.c_longlong, count)
-        self.flag = fork.Event()
+        self.flag, self.leave = fork.Event(), fork.Event()
+        self.ready = fork.Semaphore(0)
         self.connect = [connect] if isinstance(connect, str) else list(connect)
         self.make = make or (lambda index, number: [key.encode(), body])
         self.each, self.pace, self.high_water = each, pace, high_water
@@ -126,6 +129,8 @@ class Senders:
                 self.counts[index] = number + 1
             except zmq.Again:
                 pass
+        self.ready.release()
+        self.leave.wait(PATIENCE * 8)
         socket.close(linger=int(PATIENCE * 4000))
         context.term()
         # Nothing of the parent's is taken down here.
@@ -136,20 +141,29 @@ class Senders:
         return sum(self.counts)
 
     def stop(self):
+        """Tells them to stop, and gives the number of messages that they sent."""
         self.flag.set()
-        return self.join()
+        return self.done()
+
+    def done(self, patience=PATIENCE * 4):
+        """Waits until all have sent what they should, and gives the number."""
+        for _ in self.processes:
+            assert self.ready.acquire(timeout=patience), "a sender did not end"
+        return self.sent
 
     def join(self, patience=PATIENCE * 4):
-        """Waits for the end of all, and gives the number of messages that they sent."""
+        """Waits for the end of the processes: by then libzmq has handed all over to the system."""
+        self.leave.set()
         for process in self.processes:
             process.join(patience)
             assert process.exitcode == 0, ("a sender did not end", process.exitcode)
-        return self.sent
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, value, trace):
+        if kind is None and self.flag.is_set() | (self.each is not None):
+            self.join()
         for process in self.processes:
             if process.is_alive():
                 process.terminate()
