@@ -50,7 +50,7 @@ zm_hosting_new (struct ZmRuntime *runtime)
   hosting->emitted = zm_metrics_counter (runtime->metrics, "zmanager_emitted_total",
                                          "Messages that plugins emitted", NULL, NULL);
   hosting->denied = zm_metrics_counter (runtime->metrics, "zmanager_emit_denied_total",
-                                        "Messages of plugins that a hook refused", NULL, NULL);
+                                        "Messages of plugins with a reserved or denied key", NULL, NULL);
   hosting->loops = zm_metrics_counter (runtime->metrics, "zmanager_emit_loops_total",
                                        "Messages of plugins refused after too many hops", NULL, NULL);
   return hosting;

@@ -75,6 +75,22 @@ set_deadline (ZmMessage *message)
     message->deadline_us = zm_now_us () + ms * 1000;
 }
 
+/* TRUE for the runtime's own names. From the Subject's sockets it is counted and told, and so it is here. */
+static gboolean
+is_forged (ZmGeneration *generation, const ZmKey *key, ZmSpan flow)
+{
+  ZmRuntime *runtime = runtime_of (generation);
+
+  if (!zm_key_reserved (key) && (flow.size == 0 || flow.data[0] != '^'))
+    return FALSE;
+  zm_counter_add (runtime->hosting->denied, 1);
+  zm_log_limited (runtime->log, ZM_LEVEL_WARNING, "plugin", "emit-reserved",
+                  "plugin %s: a message was refused: done, error and names that begin with ^ belong to the "
+                  "runtime",
+                  zm_generation_name (generation));
+  return TRUE;
+}
+
 /* The message that a plugin's event stands for, checked as the Subject checks what comes from outside. NULL: *status. */
 static ZmMessage *
 event_message (ZmGeneration *generation, const zm_event *from, const char *key_text, int *status)
@@ -98,7 +114,7 @@ event_message (ZmGeneration *generation, const zm_event *from, const char *key_t
       (headers.size > 0 && !headers_are_good (headers)))
     return NULL;
   *status = ZM_E_DENIED;
-  if (zm_key_reserved (&key) || (flow.size > 0 && flow.data[0] == '^'))
+  if (is_forged (generation, &key, flow))
     return NULL;
   *status = ZM_E_MEMORY;
   if (event.body_size > runtime->hosting->body_most)

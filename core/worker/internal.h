@@ -205,8 +205,8 @@ struct ZmPool {
   ZmTraceFunc trace_func;
   gpointer trace_user;
   /* counters */
-  ZmCounter *c_results, *c_errors, *c_silent, *c_dropped, *c_calls, *c_late, *c_deferred, *c_replaced,
-      *c_abandoned, *c_stalls, *c_overrun, *c_waits;
+  ZmCounter *c_results, *c_errors, *c_silent, *c_dropped, *c_calls, *c_denied, *c_late, *c_deferred,
+      *c_replaced, *c_abandoned, *c_stalls, *c_overrun, *c_waits;
 };
 
 /* pool.c: the queue */

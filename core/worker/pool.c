@@ -548,6 +548,9 @@ make_counters (ZmPool *pool)
   pool->c_silent = zm_metrics_counter (m, "zmanager_worker_ended_total", ends, "end", "silent");
   pool->c_dropped = zm_metrics_counter (m, "zmanager_worker_ended_total", ends, "end", "dropped");
   pool->c_calls = zm_metrics_counter (m, "zmanager_worker_calls_total", "Calls of actions", NULL, NULL);
+  pool->c_denied =
+      zm_metrics_counter (m, "zmanager_worker_denied_total",
+                          "Result and next keys of plugins that belong to the runtime", NULL, NULL);
   pool->c_late =
       zm_metrics_counter (m, "zmanager_worker_late_total", "Completions that came too late", NULL, NULL);
   pool->c_deferred =
