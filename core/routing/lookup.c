@@ -128,6 +128,14 @@ zm_table_resolve (const ZmTable *table, const ZmKey *key, gboolean default_route
   return route != NULL || !default_route ? route : table->default_route;
 }
 
+const ZmMapping *
+zm_table_mapping (const ZmTable *table, const ZmKey *key)
+{
+  const ZmTableEntry *entry = zm_routing_find (table, key, zm_routing_shape (key));
+
+  return entry != NULL && entry->own != NULL ? entry->own->mapping : NULL;
+}
+
 void
 zm_table_lookup (const ZmTable *table, const ZmTopic *topic, ZmLookup *lookup)
 {

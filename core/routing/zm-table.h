@@ -134,6 +134,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmTable, zm_table_unref)
 void zm_table_lookup (const ZmTable *table, const ZmTopic *topic, ZmLookup *lookup);
 /* Resolution only, of a key that came without a flow (with the default route ??) or as a step (without). */
 const ZmRoute *zm_table_resolve (const ZmTable *table, const ZmKey *key, gboolean default_route);
+/* The mapping of this very key, or NULL: no shorter key and no default route. Borrowed. */
+const ZmMapping *zm_table_mapping (const ZmTable *table, const ZmKey *key);
 ZmFlow *zm_table_flow (const ZmTable *table, ZmSpan name); /* borrowed, or NULL */
 /* Hot: pre-resolved where flow belongs to this table; else by key text. branch 0…n-1, or -1 for the `!` step. */
 void zm_table_step (const ZmTable *table, const ZmFlow *flow, guint step, int branch, ZmStepTarget *target);
