@@ -72,7 +72,7 @@ run_job (const Job *job, guint rounds, guint scale)
     g_array_append_val (ratios, ratio);
   }
   bench_daemon_stop (daemon);
-  printf ("%-26s %14.2f %14.2f %-10s %8.3f\n", "  CPU of its process",
+  printf ("%-28s %12.2f %12.2f %-10s %8.3f\n", "  CPU of its process",
           theirs_cpu * 1e6 / rounds / (job->count / scale), our_cpu * 1e6 / rounds / (job->count / scale),
           "us/msg", our_cpu / theirs_cpu);
   return bench_row (job->name, job->unit, bench_median (base), bench_median (ours), bench_median (ratios),
