@@ -190,7 +190,10 @@ fill_call (ZmWorker *worker, ZmRun *run)
   call->struct_size = sizeof *call;
   call->flags = 0;
   call->host = zm_generation_host (run->action->generation);
-  call->flow = str_of (run->depth ? zm_run_flow_name (run) : message->topic.flow);
+  if (!run->depth)
+    call->flow = str_of (message->topic.flow);
+  else if (call->flow.data != run->frames[run->depth - 1].flow->name) /* the same in most steps */
+    call->flow = str_of (zm_run_flow_name (run));
   call->decorator = str_of (run->key.decorator);
   call->sender = str_of (run->key.sender);
   call->context = str_of (run->key.context);
@@ -302,7 +305,7 @@ flush_if_slow (ZmWorker *worker, const ZmRun *run)
   if (!run->stat || !worker->n_out)
     return;
   guint64 samples = atomic_load_explicit (&run->stat->samples, memory_order_relaxed);
-  if (samples && atomic_load_explicit (&run->stat->sampled_us, memory_order_relaxed) / samples >= 20)
+  if (samples && atomic_load_explicit (&run->stat->sampled_us, memory_order_relaxed) >= 20 * samples)
     zm_worker_flush (worker);
 }
 
