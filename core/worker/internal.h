@@ -198,6 +198,7 @@ struct ZmPool {
   pthread_mutex_t timers_lock;
   GHashTable *plugin_timers; /* ticket -> ZmPluginTimer */
   guint64 next_timer;
+  gboolean timers_closed; /* the pool ends: no new ones */
   /* the watchdog */
   pthread_t watchdog;
   pthread_mutex_t dog_lock;
@@ -318,7 +319,7 @@ void zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed); /* ta
 
 /* timer.c: plugins' timers */
 void zm_plugin_timer_ended (ZmRun *run);
-void zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation);
+void zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation); /* NULL: all, and no new ones */
 
 /* watchdog.c */
 #define ZM_PHASE_IDLE    0u

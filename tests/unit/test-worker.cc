@@ -50,6 +50,10 @@ protected:
     };
     plugins_config.host.ticket_cancelled
         = [] (const zm_host *, zm_ticket ticket) { return zm_pool_ticket_cancelled (the_pool, ticket); };
+    plugins_config.host.timer_start
+        = [] (const zm_host *host, const char *name, zm_action_fn action, unsigned first_ms, unsigned period_ms) {
+            return zm_pool_timer_start (the_pool, zm_generation_of_host (host), name, action, first_ms, period_ms);
+          };
     plugins_config.retired = [] (ZmGeneration *generation, gpointer) {
       if (the_pool)
         zm_pool_retire (the_pool, generation);
@@ -235,7 +239,7 @@ const char *const all_mappings = "[actionmapping]\n"
                                  "?T?nap = tester.serial_nap\n?T?alone = tester.alone\n?T?defer = tester.defer\n"
                                  "?T?defer_at_once = tester.defer_at_once\n?T?defer_never = tester.defer_never\n"
                                  "?T?defer_not = tester.defer_not\n?T?defer_and_ok = tester.defer_and_ok\n"
-                                 "?T?defer_twice = tester.defer_twice\n";
+                                 "?T?defer_twice = tester.defer_twice\n?T?once = tester.once\n";
 
 /* ---- outcomes of an action, outside a flow ---- */
 
@@ -555,6 +559,20 @@ TEST_F (Worker, DrainEndsWhatWaitsWithAnError)
   EXPECT_EQ (zm_pool_drain (pool, zm_now_us () + G_USEC_PER_SEC), 1u);
   EXPECT_NE (wait (2)[1].body.find ("\"code\":\"shutdown\""), std::string::npos);
   EXPECT_EQ (wait_reply (5).first, ZM_E_FAILED);
+}
+
+TEST_F (Worker, TimersThatFireOnceGiveTheirPlaceBack)
+{
+  begin (all_mappings);
+  const size_t each = 500;
+  /* More in all than there may be at a time. */
+  for (size_t round = 1; round <= 3; round++) {
+    for (size_t i = 0; i < each; i++)
+      send ("?T?once");
+    wait (2 * each * round);
+  }
+  for (const auto &got : out)
+    ASSERT_TRUE (got.body == "started" || got.body == "tick") << got.body;
 }
 
 TEST_F (Worker, SwapsUnderLoadLoseNothing)

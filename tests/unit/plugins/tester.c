@@ -171,4 +171,16 @@ ZM_ACTION_THREADSAFE (defer_twice)
   return first == ZM_OK && second == ZM_E_LATE ? ZM_DEFERRED : ZM_REJECT;
 }
 
+static int
+tick (zm_call *call)
+{
+  return zm_reply_text (call, "tick");
+}
+
+/* Starts a timer that fires once. */
+ZM_ACTION_THREADSAFE (once)
+{
+  return zm_timer_start (call->host, "tick", tick, 0, 0) ? zm_reply_text (call, "started") : ZM_REJECT;
+}
+
 ZM_PLUGIN ("tester", "1.0", "LGPL-2.1-or-later", "Ends calls in every way");
