@@ -367,6 +367,10 @@ static void
 cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
 {
   if (run->event == ZM_EVENT_CALLBACK || run->event == ZM_EVENT_TIMER) {
+    zm_counter_add (worker->pool->c_dropped, 1);
+    zm_log_limited (worker->pool->config.log, ZM_LEVEL_INFO, "worker", "dropped",
+                    "a %s of plugin %s was dropped: it %s", run->plugin_timer ? "timer" : "call's result",
+                    run->action->plugin, why);
     if (run->plugin_timer)
       zm_plugin_timer_ended (run);
     worker->ended++;
@@ -400,6 +404,8 @@ zm_engine_call (ZmWorker *worker, ZmRun *run)
       cannot_call (worker, run, "stuck", "hung too often and takes no more calls");
       return;
     case ZM_STRAND_FULL:
+      /* What it does meanwhile may take this worker to a newer table. */
+      zm_run_hold (run, "queued call");
       if (!wait_for_room (worker, strand)) {
         cannot_call (worker, run, "busy", "is slow, and the queue before it is full");
         return;

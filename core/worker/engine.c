@@ -47,8 +47,8 @@ resume (ZmWorker *worker, ZmRun *waiting, ZmMessage *answer)
   if (pool->config.sink.ended)
     pool->config.sink.ended (answer, ZM_END_SILENT, NULL, pool->config.sink.user);
   /* Who called with the answer hears that it was taken; the result goes to who started the flow. */
-  if (answer->reply)
-    pool->config.reply (answer->reply, ZM_OK, NULL, pool->config.user);
+  zm_answer_caller (pool, answer, ZM_OK, NULL);
+  zm_counter_add (pool->c_silent, 1);
   zm_message_unref (answer);
   worker->ended++;
   zm_engine_run (worker, waiting);
@@ -122,6 +122,8 @@ enter_free (ZmWorker *worker, ZmMessage *message)
 {
   ZmLookup found;
   zm_table_lookup (worker->view->table, &message->topic, &found);
+  /* What the others do may take this worker to a newer table. */
+  ZmView *view = found.n_flows > 1 ? zm_view_ref (worker->view) : NULL;
   for (guint i = 1; i < found.n_flows; i++) {
     ZmRun *other = run_for (worker, zm_message_derive (message, message->topic.flow, &message->topic.key,
                                                        message->topic.id, TRUE));
@@ -137,6 +139,7 @@ enter_free (ZmWorker *worker, ZmMessage *message)
   ZmRun *run = run_for (worker, message);
   if (found.n_flows) {
     push_frame (run, found.flows[0], 1);
+    g_clear_pointer (&view, zm_view_unref);
     zm_engine_go (worker, run);
   } else {
     if (zm_traced (worker->pool))
@@ -371,9 +374,8 @@ zm_engine_fail (ZmWorker *worker, ZmRun *run)
 /* ---- a mapped key ---- */
 
 static void
-to_worker_abroad (ZmWorker *worker, ZmRun *run, const ZmRoute *route)
+to_worker_abroad (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey *key)
 {
-  const ZmKey *key = run->depth ? &zm_run_branch (run)->key : &run->message->topic.key;
   guint step = run->depth ? run->frames[run->depth - 1].step : 0;
   g_free (run->abroad);
   run->abroad = g_strdup (route->worker);
@@ -402,12 +404,16 @@ zm_engine_route (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey
   run->stat = count_call (worker, route);
   run->key = *key;
   run->timeout_us = route->timeout_us;
+  /* That of a call before it, of which nothing is held any more. */
+  run->action = NULL;
+  if (run->event == ZM_EVENT_TIMER)
+    run->event = ZM_EVENT_STEP; /* its call named this key: from here on it is a message as any other */
   switch (route->target) {
   case ZM_TARGET_ACTION:
     run->action = route->action;
     zm_engine_call (worker, run);
     break;
-  case ZM_TARGET_WORKER: to_worker_abroad (worker, run, route); break;
+  case ZM_TARGET_WORKER: to_worker_abroad (worker, run, route, key); break;
   case ZM_TARGET_UNAVAILABLE:
     zm_run_set_failure (run, "unavailable", route->reason);
     zm_engine_fail (worker, run);

@@ -219,6 +219,7 @@ struct ZmPool {
 /* pool.c: the queue */
 void zm_queue_run (ZmPool *pool, ZmRun *run); /* to the inbox; never waits; any thread */
 ZmView *zm_pool_view (ZmPool *pool);          /* a reference on the current one */
+ZmView *zm_view_ref (ZmView *view);
 void zm_view_unref (ZmView *view);
 void zm_pool_inside (ZmPool *pool, gint64 change);
 ZmWorker *zm_worker_start (ZmPool *pool, guint lane, GError **error);
@@ -263,6 +264,7 @@ void zm_publish_step (ZmWorker *worker, ZmRun *run,
 ZmMessage *zm_step_message (ZmRun *run, const ZmKey *key);
 void zm_out (ZmWorker *worker, ZmMessage *message); /* takes it */
 char *zm_error_json (const ZmRun *run);
+void zm_answer_caller (ZmPool *pool, const ZmMessage *message, int status, const ZmMessage *result);
 /* Ends a message that never became a run. */
 void zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text);
 

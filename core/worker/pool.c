@@ -252,6 +252,13 @@ view_new (ZmPool *pool, ZmTable *table)
   return view;
 }
 
+ZmView *
+zm_view_ref (ZmView *view)
+{
+  atomic_fetch_add (&view->refs, 1);
+  return view;
+}
+
 void
 zm_view_unref (ZmView *view)
 {
@@ -277,9 +284,7 @@ zm_pool_view (ZmPool *pool)
       pool->view = view_new (pool, table);
     }
   }
-  ZmView *view = pool->view;
-  if (view)
-    atomic_fetch_add (&view->refs, 1);
+  ZmView *view = pool->view ? zm_view_ref (pool->view) : NULL;
   pthread_mutex_unlock (&pool->view_lock);
   if (old)
     zm_view_unref (old);

@@ -372,6 +372,25 @@ TEST_F (Worker, AsyncWaitsForTheAnswerOnce)
   EXPECT_EQ (topics.count ("F~~~~error~i1"), 1u); /* no-such-instance */
 }
 
+/* As any other caller it hears that its answer was taken, and not that nothing came. */
+TEST_F (Worker, APluginsCallMayBeTheAnswerThatAFlowWaitsFor)
+{
+  begin (all_mappings, "[F]\n?F?Push\n?Svc@ASYNC?work\n?T?add_a\n??done\n");
+  send ("?F?Push", "x", "F");
+  wait_parked (1);
+  ZmKey key;
+  ASSERT_TRUE (zm_key_parse (zm_span_text ("?Svc?work"), &key, NULL, NULL));
+  ZmMessage *answer
+      = zm_message_new (zm_span_text ("F"), &key, zm_span_text ("i1"), zm_span_text (""), zm_span_text ("y"));
+  g_autoptr (ZmPluginSet) set = zm_plugins_current (plugins);
+  using Self = std::remove_pointer_t<decltype (this)>;
+  zm_result_fn done
+      = [] (void *user, int status, const void *, size_t) { static_cast<Self *> (user)->reply (77, status, NULL); };
+  ASSERT_EQ (zm_pool_call_action (pool, zm_plugin_set_find (set, "tester"), answer, 1000, done, this), ZM_OK);
+  EXPECT_EQ (wait (1)[0].body, "ya");
+  EXPECT_EQ (wait_reply (77).first, ZM_OK);
+}
+
 TEST_F (Worker, EchoedPrevFlowResumesWithoutTheFlowsName)
 {
   begin (all_mappings, "[F]\n?F?Push\n?Svc?work\n?T?add_a\n??done\n");
