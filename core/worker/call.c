@@ -68,7 +68,7 @@ service_reply_take (zm_call *call, void *data, size_t size, zm_free_fn free_fn, 
                     const char *content_type)
 {
   ZmRun *run = run_of (call);
-  if (size < 65536 || !run->action) {
+  if (size < 65536 || !data || over_limit (size) || !run->action) {
     int status = service_reply (call, data, size, content_type);
     if (free_fn)
       free_fn (data, hint);

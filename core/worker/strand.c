@@ -189,7 +189,7 @@ zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns)
 {
   ZmGeneration *kept = NULL;
   pthread_mutex_lock (&strand->lock);
-  strand->slow = FALSE;
+  strand->slow = strand->abandoned = FALSE; /* the hung call has come back after all */
   ZmRun *next = pop (strand);
   if (next) {
     next->strand = strand;
@@ -241,25 +241,41 @@ zm_strand_succeed (ZmStrand *old, ZmStrand *next, ZmGeneration *generation, gint
   zm_timers_arm (next->pool->config.timers, &next->patience, until_us);
 }
 
-static void
-release_queue (ZmStrand *strand)
+/* All that wait, as a list; under the lock. */
+static ZmRun *
+take_queue (ZmStrand *strand)
 {
-  for (ZmRun *run; (run = pop (strand));)
-    zm_queue_run (strand->pool, run);
+  ZmRun *all = strand->head;
+  strand->head = strand->tail = NULL;
+  strand->length = 0;
+  return all;
+}
+
+/* Without the lock: who queues may wake the watchdog, which locks strands. */
+static void
+queue_all (ZmPool *pool, ZmRun *run)
+{
+  while (run) {
+    ZmRun *next = run->next;
+    zm_queue_run (pool, run);
+    run = next;
+  }
 }
 
 void
 zm_strand_close (ZmStrand *strand)
 {
+  ZmRun *released = NULL;
   pthread_mutex_lock (&strand->lock);
   strand->closed = TRUE;
   if ((!strand->busy && !strand->blocked) || strand->abandoned) {
-    release_queue (strand);
+    released = take_queue (strand);
     if (strand->successor)
       open_successor (strand);
   }
   pthread_cond_broadcast (&strand->room);
   pthread_mutex_unlock (&strand->lock);
+  queue_all (strand->pool, released);
 }
 
 void
@@ -277,9 +293,10 @@ zm_strand_stuck (ZmStrand *strand)
 {
   pthread_mutex_lock (&strand->lock);
   strand->stuck = TRUE;
-  release_queue (strand);
+  ZmRun *released = take_queue (strand);
   pthread_cond_broadcast (&strand->room);
   pthread_mutex_unlock (&strand->lock);
+  queue_all (strand->pool, released);
 }
 
 void
@@ -315,9 +332,5 @@ zm_worker_release_local (ZmWorker *worker)
   worker->local_head = worker->local_tail = NULL;
   atomic_store (&worker->n_local, 0);
   pthread_mutex_unlock (&worker->local_lock);
-  while (run) {
-    ZmRun *next = run->next;
-    zm_queue_run (worker->pool, run);
-    run = next;
-  }
+  queue_all (worker->pool, run);
 }

@@ -399,7 +399,12 @@ zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message,
     if ((slot = slot_find (tickets, ticket)))
       slot_release (tickets, slot);
     pthread_mutex_unlock (&tickets->lock);
+    zm_message_unref (message);
+    /* Timed out already: `done` is on its way, with the reference. */
+    if (!slot)
+      return ZM_OK;
     zm_generation_unref (generation, "called action");
+    return ZM_E_AGAIN;
   }
   zm_message_unref (message);
   return ZM_E_AGAIN;

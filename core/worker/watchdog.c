@@ -28,6 +28,14 @@ replace_worker (ZmPool *pool, ZmWorker *worker)
   pool->replaced++;
   zm_counter_add (pool->c_replaced, 1);
   atomic_store (&worker->abandoned, 1);
+  /* Where its call came back just now it may be idle already: then it is to see that it has to end. */
+  pthread_mutex_lock (&pool->lock);
+  if (worker->idle) {
+    worker->idle = FALSE;
+    pool->n_idle--;
+    pthread_cond_signal (&worker->wake);
+  }
+  pthread_mutex_unlock (&pool->lock);
 }
 
 /* Over its soft deadline: the message gets an heir, which fails; the call goes on with nothing. */
@@ -45,15 +53,16 @@ claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
   atomic_store (&run->cancelled, 1);
   ZmRun *heir =
       run->message ? zm_run_heir (run, "timeout", "the action did not return before its deadline") : NULL;
-  const ZmAction *action = run->action;
-  ZmGeneration *kept = zm_generation_ref (action->generation, "error report");
+  /* Once the lock is free the run may be gone, and with it a timer's action. */
+  g_autofree char *symbol = g_strdup (run->action->symbol);
+  ZmGeneration *kept = zm_generation_ref (run->action->generation, "error report");
   if (run->strand)
     zm_strand_slow (run->strand, TRUE);
   pthread_mutex_unlock (&pool->dog_lock);
   zm_log_limited (
       pool->config.log, ZM_LEVEL_ERROR, "worker", "hung",
       "%s.%s hangs in worker %u past its deadline; its caller gets an error, the worker is replaced",
-      zm_generation_name (kept), action->symbol, worker->index);
+      zm_generation_name (kept), symbol, worker->index);
   zm_generation_unref (kept, "error report");
   if (heir)
     zm_queue_run (pool, heir);
