@@ -434,7 +434,9 @@ TEST_F (PluginTest, DiscardChangesNothing)
   ZmPluginSet *set = prepare ({ "hello" }, { "hello" });
 
   EXPECT_EQ (told.get ("start"), 2);
+  int before = told.get ("retired hello");
   zm_plugins_discard (plugins, set);
+  EXPECT_EQ (told.get ("retired hello"), before + 1) << "its start may have begun timers";
   EXPECT_EQ (zm_generation_number (current ("hello")), 1u);
   EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1 && held ().empty (); }));
   EXPECT_EQ (told.get ("stop"), 1);
