@@ -279,6 +279,15 @@ zm_strand_close (ZmStrand *strand)
 }
 
 void
+zm_strand_give_up (ZmStrand *strand)
+{
+  pthread_mutex_lock (&strand->lock);
+  ZmRun *released = take_queue (strand);
+  pthread_mutex_unlock (&strand->lock);
+  queue_all (strand->pool, released);
+}
+
+void
 zm_strand_abandon (ZmStrand *strand)
 {
   pthread_mutex_lock (&strand->lock);
