@@ -127,6 +127,7 @@ enter_free (ZmWorker *worker, ZmMessage *message)
   for (guint i = 1; i < found.n_flows; i++) {
     ZmRun *other = run_for (worker, zm_message_derive (message, message->topic.flow, &message->topic.key,
                                                        message->topic.id, TRUE));
+    other->message->lane = message->lane;
     push_frame (other, found.flows[i], 1);
     zm_pool_inside (worker->pool, 1);
     zm_engine_go (worker, other);

@@ -111,6 +111,7 @@ append_all (ZmPool *pool, ZmView *view, ZmMessage **messages, guint n)
 {
   for (guint i = 0; i < n; i++) {
     ZmLane *lane = lane_of (pool, view, messages[i]);
+    messages[i]->lane = lane == &pool->shared ? 0 : (guint) (lane - pool->lanes) + 1;
     lane_append (lane, messages[i]);
     if (lane != &pool->shared)
       wake_one (pool, lane);
@@ -176,7 +177,9 @@ void
 zm_queue_run (ZmPool *pool, ZmRun *run)
 {
   ZmLane *lane = &pool->shared;
-  if (run->message && pool->config.ordering != ZM_ORDERING_NONE)
+  if (run->message && run->message->lane)
+    lane = &pool->lanes[run->message->lane - 1];
+  else if (run->message && pool->config.ordering != ZM_ORDERING_NONE)
     lane = &pool->lanes[order_hash (run->message, pool->config.ordering) % pool->n_workers];
   run->next = NULL;
   pthread_mutex_lock (&pool->lock);

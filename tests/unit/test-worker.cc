@@ -543,6 +543,17 @@ TEST_F (Worker, OrderingByKeyKeepsEachKeysOrder)
   EXPECT_EQ (last.size (), 4u);
 }
 
+/* The rest of a batch behind a slow call is given back: it keeps its order also where only the mapping asks for one. */
+TEST_F (Worker, OrderOfAMappingOutlastsSlowCalls)
+{
+  begin ("[actionmapping]\n?A?slow = tester.slow_echo\n[action ?A?slow]\nordering = key\n", "", 4);
+  for (int i = 0; i < 64; i++)
+    send ("?A?slow", std::to_string (i));
+  int next = 0;
+  for (const auto &got : wait (64))
+    ASSERT_EQ (std::stoi (got.body), next++);
+}
+
 TEST_F (Worker, FailingActionsCostNobodyElse)
 {
   config.replacements_most = 64;

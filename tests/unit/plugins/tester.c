@@ -106,6 +106,12 @@ ZM_ACTION (serial_nap)
   return zm_reply_text (call, "napped");
 }
 
+ZM_ACTION_THREADSAFE (slow_echo)
+{
+  nap (12);
+  return zm_reply (call, call->body, call->body_size, NULL);
+}
+
 /* Shows two calls at a time in a SERIAL plugin. */
 static int inside;
 ZM_ACTION (alone)
