@@ -94,6 +94,15 @@ TEST_F (PluginTest, WhatOthersMayWriteIsRefused)
       << action_error ("world", "greet");
 }
 
+TEST_F (PluginTest, NoCopyIsMadeWhereOthersMayWrite)
+{
+  install ("plugins/swap", "hello");
+  ASSERT_EQ (chmod ((base + "/copies").c_str (), 0777), 0);
+  load ({ "hello" });
+  EXPECT_EQ (current ("hello"), nullptr);
+  EXPECT_NE (problems_text ().find ("/copies"), std::string::npos) << problems_text ();
+}
+
 TEST_F (PluginTest, ForeignOwnersAreRefused)
 {
   if (geteuid () != 0)
