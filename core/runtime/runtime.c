@@ -172,6 +172,7 @@ zm_runtime_reasons (ZmRuntime *runtime)
     g_ptr_array_add (reasons, g_strdup (runtime->reasons->pdata[i]));
   zm_sources_reasons (runtime->sources, reasons);
   zm_succeed_reasons (runtime, reasons);
+  zm_gates_reasons (runtime->gates, reasons);
   return reasons;
 }
 
@@ -355,6 +356,7 @@ free_rooms (ZmRuntime *runtime)
   g_clear_pointer (&runtime->externals, zm_externals_free);
   if (runtime->integration != NULL)
     zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
+  g_clear_pointer (&runtime->gates, zm_gates_free);
   g_clear_pointer (&runtime->tables, zm_table_slot_free);
   if (runtime->keeper != NULL)
     runtime->keeper->ops->free (runtime->keeper);
