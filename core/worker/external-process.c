@@ -123,7 +123,6 @@ static void
 ended (ZmProcesses *processes, Process *process, int status, gint64 now)
 {
   gboolean well = WIFEXITED (status) && WEXITSTATUS (status) == 0;
-  g_autofree char *again = NULL;
 
   zm_child_read (&process->child, processes->log, process->name, processes->suppressed);
   zm_child_close (&process->child);
