@@ -8,6 +8,8 @@
 
 /* The next one of a batch that has no next one. */
 #define TAKE_NONE (1u << 30)
+/* When stopping: for calls that have not come back by the end of the drain. */
+#define LAST_CHANCE_US (2 * G_USEC_PER_SEC)
 
 /* ---- lists ---- */
 
@@ -657,18 +659,13 @@ zm_pool_drain (ZmPool *pool, gint64 deadline_us)
   return ended;
 }
 
-/* FALSE: its call hangs, and did not come back in a last second. */
+/* FALSE: its call did not come back in time. Not only a replaced worker's may hang: one over [workers] replacements, or
+ * within a deadline that is longer than the drain. */
 static gboolean
-free_worker (ZmPool *pool, ZmWorker *worker)
+free_worker (ZmPool *pool, ZmWorker *worker, const struct timespec *until)
 {
-  if (atomic_load (&worker->abandoned)) {
-    gint64 until_us = zm_wall_us () + G_USEC_PER_SEC;
-    struct timespec at = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
-    if (pthread_timedjoin_np (worker->thread, NULL, &at) != 0)
-      return FALSE;
-  } else {
-    pthread_join (worker->thread, NULL);
-  }
+  if (pthread_timedjoin_np (worker->thread, NULL, until) != 0)
+    return FALSE;
   pool->workers[worker->index] = NULL;
   pthread_mutex_destroy (&worker->local_lock);
   pthread_cond_destroy (&worker->wake);
@@ -709,9 +706,11 @@ zm_pool_stop (ZmPool *pool)
     if (pool->workers[i])
       pthread_cond_signal (&pool->workers[i]->wake);
   pthread_mutex_unlock (&pool->lock);
+  gint64 until_us = zm_wall_us () + LAST_CHANCE_US;
+  struct timespec until = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
   for (guint i = 0; i < pool->n_slots; i++) {
     ZmWorker *worker = pool->workers[i];
-    if (worker && !free_worker (pool, worker))
+    if (worker && !free_worker (pool, worker, &until))
       pool->hung = TRUE;
   }
   drop_rest (pool);

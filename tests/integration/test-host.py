@@ -130,7 +130,7 @@ def emitting(**more):
 
 @case
 def emitted_messages_are_checked_like_any_other():
-    with emitting() as daemon:
+    with emitting(expect=["a message was refused"]) as daemon:
         tail = daemon.tail("~~hello~")
         for event, status in [
             ("?Hello?Greet", 0),
@@ -197,7 +197,9 @@ def hooks_refuse():
         tail = daemon.tail("~~hello~")
         daemon.send("?Forbidden?Key")
         daemon.send("?Hello?Greet", b"allowed")
-        assert tail.next()[2] == b"hello, allowed"
+        # The call's own result may be published after its caller has it.
+        first = tail.next()
+        assert (tail.next() if first[2] == b"hello, me" else first)[2] == b"hello, allowed"
 
 
 @case
