@@ -197,7 +197,11 @@ def hooks_refuse():
         tail = daemon.tail("~~hello~")
         daemon.send("?Forbidden?Key")
         daemon.send("?Hello?Greet", b"allowed")
-        assert tail.next()[2] == b"hello, allowed"
+        # What the call before published may still come; what was refused may not.
+        topic, _, body = tail.next()
+        while topic.context == "Recursive":
+            topic, _, body = tail.next()
+        assert body == b"hello, allowed", (topic, body)
 
 
 @case
