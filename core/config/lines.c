@@ -59,7 +59,11 @@ trim (ZmSpan text)
 static guint
 column_of (ZmSpan line, const char *at)
 {
-  return 1 + (guint) g_utf8_strlen (line.data, at - line.data);
+  guint column = 1;
+
+  for (const char *c = line.data; c < at; c++)
+    column += ((guchar) *c & 0xc0) != 0x80;
+  return column;
 }
 
 static char *
@@ -153,16 +157,18 @@ static const char *
 bad_byte (ZmSpan line)
 {
   const char *end;
+  gboolean ascii = TRUE;
 
   for (gsize i = 0; i < line.size; i++) {
     guchar c = (guchar) line.data[i];
 
+    ascii &= c < 0x80;
     if ((c < 0x20 && c != '\t') || c == 0x7f) {
       /* What stands before may be invalid too: the earlier one is named. */
       return g_utf8_validate_len (line.data, i, &end) ? line.data + i : end;
     }
   }
-  return g_utf8_validate_len (line.data, line.size, &end) ? NULL : end;
+  return ascii || g_utf8_validate_len (line.data, line.size, &end) ? NULL : end;
 }
 
 static void

@@ -48,6 +48,7 @@
 static const ZmKeySpec schema[] = {
   TEXT     ("zmanager", "node", .doc = "Name of this daemon in status and logs; the host's name where not set."),
   LIST     ("zmanager", "plugin-path", .doc = "Directories searched for plugins before the standard ones."),
+  YESNO    ("zmanager", "system-plugins", .standard = "yes", .doc = "Search the site's and the system's plugin directories too."),
   NUMBER   ("zmanager", "workers", .standard = "0", .most = 1024, .doc = "Worker threads; 0: one a CPU."),
   YESNO    ("zmanager", "watch", .standard = "yes", .doc = "Reload when a file changes in a watched directory."),
   CHOICE   ("zmanager", "log-level", .standard = "info", .choices = "error|warning|notice|info|debug",

@@ -59,7 +59,8 @@ add_plugin_path (const ZmInstance *instance, GString *out, ZmProblems *problems)
     zm_config_add_file (config, instance->config_file, problems);
   zm_config_add_directory (config, instance->config_dir, problems);
   zm_config_finish (config, problems);
-  dirs = zm_instance_plugin_dirs (instance, zm_config_list (config, "zmanager", "plugin-path"));
+  dirs = zm_instance_plugin_dirs (instance, zm_config_list (config, "zmanager", "plugin-path"),
+                                  zm_config_boolean (config, "zmanager", "system-plugins"));
   g_string_append (out, "[zmanager]\nwatch = no\n");
   for (char **dir = dirs; *dir != NULL; dir++)
     g_string_append_printf (out, "plugin-path = %s\n", *dir);

@@ -127,7 +127,7 @@ static char *
 find_file (ZmCtl *ctl, const char *name)
 {
   ZmInstance *instance = zm_ctl_instance (ctl, NULL);
-  g_auto (GStrv) dirs = instance != NULL ? zm_instance_plugin_dirs (instance, NULL) : NULL;
+  g_auto (GStrv) dirs = instance != NULL ? zm_instance_plugin_dirs (instance, NULL, TRUE) : NULL;
   g_auto (GStrv) parts = g_strsplit (name, ".", -1);
   g_autofree char *relative = g_strjoinv ("/", parts);
 

@@ -126,13 +126,18 @@ read_topic (const ZmCtl *ctl, const char *text, ZmCtlMessage *message)
   g_autoptr (GError) error = NULL;
   ZmKey key;
 
-  if (!zm_key_parse (zm_span_text (text), &key, NULL, &error)) {
+  if (zm_key_parse (zm_span_text (text), &key, NULL, &error) && zm_key_reserved (&key))
+    g_set_error_literal (&error, ZM_ERROR, ZM_ERROR_REFUSED,
+                         "done, error and names that begin with ^ belong to the runtime");
+  if (error != NULL) {
     g_autofree char *safe = zm_printable (zm_span_text (text), 256);
 
     zm_ctl_usage (ctl, _ ("the key “%s” is wrong: %s"), safe, error->message);
     return FALSE;
   }
-  if (flow != NULL && !zm_name_check (zm_span_text (flow), NULL, &error)) {
+  if (flow != NULL && zm_name_check (zm_span_text (flow), NULL, &error) && *flow == '^')
+    g_set_error_literal (&error, ZM_ERROR, ZM_ERROR_REFUSED, "names that begin with ^ belong to the runtime");
+  if (error != NULL) {
     zm_ctl_usage (ctl, "--flow: %s", error->message);
     return FALSE;
   }

@@ -14,8 +14,8 @@
 static void
 read_beside (const ZmInstance *instance, const ZmConfig *config, ZmTableInput *input, ZmProblems *problems)
 {
-  g_auto (GStrv) dirs =
-      zm_instance_plugin_dirs (instance, zm_config_list (config, "zmanager", "plugin-path"));
+  g_auto (GStrv) dirs = zm_instance_plugin_dirs (instance, zm_config_list (config, "zmanager", "plugin-path"),
+                                                 zm_config_boolean (config, "zmanager", "system-plugins"));
   ZmPluginsConfig plugins_config = { .path = (const char *const *) dirs };
   ZmPlugins *plugins = zm_plugins_new (&plugins_config);
   const GPtrArray *files = zm_plugins_scan (plugins, problems);

@@ -24,6 +24,7 @@ typedef struct Reader {
   gsize text_size;
   GPtrArray *actions, *unknown;
   GArray *threadsafe;
+  GHashTable *names; /* of actions; borrowed */
 } Reader;
 
 void
@@ -163,12 +164,12 @@ add_action (Reader *reader, ZmSpan line, const char *name, GError **error)
 
   if (!zm_manifest_check_action (name, error))
     return FALSE;
-  for (guint i = 0; i < reader->actions->len; i++)
-    if (strcmp (g_ptr_array_index (reader->actions, i), name) == 0)
-      return bad_line (line, "this action is named twice", error);
+  if (g_hash_table_contains (reader->names, name))
+    return bad_line (line, "this action is named twice", error);
   if (reader->actions->len == MOST_ACTIONS)
     return bad_line (line, "more than 1024 actions", error);
   g_ptr_array_add (reader->actions, g_strdup (name));
+  g_hash_table_add (reader->names, g_ptr_array_index (reader->actions, reader->actions->len - 1));
   g_array_append_val (reader->threadsafe, no);
   return TRUE;
 }
@@ -337,11 +338,16 @@ ZmManifest *
 zm_manifest_read_image (const ZmImage *image, GError **error)
 {
   g_autoptr (ZmManifest) manifest = g_new0 (ZmManifest, 1);
-  Reader reader = {
-    manifest, FALSE, 0, g_ptr_array_new (), g_ptr_array_new (), g_array_new (FALSE, TRUE, sizeof (gboolean))
-  };
+  Reader reader = { manifest,
+                    FALSE,
+                    0,
+                    g_ptr_array_new (),
+                    g_ptr_array_new (),
+                    g_array_new (FALSE, TRUE, sizeof (gboolean)),
+                    g_hash_table_new (g_str_hash, g_str_equal) };
   gboolean good = zm_image_each_note (image, read_note, &reader, error) && check_complete (&reader, error);
 
+  g_hash_table_unref (reader.names);
   finish_lists (&reader);
   return good ? g_steal_pointer (&manifest) : NULL;
 }

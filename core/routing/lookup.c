@@ -128,6 +128,14 @@ zm_table_resolve (const ZmTable *table, const ZmKey *key, gboolean default_route
   return route != NULL || !default_route ? route : table->default_route;
 }
 
+const ZmMapping *
+zm_table_mapping (const ZmTable *table, const ZmKey *key)
+{
+  const ZmTableEntry *entry = zm_routing_find (table, key, zm_routing_shape (key));
+
+  return entry != NULL && entry->own != NULL ? entry->own->mapping : NULL;
+}
+
 void
 zm_table_lookup (const ZmTable *table, const ZmTopic *topic, ZmLookup *lookup)
 {
@@ -150,6 +158,39 @@ zm_table_lookup (const ZmTable *table, const ZmTopic *topic, ZmLookup *lookup)
   }
   lookup->flows = entry != NULL ? entry->flows : NULL;
   lookup->n_flows = entry != NULL ? entry->n_flows : 0;
+}
+
+void
+zm_table_look_ahead (const ZmTable *table, const ZmTopic *const *topics, guint n, const ZmRoute **routes)
+{
+  guint64 hashes[ZM_AHEAD_MOST];
+  const ZmTableEntry *entries[ZM_AHEAD_MOST];
+
+  n = MIN (n, ZM_AHEAD_MOST);
+  for (guint i = 0; i < n; i++) {
+    hashes[i] = zm_span_hash (topics[i]->slug);
+    __builtin_prefetch (&table->places[hashes[i] & table->mask]);
+  }
+  for (guint i = 0; i < n; i++) {
+    ZmTablePlace place = table->places[hashes[i] & table->mask];
+
+    /* One that stands further on is left to the lookup. */
+    entries[i] = place.entry != 0 && place.tag == (guint32) (hashes[i] >> 32)
+                     ? &table->entries[place.entry - 1]
+                     : NULL;
+    __builtin_prefetch (entries[i]);
+  }
+  for (guint i = 0; i < n; i++) {
+    routes[i] = entries[i] != NULL ? entries[i]->route : NULL;
+    if (entries[i] == NULL)
+      continue;
+    /* Neither begins with a line. */
+    __builtin_prefetch (entries[i]->slug);
+    __builtin_prefetch (entries[i]->slug + entries[i]->size - 1);
+    __builtin_prefetch (routes[i]);
+    if (routes[i] != NULL)
+      __builtin_prefetch ((const char *) (routes[i] + 1) - 1);
+  }
 }
 
 ZmFlow *

@@ -150,9 +150,16 @@ put (char **at, ZmSpan text)
   return start;
 }
 
+/* The part of a key's text, in the copy of that text. */
+static ZmSpan
+moved (ZmSpan part, const char *from, const char *to)
+{
+  return part.data != NULL ? zm_span (to + (part.data - from), part.size) : part;
+}
+
 /* One block for a mapping and its texts: tables have tens of thousands of them. */
 static ZmMapping *
-mapping_new (const ZmLine *line, ZmSpan plugin, ZmSpan symbol, ZmSpan worker)
+mapping_new (const ZmLine *line, const ZmKey *parsed, ZmSpan plugin, ZmSpan symbol, ZmSpan worker)
 {
   ZmSpan key = zm_span_text (line->key), file = zm_span_text (line->file);
   ZmMapping *mapping =
@@ -160,6 +167,10 @@ mapping_new (const ZmLine *line, ZmSpan plugin, ZmSpan symbol, ZmSpan worker)
   char *at = (char *) (mapping + 1);
 
   mapping->key_text = put (&at, key);
+  mapping->key = (ZmKey){ .decorator = moved (parsed->decorator, line->key, mapping->key_text),
+                          .sender = moved (parsed->sender, line->key, mapping->key_text),
+                          .context = moved (parsed->context, line->key, mapping->key_text),
+                          .action = moved (parsed->action, line->key, mapping->key_text) };
   mapping->plugin = put (&at, plugin);
   mapping->symbol = put (&at, symbol);
   mapping->worker = put (&at, worker);
@@ -188,16 +199,12 @@ static void
 read_mapping (Reader *reader, const ZmLine *line)
 {
   ZmSpan plugin, symbol, worker;
-  ZmMapping *mapping;
   ZmKey key;
 
   if (!read_key (reader, line, line->key, line->key_column, &key) ||
       !read_value (reader, line, &plugin, &symbol, &worker))
     return;
-  mapping = mapping_new (line, plugin, symbol, worker);
-  /* The same text again, in memory that stays. */
-  zm_key_parse (zm_span_text (mapping->key_text), &mapping->key, NULL, NULL);
-  g_ptr_array_add (reader->out, mapping);
+  g_ptr_array_add (reader->out, mapping_new (line, &key, plugin, symbol, worker));
 }
 
 /* ---- options ---- */

@@ -74,9 +74,14 @@ make_room (ZmTable *table, guint entries)
 
 /* ---- routes ---- */
 
+#define PACKAGED ".actions.ini" /* NAME.actions.ini beside NAME.so */
+
+/* That the operator's files stand above what came with a plugin is as it should be. */
 static void
 warn_duplicate (const ZmMapping *later, const ZmMapping *earlier, ZmProblems *problems)
 {
+  if (g_str_has_suffix (earlier->file, PACKAGED) && !g_str_has_suffix (later->file, PACKAGED))
+    return;
   g_autofree char *place = zm_routing_place (earlier->file, earlier->line);
 
   zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_DUPLICATE_MAPPING, later->file, later->line,

@@ -132,8 +132,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmTable, zm_table_unref)
 /* Hot: one hash probe where the key stands exactly; no allocation, no lock. topic->slug must be set. What lookup points to
  * lives as long as the table. A topic that names a flow triggers none, and the default route does not take it. */
 void zm_table_lookup (const ZmTable *table, const ZmTopic *topic, ZmLookup *lookup);
+/* Loads what lookups of these topics will read, all at the same time where one after the other waits for each line of memory:
+ * worth it for a batch and a table that no cache holds. routes[i]: where topic i probably leads, or NULL: only to load more,
+ * never to use. n is at most ZM_AHEAD_MOST. */
+#define ZM_AHEAD_MOST 32
+void
+zm_table_look_ahead (const ZmTable *table, const ZmTopic *const *topics, guint n, const ZmRoute **routes);
 /* Resolution only, of a key that came without a flow (with the default route ??) or as a step (without). */
 const ZmRoute *zm_table_resolve (const ZmTable *table, const ZmKey *key, gboolean default_route);
+/* The mapping of this very key, or NULL: no shorter key and no default route. Borrowed. */
+const ZmMapping *zm_table_mapping (const ZmTable *table, const ZmKey *key);
 ZmFlow *zm_table_flow (const ZmTable *table, ZmSpan name); /* borrowed, or NULL */
 /* Hot: pre-resolved where flow belongs to this table; else by key text. branch 0…n-1, or -1 for the `!` step. */
 void zm_table_step (const ZmTable *table, const ZmFlow *flow, guint step, int branch, ZmStepTarget *target);

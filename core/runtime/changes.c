@@ -9,29 +9,67 @@
 /* Changes named in the one line; the list has them all. */
 #define NAMED_MOST 8
 
-/* ---- mappings ---- */
+/* ---- mappings: tables have tens of thousands, so they are compared where they stand and counted ---- */
 
-/* What a mapping says, for comparing. */
-static char *
-mapping_sign (const ZmMapping *mapping)
+static gboolean
+says_the_same (const ZmMapping *a, const ZmMapping *b)
 {
-  return g_strdup_printf ("%s.%s|%s|%" G_GINT64_FORMAT "|%d|%s", mapping->plugin ? mapping->plugin : "",
-                          mapping->symbol ? mapping->symbol : "", mapping->worker ? mapping->worker : "",
-                          mapping->timeout_ms, mapping->ordering,
-                          mapping->isolation ? mapping->isolation : "");
+  return g_strcmp0 (a->symbol, b->symbol) == 0 && g_strcmp0 (a->plugin, b->plugin) == 0 &&
+         g_strcmp0 (a->worker, b->worker) == 0 && a->timeout_ms == b->timeout_ms &&
+         a->ordering == b->ordering && g_strcmp0 (a->isolation, b->isolation) == 0;
 }
 
-static GHashTable *
-mapping_signs (const ZmTable *table)
+typedef struct Count {
+  guint n;
+  const ZmMapping *first;
+} Count;
+
+static void
+count (Count *count, const ZmMapping *mapping)
 {
-  GHashTable *signs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  if (count->n++ == 0)
+    count->first = mapping;
+}
 
-  for (guint i = 0; table != NULL && i < zm_table_n_routes (table); i++) {
-    const ZmMapping *mapping = zm_table_route (table, i)->mapping;
+/* "+2 mappings": many are counted, as a file of them may come or go. */
+static void
+tell_count (GPtrArray *out, const char *sign, const Count *count, const char *tail)
+{
+  g_autofree char *key = count->n == 1 ? zm_key_text (&count->first->key) : NULL;
 
-    g_hash_table_insert (signs, zm_key_text (&mapping->key), mapping_sign (mapping));
+  if (count->n == 1)
+    g_ptr_array_add (out, g_strdup_printf ("%s1 mapping%s (%s)", sign, tail, key));
+  else if (count->n > 1)
+    g_ptr_array_add (out, g_strdup_printf ("%s%u mappings%s", sign, count->n, tail));
+}
+
+static void
+compare_mappings (const ZmTable *before, const ZmTable *after, GPtrArray *out)
+{
+  Count added = { 0, NULL }, removed = { 0, NULL }, changed = { 0, NULL };
+
+  for (guint i = 0; after != NULL && i < zm_table_n_routes (after); i++) {
+    const ZmMapping *now = zm_table_route (after, i)->mapping;
+    const ZmMapping *old = before != NULL ? zm_table_mapping (before, &now->key) : NULL;
+
+    if (old == NULL)
+      count (&added, now);
+    else if (!says_the_same (old, now))
+      count (&changed, now);
   }
-  return signs;
+  /* Where as many stand in both as stood before, none is gone. */
+  for (guint i = 0;
+       before != NULL && i < zm_table_n_routes (before) &&
+       removed.n + (after != NULL ? zm_table_n_routes (after) : 0) - added.n < zm_table_n_routes (before);
+       i++) {
+    const ZmMapping *old = zm_table_route (before, i)->mapping;
+
+    if (after == NULL || zm_table_mapping (after, &old->key) == NULL)
+      count (&removed, old);
+  }
+  tell_count (out, "+", &added, "");
+  tell_count (out, "-", &removed, "");
+  tell_count (out, "", &changed, " changed");
 }
 
 /* ---- flows ---- */
@@ -72,8 +110,6 @@ flow_signs (const ZmTable *table)
   }
   return signs;
 }
-
-/* ---- comparing ---- */
 
 typedef struct Difference {
   GPtrArray *added, *removed, *changed; /* borrowed names, sorted */
@@ -118,16 +154,6 @@ difference_clear (Difference *difference)
   g_ptr_array_unref (difference->changed);
 }
 
-/* "+2 mappings": many are counted, as a file of them may come or go. */
-static void
-count_mappings (GPtrArray *out, const char *sign, const GPtrArray *names, const char *tail)
-{
-  if (names->len == 1)
-    g_ptr_array_add (out, g_strdup_printf ("%s1 mapping%s (%s)", sign, tail, (const char *) names->pdata[0]));
-  else if (names->len > 1)
-    g_ptr_array_add (out, g_strdup_printf ("%s%u mappings%s", sign, names->len, tail));
-}
-
 static void
 name_flows (GPtrArray *out, const GPtrArray *names, const char *verb)
 {
@@ -138,17 +164,11 @@ name_flows (GPtrArray *out, const GPtrArray *names, const char *verb)
 void
 zm_changes_tables (const ZmTable *before, const ZmTable *after, GPtrArray *out)
 {
-  g_autoptr (GHashTable) mappings_before = mapping_signs (before);
-  g_autoptr (GHashTable) mappings_after = mapping_signs (after);
   g_autoptr (GHashTable) flows_before = flow_signs (before);
   g_autoptr (GHashTable) flows_after = flow_signs (after);
   Difference difference;
 
-  compare (mappings_before, mappings_after, &difference);
-  count_mappings (out, "+", difference.added, "");
-  count_mappings (out, "-", difference.removed, "");
-  count_mappings (out, "", difference.changed, " changed");
-  difference_clear (&difference);
+  compare_mappings (before, after, out);
   compare (flows_before, flows_after, &difference);
   name_flows (out, difference.added, "added");
   name_flows (out, difference.removed, "removed");

@@ -14,8 +14,8 @@
 static ZmPlugins *
 open_plugins (const ZmInstance *instance, const ZmConfig *config)
 {
-  g_auto (GStrv) path =
-      zm_instance_plugin_dirs (instance, zm_config_list (config, "zmanager", "plugin-path"));
+  g_auto (GStrv) path = zm_instance_plugin_dirs (instance, zm_config_list (config, "zmanager", "plugin-path"),
+                                                 zm_config_boolean (config, "zmanager", "system-plugins"));
   ZmPluginsConfig plugins = { .path = (const char *const *) path };
 
   return zm_plugins_new (&plugins);

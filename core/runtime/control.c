@@ -134,6 +134,7 @@ frame_bytes (Frames *frames, guint index)
              : g_bytes_new_static ("", 0);
 }
 
+/* For what is no request at all. */
 static void
 refuse (ZmControl *control, const ZmPeer *peer, const char *text)
 {
@@ -184,6 +185,7 @@ answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
   }
 }
 
+/* One multipart message; whoever sent it gets an answer. */
 static void
 handle (ZmControl *control, Frames *frames)
 {
@@ -261,6 +263,7 @@ attach (ZmControl *control)
   g_source_attach (control->source, control->runtime->context);
 }
 
+/* MANDATORY: a peer that is gone or does not read is told to us, instead of its replies being dropped in silence. */
 static gboolean
 bind_socket (ZmControl *control, GError **error)
 {
@@ -299,11 +302,12 @@ zm_control_new (struct ZmRuntime *runtime, GError **error)
   control->undelivered =
       zm_metrics_counter (runtime->metrics, "zmanager_control_undelivered_total",
                           "Replies that a client of the control socket did not take", NULL, NULL);
-  if (!bind_socket (control, error)) {
+  if (bind_socket (control, error))
+    control->streams = zm_streams_new (runtime, control, error);
+  if (control->streams == NULL) {
     zm_control_free (control);
     return NULL;
   }
-  control->streams = zm_streams_new (runtime, control);
   attach (control);
   return control;
 }

@@ -50,7 +50,7 @@ zm_hosting_new (struct ZmRuntime *runtime)
   hosting->emitted = zm_metrics_counter (runtime->metrics, "zmanager_emitted_total",
                                          "Messages that plugins emitted", NULL, NULL);
   hosting->denied = zm_metrics_counter (runtime->metrics, "zmanager_emit_denied_total",
-                                        "Messages of plugins that a hook refused", NULL, NULL);
+                                        "Messages of plugins with a reserved or denied key", NULL, NULL);
   hosting->loops = zm_metrics_counter (runtime->metrics, "zmanager_emit_loops_total",
                                        "Messages of plugins refused after too many hops", NULL, NULL);
   return hosting;
@@ -76,6 +76,7 @@ zm_hosting_accept (ZmHosting *hosting, gboolean on)
 
 /* ---- authorisation ---- */
 
+/* Its hooks may have before and after only. */
 static gboolean
 has_authorise (ZmGeneration *generation)
 {
@@ -133,6 +134,7 @@ hook_list_put (ZmHosting *hosting, ZmHookList *list)
   hook_list_free (last);
 }
 
+/* All must agree; the first refusal stands. */
 static gboolean
 ask_all (const ZmHookList *list, const zm_request *request)
 {
@@ -177,6 +179,7 @@ zm_hosting_authorise (ZmHosting *hosting, const char *verb, ZmSpan peer, const Z
 
 /* ---- metrics ---- */
 
+/* Prometheus takes more; this is what needs no escaping anywhere. */
 static gboolean
 metric_name_is_good (const char *name)
 {

@@ -38,6 +38,7 @@ read_event (const zm_event *event, zm_event *out)
   return out->body != NULL || out->body_size == 0;
 }
 
+/* What a topic takes as its last field. */
 static gboolean
 id_is_good (const char *id)
 {
@@ -47,6 +48,7 @@ id_is_good (const char *id)
   return length <= 64 && strspn (id, allowed) == length;
 }
 
+/* They are copied into the message as they are, so they must be an object now. */
 static gboolean
 headers_are_good (ZmSpan headers)
 {
@@ -73,6 +75,22 @@ set_deadline (ZmMessage *message)
     message->deadline_us = zm_now_us () + ms * 1000;
 }
 
+/* TRUE for the runtime's own names. From the Subject's sockets it is counted and told, and so it is here. */
+static gboolean
+is_forged (ZmGeneration *generation, const ZmKey *key, ZmSpan flow)
+{
+  ZmRuntime *runtime = runtime_of (generation);
+
+  if (!zm_key_reserved (key) && (flow.size == 0 || flow.data[0] != '^'))
+    return FALSE;
+  zm_counter_add (runtime->hosting->denied, 1);
+  zm_log_limited (runtime->log, ZM_LEVEL_WARNING, "plugin", "emit-reserved",
+                  "plugin %s: a message was refused: done, error and names that begin with ^ belong to the "
+                  "runtime",
+                  zm_generation_name (generation));
+  return TRUE;
+}
+
 /* The message that a plugin's event stands for, checked as the Subject checks what comes from outside. NULL: *status. */
 static ZmMessage *
 event_message (ZmGeneration *generation, const zm_event *from, const char *key_text, int *status)
@@ -96,7 +114,7 @@ event_message (ZmGeneration *generation, const zm_event *from, const char *key_t
       (headers.size > 0 && !headers_are_good (headers)))
     return NULL;
   *status = ZM_E_DENIED;
-  if (zm_key_reserved (&key) || (flow.size > 0 && flow.data[0] == '^'))
+  if (is_forged (generation, &key, flow))
     return NULL;
   *status = ZM_E_MEMORY;
   if (event.body_size > runtime->hosting->body_most)
@@ -135,6 +153,7 @@ refuse_message (ZmGeneration *generation, const ZmMessage *message)
   return ZM_OK;
 }
 
+/* Between the start of the Subject and the drain. */
 static gboolean
 accepting (ZmRuntime *runtime)
 {
@@ -170,6 +189,7 @@ host_emit (const zm_host *host, const zm_event *event)
   return zm_hosting_emit (zm_generation_of_host (host), event, NULL);
 }
 
+/* The same checks as for an emit: a call is a message whose result comes back. */
 static int
 host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm_result_fn done, void *user)
 {

@@ -239,7 +239,7 @@ add_directories (GPtrArray *out, const char *text)
 }
 
 char **
-zm_instance_plugin_dirs (const ZmInstance *instance, const char *const *configured)
+zm_instance_plugin_dirs (const ZmInstance *instance, const char *const *configured, gboolean system)
 {
   GPtrArray *out = g_ptr_array_new ();
   g_autofree char *own = g_build_filename (instance->dir, "plugins", NULL);
@@ -251,8 +251,10 @@ zm_instance_plugin_dirs (const ZmInstance *instance, const char *const *configur
     add_directories (out, absolute);
   }
   add_directories (out, own);
-  add_directories (out, SITE_PLUGIN_DIR);
-  add_directories (out, ZM_PLUGINDIR);
+  if (system) {
+    add_directories (out, SITE_PLUGIN_DIR);
+    add_directories (out, ZM_PLUGINDIR);
+  }
   g_ptr_array_add (out, NULL);
   return (char **) g_ptr_array_free (out, FALSE);
 }

@@ -16,6 +16,7 @@
 
 /* ---- configuration ---- */
 
+/* value NULL: not given. */
 static void
 add_setting (ZmConfig *config, const char *name, const char *value, const char *origin, ZmProblems *problems)
 {
@@ -50,6 +51,7 @@ zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmP
 
 /* ---- mappings and flows ---- */
 
+/* Each file of a directory, in the order of their names: the later has the higher rank. */
 static void
 read_directory (const char *directory, const char *ending,
                 void (*read) (const char *, GPtrArray *, ZmProblems *), GPtrArray *out, ZmProblems *problems)
@@ -127,6 +129,7 @@ zm_load_source_plugin (const ZmConfig *config, const char *name)
   return plugin != NULL ? plugin : name;
 }
 
+/* Names in the order in which they were first asked for, each once. */
 typedef struct Wanted {
   GHashTable *seen; /* borrowed names */
   const GPtrArray *barred;

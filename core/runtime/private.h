@@ -149,10 +149,13 @@ gboolean zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **er
 /* Watches the directories whose files a reload reads. */
 gboolean zm_runtime_watch (ZmRuntime *runtime, GError **error);
 
-/* ---- runtime.c ---- */
+/* ---- stop.c ---- */
 
 /* Starts the drain in a thread of its own, once; the control socket goes on answering. */
 void zm_runtime_drain (ZmRuntime *runtime);
+
+/* ---- runtime.c ---- */
+
 /* "ready", "draining" or "degraded". */
 const char *zm_runtime_state_name (ZmRuntime *runtime);
 /* Why it is degraded: char*, owned by the caller; empty where it is not. */

@@ -28,6 +28,7 @@ static const char *const start_only[] = { "subject.",
                                           "security.",
                                           NULL };
 
+/* change: a line of zm_config_changes, which begins with section.key. */
 static gboolean
 needs_restart (const char *change)
 {
@@ -57,6 +58,7 @@ same_worker (const ZmConfig *a, const ZmConfig *b, const char *section)
          zm_config_boolean (a, section, "restart") == zm_config_boolean (b, section, "restart");
 }
 
+/* One that cannot be started leaves its mappings unavailable and the daemon degraded; the others go on. */
 static void
 add_worker (ZmRuntime *runtime, const ZmConfig *config, const char *name)
 {
@@ -159,6 +161,7 @@ log_problems (ZmRuntime *runtime, const ZmProblems *problems)
   }
 }
 
+/* Tells what is different before it is put into use, while both are at hand. */
 static void
 use (ZmRuntime *runtime, ZmLoad *load, GPtrArray *changes)
 {

@@ -42,6 +42,7 @@ subject_authorise (const char *verb, ZmSpan peer, const ZmMessage *message, gpoi
   return zm_hosting_authorise (((ZmRuntime *) user)->hosting, verb, peer, message);
 }
 
+/* Its timers end and its deferred calls get their last time before its stop is called. */
 static void
 generation_retired (ZmGeneration *generation, gpointer user)
 {
@@ -78,6 +79,7 @@ endpoints (const ZmRuntime *runtime, const char *section, const char *name, char
   return own[0] != NULL ? (const char *const *) own : NULL;
 }
 
+/* First, as it is the end of every message's way. */
 static gboolean
 open_integration (ZmRuntime *runtime, GError **error)
 {
@@ -101,6 +103,7 @@ open_integration (ZmRuntime *runtime, GError **error)
   return runtime->integration != NULL;
 }
 
+/* Bound before there are workers: what is sent meanwhile waits in the sockets. */
 static gboolean
 open_subject (ZmRuntime *runtime, GError **error)
 {
@@ -202,11 +205,13 @@ find_probe (void)
   return NULL;
 }
 
+/* The registry; nothing is loaded yet. */
 static void
 open_plugins (ZmRuntime *runtime)
 {
-  g_auto (GStrv) path = zm_instance_plugin_dirs (runtime->instance,
-                                                 zm_config_list (runtime->config, "zmanager", "plugin-path"));
+  g_auto (GStrv) path =
+      zm_instance_plugin_dirs (runtime->instance, zm_config_list (runtime->config, "zmanager", "plugin-path"),
+                               zm_config_boolean (runtime->config, "zmanager", "system-plugins"));
   g_autofree char *copies = zm_instance_copy_dir (runtime->instance);
   g_autofree char *probe = find_probe ();
   const char *no_dlclose = g_getenv ("ZM_NO_DLCLOSE");
@@ -245,7 +250,8 @@ zm_runtime_watch (ZmRuntime *runtime, GError **error)
   const ZmInstance *instance = runtime->instance;
   const char *const own[] = { instance->config_dir, instance->actions_dir, instance->flows_dir, NULL };
   g_auto (GStrv) plugins =
-      zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"));
+      zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"),
+                               zm_config_boolean (runtime->config, "zmanager", "system-plugins"));
 
   for (const char *const *directory = own; *directory != NULL; directory++)
     if (!zm_watch_add (runtime->watch, *directory, FALSE, error))

@@ -7,6 +7,7 @@
 #include "runtime/commands.h"
 #include "runtime/private.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -55,6 +56,7 @@ struct ZmStreams {
 
 /* ---- producing: any thread ---- */
 
+/* Never waits: what does not fit is counted. */
 static void
 put (ZmStreams *streams, StreamKind kind, ZmLevel level, const char *json)
 {
@@ -84,6 +86,7 @@ on_trace (const char *json, gpointer user)
   put (user, STREAM_TRACE, ZM_LEVEL_DEBUG, json);
 }
 
+/* The log's tap sees every line; nearly always nobody wants it. */
 static void
 on_log (ZmLevel level, const char *json, gpointer user)
 {
@@ -134,6 +137,7 @@ remove_at (ZmStreams *streams, guint index)
   update_producers (streams);
 }
 
+/* Is this item for this stream? */
 static gboolean
 wants (const Stream *stream, const Item *item)
 {
@@ -164,6 +168,7 @@ deliver (ZmStreams *streams, StreamKind kind, const Item *item, const char *json
 
 /* ---- consuming: the main loop ---- */
 
+/* Takes all that is there, so that the lock is held for a moment only. */
 static void
 empty_box (ZmStreams *streams, GQueue *items, guint64 *lost)
 {
@@ -320,10 +325,17 @@ zm_streams_cancel (ZmStreams *streams, const ZmPeer *peer)
 }
 
 ZmStreams *
-zm_streams_new (struct ZmRuntime *runtime, ZmControl *control)
+zm_streams_new (struct ZmRuntime *runtime, ZmControl *control, GError **error)
 {
-  ZmStreams *streams = g_new0 (ZmStreams, 1);
+  int event = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  ZmStreams *streams;
 
+  if (event < 0) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no descriptor for the streams of the control socket: %s",
+                 g_strerror (errno));
+    return NULL;
+  }
+  streams = g_new0 (ZmStreams, 1);
   streams->runtime = runtime;
   streams->control = control;
   streams->list = g_ptr_array_new ();
@@ -331,7 +343,7 @@ zm_streams_new (struct ZmRuntime *runtime, ZmControl *control)
                                         "Parts of streams that did not fit their box", NULL, NULL);
   pthread_mutex_init (&streams->lock, NULL);
   g_queue_init (&streams->box);
-  streams->event = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  streams->event = event;
   streams->source = g_unix_fd_source_new (streams->event, G_IO_IN);
   g_source_set_callback (streams->source, G_SOURCE_FUNC (on_box), streams, NULL);
   g_source_attach (streams->source, runtime->context);

@@ -13,7 +13,7 @@ typedef struct ZmStreams ZmStreams;
 
 #define ZM_STREAMS_MOST 16
 
-ZmStreams *zm_streams_new (struct ZmRuntime *runtime, ZmControl *control);
+ZmStreams *zm_streams_new (struct ZmRuntime *runtime, ZmControl *control, GError **error);
 void zm_streams_free (ZmStreams *streams);
 /* kind: "trace", "log" or "top"; request: its JSON with the arguments. Errors: INVALID, UNAVAILABLE where there are too many. */
 gboolean

@@ -47,8 +47,9 @@ char *zm_instance_endpoint (const ZmInstance *instance, const char *name);
 char *zm_instance_bind_endpoint (const ZmInstance *instance, const char *name, GError **error);
 
 /* Where plugins are looked for, first hit wins: $ZM_PLUGIN_PATH, `configured` ([zmanager] plugin-path; may be NULL), the
- * instance's own, the site's, the system's. NULL-terminated, without duplicates; g_strfreev. */
-char **zm_instance_plugin_dirs (const ZmInstance *instance, const char *const *configured);
+ * instance's own, and with system ([zmanager] system-plugins) the site's and the system's. NULL-terminated, without
+ * duplicates; g_strfreev. */
+char **zm_instance_plugin_dirs (const ZmInstance *instance, const char *const *configured, gboolean system);
 
 /* Private directory for the copies of plugins that are opened. The caller frees. */
 char *zm_instance_copy_dir (const ZmInstance *instance);

@@ -230,6 +230,11 @@ read_service (JsonObject *object, GError **error)
     g_prefix_error (error, "name: ");
     return NULL;
   }
+  if (*name == '^') {
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID,
+                         "name: names that begin with ^ belong to the runtime");
+    return NULL;
+  }
   if (version == NULL || strlen (version) > ZM_PART_MOST) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "version: not a string of at most %d bytes",
                  ZM_PART_MOST);

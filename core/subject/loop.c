@@ -13,6 +13,17 @@
 
 /* With messages in hand for a full ring: how soon to try again. The ring holds thousands, so it is not empty by then. */
 #define HELD_RETRY_MS 1
+/* When pausing: reading goes on until nothing has come for QUIET_US, or for READ_ON_US where senders never stop. */
+#define QUIET_US      100000
+#define QUIET_LOOK_MS 5
+#define READ_ON_US    (2 * G_USEC_PER_SEC)
+
+/* How far pausing is. */
+typedef struct Leaving {
+  gint64 began_us; /* 0: not yet */
+  gint64 last_us;  /* when something came last */
+  gboolean detached;
+} Leaving;
 
 gboolean
 zm_subject_vet (ZmSubject *subject, const char *verb, const ZmMessage *message, const char **code,
@@ -127,24 +138,38 @@ pause_ended (ZmSubject *subject)
   pthread_mutex_unlock (&subject->mutex);
 }
 
+/* Letting go of an endpoint ends its connections, and with them goes what the kernel holds for us: much more than libzmq
+ * does. So the endpoints are kept until it is quiet; and then the rest is read. */
+static void
+pause_turn (ZmSubject *subject, Leaving *leaving, gboolean more)
+{
+  gint64 now_us = subject->now_us;
+  if (leaving->began_us == 0)
+    leaving->began_us = leaving->last_us = now_us;
+  if (subject->turn_received > 0)
+    leaving->last_us = now_us;
+  if (leaving->detached) {
+    if (!more)
+      pause_ended (subject);
+  } else if (now_us - leaving->last_us >= QUIET_US || now_us - leaving->began_us >= READ_ON_US) {
+    zm_subject_detach (subject);
+    leaving->detached = TRUE;
+  }
+}
+
 /* One turn over the PULL sockets. TRUE: there may be more. */
 static gboolean
-pull_turn (ZmSubject *subject, gboolean *detached)
+pull_turn (ZmSubject *subject, Leaving *leaving)
 {
   gboolean more = FALSE;
   int state = atomic_load (&subject->flow_state);
   if (state == ZM_FLOW_PAUSED || !hand_over (subject))
     return FALSE;
-  if (state == ZM_FLOW_PAUSING && !*detached) {
-    zm_subject_detach (subject);
-    *detached = TRUE;
-  }
   for (guint i = 0; i < subject->n_pulls; i++)
     more |= take_pull (subject, subject->pulls[i].socket);
   gboolean all = hand_over (subject);
-  /* What had come in when the endpoints were let go has all been read. */
-  if (state == ZM_FLOW_PAUSING && !more && all)
-    pause_ended (subject);
+  if (state == ZM_FLOW_PAUSING && all)
+    pause_turn (subject, leaving, more);
   return more && all;
 }
 
@@ -154,6 +179,8 @@ timeout_ms (ZmSubject *subject)
   gint64 due_us = subject->services_look_us, deadline_us;
   if (subject->stage->len > 0)
     return HELD_RETRY_MS;
+  if (atomic_load (&subject->flow_state) == ZM_FLOW_PAUSING)
+    return QUIET_LOOK_MS;
   if (zm_pending_first (subject->pending, &deadline_us) != 0)
     due_us = MIN (due_us, deadline_us);
   if (due_us == G_MAXINT64)
@@ -166,8 +193,7 @@ static gboolean
 anything_left (ZmSubject *subject)
 {
   return atomic_load (&subject->stopping) || atomic_load (&subject->tables_changed) ||
-         atomic_load (&subject->greeted) || !zm_outbox_empty (subject->outbox) ||
-         (atomic_load (&subject->flow_state) == ZM_FLOW_PAUSING && subject->stage->len == 0);
+         atomic_load (&subject->greeted) || !zm_outbox_empty (subject->outbox);
 }
 
 static void
@@ -175,7 +201,7 @@ wait_for_work (ZmSubject *subject)
 {
   zmq_pollitem_t items[2 * ZM_SUBJECT_SOCKETS_MOST + 1];
   guint n = 0;
-  gboolean reading = subject->stage->len == 0 && atomic_load (&subject->flow_state) == ZM_FLOW_RUNNING;
+  gboolean reading = subject->stage->len == 0 && atomic_load (&subject->flow_state) != ZM_FLOW_PAUSED;
   memset (items, 0, sizeof items);
   items[n].fd = subject->waker.fd;
   items[n++].events = ZMQ_POLLIN;
@@ -206,11 +232,11 @@ void *
 zm_subject_run (void *user)
 {
   ZmSubject *subject = user;
-  gboolean detached = FALSE;
+  Leaving leaving = { 0, 0, FALSE };
   while (!atomic_load (&subject->stopping)) {
     subject->now_us = zm_now_us ();
     subject->wall_us = zm_wall_us ();
-    gboolean more = pull_turn (subject, &detached);
+    gboolean more = pull_turn (subject, &leaving);
     for (guint i = 0; i < subject->n_routers; i++)
       more |= zm_subject_take_calls (subject, i);
     zm_subject_answer (subject);

@@ -11,7 +11,7 @@
 
 #define CALLS_STANDARD           4096
 #define CALL_TIMEOUT_STANDARD_US (30 * G_USEC_PER_SEC)
-/* How long zm_subject_pause waits for what libzmq had received already. */
+/* How long zm_subject_pause waits for what had come in already. */
 #define PAUSE_MOST_S 5
 
 static void

@@ -95,18 +95,26 @@ service_reply_take (zm_call *call, void *data, size_t size, zm_free_fn free_fn, 
 
 /* A key from a plugin: well formed, and none of the runtime's names. */
 static int
-check_key (const char *text)
+check_key (const ZmRun *run, const char *text)
 {
   ZmKey key;
   if (!text || !zm_key_parse (zm_span_text (text), &key, NULL, NULL))
     return ZM_E_INVALID;
-  return zm_key_reserved (&key) ? ZM_E_DENIED : ZM_OK;
+  if (!zm_key_reserved (&key))
+    return ZM_OK;
+  zm_counter_add (run->pool->c_denied, 1);
+  zm_log_limited (
+      run->pool->config.log, ZM_LEVEL_WARNING, "worker", "reserved-key",
+      "%s.%s gave a key that belongs to the runtime (done, error, names that begin with ^); it was "
+      "refused",
+      run->action ? run->action->plugin : "a plugin", run->action ? run->action->symbol : "");
+  return ZM_E_DENIED;
 }
 
 static int
 service_reply_key (zm_call *call, const char *key)
 {
-  int status = check_key (key);
+  int status = check_key (run_of (call), key);
   if (status != ZM_OK)
     return status;
   g_free (run_of (call)->reply.key);
@@ -117,7 +125,7 @@ service_reply_key (zm_call *call, const char *key)
 static int
 service_next (zm_call *call, const char *key)
 {
-  int status = check_key (key);
+  int status = check_key (run_of (call), key);
   if (status != ZM_OK)
     return status;
   g_free (run_of (call)->reply.next);
@@ -182,7 +190,10 @@ fill_call (ZmWorker *worker, ZmRun *run)
   call->struct_size = sizeof *call;
   call->flags = 0;
   call->host = zm_generation_host (run->action->generation);
-  call->flow = str_of (run->depth ? zm_run_flow_name (run) : message->topic.flow);
+  if (!run->depth)
+    call->flow = str_of (message->topic.flow);
+  else if (call->flow.data != run->frames[run->depth - 1].flow->name) /* the same in most steps */
+    call->flow = str_of (zm_run_flow_name (run));
   call->decorator = str_of (run->key.decorator);
   call->sender = str_of (run->key.sender);
   call->context = str_of (run->key.context);
@@ -294,7 +305,7 @@ flush_if_slow (ZmWorker *worker, const ZmRun *run)
   if (!run->stat || !worker->n_out)
     return;
   guint64 samples = atomic_load_explicit (&run->stat->samples, memory_order_relaxed);
-  if (samples && atomic_load_explicit (&run->stat->sampled_us, memory_order_relaxed) / samples >= 20)
+  if (samples && atomic_load_explicit (&run->stat->sampled_us, memory_order_relaxed) >= 20 * samples)
     zm_worker_flush (worker);
 }
 

@@ -380,25 +380,26 @@ to_worker_abroad (ZmWorker *worker, ZmRun *run, const ZmRoute *route)
   zm_wait_park (worker, run, key, step, zm_step_message (run, key), route->worker);
 }
 
-static void
+static ZmStat *
 count_call (ZmWorker *worker, const ZmRoute *route)
 {
   ZmStat *stat = worker->view->stats[route->index];
-  if (stat != worker->stat) {
-    if (worker->stat && worker->stat_calls)
-      atomic_fetch_add_explicit (&worker->stat->calls, worker->stat_calls, memory_order_relaxed);
-    worker->stat = stat;
-    worker->stat_calls = 0;
+  ZmPending *pending = &worker->pending[route->index % ZM_PENDING];
+  if (pending->stat != stat) {
+    if (pending->calls)
+      atomic_fetch_add_explicit (&pending->stat->calls, pending->calls, memory_order_relaxed);
+    *pending = (ZmPending){ stat, 0 };
   }
-  worker->stat_calls++;
+  if (stat)
+    pending->calls++;
+  return stat;
 }
 
 void
 zm_engine_route (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey *key)
 {
-  count_call (worker, route);
   zm_run_let_go (run);
-  run->stat = worker->stat;
+  run->stat = count_call (worker, route);
   run->key = *key;
   run->timeout_us = route->timeout_us;
   switch (route->target) {

@@ -21,6 +21,7 @@ G_BEGIN_DECLS
 #define ZM_STRAND_TURN  64   /* calls that one worker makes in a strand before it yields */
 #define ZM_TEXT_MOST    4096 /* bytes of an error text kept */
 #define ZM_OUT          64   /* results that a worker collects before it hands them over */
+#define ZM_PENDING      16   /* keys of which a worker counts calls before it adds them */
 #define ZM_SAMPLE       16   /* each how many-th call is timed */
 
 /* What a run waits to be done with it. */
@@ -103,6 +104,12 @@ struct ZmStat {
   atomic_ullong calls, errors, samples, sampled_us, highest_us;
 };
 
+/* Calls of one key that a worker has not yet added to it: one locked addition a batch, not one a call. */
+typedef struct ZmPending {
+  ZmStat *stat;
+  guint calls;
+} ZmPending;
+
 /* A table with what the pool knows beside it; one reference a batch. */
 typedef struct ZmView {
   atomic_int refs;
@@ -148,9 +155,8 @@ struct ZmWorker {
   guint64 calls;
   pthread_cond_t wake;
   gboolean idle;
-  ZmStat *stat; /* figures not yet added */
-  guint stat_calls;
-  guint helping; /* how deep it works off the inbox while a strand is full */
+  ZmPending pending[ZM_PENDING]; /* by route index; added when the place is needed, and after each batch */
+  guint helping;                 /* how deep it works off the inbox while a strand is full */
 };
 
 /* A list of messages. */
@@ -205,8 +211,8 @@ struct ZmPool {
   ZmTraceFunc trace_func;
   gpointer trace_user;
   /* counters */
-  ZmCounter *c_results, *c_errors, *c_silent, *c_dropped, *c_calls, *c_late, *c_deferred, *c_replaced,
-      *c_abandoned, *c_stalls, *c_overrun, *c_waits;
+  ZmCounter *c_results, *c_errors, *c_silent, *c_dropped, *c_calls, *c_denied, *c_late, *c_deferred,
+      *c_replaced, *c_abandoned, *c_stalls, *c_overrun, *c_waits;
 };
 
 /* pool.c: the queue */
@@ -232,6 +238,9 @@ ZmRun *zm_run_heir (ZmRun *run, const char *code, const char *text); /* goes on 
 const ZmStep *zm_run_step (const ZmRun *run);                        /* NULL outside a flow */
 const ZmBranch *zm_run_branch (const ZmRun *run); /* the key text that runs now, NULL outside */
 ZmSpan zm_run_flow_name (const ZmRun *run);
+
+/* ahead.c */
+void zm_look_ahead (ZmWorker *worker, ZmMessage *const *messages, guint n); /* of a batch; changes nothing */
 
 /* engine.c */
 void zm_engine_message (ZmWorker *worker, ZmMessage *message); /* takes it */

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The next one of a batch that has no next one. */
+#define TAKE_NONE (1u << 30)
+
 /* ---- lists ---- */
 
 static void
@@ -295,12 +298,14 @@ zm_worker_refresh (ZmWorker *worker)
 /* ---- a worker's thread ---- */
 
 static void
-flush_stat (ZmWorker *worker)
+flush_stats (ZmWorker *worker)
 {
-  if (worker->stat && worker->stat_calls)
-    atomic_fetch_add_explicit (&worker->stat->calls, worker->stat_calls, memory_order_relaxed);
-  worker->stat = NULL;
-  worker->stat_calls = 0;
+  for (guint i = 0; i < ZM_PENDING; i++) {
+    ZmPending *pending = &worker->pending[i];
+    if (pending->calls)
+      atomic_fetch_add_explicit (&pending->stat->calls, pending->calls, memory_order_relaxed);
+    pending->calls = 0;
+  }
 }
 
 void
@@ -312,7 +317,7 @@ zm_worker_flush (ZmWorker *worker)
     worker->n_out = 0;
     pool->config.publish (worker->out, n, pool->config.user);
   }
-  flush_stat (worker);
+  flush_stats (worker);
   if (worker->calls) {
     zm_counter_add (pool->c_calls, worker->calls);
     worker->calls = 0;
@@ -356,7 +361,7 @@ take_share (ZmWorker *worker, ZmLane *lane, guint share)
   while (n < share && lane->head)
     worker->batch[n++] = lane_pop (lane);
   worker->batch_count = n;
-  atomic_store (&worker->take, 0);
+  atomic_store (&worker->take, TAKE_NONE); /* not to be given back while do_batch looks ahead */
   gboolean was_full = pool->waiting >= pool->config.ring;
   pool->waiting -= n;
   if (was_full && n)
@@ -428,7 +433,7 @@ zm_worker_give_rest (ZmWorker *worker)
   ZmMessage *rest[ZM_BATCH];
   guint n = 0;
   pthread_mutex_lock (&pool->lock); /* under it a worker fills its batch */
-  guint from = atomic_exchange (&worker->take, 1u << 30);
+  guint from = atomic_exchange (&worker->take, TAKE_NONE);
   for (guint i = from; i < worker->batch_count; i++)
     rest[n++] = worker->batch[i];
   pthread_mutex_unlock (&pool->lock);
@@ -444,6 +449,8 @@ zm_worker_give_rest (ZmWorker *worker)
 static void
 do_batch (ZmWorker *worker)
 {
+  zm_look_ahead (worker, worker->batch, worker->batch_count);
+  atomic_store (&worker->take, 0);
   for (;;) {
     guint i = atomic_fetch_add (&worker->take, 1);
     if (i >= worker->batch_count)
@@ -548,6 +555,9 @@ make_counters (ZmPool *pool)
   pool->c_silent = zm_metrics_counter (m, "zmanager_worker_ended_total", ends, "end", "silent");
   pool->c_dropped = zm_metrics_counter (m, "zmanager_worker_ended_total", ends, "end", "dropped");
   pool->c_calls = zm_metrics_counter (m, "zmanager_worker_calls_total", "Calls of actions", NULL, NULL);
+  pool->c_denied =
+      zm_metrics_counter (m, "zmanager_worker_denied_total",
+                          "Result and next keys of plugins that belong to the runtime", NULL, NULL);
   pool->c_late =
       zm_metrics_counter (m, "zmanager_worker_late_total", "Completions that came too late", NULL, NULL);
   pool->c_deferred =

@@ -12,10 +12,23 @@ double bench_percentile (GArray *values, double p);
 /* --NAME VALUE of the command line, or the standard. */
 gint64 bench_option (int argc, char **argv, const char *name, gint64 standard);
 
-/* One row of the table: job, what, baseline, product, ratio, must, goal; better: 1 higher, -1 lower. Returns whether must
- * holds. */
+/* One row of the table: job, what, baseline, product, ratio, must, goal; the ratio is what must hold: the higher the better
+ * where goal is the higher of the two. Returns whether must holds. */
 gboolean bench_row (const char *job, const char *unit, double baseline, double product, double ratio,
                     double must, double goal);
+/* The same where page and machine give the product's figure itself, the lower the better; must INFINITY: only a goal. */
+gboolean bench_row_figure (const char *job, const char *unit, double baseline, double product, double ratio,
+                           double must, double goal);
+/* Values of the rounds, taken in pairs: baseline, product, and their ratio. */
+typedef struct BenchPairs {
+  GArray *baseline, *product, *ratios;
+} BenchPairs;
+BenchPairs *bench_pairs_new (void);
+void bench_pairs_add (BenchPairs *pairs, double baseline, double product);
+/* Print the medians as a row, and free. */
+gboolean bench_pairs_row (BenchPairs *pairs, const char *job, const char *unit, double must, double goal);
+gboolean
+bench_pairs_row_figure (BenchPairs *pairs, const char *job, const char *unit, double must, double goal);
 
 /* A zmanagerd of the build tree in a temporary directory. */
 typedef struct BenchDaemon {
@@ -23,18 +36,28 @@ typedef struct BenchDaemon {
   GPid pid;
 } BenchDaemon;
 /* actions, flows: texts of the files; configuration: of zmanager.conf. Plugins of the build tree are on its path. Returns
- * when it answers calls; seconds it took in *ready (may be NULL). */
+ * when it has said READY; seconds from its start to there in *ready (may be NULL). */
 BenchDaemon *
 bench_daemon_start (const char *configuration, const char *actions, const char *flows, double *ready);
 void bench_daemon_stop (BenchDaemon *daemon);
-char *bench_endpoint (const BenchDaemon *daemon, const char *name); /* "subject", "topics", "call" */
+char *bench_endpoint (const BenchDaemon *daemon, const char *name); /* "subject", "topics", "control" */
+void bench_put_file (const char *dir, const char *name, const char *text);
+/* Starts a program that says READY=1 to $NOTIFY_SOCKET, and waits until it has. environment may be NULL. */
+GPid bench_spawn_ready (const char *const *argv, char **environment, double *ready);
+void bench_say_ready (void);   /* the other side of it */
+char *bench_plugin_dir (void); /* of the plugin `acts` */
+
 gint64 bench_rss_kib (GPid pid);
 double bench_cpu_seconds (GPid pid);
+/* Of all threads together: seconds on a CPU, and how often one was put onto it. */
+void bench_idle (GPid pid, double *cpu_seconds, guint64 *switches);
 
 /* The bare ZeroMQ skeleton of the topology: a process with PULL over ipc, inproc to `workers` threads, inproc to one
  * publisher, XPUB over ipc; it does nothing with a message. */
 GPid bench_skeleton_start (const char *subject, const char *topics, guint workers);
 void bench_skeleton_stop (GPid pid);
+/* The same in this process, which says READY. */
+G_NORETURN void bench_skeleton_run (const char *subject, const char *topics, guint workers);
 
 /* Sends count messages from a process of its own to `subject` and receives them all from `topics`. */
 typedef struct BenchRun {

@@ -67,12 +67,9 @@ skeleton_pair (void *user)
   return NULL;
 }
 
-GPid
-bench_skeleton_start (const char *subject, const char *topics, guint workers)
+void
+bench_skeleton_run (const char *subject, const char *topics, guint workers)
 {
-  GPid pid = fork ();
-  if (pid)
-    return pid;
   skeleton_context = zmq_ctx_new ();
   void *pull = open_socket (skeleton_context, ZMQ_PULL, subject, TRUE);
   void *spread = open_socket (skeleton_context, ZMQ_PUSH, "inproc://workers", TRUE);
@@ -83,8 +80,18 @@ bench_skeleton_start (const char *subject, const char *topics, guint workers)
   for (guint i = 0; i < workers; i++)
     pthread_create (&thread, NULL, skeleton_worker, NULL);
   pthread_create (&thread, NULL, skeleton_pair, second);
+  bench_say_ready ();
   skeleton_pair (first);
   _exit (0);
+}
+
+GPid
+bench_skeleton_start (const char *subject, const char *topics, guint workers)
+{
+  GPid pid = fork ();
+  if (!pid)
+    bench_skeleton_run (subject, topics, workers);
+  return pid;
 }
 
 void

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * service -> action -> topic -> subscriber: the real daemon beside the bare skeleton, in turn, in one call. Jobs: live,
- * batch, latency, fanout. Prints the medians, and the median of the ratios round by round.
+ * batch, latency, fanout. Prints the medians, and the median of the ratios round by round. Last a flow of three steps beside a
+ * flow of one, both through the daemon.
  */
 #include "bench.h"
 
@@ -71,11 +72,42 @@ run_job (const Job *job, guint rounds, guint scale)
     g_array_append_val (ratios, ratio);
   }
   bench_daemon_stop (daemon);
-  printf ("%-26s %14.2f %14.2f %-10s %8.3f\n", "  CPU of its process",
+  printf ("%-28s %12.2f %12.2f %-10s %8.3f\n", "  CPU of its process",
           theirs_cpu * 1e6 / rounds / (job->count / scale), our_cpu * 1e6 / rounds / (job->count / scale),
           "us/msg", our_cpu / theirs_cpu);
   return bench_row (job->name, job->unit, bench_median (base), bench_median (ours), bench_median (ratios),
                     job->must, job->goal);
+}
+
+/* ---- flows ---- */
+
+#define FLOW_JOB "three steps beside one"
+
+static const char flow_mappings[] =
+    "[actionmapping]\n?Step?First = acts.act_001\n?Step?Second = acts.act_002\n"
+    "?Step?Third = acts.act_003\n";
+static const char flow_texts[] = "[One]\n?One?Go\n?Step?First\n??done\n"
+                                 "[Three]\n?Three?Go\n?Step?First\n?Step?Second\n?Step?Third\n??done\n";
+
+static gboolean
+run_flows (guint rounds, guint scale)
+{
+  BenchPairs *pairs = bench_pairs_new ();
+  BenchDaemon *daemon = bench_daemon_start (configuration, flow_mappings, flow_texts, NULL);
+  g_autofree char *subject = bench_endpoint (daemon, "subject"), *topics = bench_endpoint (daemon, "topics");
+  BenchRun one = { subject, topics, "?One?Go", 256, 300000 / scale, 0, 0, 1, "One~" }, three = one;
+  gboolean whole = TRUE;
+  three.first_frame = "?Three?Go";
+  three.prefix = "Three~";
+  for (guint i = 0; i < rounds; i++) {
+    BenchResult base = bench_chain (&one), ours = bench_chain (&three);
+    whole = whole && base.received == one.count && ours.received == three.count;
+    bench_pairs_add (pairs, base.rate, ours.rate);
+  }
+  bench_daemon_stop (daemon);
+  if (!whole)
+    printf (FLOW_JOB ": void: not all results came\n");
+  return bench_pairs_row (pairs, FLOW_JOB, "msg/s", 0.85, 0.97) && whole;
 }
 
 int
@@ -87,5 +119,7 @@ main (int argc, char **argv)
   for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
     if (argc < 2 || argv[1][0] == '-' || strcmp (argv[1], jobs[i].name) == 0)
       good = run_job (&jobs[i], rounds, scale) && good;
+  if (argc < 2 || argv[1][0] == '-' || strcmp (argv[1], FLOW_JOB) == 0)
+    good = run_flows (rounds, scale) && good;
   return good ? 0 : 1;
 }

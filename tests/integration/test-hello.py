@@ -9,7 +9,7 @@ import tempfile
 
 import zmq
 
-from zmcase import ZMANAGERD, case, run
+from zmcase import SOURCE, ZMANAGERD, case, run
 from zmtest import Daemon, Refused
 
 MAPPING = {"hello.ini": "[actionmapping]\n?Hello?Greet = hello.greet\n"}
@@ -201,6 +201,14 @@ def dump_shows_values_with_their_origin():
         assert done.returncode == 0 and "workers" in done.stdout and "--set" in done.stdout, done
         done = command("--dir", directory, "--dump", "--json")
         assert json.loads(done.stdout), done
+
+
+@case
+def the_example_configuration_is_right():
+    with tempfile.TemporaryDirectory(prefix="zm-") as directory:
+        example = os.path.join(SOURCE, "data", "examples", "zmanager.conf")
+        done = command("--dir", directory, "--config", example, "--check", env={"ZM_PLUGIN_PATH": ""})
+        assert done.returncode == 0 and "0 errors, 0 warnings" in done.stdout, done
 
 
 run()

@@ -9,7 +9,9 @@
 At the end the daemon is told to stop, must exit with 0, and its log must hold no warning or error that was not expected.
 Nothing here sleeps for a guessed time: everything waits for what it needs, with a deadline."""
 
+import ctypes
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -84,18 +86,102 @@ class Refused(AssertionError):
         self.code = reply.get("code")
 
 
+class Senders:
+    """Processes that push until they are told to stop, or `each` messages: .sent is exactly what went out.
+
+    They keep their connections until the `with` ends: when a peer ends while the receiver is at its high-water mark, libzmq
+    4.3 throws away what the kernel still holds of it, so accounts are made before that.
+
+    make     index of the process, number of the message -> frames; else [key, body]
+    pace     messages a second and process, at most
+    connect  endpoints; of several, ZeroMQ takes each in turn
+    """
+
+    def __init__(self, connect, count, key="", body=b"", make=None, each=None, pace=None, high_water=100):
+        fork = multiprocessing.get_context("fork")
+        self.counts = fork.Array(ctypes.c_longlong, count)
+        self.flag, self.leave = fork.Event(), fork.Event()
+        self.ready = fork.Semaphore(0)
+        self.connect = [connect] if isinstance(connect, str) else list(connect)
+        self.make = make or (lambda index, number: [key.encode(), body])
+        self.each, self.pace, self.high_water = each, pace, high_water
+        self.processes = [fork.Process(target=self._main, args=(index,), daemon=True) for index in range(count)]
+        for process in self.processes:
+            process.start()
+
+    def _main(self, index):
+        context = zmq.Context()
+        socket = context.socket(zmq.PUSH)
+        socket.setsockopt(zmq.SNDHWM, self.high_water)
+        socket.setsockopt(zmq.SNDTIMEO, 100)
+        for endpoint in self.connect:
+            socket.connect(endpoint)
+        began = time.monotonic()
+        while not self.flag.is_set() and (self.each is None or self.counts[index] < self.each):
+            number = self.counts[index]
+            if self.pace and number % 10 == 0:
+                ahead = number / self.pace - (time.monotonic() - began)
+                if ahead > 0:
+                    time.sleep(min(ahead, 0.1))
+                    continue
+            try:
+                socket.send_multipart(self.make(index, number))
+                self.counts[index] = number + 1
+            except zmq.Again:
+                pass
+        self.ready.release()
+        self.leave.wait(PATIENCE * 8)
+        socket.close(linger=int(PATIENCE * 4000))
+        context.term()
+        # Nothing of the parent's is taken down here.
+        os._exit(0)
+
+    @property
+    def sent(self):
+        return sum(self.counts)
+
+    def stop(self):
+        """Tells them to stop, and gives the number of messages that they sent."""
+        self.flag.set()
+        return self.done()
+
+    def done(self, patience=PATIENCE * 4):
+        """Waits until all have sent what they should, and gives the number."""
+        for _ in self.processes:
+            assert self.ready.acquire(timeout=patience), "a sender did not end"
+        return self.sent
+
+    def join(self, patience=PATIENCE * 4):
+        """Waits for the end of the processes: by then libzmq has handed all over to the system."""
+        self.leave.set()
+        for process in self.processes:
+            process.join(patience)
+            assert process.exitcode == 0, ("a sender did not end", process.exitcode)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None and self.flag.is_set() | (self.each is not None):
+            self.join()
+        for process in self.processes:
+            if process.is_alive():
+                process.terminate()
+                process.join()
+
+
 class Tail:
     """A subscriber, known to the daemon before anything else happens."""
 
     def __init__(self, daemon, prefix):
         self.socket = daemon.socket(zmq.SUB)
-        self.socket.setsockopt(zmq.RCVHWM, 1000000)
+        self.socket.setsockopt(zmq.RCVHWM, 0)
         self.socket.connect(daemon.endpoint("topics"))
         nonce = uuid.uuid4().hex
         self.socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
         self.socket.setsockopt(zmq.SUBSCRIBE, b"^hello~" + nonce.encode())
         # HELLO is answered when the last of these subscriptions was seen.
-        status, _, body = daemon.request("HELLO", json.dumps({"name": "tail-" + nonce, "patterns": [], "nonce": nonce}).encode())
+        status, _, body = daemon.request("HELLO", json.dumps({"name": "tail-" + nonce, "patterns": [], "nonce": nonce, "heartbeat_ms": 0}).encode())
         assert status == "OK", (status, body)
 
     def next(self, patience=PATIENCE):
@@ -103,6 +189,9 @@ class Tail:
         if not self.socket.poll(patience * 1000):
             raise AssertionError(f"nothing was published in {patience} s")
         frames = self.socket.recv_multipart()
+        if len(frames) == 1:
+            fields = frames[0].split(b"~", 6)
+            return Topic(b"~".join(fields[:6]).decode()), {}, fields[6]
         assert len(frames) in (2, 3), frames
         headers = json.loads(frames[1]) if len(frames) == 3 and frames[1] else {}
         return Topic(frames[0].decode()), headers, frames[-1]
@@ -110,6 +199,10 @@ class Tail:
     def take(self, n, patience=PATIENCE):
         """The next n."""
         return [self.next(patience) for _ in range(n)]
+
+    def none(self, seconds=0.2):
+        """Nothing more comes; ask only when the daemon has settled."""
+        assert not self.socket.poll(seconds * 1000), self.next()
 
 
 class Daemon:
@@ -168,7 +261,8 @@ class Daemon:
         environment = {key: value for key, value in os.environ.items() if key not in ("ZM_DIR", "ZM_PLUGIN_PATH")}
         environment.update(self.env)
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([ZMANAGERD, "--dir", self.directory, "--log-format", "json", *self.args],
+            self.process = subprocess.Popen([ZMANAGERD, "--dir", self.directory, "--log-format", "json",
+                                             "--set", "zmanager.system-plugins=no", *self.args],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         wait_for("the control socket", lambda: self.alive() and os.path.exists(self.path("run", "control")))
         self.control_socket = self.socket(zmq.DEALER)
@@ -225,6 +319,35 @@ class Daemon:
                 print(self.log_text())
         finally:
             self.close()
+
+    # -- what it uses --
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def maps(self):
+        with open(f"/proc/{self.process.pid}/maps") as maps:
+            return maps.read().splitlines()
+
+    def rss_mb(self, field="VmRSS"):
+        """Resident memory, or with VmHWM the highest so far."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return int(re.search(field + r":\s+(\d+)", status.read()).group(1)) / 1024
+
+    def counters(self):
+        return self.control("status")["counters"]
+
+    def settled(self, received=None, patience=PATIENCE * 2):
+        """Waits until all that came in has ended and is published; received: so many must have come in. Gives the status."""
+
+        def look():
+            status = self.control("status")
+            workers, subject = status["workers"], status["subject"]
+            still = (workers["queued"] == workers["inside"] == workers["deferred"] == subject["held"] == 0
+                     and status["integration"]["queued"] == 0)
+            return status if still and (received is None or subject["received"] >= received) else None
+
+        return wait_for(f"{received} messages to end", look, patience)
 
     # -- the log --
 

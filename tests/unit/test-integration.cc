@@ -308,11 +308,12 @@ TEST_F (Integration, SubscribersToAllMatchEverything)
 
 TEST_F (Integration, SlowSubscriberIsCountedAndCostsTheOthersNothing)
 {
-  config.high_water = 50;
+  /* libzmq learns now and then only how far a subscriber has read: wide enough that the fast one never seems full. */
+  config.high_water = 400;
   open ();
   void *slow = subscribe ("F~", "", 1);
   void *fast = subscribe ("F~");
-  constexpr int kCount = 1000, kGroup = 20;
+  constexpr int kCount = 2000, kGroup = 20;
   std::string body (16384, 'x');
   for (int i = 0; i < kCount; i += kGroup) {
     for (int j = 0; j < kGroup; j++)

@@ -193,7 +193,7 @@ TEST_F (Runtime, PluginDirectoriesComeInTheirOrderOnce)
 
   g_setenv ("ZM_PLUGIN_PATH", "/env/a:/env/b::/env/a", TRUE);
   g_autoptr (ZmInstance) instance = zm_instance_new (dir.c_str (), NULL);
-  g_auto (GStrv) dirs = zm_instance_plugin_dirs (instance, configured);
+  g_auto (GStrv) dirs = zm_instance_plugin_dirs (instance, configured, TRUE);
   std::string all = take (g_strjoinv (" ", dirs));
   EXPECT_EQ (all.find ("/env/a /env/b /conf/a " + dir + "/relative " + dir +
                        "/plugins /usr/local/lib/zmanager/plugins-1"),

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How a daemon ends. First the drain: nothing new is read, sources end, and what is inside is finished. Then everything is
+ * taken apart, from the doors inwards. What cannot be ended (a plugin's thread that ignores its wake) is left alone with the
+ * memory that it may use.
+ */
+#include "config.h"
+
+#include "runtime/private.h"
+
+#include <unistd.h>
+
+/* How long sources may take to end in a drain. */
+#define SOURCES_STOP_US (5 * G_USEC_PER_SEC)
+/* How long the publisher may take for what was given to it. */
+#define FLUSH_MS 5000
+
+/* ---- draining ---- */
+
+/* In the main loop, when the drain's thread is done. */
+static gboolean
+on_drained (gpointer user)
+{
+  ZmRuntime *runtime = user;
+
+  if (runtime->left > 0)
+    zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime",
+                  "drained; %u messages did not end in time and were answered with the error `shutdown`",
+                  runtime->left);
+  else
+    zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime", "drained");
+  runtime->state = ZM_STATE_ENDED;
+  zm_control_drained (runtime->control, runtime->left);
+  g_main_loop_quit (runtime->loop);
+  return G_SOURCE_REMOVE;
+}
+
+/* The drain waits, and the control socket answers meanwhile. */
+static void *
+drain_main (void *user)
+{
+  ZmRuntime *runtime = user;
+  gint64 most_us = zm_config_integer (runtime->config, "workers", "drain") * 1000;
+  g_autoptr (GSource) done = g_idle_source_new ();
+
+  runtime->left = zm_pool_drain (runtime->pool, zm_now_us () + most_us);
+  g_source_set_callback (done, on_drained, runtime, NULL);
+  g_source_attach (done, runtime->context);
+  return NULL;
+}
+
+void
+zm_runtime_drain (ZmRuntime *runtime)
+{
+  if (runtime->state != ZM_STATE_RUNNING)
+    return;
+  runtime->state = ZM_STATE_DRAINING;
+  zm_notify_stopping (runtime->notify, "draining");
+  zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime",
+                "draining: nothing new is taken, what is inside is finished");
+  zm_subject_pause (runtime->subject);
+  if (!zm_sources_stop (runtime->sources, zm_now_us () + SOURCES_STOP_US))
+    runtime->stuck = TRUE;
+  runtime->drain_began = pthread_create (&runtime->drain_thread, NULL, drain_main, runtime) == 0;
+  if (!runtime->drain_began)
+    drain_main (runtime);
+}
+
+/* ---- taking apart ---- */
+
+/* Workers end before the plugins do, as they hold the table; the pool itself is there until the plugins are gone, whose `stop`
+ * may complete calls and end timers. */
+static void
+stop_plugins (ZmRuntime *runtime)
+{
+  g_autoptr (ZmProblems) ignored = zm_problems_new ();
+
+  if (runtime->hosting != NULL) {
+    zm_hosting_accept (runtime->hosting, FALSE);
+    zm_hosting_set_hooks (runtime->hosting, NULL);
+  }
+  if (runtime->pool != NULL)
+    zm_pool_stop (runtime->pool);
+  if (runtime->tables != NULL)
+    zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
+                                                        g_ptr_array_new (), NULL, ignored));
+  g_clear_pointer (&runtime->plugins, zm_plugins_free);
+}
+
+static void
+free_loop (ZmRuntime *runtime)
+{
+  for (guint i = 0; i < runtime->loop_sources->len; i++) {
+    g_source_destroy (runtime->loop_sources->pdata[i]);
+    g_source_unref (runtime->loop_sources->pdata[i]);
+  }
+  g_ptr_array_unref (runtime->loop_sources);
+  g_main_loop_unref (runtime->loop);
+  g_main_context_unref (runtime->context);
+}
+
+/* From the doors inwards: who calls goes before who is called. */
+static void
+free_rooms (ZmRuntime *runtime)
+{
+  g_clear_pointer (&runtime->watch, zm_watch_free);
+  g_clear_pointer (&runtime->sources, zm_sources_free);
+  g_clear_pointer (&runtime->control, zm_control_free);
+  stop_plugins (runtime);
+  g_clear_pointer (&runtime->pool, zm_pool_free);
+  g_clear_pointer (&runtime->subject, zm_subject_free);
+  g_clear_pointer (&runtime->externals, zm_externals_free);
+  if (runtime->integration != NULL)
+    zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
+  g_clear_pointer (&runtime->tables, zm_table_slot_free);
+  if (runtime->keeper != NULL)
+    runtime->keeper->ops->free (runtime->keeper);
+  g_clear_pointer (&runtime->hosting, zm_hosting_free);
+  g_clear_pointer (&runtime->timers, zm_timers_free);
+  if (runtime->zmq != NULL)
+    zmq_ctx_term (runtime->zmq);
+}
+
+static void
+free_rest (ZmRuntime *runtime)
+{
+  free_loop (runtime);
+  g_clear_pointer (&runtime->config, zm_config_unref);
+  g_clear_pointer (&runtime->metrics, zm_metrics_free);
+  g_clear_pointer (&runtime->log, zm_log_unref);
+  g_clear_pointer (&runtime->instance, zm_instance_free);
+  zm_notify_free (runtime->notify);
+  g_ptr_array_unref (runtime->reasons);
+  g_ptr_array_unref (runtime->asked);
+  g_ptr_array_unref (runtime->barred);
+  g_hash_table_unref (runtime->revived);
+  g_hash_table_unref (runtime->told);
+  g_strfreev (runtime->settings);
+  g_free (runtime->config_file);
+  g_free (runtime->log_format);
+  g_free (runtime->log_level);
+  g_free (runtime->node);
+  if (runtime->lock_fd >= 0)
+    close (runtime->lock_fd);
+  g_free (runtime);
+}
+
+gboolean
+zm_runtime_free (ZmRuntime *runtime)
+{
+  if (runtime == NULL)
+    return TRUE;
+  /* A thread that could not be ended may use any of this: it goes with the process, and so does its memory. */
+  if (runtime->stuck)
+    return FALSE;
+  if (runtime->drain_began)
+    pthread_join (runtime->drain_thread, NULL);
+  free_rooms (runtime);
+  free_rest (runtime);
+  return TRUE;
+}
