@@ -172,6 +172,13 @@ look_for_subscriptions (ZmIntegration *integration)
   zmq_msg_close (&frame);
 }
 
+static void
+turn_gates (ZmIntegration *integration)
+{
+  for (guint i = 0; i < integration->n_sockets; i++)
+    zm_gate_turn (integration->sockets[i].gate);
+}
+
 /* Sleeps until there is something in the ring or on a socket. */
 static void
 wait_for_work (ZmIntegration *integration)
@@ -218,6 +225,7 @@ zm_publisher_run (void *user)
     }
     if (since_look >= ZM_PUBLISH_BATCH) {
       look_for_subscriptions (integration);
+      turn_gates (integration);
       since_look = 0;
     }
   }

@@ -56,6 +56,7 @@ struct ZmRuntime {
   ZmConfig *config;
   char *node;
 
+  ZmGates *gates;             /* * */
   ZmIntegration *integration; /* * */
   ZmSubject *subject;         /* * */
   ZmExternals *externals;     /* * */

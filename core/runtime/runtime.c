@@ -170,6 +170,7 @@ zm_runtime_reasons (ZmRuntime *runtime)
     g_ptr_array_add (reasons, g_strdup (runtime->reasons->pdata[i]));
   zm_sources_reasons (runtime->sources, reasons);
   zm_succeed_reasons (runtime, reasons);
+  zm_gates_reasons (runtime->gates, reasons);
   return reasons;
 }
 

@@ -112,6 +112,7 @@ free_rooms (ZmRuntime *runtime)
   g_clear_pointer (&runtime->externals, zm_externals_free);
   if (runtime->integration != NULL)
     zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
+  g_clear_pointer (&runtime->gates, zm_gates_free);
   g_clear_pointer (&runtime->tables, zm_table_slot_free);
   if (runtime->keeper != NULL)
     runtime->keeper->ops->free (runtime->keeper);

@@ -219,6 +219,15 @@ wait_for_work (ZmSubject *subject)
 }
 
 static void
+turn_gates (ZmSubject *subject)
+{
+  for (guint i = 0; i < subject->n_pulls; i++)
+    zm_gate_turn (subject->pulls[i].gate);
+  for (guint i = 0; i < subject->n_routers; i++)
+    zm_gate_turn (subject->routers[i].gate);
+}
+
+static void
 count_turn (ZmSubject *subject)
 {
   if (subject->turn_received > 0)
@@ -240,6 +249,7 @@ zm_subject_run (void *user)
     for (guint i = 0; i < subject->n_routers; i++)
       more |= zm_subject_take_calls (subject, i);
     zm_subject_answer (subject);
+    turn_gates (subject);
     gboolean received = subject->turn_received > 0;
     count_turn (subject);
     /* On a busy machine the senders bring more meanwhile: one batch instead of a sleep and a wake-up each. */

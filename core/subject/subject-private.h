@@ -22,6 +22,7 @@ typedef struct ZmSubjectSocket {
   void *socket;
   char *endpoint;
   gboolean bound;
+  ZmGate *gate; /* or NULL */
 } ZmSubjectSocket;
 
 /* ---- pending.c: who waits for an answer ---- */
