@@ -60,6 +60,18 @@ send_waiting (ZmIntegration *integration, void *socket, ZmMessage *message)
   return -1;
 }
 
+/* libzmq looks at most once a millisecond for what its readers took, so a full pipe may long be empty. Asked for its events
+ * it looks at once. */
+static int
+send_looking (ZmIntegration *integration, void *socket, ZmMessage *message)
+{
+  int events;
+  size_t size = sizeof events;
+
+  zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size);
+  return send_once (integration, socket, message);
+}
+
 /* A subscriber is at its high-water mark. libzmq sends to all or to none while NODROP is on, so it goes off for this one
  * message: those who are full miss it, the others get it. How many missed how much libzmq does not tell. */
 static int
@@ -81,6 +93,8 @@ static void
 send_on (ZmIntegration *integration, void *socket, ZmMessage *message)
 {
   if (send_once (integration, socket, message) == 0)
+    return;
+  if (errno == EAGAIN && send_looking (integration, socket, message) == 0)
     return;
   if (errno == EAGAIN && send_stalled (integration, socket, message) == 0)
     return;

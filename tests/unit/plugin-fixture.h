@@ -287,7 +287,9 @@ protected:
   void
   load (std::vector<const char *> wanted, std::vector<const char *> again = {})
   {
-    zm_plugins_commit (plugins, prepare (std::move (wanted), std::move (again)));
+    ZmPluginSet *set = prepare (std::move (wanted), std::move (again)); /* may make the registry: before its use */
+
+    zm_plugins_commit (plugins, set);
   }
 
   /* The one that is current now, borrowed; NULL where it is not loaded. */

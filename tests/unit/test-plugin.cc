@@ -646,7 +646,7 @@ static const BadPlugin bad_plugins[] = {
   { "undefined-symbol", "undefined symbol: nobody_has_this" },
   { "crash-constructor", "it crashed in its constructor (signal 11" },
   { "abort-constructor", "it crashed in its constructor (signal 6" },
-  { "exit-constructor", "its constructor ended the whole process (exit status 0)" },
+  { "exit-constructor", "its constructor ended the whole process (exit status" },
   { "hang-constructor", "its constructor did not end within 1000 ms" },
   { "crash-query", "it crashed in its query function (signal 11" },
   { "no-descriptor", "its query function gave no descriptor" },

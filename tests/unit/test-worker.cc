@@ -288,6 +288,28 @@ INSTANTIATE_TEST_SUITE_P (
       return clean;
     });
 
+/* So many that batches are looked ahead in; the last 200 keys are in no mapping. */
+TEST_F (Worker, ALargeTable)
+{
+  std::string mappings = "[actionmapping]\n";
+  for (int i = 0; i < 2000; i++)
+    mappings += "S?C" + std::to_string (i) + "?act = tester." + (i % 10 ? "echo" : "serial_echo") + "\n";
+  begin (mappings.c_str ());
+  for (int i = 0; i < 2200; i++)
+    send (("S?C" + std::to_string (i) + "?act").c_str (), std::to_string (i));
+  auto all = wait (2200);
+  std::set<std::string> bodies;
+  size_t unmapped = 0;
+  for (const auto &one : all) {
+    if (one.body.find ("unmapped") != std::string::npos)
+      unmapped++;
+    else
+      bodies.insert (one.body);
+  }
+  EXPECT_EQ (bodies.size (), 2000u);
+  EXPECT_EQ (unmapped, 200u);
+}
+
 TEST_F (Worker, SilentActionPublishesNothingAndAnswersItsCaller)
 {
   begin (all_mappings);
