@@ -9,7 +9,7 @@ import threading
 
 import zmq
 
-from zmcase import LONG, ZMANAGERD, case, run
+from zmcase import LONG, ZMANAGERCTL, ZMANAGERD, case, run
 from zmtest import Daemon, Refused, wait_for
 
 NO_WATCH = "[zmanager]\nwatch = no\n"
@@ -156,6 +156,8 @@ def a_missing_plugin_answers_unavailable_until_it_comes():
     with Daemon(config=NO_WATCH, actions=mapping, expect=["numbered"]) as daemon:
         status = daemon.control("status")
         assert status["state"] == "degraded" and len([r for r in status["reasons"] if "numbered" in r]) == 1, status
+        shown = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "status"], capture_output=True, text=True, timeout=60)
+        assert shown.returncode == 6 and "numbered" in shown.stdout, shown
         told = [line for line in daemon.log_lines() if "numbered" in line["text"]]
         assert len(told) == 1 and told[0]["level"] == "warning", told
         check = subprocess.run([ZMANAGERD, "--dir", daemon.directory, "--check"], capture_output=True, text=True, timeout=60)
