@@ -2,6 +2,7 @@
 """What the host does for plugins, and what it refuses them: emit, call, timers, metrics, log, hooks, hung calls."""
 
 import json
+import os
 
 import zmq
 
@@ -254,6 +255,22 @@ def an_endpoint_over_its_limit_is_closed_for_a_second():
         assert daemon.control("status")["state"] == "ready"
         peers[0].send_multipart([b"?Hello?Greet", b"back"])
         wait_for("the message", lambda: daemon.control("status")["subject"]["received"] == 1)
+
+
+@case
+def connections_of_worker_sockets_are_counted_too():
+    def gates():
+        return [gate for gate in daemon.control("status")["connections"] if gate["name"] == "worker"]
+
+    with Daemon(config="[worker greet]\n", actions={"w.ini": "[actionmapping]\n?W?Greet = worker:greet\n"}) as daemon:
+        assert [gate["connections"] for gate in gates()] == [0]
+        process = daemon.socket(zmq.PULL)
+        process.connect(daemon.endpoint("worker-greet"))
+        wait_for("the connection", lambda: gates()[0]["connections"] == 1)
+        os.unlink(daemon.path("actions.d", "w.ini"))
+        daemon.write("zmanager.conf", "")
+        daemon.control("reload")
+        wait_for("its end", lambda: gates() == [])
 
 
 run()
