@@ -146,13 +146,17 @@ zm_pool_hung (ZmPool *pool)
 {
   gint64 line_us = zm_now_us () - pool->config.hard_after_us;
   guint n = 0;
+  /* Under the dog's lock a call that was claimed cannot go, nor can its run. */
+  pthread_mutex_lock (&pool->dog_lock);
   pthread_mutex_lock (&pool->lock);
   for (guint i = 0; i < pool->n_slots; i++) {
     ZmWorker *worker = pool->workers[i];
     n += worker && (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED &&
-         atomic_load (&worker->call_deadline_us) < line_us;
+         atomic_load (&worker->call_deadline_us) < line_us &&
+         !zm_generation_retired (worker->run->action->generation);
   }
   pthread_mutex_unlock (&pool->lock);
+  pthread_mutex_unlock (&pool->dog_lock);
   return n;
 }
 
