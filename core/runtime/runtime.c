@@ -173,8 +173,9 @@ zm_runtime_reasons (ZmRuntime *runtime)
   zm_gates_reasons (runtime->gates, reasons);
   if (zm_pool_hung (runtime->pool) > 0)
     g_ptr_array_add (
-        reasons, g_strdup_printf ("calls that hang past their hard deadline: %u; the command running shows them",
-                                  zm_pool_hung (runtime->pool)));
+        reasons,
+        g_strdup_printf ("calls that hang past their hard deadline: %u; the command running shows them",
+                         zm_pool_hung (runtime->pool)));
   return reasons;
 }
 
