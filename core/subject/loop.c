@@ -13,6 +13,8 @@
 
 /* With messages in hand for a full ring: how soon to try again. The ring holds thousands, so it is not empty by then. */
 #define HELD_RETRY_MS 1
+/* Messages of one turn that show that there is load. */
+#define YIELD_LEAST 4
 /* When pausing: reading goes on until nothing has come for QUIET_US, or for READ_ON_US where senders never stop. */
 #define QUIET_US      100000
 #define QUIET_LOOK_MS 5
@@ -250,10 +252,10 @@ zm_subject_run (void *user)
       more |= zm_subject_take_calls (subject, i);
     zm_subject_answer (subject);
     turn_gates (subject);
-    gboolean received = subject->turn_received > 0;
+    gboolean loaded = subject->turn_received >= YIELD_LEAST;
     count_turn (subject);
-    /* On a busy machine the senders bring more meanwhile: one batch instead of a sleep and a wake-up each. */
-    if (!more && received)
+    /* Under load the senders bring more meanwhile: one batch instead of a sleep and a wake-up each. */
+    if (!more && loaded)
       sched_yield ();
     else if (!more)
       wait_for_work (subject);

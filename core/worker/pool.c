@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A last batch of so many shows that there is load. */
+#define YIELD_LEAST 4
 /* The next one of a batch that has no next one. */
 #define TAKE_NONE (1u << 30)
 /* When stopping: for calls that have not come back by the end of the drain. */
@@ -397,8 +399,9 @@ take_work (ZmWorker *worker, ZmRun **run)
     }
     if (pool->ending || atomic_load (&worker->abandoned))
       break;
-    /* On a busy machine the others bring more meanwhile: one hand-over for many instead of a sleep and a wake-up each. */
-    if (!yielded) {
+    /* Under load the others bring more meanwhile: one hand-over for many instead of a sleep and a wake-up each. With little to
+     * do the processor is not given away, which would only cost the next message its latency. */
+    if (!yielded && worker->batch_count >= YIELD_LEAST) {
       yielded = TRUE;
       pthread_mutex_unlock (&pool->lock);
       sched_yield ();
