@@ -128,6 +128,8 @@ open_subject (ZmRuntime *runtime, GError **error)
     .metrics = runtime->metrics,
     .gates = runtime->gates,
     .connections = (guint) zm_config_integer (runtime->config, "subject", "connections"),
+    .call_high_water = (int) zm_config_integer (runtime->config, "call", "high-water"),
+    .call_max_message = zm_config_integer (runtime->config, "call", "max-message"),
     .call_connections = (guint) zm_config_integer (runtime->config, "call", "connections"),
   };
 

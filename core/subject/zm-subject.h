@@ -41,6 +41,8 @@ typedef struct ZmSubjectConfig {
   ZmMetrics *metrics;
   ZmGates *gates;                      /* NULL: connections are not counted */
   guint connections, call_connections; /* limits of one endpoint; 0: the standard */
+  int call_high_water;                 /* of the call sockets; 0: as above */
+  gint64 call_max_message;
 } ZmSubjectConfig;
 
 /* Opens and binds the sockets. */

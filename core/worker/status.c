@@ -141,6 +141,21 @@ zm_pool_running_json (ZmPool *pool)
   return g_string_free (json, FALSE);
 }
 
+guint
+zm_pool_hung (ZmPool *pool)
+{
+  gint64 line_us = zm_now_us () - pool->config.hard_after_us;
+  guint n = 0;
+  pthread_mutex_lock (&pool->lock);
+  for (guint i = 0; i < pool->n_slots; i++) {
+    ZmWorker *worker = pool->workers[i];
+    n += worker && (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED &&
+         atomic_load (&worker->call_deadline_us) < line_us;
+  }
+  pthread_mutex_unlock (&pool->lock);
+  return n;
+}
+
 #define WAITING_SHOWN 1000
 
 typedef struct Listing {
