@@ -66,6 +66,12 @@ vet_new (ZmSubject *subject, guint from)
     ZmMessage *message = g_ptr_array_index (subject->stage, i);
     const char *code = NULL;
     g_autoptr (GError) error = NULL;
+    if (message->has_headers &&
+        (message->deadline_us = zm_subject_deadline (subject, message, 0, &error)) < 0) {
+      wire_failed (error, subject);
+      zm_message_unref (message);
+      continue;
+    }
     if (zm_subject_vet (subject, "send", message, &code, &error)) {
       message->origin = ZM_ORIGIN_PULL;
       message->received_us = subject->now_us;
