@@ -14,6 +14,8 @@
 
 /* Subscriptions read from one socket at a time, so that a flood of them cannot stop publishing. */
 #define LOOK_MOST 1000
+/* A last batch of so many shows that there is load. */
+#define YIELD_LEAST 4
 
 /* The last reference is ours: the frames are moved into the socket, which saves their reference counting. 0 or -1; where
  * the first frame goes, libzmq takes the others of that message. */
@@ -204,7 +206,7 @@ zm_publisher_run (void *user)
   ZmIntegration *integration = user;
   gpointer batch[ZM_PUBLISH_BATCH];
   guint since_look = 0;
-  gboolean yielded = FALSE;
+  gboolean yielded = TRUE;
   for (;;) {
     /* Asked first: what was pushed before the close is then surely found by the pop. */
     gboolean closed = zm_ring_closed (integration->ring);
@@ -212,11 +214,11 @@ zm_publisher_run (void *user)
     if (n > 0) {
       publish_batch (integration, (ZmMessage **) batch, n);
       since_look += n;
-      yielded = FALSE;
+      yielded = n < YIELD_LEAST;
     } else if (closed) {
       return NULL;
     } else if (!yielded) {
-      /* On a busy machine the workers bring more meanwhile: one batch instead of a sleep and a wake-up each. */
+      /* Under load the workers bring more meanwhile: one batch instead of a sleep and a wake-up each. */
       yielded = TRUE;
       sched_yield ();
     } else {

@@ -32,6 +32,7 @@ struct ZmMessage {
   guint8 attempt; /* 1 at first */
   guint16 hops;   /* carried by emit: over 100 is a loop */
   gboolean has_headers;
+  guint8 lane;   /* the worker room's: which lane keeps its order, counted from 1; 0: none */
   ZmTopic topic; /* points into topic_frame or inside */
   zmq_msg_t topic_frame;
   zmq_msg_t headers_frame;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A last batch of so many shows that there is load. */
+#define YIELD_LEAST 4
 /* The next one of a batch that has no next one. */
 #define TAKE_NONE (1u << 30)
 /* When stopping: for calls that have not come back by the end of the drain. */
@@ -113,6 +115,7 @@ append_all (ZmPool *pool, ZmView *view, ZmMessage **messages, guint n)
 {
   for (guint i = 0; i < n; i++) {
     ZmLane *lane = lane_of (pool, view, messages[i]);
+    messages[i]->lane = lane == &pool->shared ? 0 : (guint8) (lane - pool->lanes + 1);
     lane_append (lane, messages[i]);
     if (lane != &pool->shared)
       wake_one (pool, lane);
@@ -173,13 +176,13 @@ zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n)
   return given;
 }
 
-/* A continuation keeps the order of its message: it goes to the message's lane. */
+/* A continuation, and what a slow call left, keeps the order of its message: it goes to the lane that the message came by. */
 void
 zm_queue_run (ZmPool *pool, ZmRun *run)
 {
   ZmLane *lane = &pool->shared;
-  if (run->message && pool->config.ordering != ZM_ORDERING_NONE)
-    lane = &pool->lanes[order_hash (run->message, pool->config.ordering) % pool->n_workers];
+  if (run->message && run->message->lane)
+    lane = &pool->lanes[run->message->lane - 1];
   run->next = NULL;
   pthread_mutex_lock (&pool->lock);
   if (lane->inbox_tail)
@@ -243,7 +246,7 @@ view_new (ZmPool *pool, ZmTable *table)
   for (guint i = 0; i < n; i++) {
     const ZmMapping *mapping = zm_table_route (table, i)->mapping;
     view->stats[i] = stat_of (pool, mapping->key_text);
-    if (mapping->ordering > ZM_ORDERING_NONE)
+    if (mapping->ordering >= 0 && mapping->ordering != (int) pool->config.ordering)
       view->ordered = TRUE;
   }
   ZmPluginSet *set = zm_table_set (table);
@@ -397,8 +400,9 @@ take_work (ZmWorker *worker, ZmRun **run)
     }
     if (pool->ending || atomic_load (&worker->abandoned))
       break;
-    /* On a busy machine the others bring more meanwhile: one hand-over for many instead of a sleep and a wake-up each. */
-    if (!yielded) {
+    /* Under load the others bring more meanwhile: one hand-over for many instead of a sleep and a wake-up each. With little to
+     * do the processor is not given away, which would only cost the next message its latency. */
+    if (!yielded && worker->batch_count >= YIELD_LEAST) {
       yielded = TRUE;
       pthread_mutex_unlock (&pool->lock);
       sched_yield ();
@@ -673,6 +677,13 @@ free_worker (ZmPool *pool, ZmWorker *worker, const struct timespec *until)
   return TRUE;
 }
 
+/* A result whose message has ended already. */
+static void
+publish_late (ZmPool *pool, ZmMessage *result)
+{
+  pool->config.publish (&result, 1, pool->config.user);
+}
+
 /* What nobody will do any more is counted and said, never lost silently. */
 static void
 drop_rest (ZmPool *pool)
@@ -684,7 +695,9 @@ drop_rest (ZmPool *pool)
       zm_pool_inside (pool, -1);
     }
     for (ZmRun *run; (run = inbox_pop (lane));) {
-      if (run->message)
+      if (run->event == ZM_EVENT_OUT)
+        publish_late (pool, g_steal_pointer (&run->message));
+      else if (run->message)
         zm_end_refused (pool, zm_message_ref (run->message), "shutdown", "the daemon is shutting down");
       zm_run_free (run, NULL);
     }

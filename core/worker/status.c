@@ -128,10 +128,10 @@ zm_pool_running_json (ZmPool *pool)
     begin_item (json);
     member_int (json, "worker", i);
     member_text (json, "state",
-                 zm_span_text (phase == ZM_PHASE_CALL      ? "calling"
-                               : phase == ZM_PHASE_CLAIMED ? "hung"
-                               : worker->idle              ? "idle"
-                                                           : "working"));
+                 zm_span_text (phase == ZM_PHASE_CALL || phase == ZM_PHASE_HELD ? "calling"
+                               : phase == ZM_PHASE_CLAIMED                      ? "hung"
+                               : worker->idle                                   ? "idle"
+                                                                                : "working"));
     if (phase != ZM_PHASE_IDLE)
       member_int (json, "deadline_in_us", atomic_load (&worker->call_deadline_us) - now_us);
     g_string_append_c (json, '}');

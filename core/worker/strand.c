@@ -222,6 +222,9 @@ open_now (ZmStrand *strand)
       next->strand = strand;
       next->turns = 0;
     }
+    /* Replaced before it ever took a call: nothing else would open the one after it. */
+    if (!strand->busy && strand->closed && strand->successor)
+      open_successor (strand);
   }
   pthread_mutex_unlock (&strand->lock);
   if (next)
@@ -241,25 +244,41 @@ zm_strand_succeed (ZmStrand *old, ZmStrand *next, ZmGeneration *generation, gint
   zm_timers_arm (next->pool->config.timers, &next->patience, until_us);
 }
 
-static void
-release_queue (ZmStrand *strand)
+/* Who waits, taken out as a list. Under the lock. */
+static ZmRun *
+take_queue (ZmStrand *strand)
 {
-  for (ZmRun *run; (run = pop (strand));)
-    zm_queue_run (strand->pool, run);
+  ZmRun *head = strand->head;
+  strand->head = strand->tail = NULL;
+  strand->length = 0;
+  return head;
+}
+
+/* Without the lock: the watchdog takes it under its own, which waking it needs. */
+static void
+queue_all (ZmPool *pool, ZmRun *run)
+{
+  while (run) {
+    ZmRun *next = run->next;
+    zm_queue_run (pool, run);
+    run = next;
+  }
 }
 
 void
 zm_strand_close (ZmStrand *strand)
 {
+  ZmRun *released = NULL;
   pthread_mutex_lock (&strand->lock);
   strand->closed = TRUE;
   if ((!strand->busy && !strand->blocked) || strand->abandoned) {
-    release_queue (strand);
+    released = take_queue (strand);
     if (strand->successor)
       open_successor (strand);
   }
   pthread_cond_broadcast (&strand->room);
   pthread_mutex_unlock (&strand->lock);
+  queue_all (strand->pool, released);
 }
 
 void
@@ -277,9 +296,10 @@ zm_strand_stuck (ZmStrand *strand)
 {
   pthread_mutex_lock (&strand->lock);
   strand->stuck = TRUE;
-  release_queue (strand);
+  ZmRun *released = take_queue (strand);
   pthread_cond_broadcast (&strand->room);
   pthread_mutex_unlock (&strand->lock);
+  queue_all (strand->pool, released);
 }
 
 void

@@ -27,7 +27,7 @@ import tempfile
 from zmcase import BUILD, SOURCE, case, run
 
 MARK = "=== the end of block"
-PATIENCE = 300
+PATIENCE = 120
 FENCED = {"sh": "sh", "text": "output"}
 INSTANCE = re.compile(r"^(.*?)/?(?:(?:actions|flows|conf)\.d/[^/]*|zmanager\.conf)$")
 
@@ -126,6 +126,8 @@ def printed_by(commands, folder):
                              stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
         return shell.communicate(commands, timeout=PATIENCE)[0]
+    except subprocess.TimeoutExpired as late:
+        return (late.stdout or b"").decode(errors="replace") + f"\n(not done after {PATIENCE} s)\n"
     finally:
         # Whatever the commands left running.
         try:

@@ -146,7 +146,8 @@ def a_call_ends_at_its_deadline_and_what_comes_later_is_counted():
 
 @case
 def req_and_many_dealers_get_their_own_answers():
-    with Daemon(config=CONFIG, actions={"e.ini": "[actionmapping]\n?Echo?Back = echo.echo\n"}, plugins=["echo"]) as daemon:
+    # Room for all that is asked at one time: nobody is told that the daemon is busy.
+    with Daemon(config=CONFIG.replace(f"ring = {RING}", "ring = 4096"), actions={"e.ini": "[actionmapping]\n?Echo?Back = echo.echo\n"}, plugins=["echo"]) as daemon:
         req = daemon.socket(zmq.REQ)
         req.connect(daemon.endpoint("call"))
         for number in range(100):
