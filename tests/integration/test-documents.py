@@ -27,7 +27,7 @@ import tempfile
 from zmcase import BUILD, SOURCE, case, run
 
 MARK = "=== the end of block"
-PATIENCE = 120
+PATIENCE = 300
 FENCED = {"sh": "sh", "text": "output"}
 INSTANCE = re.compile(r"^(.*?)/?(?:(?:actions|flows|conf)\.d/[^/]*|zmanager\.conf)$")
 
@@ -121,7 +121,9 @@ def printed_by(commands, folder):
     python = os.path.join(folder, ".tree", "bin", "python3")
     os.makedirs(os.path.dirname(python))
     os.symlink(os.environ["PYTHON"], python)
-    environment = dict(os.environ, ZM_BUILDDIR=BUILD, ZM_SRCDIR=SOURCE)
+    # What make check tells its children is not for a make of the page's.
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    environment.update(ZM_BUILDDIR=BUILD, ZM_SRCDIR=SOURCE)
     shell = subprocess.Popen(["sh"], cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
