@@ -100,14 +100,40 @@ print_log (const ZmCtl *ctl, JsonObject *item)
   print_others (item, known);
 }
 
+static int
+set_level (ZmCtl *ctl, const char *level)
+{
+  JsonObject *request = zm_ctl_request_new ("log-level");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) answer = NULL;
+  g_autofree char *now = NULL;
+
+  json_object_set_string_member (request, "level", level);
+  answer = zm_ctl_request (ctl, request, ZM_CTL_ANSWER_MS, &error);
+  if (answer == NULL)
+    return zm_ctl_fail (ctl, error);
+  now = zm_printable (zm_span_text (zm_json_get_text (answer, "level")), 64);
+  if (ctl->json)
+    zm_out_json_object (answer);
+  else
+    printf (_ ("the daemon logs %s and worse now\n"), now);
+  return ZM_EXIT_OK;
+}
+
 int
 zm_ctl_cmd_log (ZmCtl *ctl, guint n, char **arguments)
 {
   const char *level = zm_ctl_text (ctl, "level");
-  JsonObject *request = zm_ctl_request_new ("log");
+  const char *set = zm_ctl_text (ctl, "set");
+  JsonObject *request;
 
   (void) n;
   (void) arguments;
+  if (set != NULL && (level != NULL || zm_ctl_text (ctl, "count") != NULL))
+    return zm_ctl_usage (ctl, _ ("--set stands alone: it prints no log"));
+  if (set != NULL)
+    return set_level (ctl, set);
+  request = zm_ctl_request_new ("log");
   if (level != NULL)
     json_object_set_string_member (request, "level", level);
   return run_stream (ctl, request, print_log, NULL);

@@ -52,6 +52,7 @@ hello (Tail *tail, const char *nonce, GError **error)
     json_array_add_string_element (patterns, tail->pattern);
   json_object_set_array_member (object, "patterns", patterns);
   json_object_set_int_member (object, "heartbeat_ms", BEAT_MS);
+  json_object_set_boolean_member (object, "transient", TRUE);
   if (nonce != NULL)
     json_object_set_string_member (object, "nonce", nonce);
   text = json_to_string (node, FALSE);

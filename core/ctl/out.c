@@ -100,13 +100,23 @@ zm_out_json_object (JsonObject *object)
 
 /* ---- values ---- */
 
+/* An object in a list stands for what it is called. */
+static char *
+item_text (JsonNode *node)
+{
+  const char *name =
+      JSON_NODE_HOLDS_OBJECT (node) ? zm_json_get_text (json_node_get_object (node), "name") : NULL;
+
+  return name != NULL ? zm_printable (zm_span_text (name), 4096) : zm_out_value (node);
+}
+
 static char *
 join_array (JsonArray *array)
 {
   g_autoptr (GString) out = g_string_new (NULL);
 
   for (guint i = 0; i < json_array_get_length (array); i++) {
-    g_autofree char *text = zm_out_value (json_array_get_element (array, i));
+    g_autofree char *text = item_text (json_array_get_element (array, i));
 
     g_string_append_printf (out, "%s%s", i > 0 ? ", " : "", text);
   }

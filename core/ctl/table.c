@@ -74,6 +74,9 @@ static const ZmCtlOption top_options[] = {
 static const ZmCtlOption log_options[] = {
   { "level", ZM_OPT_TEXT, "LEVEL", N_ ("This level and worse (default info)"),
     "error|warning|notice|info|debug" },
+  { "set", ZM_OPT_TEXT, "LEVEL",
+    N_ ("Only set the level that the daemon logs, until it ends or its file says otherwise"),
+    "error|warning|notice|info|debug" },
   { "count", ZM_OPT_COUNT, "N", N_ ("End after N lines"), NULL },
   END_OF_OPTIONS,
 };
@@ -125,8 +128,8 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_reload },
   { "drain", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Finish what is inside, then end the daemon"), NULL,
     zm_ctl_cmd_drain },
-  { "log", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Print the daemon's log, as it comes"), log_options,
-    zm_ctl_cmd_log },
+  { "log", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Print the daemon's log, as it comes, or set its level"),
+    log_options, zm_ctl_cmd_log },
   { "completion", ZM_GROUP_OPERATE, "bash|zsh|fish", 1, 1, N_ ("Print the completion script for a shell"),
     NULL, zm_ctl_cmd_completion },
   { "help", ZM_GROUP_OPERATE, "[COMMAND]", 0, 2, N_ ("Print help"), help_options, zm_ctl_cmd_help },

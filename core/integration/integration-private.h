@@ -22,6 +22,7 @@ typedef struct ZmTopicsSocket {
   void *socket;
   char *endpoint; /* what it is bound or connected to */
   gboolean bound;
+  ZmGate *gate;         /* or NULL */
   ZmPrefixes *prefixes; /* what its peers subscribe now */
 } ZmTopicsSocket;
 

@@ -14,6 +14,8 @@
 
 /* Subscriptions read from one socket at a time, so that a flood of them cannot stop publishing. */
 #define LOOK_MOST 1000
+/* A last batch of so many shows that there is load. */
+#define YIELD_LEAST 4
 
 /* The last reference is ours: the frames are moved into the socket, which saves their reference counting. 0 or -1; where
  * the first frame goes, libzmq takes the others of that message. */
@@ -60,6 +62,18 @@ send_waiting (ZmIntegration *integration, void *socket, ZmMessage *message)
   return -1;
 }
 
+/* libzmq looks at most once a millisecond for what its readers took, so a full pipe may long be empty. Asked for its events
+ * it looks at once. */
+static int
+send_looking (ZmIntegration *integration, void *socket, ZmMessage *message)
+{
+  int events;
+  size_t size = sizeof events;
+
+  zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size);
+  return send_once (integration, socket, message);
+}
+
 /* A subscriber is at its high-water mark. libzmq sends to all or to none while NODROP is on, so it goes off for this one
  * message: those who are full miss it, the others get it. How many missed how much libzmq does not tell. */
 static int
@@ -81,6 +95,8 @@ static void
 send_on (ZmIntegration *integration, void *socket, ZmMessage *message)
 {
   if (send_once (integration, socket, message) == 0)
+    return;
+  if (errno == EAGAIN && send_looking (integration, socket, message) == 0)
     return;
   if (errno == EAGAIN && send_stalled (integration, socket, message) == 0)
     return;
@@ -158,6 +174,13 @@ look_for_subscriptions (ZmIntegration *integration)
   zmq_msg_close (&frame);
 }
 
+static void
+turn_gates (ZmIntegration *integration)
+{
+  for (guint i = 0; i < integration->n_sockets; i++)
+    zm_gate_turn (integration->sockets[i].gate);
+}
+
 /* Sleeps until there is something in the ring or on a socket. */
 static void
 wait_for_work (ZmIntegration *integration)
@@ -183,7 +206,7 @@ zm_publisher_run (void *user)
   ZmIntegration *integration = user;
   gpointer batch[ZM_PUBLISH_BATCH];
   guint since_look = 0;
-  gboolean yielded = FALSE;
+  gboolean yielded = TRUE;
   for (;;) {
     /* Asked first: what was pushed before the close is then surely found by the pop. */
     gboolean closed = zm_ring_closed (integration->ring);
@@ -191,11 +214,11 @@ zm_publisher_run (void *user)
     if (n > 0) {
       publish_batch (integration, (ZmMessage **) batch, n);
       since_look += n;
-      yielded = FALSE;
+      yielded = n < YIELD_LEAST;
     } else if (closed) {
       return NULL;
     } else if (!yielded) {
-      /* On a busy machine the workers bring more meanwhile: one batch instead of a sleep and a wake-up each. */
+      /* Under load the workers bring more meanwhile: one batch instead of a sleep and a wake-up each. */
       yielded = TRUE;
       sched_yield ();
     } else {
@@ -204,6 +227,7 @@ zm_publisher_run (void *user)
     }
     if (since_look >= ZM_PUBLISH_BATCH) {
       look_for_subscriptions (integration);
+      turn_gates (integration);
       since_look = 0;
     }
   }

@@ -46,6 +46,29 @@ open_topics (ZmIntegration *integration, const ZmIntegrationConfig *config, cons
   return topics->endpoint != NULL;
 }
 
+/* In the gates' thread. */
+static void
+wake_for_gate (gpointer user)
+{
+  zm_waker_wake (&((ZmIntegration *) user)->waker);
+}
+
+/* Counts the connections of what is bound. Multicast has none. */
+static gboolean
+watch_all (ZmIntegration *integration, const ZmIntegrationConfig *config, GError **error)
+{
+  for (guint i = 0; i < integration->n_sockets && config->gates != NULL; i++) {
+    ZmTopicsSocket *topics = &integration->sockets[i];
+    if (!topics->bound || zm_endpoint_multicast (topics->endpoint))
+      continue;
+    topics->gate = zm_gate_new (config->gates, "topics", config->connections, topics->socket,
+                                topics->endpoint, wake_for_gate, integration, error);
+    if (topics->gate == NULL)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 static gboolean
 open_all (ZmIntegration *integration, const ZmIntegrationConfig *config, GError **error)
 {
@@ -92,6 +115,7 @@ integration_clear (ZmIntegration *integration, int linger_ms)
 {
   for (guint i = 0; i < integration->n_sockets; i++) {
     ZmTopicsSocket *topics = &integration->sockets[i];
+    zm_gate_free (topics->gate);
     set_int (topics->socket, ZMQ_LINGER, linger_ms);
     zmq_close (topics->socket);
     zm_prefixes_free (topics->prefixes);
@@ -135,7 +159,7 @@ zm_integration_new (const ZmIntegrationConfig *config, GError **error)
   pthread_mutex_init (&integration->mutex, NULL);
   make_counters (integration, config->metrics);
   if (zm_waker_init (&integration->waker, error) && open_all (integration, config, error) &&
-      start (integration, error))
+      watch_all (integration, config, error) && start (integration, error))
     return integration;
   integration_clear (integration, 0);
   return NULL;

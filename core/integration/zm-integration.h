@@ -8,6 +8,7 @@
 
 #include "base/zm-log.h"
 #include "base/zm-metrics.h"
+#include "message/zm-gate.h"
 #include "message/zm-message.h"
 
 G_BEGIN_DECLS
@@ -15,15 +16,18 @@ G_BEGIN_DECLS
 typedef struct ZmIntegration ZmIntegration;
 
 typedef struct ZmIntegrationConfig {
-  void *zmq;                  /* the context */
-  const char *const *bind;    /* NULL-terminated endpoints: ipc, tcp on loopback, epgm where allow_multicast */
+  void *zmq;               /* the context */
+  const char *const *bind; /* NULL-terminated endpoints: ipc, tcp on loopback, epgm where allow_multicast */
   const char *const *connect;
-  int high_water;             /* messages a subscriber (ZMQ_SNDHWM); also the size of the ring */
-  ZmFramesForm form;          /* MULTI or SINGLE */
-  gboolean wait_for_slow;     /* slow-subscriber = wait: never lossy, a slow one slows all; default FALSE: counted */
+  int high_water;    /* messages a subscriber (ZMQ_SNDHWM); also the size of the ring */
+  ZmFramesForm form; /* MULTI or SINGLE */
+  gboolean
+      wait_for_slow; /* slow-subscriber = wait: never lossy, a slow one slows all; default FALSE: counted */
   gboolean allow_multicast;
   ZmLog *log;
   ZmMetrics *metrics;
+  ZmGates *gates;    /* NULL: connections are not counted */
+  guint connections; /* limit of one endpoint; 0: the standard */
 } ZmIntegrationConfig;
 
 /* Binds and starts the thread. Errors name the endpoint and what to do. */
@@ -53,7 +57,8 @@ guint zm_integration_n_subscriptions (ZmIntegration *integration);
 typedef void (*ZmSubscriptionFunc) (ZmSpan prefix, gboolean on, gpointer user);
 void zm_integration_watch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user);
 /* When this returns, no call runs and none will begin. Not from within a call. */
-void zm_integration_unwatch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user);
+void
+zm_integration_unwatch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user);
 /* Publications of topics that begin with prefix carry the header `sequence` from now on (services that registered). Numbers count
  * each topic without its id on its own, from 1. As many offs as ons take it back. */
 void zm_integration_number_topic (ZmIntegration *integration, const char *prefix, gboolean on);

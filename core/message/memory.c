@@ -91,6 +91,9 @@ take_handful (void)
   if (shared.n > 0)
     hand.now = shared.full[--shared.n];
   pthread_mutex_unlock (&shared.lock);
+  /* A thread that only makes messages must give back what it took, too. */
+  if (hand.now.n > 0 && !hand.known)
+    watch_thread ();
 }
 
 static void

@@ -32,6 +32,7 @@ struct ZmMessage {
   guint8 attempt; /* 1 at first */
   guint16 hops;   /* carried by emit: over 100 is a loop */
   gboolean has_headers;
+  guint8 lane;   /* the worker room's: which lane keeps its order, counted from 1; 0: none */
   ZmTopic topic; /* points into topic_frame or inside */
   zmq_msg_t topic_frame;
   zmq_msg_t headers_frame;
@@ -40,7 +41,6 @@ struct ZmMessage {
   gint64 deadline_us; /* monotonic, of the caller; 0: none given */
   guint64 reply;      /* ticket of the waiting caller (call socket, zm_call_action); 0: nobody waits */
   guint inside_size;  /* of the topic's text in inside; 0: it is in topic_frame */
-  guint lane;         /* where the workers keep its order, counted from 1; 0: none */
   ZmMessage *next;    /* for whoever owns it: lists without allocation */
   char inside[ZM_TOPIC_INSIDE];
 };

@@ -126,3 +126,19 @@ zm_order_plugins (ZmPlugins *plugins, const char *const *wanted, GHashTable *rea
     visit (&order, wanted[i]);
   return order.result;
 }
+
+void
+zm_plugins_check_needs (ZmPlugins *plugins, const char *const *wanted, ZmProblems *problems)
+{
+  g_autoptr (GHashTable) reasons = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_autoptr (ZmProblems) all = zm_problems_new ();
+
+  g_ptr_array_unref (zm_order_plugins (plugins, wanted, reasons, all));
+  for (guint i = 0; i < zm_problems_count (all); i++) {
+    const ZmProblem *problem = zm_problems_get (all, i);
+
+    if (problem->code == ZM_CODE_DEPENDENCY_MISSING || problem->code == ZM_CODE_DEPENDENCY_CYCLE)
+      zm_problems_add (problems, problem->severity, problem->code, problem->file, 0, 0, problem->expected,
+                       problem->todo, "%s", problem->what);
+  }
+}

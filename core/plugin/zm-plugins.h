@@ -66,6 +66,9 @@ typedef struct ZmPluginFile {
  * duplicate names. GPtrArray of ZmPluginFile, owned by plugins, valid until the next scan. */
 const GPtrArray *zm_plugins_scan (ZmPlugins *plugins, ZmProblems *problems);
 const ZmPluginFile *zm_plugins_file (ZmPlugins *plugins, const char *name);
+/* Which of these would have to be left out because of what they need (missing, or in a circle), by their notes alone: an
+ * error each, ZM_CODE_DEPENDENCY_MISSING or _CYCLE. After a scan. */
+void zm_plugins_check_needs (ZmPlugins *plugins, const char *const *wanted, ZmProblems *problems);
 
 /* Makes the set that has every plugin named in `wanted` (and their dependencies, in order). Generations of the current set
  * whose file did not change are kept, unless named in `again` (NULL, or list). config: [plugin NAME] sections are checked

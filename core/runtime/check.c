@@ -137,6 +137,7 @@ zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **er
 {
   g_autoptr (ZmInstance) instance = zm_instance_new (options->dir, error);
   g_autoptr (ZmConfig) config = NULL;
+  g_auto (GStrv) wanted = NULL;
   GPtrArray *mappings = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_mapping_free);
   GPtrArray *flows = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_flow_unref);
   const GPtrArray *files;
@@ -153,6 +154,8 @@ zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **er
   zm_load_read_files (instance, files, NULL, mappings, flows, problems);
   check_mappings (mappings, plugins, files, problems);
   check_sections (config, plugins, files, problems);
+  wanted = zm_load_wanted (config, mappings, NULL, NULL);
+  zm_plugins_check_needs (plugins, (const char *const *) wanted, problems);
   zm_table_unref (zm_load_table (config, mappings, flows, NULL, problems));
   zm_plugins_free (plugins);
   return TRUE;

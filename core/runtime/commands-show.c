@@ -81,6 +81,7 @@ zm_command_status (ZmCommandCall *call, GError **error)
   zm_reply_member_list (out, "reasons", (const char *const *) reasons->pdata, reasons->len);
   append_endpoints (runtime, part);
   zm_reply_member_json (out, "endpoints", part->str);
+  zm_reply_member_take (out, "connections", zm_gates_json (runtime->gates));
   zm_reply_member_take (out, "subject", zm_subject_status_json (runtime->subject));
   zm_reply_member_take (out, "workers", zm_pool_status_json (runtime->pool));
   g_string_printf (part, "{\"queued\":%u,\"subscriptions\":%u}", zm_integration_queued (runtime->integration),

@@ -86,6 +86,27 @@ zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GP
   read_directory (instance->flows_dir, ".flow", zm_flow_read_file, flows, problems);
 }
 
+static void
+warn_unmapped (const ZmConfig *config, const char *section, const char *key, const GPtrArray *mappings,
+               ZmProblems *problems)
+{
+  g_autoptr (GPtrArray) keys = g_ptr_array_new ();
+  g_autofree char *todo = NULL;
+  const char *near_one, *file = NULL;
+  guint line = 0, column = 0;
+
+  for (guint i = 0; i < mappings->len; i++)
+    g_ptr_array_add (keys, ((const ZmMapping *) mappings->pdata[i])->key_text);
+  g_ptr_array_add (keys, NULL);
+  near_one = zm_suggest (key, (const char *const *) keys->pdata);
+  todo = near_one != NULL ? g_strdup_printf ("did you mean [action %s]?", near_one) : NULL;
+  if (!zm_config_place (config, section, "timeout", &file, &line, &column))
+    zm_config_place (config, section, "ordering", &file, &line, &column);
+  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, file, line, column,
+                   "a key that a mapping has", todo != NULL ? todo : "correct the key, or add a mapping",
+                   "[action %s] is about a key that no mapping file has", key);
+}
+
 /* [action KEY] of the configuration stands above the mapping files' own. */
 static void
 apply_action_sections (const ZmConfig *config, GPtrArray *mappings, ZmProblems *problems)
@@ -112,9 +133,7 @@ apply_action_sections (const ZmConfig *config, GPtrArray *mappings, ZmProblems *
                                                               : ZM_ORDERING_NONE;
     }
     if (!used)
-      zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, NULL, 0, 0,
-                       "a key that a mapping has", "correct the key, or add a mapping",
-                       "[action %s] is about a key that no mapping file has", *name);
+      warn_unmapped (config, section, *name, mappings, problems);
   }
 }
 
@@ -301,12 +320,55 @@ zm_runtime_options (const ZmRuntime *runtime)
   return options;
 }
 
+/* The plugin of the mapping at that place, or NULL. */
+static const char *
+mapped_plugin (const ZmTable *table, const ZmProblem *problem)
+{
+  for (guint i = 0; i < zm_table_n_routes (table); i++) {
+    const ZmMapping *mapping = zm_table_route (table, i)->mapping;
+
+    if (mapping->line == problem->line && g_strcmp0 (mapping->file, problem->file) == 0)
+      return mapping->plugin;
+  }
+  return NULL;
+}
+
+/* That a plugin is missing was told when the set was prepared: its mappings need not say so again, each for itself. */
+static gboolean
+told_already (const ZmTable *table, const ZmProblem *problem, const ZmProblems *prepared)
+{
+  const char *plugin =
+      problem->code == ZM_CODE_UNKNOWN_PLUGIN && problem->line > 0 ? mapped_plugin (table, problem) : NULL;
+  g_autofree char *beginning = plugin != NULL ? g_strdup_printf ("plugin '%s'", plugin) : NULL;
+
+  for (guint i = 0; beginning != NULL && i < zm_problems_count (prepared); i++) {
+    const ZmProblem *said = zm_problems_get (prepared, i);
+
+    if (said->line == 0 && g_str_has_prefix (said->what, beginning))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+static void
+add_routed (const ZmTable *table, const ZmProblems *routed, ZmProblems *found)
+{
+  for (guint i = 0; i < zm_problems_count (routed); i++) {
+    const ZmProblem *problem = zm_problems_get (routed, i);
+
+    if (!told_already (table, problem, found))
+      zm_problems_add (found, problem->severity, problem->code, problem->file, problem->line, problem->column,
+                       problem->expected, problem->todo, "%s", problem->what);
+  }
+}
+
 /* Prepares the plugins and builds the table. A set that the table does not hold in the end is discarded. */
 static void
 load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *flows,
               const char *const *again, ZmProblems *problems)
 {
   g_autoptr (ZmProblems) found = zm_problems_new ();
+  g_autoptr (ZmProblems) routed = zm_problems_new ();
   g_auto (GStrv) wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
 
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
@@ -314,7 +376,8 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
     check_kept (load->config, load->set, found);
     check_sources (load->config, load->set, found);
   }
-  load->table = zm_load_table (load->config, mappings, flows, load->set, found);
+  load->table = zm_load_table (load->config, mappings, flows, load->set, routed);
+  add_routed (load->table, routed, found);
   sort_problems (found, load->failures, problems);
 }
 

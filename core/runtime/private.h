@@ -56,6 +56,7 @@ struct ZmRuntime {
   ZmConfig *config;
   char *node;
 
+  ZmGates *gates;             /* * */
   ZmIntegration *integration; /* * */
   ZmSubject *subject;         /* * */
   ZmExternals *externals;     /* * */
@@ -74,6 +75,7 @@ struct ZmRuntime {
   GPtrArray *asked;    /* char*: plugins loaded by command though nothing names them */
   GPtrArray *barred;   /* char*: plugins unloaded by command though something names them */
   GHashTable *revived; /* plugin name -> GUINT: copies started because a call hung */
+  const char *copying; /* the plugin of which such a copy is being started */
   GHashTable *told;    /* plugin name -> zm_ticket*: the call that told it of its new configuration */
   gboolean drain_began;
   pthread_t drain_thread;

@@ -170,6 +170,12 @@ zm_runtime_reasons (ZmRuntime *runtime)
     g_ptr_array_add (reasons, g_strdup (runtime->reasons->pdata[i]));
   zm_sources_reasons (runtime->sources, reasons);
   zm_succeed_reasons (runtime, reasons);
+  zm_gates_reasons (runtime->gates, reasons);
+  if (zm_pool_hung (runtime->pool) > 0)
+    g_ptr_array_add (
+        reasons,
+        g_strdup_printf ("calls that hang past their hard deadline: %u; the command running shows them",
+                         zm_pool_hung (runtime->pool)));
   return reasons;
 }
 

@@ -100,6 +100,8 @@ open_integration (ZmRuntime *runtime, GError **error)
     .allow_multicast = zm_config_boolean (runtime->config, "security", "allow-multicast"),
     .log = runtime->log,
     .metrics = runtime->metrics,
+    .gates = runtime->gates,
+    .connections = (guint) zm_config_integer (runtime->config, "integration", "connections"),
   };
 
   if (config.bind != NULL)
@@ -129,6 +131,11 @@ open_subject (ZmRuntime *runtime, GError **error)
     .integration = runtime->integration,
     .log = runtime->log,
     .metrics = runtime->metrics,
+    .gates = runtime->gates,
+    .connections = (guint) zm_config_integer (runtime->config, "subject", "connections"),
+    .call_high_water = (int) zm_config_integer (runtime->config, "call", "high-water"),
+    .call_max_message = zm_config_integer (runtime->config, "call", "max-message"),
+    .call_connections = (guint) zm_config_integer (runtime->config, "call", "connections"),
   };
 
   if (config.bind != NULL)
@@ -160,6 +167,7 @@ open_externals (ZmRuntime *runtime)
   runtime->externals = zm_externals_new (runtime->zmq, runtime->instance->run_dir, runtime->instance->dir,
                                          (const char *const *) environment->pdata,
                                          ZM_RUNTIME_EXTERNAL_HIGH_WATER, runtime->log, runtime->metrics);
+  zm_externals_set_gates (runtime->externals, runtime->gates);
   g_ptr_array_unref (environment);
 }
 
@@ -273,7 +281,9 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   ZmLoad *load;
 
   runtime->timers = zm_timers_new (error);
-  if (runtime->timers == NULL || !open_tables (runtime) || !open_integration (runtime, error) ||
+  runtime->gates =
+      runtime->timers ? zm_gates_new (runtime->zmq, runtime->log, runtime->metrics, error) : NULL;
+  if (runtime->gates == NULL || !open_tables (runtime) || !open_integration (runtime, error) ||
       !open_subject (runtime, error))
     return FALSE;
   open_externals (runtime);

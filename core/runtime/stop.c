@@ -123,6 +123,7 @@ free_rooms (ZmRuntime *runtime)
   g_clear_pointer (&runtime->externals, zm_externals_free);
   if (runtime->integration != NULL)
     zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
+  g_clear_pointer (&runtime->gates, zm_gates_free);
   if (!runtime->stuck)
     free_ground (runtime);
   if (runtime->zmq != NULL)

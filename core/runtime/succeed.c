@@ -17,8 +17,12 @@ zm_succeed_prepare (ZmRuntime *runtime, ZmPluginSet *next)
     ZmGeneration *generation = zm_plugin_set_nth (next, i);
     ZmGeneration *old = zm_plugin_set_find (before, zm_generation_name (generation));
 
-    if (old != NULL && old != generation)
-      zm_pool_succeed (runtime->pool, old, generation, drain_us);
+    if (old == NULL || old == generation)
+      continue;
+    zm_pool_succeed (runtime->pool, old, generation, drain_us);
+    /* Replaced by hand or by a new file: what its predecessors did is forgotten. */
+    if (g_strcmp0 (runtime->copying, zm_generation_name (generation)) != 0)
+      g_hash_table_remove (runtime->revived, zm_generation_name (generation));
   }
 }
 
@@ -81,7 +85,9 @@ start_copy (ZmRuntime *runtime, const char *name)
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (ZmProblems) problems = zm_problems_new ();
 
+  runtime->copying = name;
   zm_runtime_reload (runtime, again, changes, problems);
+  runtime->copying = NULL;
 }
 
 static gboolean

@@ -54,27 +54,34 @@ request_message (ZmSubject *subject, Request *request, GError **error)
   return NULL;
 }
 
-/* The deadline by the header `timeout`, else the standard one. 0 with the reason where the header is wrong. */
-static gint64
-request_deadline (ZmSubject *subject, const ZmMessage *message, GError **error)
+gint64
+zm_subject_deadline (ZmSubject *subject, const ZmMessage *message, gint64 standard_us, GError **error)
 {
   gint64 ms = 0;
-  if (!message->has_headers)
-    return subject->now_us + subject->config.call_timeout_us;
-  ZmSpan headers = zm_message_headers (message);
-  if (!zm_json_valid (headers) || headers.data[strspn (headers.data, " \t\r\n")] != '{') {
-    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "the headers are not a JSON object");
-    return 0;
-  }
   g_autofree char *text = zm_message_header (message, "timeout");
   if (text == NULL)
-    return subject->now_us + subject->config.call_timeout_us;
+    return standard_us;
   if (zm_parse_integer (text, 1, TIMEOUT_MOST_MS, &ms, NULL))
     return subject->now_us + ms * 1000;
   g_autofree char *shown = zm_printable (zm_span_text (text), 40);
   g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
                "header timeout: \"%s\" is no number of milliseconds from 1 to %d", shown, TIMEOUT_MOST_MS);
-  return 0;
+  return -1;
+}
+
+/* The deadline by the header `timeout`, else the standard one. 0 with the reason where the header is wrong. */
+static gint64
+request_deadline (ZmSubject *subject, const ZmMessage *message, GError **error)
+{
+  gint64 standard_us = subject->now_us + subject->config.call_timeout_us;
+  if (!message->has_headers)
+    return standard_us;
+  ZmSpan headers = zm_message_headers (message);
+  if (!zm_json_valid (headers) || headers.data[strspn (headers.data, " \t\r\n")] != '{') {
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "the headers are not a JSON object");
+    return 0;
+  }
+  return MAX (0, zm_subject_deadline (subject, message, standard_us, error));
 }
 
 /* To the pool. FALSE: full; the ticket is taken back. */

@@ -194,6 +194,18 @@ read_heartbeat (JsonObject *object, gint64 *us, GError **error)
   return TRUE;
 }
 
+static gboolean
+read_transient (JsonObject *object, gboolean *transient, GError **error)
+{
+  JsonNode *node = json_object_get_member (object, "transient");
+  gboolean good =
+      node == NULL || (JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_BOOLEAN);
+  *transient = good && node != NULL && json_node_get_boolean (node);
+  if (!good)
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "transient: not true or false");
+  return good;
+}
+
 static char *
 read_nonce (JsonObject *object, GError **error)
 {
@@ -222,6 +234,7 @@ read_service (JsonObject *object, GError **error)
 {
   const char *name = member_text (object, "name"), *version = member_text (object, "version");
   gint64 heartbeat_us = 0;
+  gboolean transient = FALSE;
   if (name == NULL || *name == '\0') {
     g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "name: missing, or no string");
     return NULL;
@@ -240,7 +253,7 @@ read_service (JsonObject *object, GError **error)
                  ZM_PART_MOST);
     return NULL;
   }
-  if (!read_heartbeat (object, &heartbeat_us, error))
+  if (!read_heartbeat (object, &heartbeat_us, error) || !read_transient (object, &transient, error))
     return NULL;
   g_auto (GStrv) patterns = read_patterns (object, error);
   if (patterns == NULL)
@@ -250,6 +263,7 @@ read_service (JsonObject *object, GError **error)
   service->version = g_strdup (version);
   service->patterns = g_steal_pointer (&patterns);
   service->heartbeat_us = heartbeat_us;
+  service->transient = transient;
   service->received = service->errors = service->busy_ms = -1;
   return service;
 }
@@ -276,7 +290,7 @@ make_room (ZmServices *services, const char *name, GError **error)
                  ZM_SERVICES_MOST);
     return FALSE;
   }
-  zm_service_set_prefixes (services, oldest, NULL);
+  zm_service_leave (services, oldest);
   g_hash_table_remove (services->by_name, oldest->name);
   return TRUE;
 }

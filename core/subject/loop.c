@@ -13,6 +13,8 @@
 
 /* With messages in hand for a full ring: how soon to try again. The ring holds thousands, so it is not empty by then. */
 #define HELD_RETRY_MS 1
+/* Messages of one turn that show that there is load. */
+#define YIELD_LEAST 4
 /* When pausing: reading goes on until nothing has come for QUIET_US, or for READ_ON_US where senders never stop. */
 #define QUIET_US      100000
 #define QUIET_LOOK_MS 5
@@ -64,6 +66,12 @@ vet_new (ZmSubject *subject, guint from)
     ZmMessage *message = g_ptr_array_index (subject->stage, i);
     const char *code = NULL;
     g_autoptr (GError) error = NULL;
+    if (message->has_headers &&
+        (message->deadline_us = zm_subject_deadline (subject, message, 0, &error)) < 0) {
+      wire_failed (error, subject);
+      zm_message_unref (message);
+      continue;
+    }
     if (zm_subject_vet (subject, "send", message, &code, &error)) {
       message->origin = ZM_ORIGIN_PULL;
       message->received_us = subject->now_us;
@@ -219,6 +227,15 @@ wait_for_work (ZmSubject *subject)
 }
 
 static void
+turn_gates (ZmSubject *subject)
+{
+  for (guint i = 0; i < subject->n_pulls; i++)
+    zm_gate_turn (subject->pulls[i].gate);
+  for (guint i = 0; i < subject->n_routers; i++)
+    zm_gate_turn (subject->routers[i].gate);
+}
+
+static void
 count_turn (ZmSubject *subject)
 {
   if (subject->turn_received > 0)
@@ -240,10 +257,11 @@ zm_subject_run (void *user)
     for (guint i = 0; i < subject->n_routers; i++)
       more |= zm_subject_take_calls (subject, i);
     zm_subject_answer (subject);
-    gboolean received = subject->turn_received > 0;
+    turn_gates (subject);
+    gboolean loaded = subject->turn_received >= YIELD_LEAST;
     count_turn (subject);
-    /* On a busy machine the senders bring more meanwhile: one batch instead of a sleep and a wake-up each. */
-    if (!more && received)
+    /* Under load the senders bring more meanwhile: one batch instead of a sleep and a wake-up each. */
+    if (!more && loaded)
       sched_yield ();
     else if (!more)
       wait_for_work (subject);

@@ -27,6 +27,12 @@ zm_service_free (ZmService *service)
   g_free (service);
 }
 
+void
+zm_service_leave (ZmServices *services, ZmService *service)
+{
+  zm_service_set_prefixes (services, service, NULL);
+}
+
 ZmServices *
 zm_services_new (ZmTableSlot *tables, ZmIntegration *integration, ZmLog *log, ZmMetrics *metrics)
 {
@@ -86,6 +92,15 @@ parse_state (const char *text, ZmServiceState *state)
   return FALSE;
 }
 
+/* That one ends of its own will is no fault. */
+static ZmLevel
+state_level (ZmServiceState state)
+{
+  if (state == ZM_SERVICE_DEGRADED)
+    return ZM_LEVEL_WARNING;
+  return state == ZM_SERVICE_STOPPED ? ZM_LEVEL_INFO : ZM_LEVEL_NOTICE;
+}
+
 static gboolean
 beat (ZmServices *services, const char *name, ZmServiceState state, ZmSpan json, gint64 now_us,
       GError **error)
@@ -98,13 +113,18 @@ beat (ZmServices *services, const char *name, ZmServiceState state, ZmSpan json,
     return FALSE;
   }
   if (service->state != state)
-    zm_log_write (services->log, state == ZM_SERVICE_DEGRADED ? ZM_LEVEL_WARNING : ZM_LEVEL_NOTICE, "subject",
-                  "service %s: %s, was %s", name, state_names[state], state_names[service->state]);
+    zm_log_write (services->log, state_level (state), "subject", "service %s: %s, was %s", name,
+                  state_names[state], state_names[service->state]);
   service->state = state;
   service->last_seen_us = now_us;
   read_count (json, "received", &service->received);
   read_count (json, "errors", &service->errors);
   read_count (json, "busy_ms", &service->busy_ms);
+  if (state == ZM_SERVICE_STOPPED && service->transient) {
+    zm_service_leave (services, service);
+    g_hash_table_remove (services->by_name, name);
+    zm_counter_set (services->count, g_hash_table_size (services->by_name));
+  }
   return TRUE;
 }
 
@@ -133,27 +153,44 @@ zm_services_heartbeat (ZmServices *services, ZmSpan json, gint64 now_us, GError 
   return known;
 }
 
+/* Looks at one. *due_us: when to look again, G_MAXINT64: only after it has said something. FALSE: it is to be forgotten. */
+static gboolean
+watch_one (ZmServices *services, ZmService *service, gint64 now_us, gint64 *due_us)
+{
+  *due_us = G_MAXINT64;
+  if (service->state == ZM_SERVICE_STOPPED) {
+    *due_us = service->last_seen_us + ZM_SERVICE_STOPPED_US;
+    return *due_us > now_us;
+  }
+  if (service->heartbeat_us == 0 || service->state == ZM_SERVICE_UNKNOWN)
+    return TRUE;
+  *due_us = service->last_seen_us + MISSED_MOST * service->heartbeat_us;
+  if (*due_us > now_us)
+    return TRUE;
+  *due_us = G_MAXINT64;
+  service->state = ZM_SERVICE_UNKNOWN;
+  zm_log_write (services->log, service->transient ? ZM_LEVEL_INFO : ZM_LEVEL_WARNING, "subject",
+                "service %s: UNKNOWN, %d heartbeats are missing", service->name, MISSED_MOST);
+  return !service->transient;
+}
+
 gint64
 zm_services_watch (ZmServices *services, gint64 now_us)
 {
   GHashTableIter iter;
   gpointer value;
-  gint64 next_us = G_MAXINT64;
+  gint64 next_us = G_MAXINT64, due_us;
   pthread_mutex_lock (&services->mutex);
   g_hash_table_iter_init (&iter, services->by_name);
   while (g_hash_table_iter_next (&iter, NULL, &value)) {
-    ZmService *service = value;
-    gint64 due_us = service->last_seen_us + MISSED_MOST * service->heartbeat_us;
-    if (service->heartbeat_us == 0 || service->state >= ZM_SERVICE_STOPPED)
-      continue;
-    if (due_us > now_us) {
+    if (watch_one (services, value, now_us, &due_us)) {
       next_us = MIN (next_us, due_us);
       continue;
     }
-    service->state = ZM_SERVICE_UNKNOWN;
-    zm_log_write (services->log, ZM_LEVEL_WARNING, "subject",
-                  "service %s: UNKNOWN, %d heartbeats are missing", service->name, MISSED_MOST);
+    zm_service_leave (services, value);
+    g_hash_table_iter_remove (&iter);
   }
+  zm_counter_set (services->count, g_hash_table_size (services->by_name));
   pthread_mutex_unlock (&services->mutex);
   return next_us;
 }

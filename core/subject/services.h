@@ -7,6 +7,8 @@
 #define ZM_SERVICES_MOST         1024
 #define ZM_PATTERNS_MOST         64
 #define ZM_SERVICE_PREFIXES_MOST 4096
+/* One that said STOPPED is shown this long, then forgotten. */
+#define ZM_SERVICE_STOPPED_US (10 * 60 * G_USEC_PER_SEC)
 
 typedef enum {
   ZM_SERVICE_RUNNING,
@@ -22,6 +24,7 @@ typedef struct ZmService {
   char **prefixes;     /* what they are now, sorted */
   gint64 heartbeat_us; /* 0: it sends none */
   gint64 last_seen_us;
+  gboolean transient;               /* a short-lived tool: forgotten as soon as it ends */
   ZmServiceState state;             /* as the service says; UNKNOWN after three missed heartbeats */
   gint64 received, errors, busy_ms; /* as the service counts; -1: it does not say */
 } ZmService;
@@ -37,6 +40,8 @@ struct ZmServices {
 };
 
 void zm_service_free (ZmService *service);
+/* Before it leaves the table: its topics are numbered for it no more. */
+void zm_service_leave (ZmServices *services, ZmService *service);
 /* A command's message for the service. */
 ZmMessage *zm_service_message (ZmServices *services, const char *name, const char *command, const char *body);
 /* Sets new prefixes (taken; NULL: none any more), and which topics are numbered by them. TRUE: they differ from the old. */

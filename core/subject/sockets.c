@@ -6,6 +6,13 @@
 
 #include <errno.h>
 
+/* In the gates' thread. */
+static void
+wake_for_gate (gpointer user)
+{
+  zm_waker_wake (&((ZmSubject *) user)->waker);
+}
+
 static ZmSubjectSocket *
 open_one (void *zmq, int type, const char *text, gboolean bind, const ZmSocketRules *rules,
           ZmSubjectSocket *sockets, guint *n, GError **error)
@@ -42,6 +49,22 @@ open_list (void *zmq, int type, const char *const *bind, const char *const *conn
   return TRUE;
 }
 
+/* Counts the connections of those that are bound. */
+static gboolean
+watch_list (ZmSubject *subject, ZmSubjectSocket *sockets, guint n, const char *name, guint limit,
+            GError **error)
+{
+  for (guint i = 0; i < n && subject->config.gates != NULL; i++) {
+    if (!sockets[i].bound)
+      continue;
+    sockets[i].gate = zm_gate_new (subject->config.gates, name, limit, sockets[i].socket, sockets[i].endpoint,
+                                   wake_for_gate, subject, error);
+    if (sockets[i].gate == NULL)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 static char **
 bound_endpoints (const ZmSubjectSocket *sockets, guint n)
 {
@@ -57,11 +80,15 @@ gboolean
 zm_subject_open (ZmSubject *subject, const ZmSubjectConfig *config, GError **error)
 {
   ZmSocketRules pull = { "subject", config->high_water, config->max_message, FALSE };
-  ZmSocketRules call = { "call", config->high_water, config->max_message, FALSE };
+  ZmSocketRules call = { "call", config->call_high_water > 0 ? config->call_high_water : config->high_water,
+                         config->call_max_message > 0 ? config->call_max_message : config->max_message,
+                         FALSE };
   if (!open_list (config->zmq, ZMQ_PULL, config->bind, config->connect, &pull, subject->pulls,
                   &subject->n_pulls, error) ||
       !open_list (config->zmq, ZMQ_ROUTER, config->call_bind, config->call_connect, &call, subject->routers,
-                  &subject->n_routers, error))
+                  &subject->n_routers, error) ||
+      !watch_list (subject, subject->pulls, subject->n_pulls, "subject", config->connections, error) ||
+      !watch_list (subject, subject->routers, subject->n_routers, "call", config->call_connections, error))
     return FALSE;
   subject->endpoints = bound_endpoints (subject->pulls, subject->n_pulls);
   subject->call_endpoints = bound_endpoints (subject->routers, subject->n_routers);
@@ -72,6 +99,7 @@ static void
 close_list (ZmSubjectSocket *sockets, guint n, int linger_ms)
 {
   for (guint i = 0; i < n; i++) {
+    zm_gate_free (sockets[i].gate);
     zmq_setsockopt (sockets[i].socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     zmq_close (sockets[i].socket);
     g_free (sockets[i].endpoint);
@@ -93,6 +121,7 @@ zm_subject_detach (ZmSubject *subject)
 {
   for (guint i = 0; i < subject->n_pulls; i++) {
     ZmSubjectSocket *pull = &subject->pulls[i];
+    zm_gate_free (g_steal_pointer (&pull->gate));
     if (pull->bound)
       zmq_unbind (pull->socket, pull->endpoint);
     else

@@ -22,6 +22,7 @@ typedef struct ZmSubjectSocket {
   void *socket;
   char *endpoint;
   gboolean bound;
+  ZmGate *gate; /* or NULL */
 } ZmSubjectSocket;
 
 /* ---- pending.c: who waits for an answer ---- */
@@ -137,6 +138,8 @@ void zm_frames_close (zmq_msg_t *frames, guint n);
 
 /* loop.c: the thread. user: ZmSubject. */
 void *zm_subject_run (void *user);
+/* The deadline by the header `timeout` (milliseconds from receipt), else standard_us. -1 where the header is wrong. */
+gint64 zm_subject_deadline (ZmSubject *subject, const ZmMessage *message, gint64 standard_us, GError **error);
 /* May this message come in? The error's code for a reply is set with the reason. */
 gboolean zm_subject_vet (ZmSubject *subject, const char *verb, const ZmMessage *message, const char **code,
                          GError **error);

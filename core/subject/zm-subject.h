@@ -10,6 +10,7 @@
 #include "base/zm-log.h"
 #include "base/zm-metrics.h"
 #include "integration/zm-integration.h"
+#include "message/zm-gate.h"
 #include "message/zm-message.h"
 #include "routing/zm-table.h"
 #include "worker/zm-pool.h"
@@ -38,6 +39,10 @@ typedef struct ZmSubjectConfig {
   ZmIntegration *integration;
   ZmLog *log;
   ZmMetrics *metrics;
+  ZmGates *gates;                      /* NULL: connections are not counted */
+  guint connections, call_connections; /* limits of one endpoint; 0: the standard */
+  int call_high_water;                 /* of the call sockets; 0: as above */
+  gint64 call_max_message;
 } ZmSubjectConfig;
 
 /* Opens and binds the sockets. */

@@ -146,7 +146,12 @@ service_fail (zm_call *call, const char *code, const char *text)
 static int
 service_header (const zm_call *call, const char *name, char *buffer, size_t size)
 {
-  g_autofree char *value = name ? zm_message_header (run_of (call)->message, name) : NULL;
+  const ZmRun *run = run_of (call);
+  if (!name)
+    return ZM_E_NOT_FOUND;
+  /* In a flow the body is the step's before it, and so is its type. */
+  g_autofree char *value =
+      strcmp (name, "content-type") == 0 ? zm_run_content_type (run) : zm_message_header (run->message, name);
   if (!value)
     return ZM_E_NOT_FOUND;
   if (size)
@@ -257,6 +262,22 @@ add_sample (ZmStat *stat, gint64 us)
     atomic_store_explicit (&stat->highest_us, (guint64) us, memory_order_relaxed);
 }
 
+/* FALSE: the call was claimed. */
+static gboolean
+leave_call (ZmWorker *worker, unsigned long long word)
+{
+  for (;;) {
+    unsigned long long now = word;
+    if (atomic_compare_exchange_strong (&worker->word, &now, word & ~3ull))
+      return TRUE;
+    if ((now & 3) == ZM_PHASE_CLAIMED)
+      return FALSE;
+    /* The watchdog is taking this worker's results, and holds this lock until it has them. */
+    pthread_mutex_lock (&worker->pool->dog_lock);
+    pthread_mutex_unlock (&worker->pool->dog_lock);
+  }
+}
+
 /* The call itself, watched. FALSE: the watchdog has given the message to an heir; only the thread came back. */
 static gboolean
 watched_call (ZmWorker *worker, ZmRun *run, int *status)
@@ -273,7 +294,7 @@ watched_call (ZmWorker *worker, ZmRun *run, int *status)
     worker->now_us = zm_now_us ();
     add_sample (run->stat, worker->now_us - began);
   }
-  return atomic_compare_exchange_strong (&worker->word, &word, sequence << 2 | ZM_PHASE_IDLE);
+  return leave_call (worker, word);
 }
 
 /* The hung call has come back after its message was given to an heir. */
@@ -313,6 +334,7 @@ static void
 call_now (ZmWorker *worker, ZmRun *run)
 {
   flush_if_slow (worker, run);
+  zm_worker_clock (worker); /* the calls before it in this batch took their time */
   gboolean hooked = worker->view->hooks && run->event != ZM_EVENT_CALLBACK;
   if (run->event == ZM_EVENT_CALLBACK)
     run->call.deadline_us = worker->now_us + run->timeout_us;
@@ -346,8 +368,10 @@ call_now (ZmWorker *worker, ZmRun *run)
 
 /* The strand is full: this worker hands over what it has and does continuations until there is room. */
 static gboolean
-wait_for_room (ZmWorker *worker, ZmStrand *strand)
+wait_for_room (ZmWorker *worker, ZmRun *run, ZmStrand *strand)
 {
+  /* What it does meanwhile may take a new table, and the old one may be all that keeps this run's plugin. */
+  zm_run_hold (run, "queued call");
   zm_counter_add (worker->pool->c_stalls, 1);
   gint64 until = zm_now_us () + FULL_WAIT_US;
   gboolean moves = TRUE;
@@ -406,7 +430,7 @@ zm_engine_call (ZmWorker *worker, ZmRun *run)
     case ZM_STRAND_FULL:
       /* What it does meanwhile may take this worker to a newer table. */
       zm_run_hold (run, "queued call");
-      if (!wait_for_room (worker, strand)) {
+      if (!wait_for_room (worker, run, strand)) {
         cannot_call (worker, run, "busy", "is slow, and the queue before it is full");
         return;
       }

@@ -34,12 +34,29 @@ pop_frame (ZmRun *run)
   zm_flow_unref (run->frames[run->depth].flow);
 }
 
+/* At the first step; a second message with the flow and id of an instance that waits is none of its own. */
+static void
+start_flow (ZmWorker *worker, ZmRun *run, ZmFlow *flow)
+{
+  ZmKeeper *keeper = worker->pool->config.keeper;
+  gboolean again = keeper->ops->count (keeper) &&
+                   keeper->ops->waiting (keeper, zm_span_text (flow->name), run->message->topic.id);
+  push_frame (run, flow, again ? 0 : 1);
+  if (!again) {
+    zm_engine_go (worker, run);
+    return;
+  }
+  zm_run_set_failuref (run, "duplicate", "an instance of flow %s with this id waits already", flow->name);
+  zm_end_error (worker, run);
+}
+
 /* The answer came: its body is the waiting step's result. The message that waits stays the one that started the flow. */
 static void
 resume (ZmWorker *worker, ZmRun *waiting, ZmMessage *answer)
 {
   zmq_msg_copy (&waiting->body, &answer->body_frame);
   g_clear_pointer (&waiting->content_type, g_free);
+  waiting->replaced = TRUE;
   if (answer->has_headers)
     waiting->content_type = zm_message_header (answer, "content-type");
   waiting->event = ZM_EVENT_CAME;
@@ -100,19 +117,20 @@ enter_named (ZmWorker *worker, ZmMessage *message)
   if (!first) {
     ZmStepTarget target;
     zm_table_step (worker->view->table, flow, step, (int) branch, &target);
-    if (flow->steps[step].kind != ZM_STEP_KEY || !(target.route || target.child)) {
+    const ZmStep *entered = &flow->steps[step];
+    if (entered->kind != ZM_STEP_KEY || entered->branches[0].key.decorator.size ||
+        !(target.route || target.child)) {
       name = zm_key_text (&topic->key);
       refuse (worker, message, "no-such-instance", "no instance of the flow waits for %s", name);
       return;
     }
   }
-  if (first &&
-      worker->pool->config.keeper->ops->waiting (worker->pool->config.keeper, topic->flow, topic->id)) {
-    refuse (worker, message, "duplicate", "an instance of flow %s with this id waits already", flow->name);
+  ZmRun *run = run_for (worker, message);
+  if (first) {
+    start_flow (worker, run, flow);
     return;
   }
-  ZmRun *run = run_for (worker, message);
-  push_frame (run, flow, first ? 1 : step);
+  push_frame (run, flow, step);
   zm_engine_go (worker, run);
 }
 
@@ -121,6 +139,10 @@ static void
 enter_free (ZmWorker *worker, ZmMessage *message)
 {
   ZmLookup found;
+  if (G_UNLIKELY (zm_span_is (message->topic.key.decorator, "ASYNC"))) {
+    refuse (worker, message, "no-such-instance", "@ASYNC is for steps of flows, and no instance waits%s", "");
+    return;
+  }
   zm_table_lookup (worker->view->table, &message->topic, &found);
   /* What the others do may take this worker to a newer table. */
   ZmView *view = found.n_flows > 1 ? zm_view_ref (worker->view) : NULL;
@@ -128,9 +150,8 @@ enter_free (ZmWorker *worker, ZmMessage *message)
     ZmRun *other = run_for (worker, zm_message_derive (message, message->topic.flow, &message->topic.key,
                                                        message->topic.id, TRUE));
     other->message->lane = message->lane;
-    push_frame (other, found.flows[i], 1);
     zm_pool_inside (worker->pool, 1);
-    zm_engine_go (worker, other);
+    start_flow (worker, other, found.flows[i]);
   }
   if (G_UNLIKELY (!found.n_flows && !found.route)) {
     g_autofree char *key = zm_key_text (&message->topic.key);
@@ -139,9 +160,8 @@ enter_free (ZmWorker *worker, ZmMessage *message)
   }
   ZmRun *run = run_for (worker, message);
   if (found.n_flows) {
-    push_frame (run, found.flows[0], 1);
     g_clear_pointer (&view, zm_view_unref);
-    zm_engine_go (worker, run);
+    start_flow (worker, run, found.flows[0]);
   } else {
     if (zm_traced (worker->pool))
       zm_trace (run, "resolved", &message->topic.key, found.route->mapping->key_text);
@@ -155,6 +175,7 @@ zm_engine_message (ZmWorker *worker, ZmMessage *message)
 {
   const ZmTopic *topic = &message->topic;
   ZmPool *pool = worker->pool;
+  zm_worker_clock (worker);
   if (G_UNLIKELY (!worker->view)) {
     zm_end_refused (pool, message, "unavailable", "no routing table is loaded");
     worker->ended++;
@@ -448,6 +469,7 @@ adopt_reply (ZmRun *run)
   zmq_msg_move (&run->body, &run->reply.body);
   zmq_msg_close (&run->reply.body);
   run->reply.given = FALSE;
+  run->replaced = TRUE;
   g_free (run->content_type);
   run->content_type = g_steal_pointer (&run->reply.content_type);
 }
@@ -580,6 +602,11 @@ zm_engine_run (ZmWorker *worker, ZmRun *run)
     zm_engine_message (worker, message);
     break;
   }
+  case ZM_EVENT_OUT:
+    zm_out (worker, g_steal_pointer (&run->message));
+    zm_run_free (run, worker);
+    worker->ended++;
+    break;
   case ZM_EVENT_STEP: zm_engine_go (worker, run); break;
   case ZM_EVENT_CALL: zm_engine_call (worker, run); break;
   case ZM_EVENT_TIMER:

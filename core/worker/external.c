@@ -32,6 +32,7 @@ typedef struct Worker {
   gboolean restart;
   pthread_mutex_t lock; /* the socket's */
   void *socket;         /* NULL: closed */
+  ZmGate *gate;         /* or NULL; under lock */
   ZmCounter *sent, *refused;
 } Worker;
 
@@ -43,6 +44,7 @@ struct ZmExternals {
   int high_water;
   ZmLog *log;
   ZmMetrics *metrics;
+  ZmGates *gates; /* or NULL */
   pthread_mutex_t lock;
   GPtrArray *workers;     /* Worker* */
   ZmProcesses *processes; /* made with the first exec= */
@@ -128,6 +130,31 @@ set_option (void *socket, int option, int value)
   zmq_setsockopt (socket, option, &value, sizeof value);
 }
 
+/* In the gates' thread, which comes again where somebody is sending just now. */
+static void
+turn_gate (gpointer user)
+{
+  Worker *worker = user;
+
+  if (pthread_mutex_trylock (&worker->lock) != 0)
+    return;
+  __tsan_acquire (worker->socket);
+  zm_gate_turn (worker->gate);
+  leave (worker);
+}
+
+static gboolean
+watch_socket (ZmExternals *externals, Worker *worker, GError **error)
+{
+  if (externals->gates == NULL)
+    return TRUE;
+  enter (worker);
+  worker->gate =
+      zm_gate_new (externals->gates, "worker", 0, worker->socket, worker->endpoint, turn_gate, worker, error);
+  leave (worker);
+  return worker->gate != NULL;
+}
+
 static gboolean
 open_socket (Worker *worker, int high_water, GError **error)
 {
@@ -170,6 +197,7 @@ close_socket (ZmExternals *externals, Worker *worker)
   zmq_pollitem_t item = { .socket = events, .events = ZMQ_POLLIN };
 
   enter (worker);
+  zm_gate_free (g_steal_pointer (&worker->gate));
   if (events != NULL && zmq_socket_monitor (worker->socket, address, ZMQ_EVENT_CLOSED) == 0 &&
       zmq_connect (events, address) == 0 && zmq_unbind (worker->socket, worker->endpoint) == 0)
     zmq_poll (&item, 1, CLOSE_WAIT_MS);
@@ -317,6 +345,12 @@ zm_externals_new (void *zmq, const char *runtime_directory, const char *director
   return externals;
 }
 
+void
+zm_externals_set_gates (ZmExternals *externals, ZmGates *gates)
+{
+  externals->gates = gates;
+}
+
 /* A new reference, or NULL. */
 static Worker *
 find (ZmExternals *externals, const char *name)
@@ -384,7 +418,7 @@ add_new (ZmExternals *externals, Worker *worker, Worker *before, char **argv, GE
                  worker->name, WORKERS_MOST);
     return FALSE;
   }
-  if (!open_socket (worker, externals->high_water, error))
+  if (!open_socket (worker, externals->high_water, error) || !watch_socket (externals, worker, error))
     return FALSE;
   if (before != NULL)
     remove_worker (externals, before);

@@ -34,7 +34,8 @@ typedef enum {
   ZM_EVENT_FAILED,    /* the current step failed: code and text are set */
   ZM_EVENT_JOINED,    /* all branches ended: body is their array, or code is set */
   ZM_EVENT_TIMER,     /* a plugin's timer */
-  ZM_EVENT_CALLBACK   /* the result of zm_call_action for a plugin */
+  ZM_EVENT_CALLBACK,  /* the result of zm_call_action for a plugin */
+  ZM_EVENT_OUT        /* message is a result that waits to be published */
 } ZmEvent;
 
 typedef struct ZmRun ZmRun;
@@ -65,7 +66,8 @@ struct ZmRun {
   ZmEvent event;
   ZmMessage *message; /* what started it */
   zmq_msg_t body;     /* as it is now; always initialised */
-  char *content_type; /* of body where an action gave one */
+  char *content_type; /* of body where an action or an answer gave one */
+  gboolean replaced;  /* body is no longer the message's */
   guint depth;        /* frames in use; 0: outside a flow */
   ZmFrame frames[ZM_NESTING_MOST + 1];
   gboolean on_error; /* the `!` step runs in place of the current one */
@@ -117,7 +119,7 @@ typedef struct ZmView {
   ZmTable *table;
   ZmStat **stats; /* by route index; owned by the pool */
   GPtrArray *hooks;
-  gboolean ordered; /* some mapping asks for an order */
+  gboolean ordered; /* some mapping asks for another order than the pool's */
 } ZmView;
 
 struct ZmWorker {
@@ -209,6 +211,7 @@ struct ZmPool {
   pthread_mutex_t dog_lock;
   pthread_cond_t dog_cond;
   atomic_int dog_asleep;
+  _Atomic gint64 tick_us; /* when the watchdog looked last: a clock that costs nothing to read */
   gboolean dog_ending, dog_running;
   /* trace */
   atomic_int tracing;
@@ -246,6 +249,7 @@ ZmRun *zm_run_heir (ZmRun *run, const char *code, const char *text); /* goes on 
 const ZmStep *zm_run_step (const ZmRun *run);                        /* NULL outside a flow */
 const ZmBranch *zm_run_branch (const ZmRun *run); /* the key text that runs now, NULL outside */
 ZmSpan zm_run_flow_name (const ZmRun *run);
+char *zm_run_content_type (const ZmRun *run); /* of its body; the caller frees; or NULL */
 
 /* ahead.c */
 void zm_look_ahead (ZmWorker *worker, ZmMessage *const *messages, guint n); /* of a batch; changes nothing */
@@ -338,9 +342,11 @@ void zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation); /* NULL: al
 #define ZM_PHASE_CLAIMED 2u
 /* Takes the message from a call that runs too long: its heir is in the inbox. FALSE: it has come back. */
 gboolean zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word);
+#define ZM_PHASE_HELD    3u /* the watchdog takes its results: a moment, under dog_lock */
 gboolean zm_watchdog_start (ZmPool *pool, GError **error);
 void zm_watchdog_stop (ZmPool *pool);
-void zm_watchdog_wake (ZmPool *pool); /* a worker has work */
+void zm_watchdog_wake (ZmPool *pool);    /* a worker has work */
+void zm_worker_clock (ZmWorker *worker); /* sets now_us: right to a tick or two of the watchdog */
 
 /* trace.c */
 #define zm_traced(pool) (G_UNLIKELY (atomic_load_explicit (&(pool)->tracing, memory_order_relaxed)))

@@ -30,7 +30,8 @@ branch_run (ZmRun *parent, ZmJoin *join, guint branch)
   run->branch = branch;
   run->event = ZM_EVENT_STEP;
   zmq_msg_copy (&run->body, &parent->body);
-  run->content_type = g_strdup (parent->content_type);
+  run->content_type = zm_run_content_type (parent);
+  run->replaced = TRUE;
   return run;
 }
 
@@ -67,7 +68,7 @@ static GString *
 result_json (ZmRun *run)
 {
   ZmSpan body = zm_span (zmq_msg_data (&run->body), zmq_msg_size (&run->body));
-  const char *type = run->content_type;
+  g_autofree char *type = zm_run_content_type (run);
   GString *out = g_string_new (NULL);
   gboolean utf8 = g_utf8_validate_len (body.data, body.size, NULL);
   if ((!type || is_json (type)) && zm_json_valid (body)) {

@@ -6,8 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A last batch of so many shows that there is load. */
+#define YIELD_LEAST 4
 /* The next one of a batch that has no next one. */
 #define TAKE_NONE (1u << 30)
+/* When stopping: for calls that have not come back by the end of the drain. */
+#define LAST_CHANCE_US (2 * G_USEC_PER_SEC)
 
 /* ---- lists ---- */
 
@@ -111,7 +115,7 @@ append_all (ZmPool *pool, ZmView *view, ZmMessage **messages, guint n)
 {
   for (guint i = 0; i < n; i++) {
     ZmLane *lane = lane_of (pool, view, messages[i]);
-    messages[i]->lane = lane == &pool->shared ? 0 : (guint) (lane - pool->lanes) + 1;
+    messages[i]->lane = lane == &pool->shared ? 0 : (guint8) (lane - pool->lanes + 1);
     lane_append (lane, messages[i]);
     if (lane != &pool->shared)
       wake_one (pool, lane);
@@ -172,15 +176,13 @@ zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n)
   return given;
 }
 
-/* A continuation keeps the order of its message: it goes to the message's lane. */
+/* A continuation, and what a slow call left, keeps the order of its message: it goes to the lane that the message came by. */
 void
 zm_queue_run (ZmPool *pool, ZmRun *run)
 {
   ZmLane *lane = &pool->shared;
   if (run->message && run->message->lane)
     lane = &pool->lanes[run->message->lane - 1];
-  else if (run->message && pool->config.ordering != ZM_ORDERING_NONE)
-    lane = &pool->lanes[order_hash (run->message, pool->config.ordering) % pool->n_workers];
   run->next = NULL;
   pthread_mutex_lock (&pool->lock);
   if (lane->inbox_tail)
@@ -244,7 +246,7 @@ view_new (ZmPool *pool, ZmTable *table)
   for (guint i = 0; i < n; i++) {
     const ZmMapping *mapping = zm_table_route (table, i)->mapping;
     view->stats[i] = stat_of (pool, mapping->key_text);
-    if (mapping->ordering > ZM_ORDERING_NONE)
+    if (mapping->ordering >= 0 && mapping->ordering != (int) pool->config.ordering)
       view->ordered = TRUE;
   }
   ZmPluginSet *set = zm_table_set (table);
@@ -403,8 +405,9 @@ take_work (ZmWorker *worker, ZmRun **run)
     }
     if (pool->ending || atomic_load (&worker->abandoned))
       break;
-    /* On a busy machine the others bring more meanwhile: one hand-over for many instead of a sleep and a wake-up each. */
-    if (!yielded) {
+    /* Under load the others bring more meanwhile: one hand-over for many instead of a sleep and a wake-up each. With little to
+     * do the processor is not given away, which would only cost the next message its latency. */
+    if (!yielded && worker->batch_count >= YIELD_LEAST) {
       yielded = TRUE;
       pthread_mutex_unlock (&pool->lock);
       sched_yield ();
@@ -679,15 +682,12 @@ leave_behind (ZmPool *pool, ZmWorker *worker)
   pool->hung = TRUE;
 }
 
-/* A call that hangs already gets a last second, any other as long as a call has beyond its deadline. */
+/* Not only a replaced worker's call may hang: one over [workers] replacements, or within a deadline that is longer than the
+ * drain. */
 static void
-end_worker (ZmPool *pool, ZmWorker *worker, gint64 began_us)
+end_worker (ZmPool *pool, ZmWorker *worker, const struct timespec *until)
 {
-  gboolean claimed = (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED;
-  gint64 left_us = began_us + (claimed ? G_USEC_PER_SEC : pool->config.hard_after_us) - zm_now_us ();
-  gint64 until_us = zm_wall_us () + MAX (left_us, 1000);
-  struct timespec at = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
-  if (pthread_timedjoin_np (worker->thread, NULL, &at) != 0) {
+  if (pthread_timedjoin_np (worker->thread, NULL, until) != 0) {
     leave_behind (pool, worker);
     return;
   }
@@ -697,10 +697,23 @@ end_worker (ZmPool *pool, ZmWorker *worker, gint64 began_us)
   g_free (worker);
 }
 
+/* A result whose message has ended already. */
+static void
+publish_late (ZmPool *pool, ZmMessage *result)
+{
+  pool->config.publish (&result, 1, pool->config.user);
+}
+
 static void
 drop_run (ZmPool *pool, ZmRun *run)
 {
   static const char text[] = "the daemon is shutting down";
+  if (run->event == ZM_EVENT_OUT) {
+    publish_late (pool, g_steal_pointer (&run->message));
+    zm_run_free (run, NULL);
+    zm_pool_inside (pool, -1);
+    return;
+  }
   if (run->strand)
     zm_strand_give_up (g_steal_pointer (&run->strand));
   zm_run_cancel_timer (run);
@@ -756,7 +769,6 @@ zm_pool_stop (ZmPool *pool)
 {
   if (pool->stopped)
     return !pool->hung;
-  gint64 began_us = zm_now_us ();
   pool->stopped = TRUE;
   zm_watchdog_stop (pool);
   zm_plugin_timers_stop (pool, NULL);
@@ -769,9 +781,11 @@ zm_pool_stop (ZmPool *pool)
       pthread_cond_signal (&pool->workers[i]->wake);
     }
   pthread_mutex_unlock (&pool->lock);
+  gint64 until_us = zm_wall_us () + LAST_CHANCE_US;
+  struct timespec until = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
   for (guint i = 0; i < pool->n_slots; i++)
     if (pool->workers[i])
-      end_worker (pool, pool->workers[i], began_us);
+      end_worker (pool, pool->workers[i], &until);
   end_waits (pool);
   zm_pool_drop_rest (pool);
   g_clear_pointer (&pool->view, zm_view_unref);

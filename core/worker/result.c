@@ -28,6 +28,16 @@ append_text (GString *out, const char *name, const char *value)
   append_member (out, name, zm_span (text->str, text->len));
 }
 
+static void
+append_kept (GString *out, const ZmMessage *message)
+{
+  for (guint i = 0; message->has_headers && kept_headers[i]; i++) {
+    ZmSpan raw;
+    if (zm_json_member (zm_message_headers (message), kept_headers[i], &raw))
+      append_member (out, kept_headers[i], raw);
+  }
+}
+
 /* The flows that wait, innermost first. */
 static void
 append_waiting (GString *out, const ZmRun *run)
@@ -45,17 +55,13 @@ append_waiting (GString *out, const ZmRun *run)
 static char *
 make_headers (const ZmRun *run, gboolean waits)
 {
-  gboolean typed = run->content_type && strcmp (run->content_type, "text/plain") != 0;
-  if (!typed && !run->message->has_headers && !waits)
+  if (!run->content_type && !run->message->has_headers && !waits)
     return NULL;
+  g_autofree char *type = zm_run_content_type (run);
   GString *out = g_string_new (NULL);
-  if (typed)
-    append_text (out, "content-type", run->content_type);
-  for (guint i = 0; run->message->has_headers && kept_headers[i]; i++) {
-    ZmSpan raw;
-    if (zm_json_member (zm_message_headers (run->message), kept_headers[i], &raw))
-      append_member (out, kept_headers[i], raw);
-  }
+  if (type && strcmp (type, "text/plain") != 0)
+    append_text (out, "content-type", type);
+  append_kept (out, run->message);
   if (waits && run->depth)
     append_waiting (out, run);
   if (out->len)
@@ -176,8 +182,12 @@ static ZmMessage *
 error_message (const ZmMessage *message, ZmSpan flow, const char *json)
 {
   static const ZmKey error = { .action = { "error", 5 } };
-  return zm_message_new (flow, &error, message->topic.id,
-                         ZM_SPAN_LITERAL ("{\"content-type\":\"application/json\"}"), zm_span_text (json));
+  g_autoptr (GString) headers = g_string_new (NULL);
+  append_text (headers, "content-type", "application/json");
+  append_kept (headers, message);
+  g_string_append_c (headers, '}');
+  return zm_message_new (flow, &error, message->topic.id, zm_span (headers->str, headers->len),
+                         zm_span_text (json));
 }
 
 void

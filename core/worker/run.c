@@ -152,6 +152,14 @@ zm_run_branch (const ZmRun *run)
   return &step->branches[run->join && run->depth == 1 ? run->branch : 0];
 }
 
+char *
+zm_run_content_type (const ZmRun *run)
+{
+  if (run->content_type)
+    return g_strdup (run->content_type);
+  return !run->replaced && run->message ? zm_message_header (run->message, "content-type") : NULL;
+}
+
 ZmSpan
 zm_run_flow_name (const ZmRun *run)
 {

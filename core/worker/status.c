@@ -133,10 +133,10 @@ zm_pool_running_json (ZmPool *pool)
     begin_item (json);
     member_int (json, "worker", i);
     member_text (json, "state",
-                 zm_span_text (phase == ZM_PHASE_CALL      ? "calling"
-                               : phase == ZM_PHASE_CLAIMED ? "hung"
-                               : worker->idle              ? "idle"
-                                                           : "working"));
+                 zm_span_text (phase == ZM_PHASE_CALL || phase == ZM_PHASE_HELD ? "calling"
+                               : phase == ZM_PHASE_CLAIMED                      ? "hung"
+                               : worker->idle                                   ? "idle"
+                                                                                : "working"));
     if (phase != ZM_PHASE_IDLE)
       member_int (json, "deadline_in_us", atomic_load (&worker->call_deadline_us) - now_us);
     g_string_append_c (json, '}');
@@ -144,6 +144,25 @@ zm_pool_running_json (ZmPool *pool)
   pthread_mutex_unlock (&pool->lock);
   g_string_append_c (json, ']');
   return g_string_free (json, FALSE);
+}
+
+guint
+zm_pool_hung (ZmPool *pool)
+{
+  gint64 line_us = zm_now_us () - pool->config.hard_after_us;
+  guint n = 0;
+  /* Under the dog's lock a call that was claimed cannot go, nor can its run. */
+  pthread_mutex_lock (&pool->dog_lock);
+  pthread_mutex_lock (&pool->lock);
+  for (guint i = 0; i < pool->n_slots; i++) {
+    ZmWorker *worker = pool->workers[i];
+    n += worker && (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED &&
+         atomic_load (&worker->call_deadline_us) < line_us &&
+         !zm_generation_retired (worker->run->action->generation);
+  }
+  pthread_mutex_unlock (&pool->lock);
+  pthread_mutex_unlock (&pool->dog_lock);
+  return n;
 }
 
 #define WAITING_SHOWN 1000

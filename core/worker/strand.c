@@ -222,6 +222,9 @@ open_now (ZmStrand *strand)
       next->strand = strand;
       next->turns = 0;
     }
+    /* Replaced before it ever took a call: nothing else would open the one after it. */
+    if (!strand->busy && strand->closed && strand->successor)
+      open_successor (strand);
   }
   pthread_mutex_unlock (&strand->lock);
   if (next)

@@ -168,6 +168,8 @@ zm_call_service_defer (zm_call *call)
   pthread_mutex_unlock (&tickets->lock);
   if (ticket)
     zm_counter_add (run->pool->c_deferred, 1);
+  else
+    zm_run_set_failuref (run, "busy", "%u calls are deferred already; no more can be", tickets->most);
   return ticket;
 }
 
@@ -371,6 +373,23 @@ caller_timeout (ZmTimer *timer, gpointer user)
     zm_tickets_result (pool, ticket, ZM_E_TIMEOUT, NULL);
 }
 
+/* FALSE: its timeout was first, and tells it. */
+static gboolean
+forget_caller (ZmTickets *tickets, guint64 ticket)
+{
+  ZmGeneration *generation = NULL;
+  pthread_mutex_lock (&tickets->lock);
+  Slot *slot = slot_find (tickets, ticket);
+  if (slot) {
+    generation = slot->generation;
+    slot_release (tickets, slot);
+  }
+  pthread_mutex_unlock (&tickets->lock);
+  if (generation)
+    zm_generation_unref (generation, "called action");
+  return generation != NULL;
+}
+
 int
 zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms,
                      zm_result_fn done, void *user)
@@ -393,22 +412,13 @@ zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message,
   pthread_mutex_unlock (&tickets->lock);
   if (ticket) {
     message->reply = ticket;
-    message->deadline_us = zm_now_us () + timeout_us;
+    gint64 due_us = zm_now_us () + timeout_us;
+    message->deadline_us = message->deadline_us ? MIN (message->deadline_us, due_us) : due_us;
     if (zm_pool_try_push (pool, &message, 1))
       return ZM_OK;
-    pthread_mutex_lock (&tickets->lock);
-    if ((slot = slot_find (tickets, ticket)))
-      slot_release (tickets, slot);
-    pthread_mutex_unlock (&tickets->lock);
-    zm_message_unref (message);
-    /* Timed out already: `done` is on its way, with the reference. */
-    if (!slot)
-      return ZM_OK;
-    zm_generation_unref (generation, "called action");
-    return ZM_E_AGAIN;
   }
   zm_message_unref (message);
-  return ZM_E_AGAIN;
+  return ticket && !forget_caller (tickets, ticket) ? ZM_OK : ZM_E_AGAIN;
 }
 
 /* Their messages are over with the pool, and nobody is there to call back in. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The watchdog: one thread that looks at the workers each few milliseconds while there is work, and sleeps when there is
- * none. A call over 5 ms has its worker's unstarted rest given back; one over its soft deadline has its message taken away
+ * none. A call over 5 ms has its worker's results and its unstarted rest given to others; one over its soft deadline has its message taken away
  * (the caller gets its error) and its worker replaced; one over its hard deadline has its strand abandoned.
  */
 #include "worker/internal.h"
@@ -11,6 +11,14 @@
 #define TICK_US     5000
 #define QUIET_TICKS 200 /* without work: then it sleeps */
 #define IDLE_US     G_USEC_PER_SEC
+
+void
+zm_worker_clock (ZmWorker *worker)
+{
+  gint64 tick_us = atomic_load_explicit (&worker->pool->tick_us, memory_order_relaxed);
+  if (tick_us > worker->now_us)
+    worker->now_us = tick_us;
+}
 
 static void
 replace_worker (ZmPool *pool, ZmWorker *worker)
@@ -56,6 +64,8 @@ zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
   /* Once the lock is free the run may be gone, and with it a timer's action. */
   g_autofree char *symbol = g_strdup (run->action->symbol);
   ZmGeneration *kept = zm_generation_ref (run->action->generation, "error report");
+  if (run->stat)
+    atomic_fetch_add_explicit (&run->stat->errors, 1, memory_order_relaxed);
   if (run->strand)
     zm_strand_slow (run->strand, TRUE);
   pthread_mutex_unlock (&pool->dog_lock);
@@ -93,6 +103,33 @@ hard_deadline (ZmPool *pool, ZmWorker *worker)
   zm_generation_unref (generation, "hung call");
 }
 
+/* What the worker has ready does not wait for its slow call: others publish it. A call may never come back. */
+static void
+give_results (ZmPool *pool, ZmWorker *worker, unsigned long long word)
+{
+  ZmMessage *results[ZM_OUT];
+  unsigned long long held = (word & ~3ull) | ZM_PHASE_HELD;
+  guint n = 0, ended = 0;
+  pthread_mutex_lock (&pool->dog_lock);
+  if (atomic_compare_exchange_strong (&worker->word, &word, held)) {
+    n = worker->n_out;
+    ended = worker->ended;
+    memcpy (results, worker->out, n * sizeof *results);
+    worker->n_out = worker->ended = 0;
+    atomic_store (&worker->word, word);
+  }
+  pthread_mutex_unlock (&pool->dog_lock);
+  /* Until it is published each result counts as inside, so that a drain waits for it. */
+  if (n || ended)
+    zm_pool_inside (pool, (gint64) n - ended);
+  for (guint i = 0; i < n; i++) {
+    ZmRun *run = zm_run_new (pool, NULL);
+    run->event = ZM_EVENT_OUT;
+    run->message = results[i];
+    zm_queue_run (pool, run);
+  }
+}
+
 /* TRUE: a call runs in it. */
 static gboolean
 look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
@@ -109,6 +146,8 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
     return FALSE;
   if (!worker->stolen && now_us - worker->seen_us >= TICK_US) {
     worker->stolen = TRUE;
+    if (phase == ZM_PHASE_CALL)
+      give_results (pool, worker, word);
     zm_worker_give_rest (worker);
   }
   gint64 deadline_us = atomic_load_explicit (&worker->call_deadline_us, memory_order_relaxed);
@@ -139,6 +178,7 @@ look_at_all (ZmPool *pool)
 {
   gboolean busy = FALSE;
   gint64 now_us = zm_now_us ();
+  atomic_store_explicit (&pool->tick_us, now_us, memory_order_relaxed);
   pthread_mutex_lock (&pool->lock);
   guint n = pool->n_slots;
   pthread_mutex_unlock (&pool->lock);

@@ -10,6 +10,7 @@
 
 #include "base/zm-log.h"
 #include "base/zm-metrics.h"
+#include "message/zm-gate.h"
 #include "message/zm-message.h"
 
 G_BEGIN_DECLS
@@ -28,6 +29,8 @@ typedef struct ZmExternalConfig {
 ZmExternals *
 zm_externals_new (void *zmq, const char *runtime_directory, const char *directory,
                   const char *const *environment, int high_water, ZmLog *log, ZmMetrics *metrics);
+/* Counts the connections of the endpoints that are bound from now on; before the first worker is added. */
+void zm_externals_set_gates (ZmExternals *externals, ZmGates *gates);
 /* Adds it, or replaces one of that name where anything differs; with the same endpoint the socket and those connected to it
  * stay. After an error all is as it was. */
 gboolean zm_externals_add (ZmExternals *externals, const ZmExternalConfig *config, GError **error);

@@ -109,6 +109,8 @@ char *zm_pool_status_json (ZmPool *pool);
 char *zm_pool_routes_json (ZmPool *pool);
 /* What runs now, for how long, in which worker. */
 char *zm_pool_running_json (ZmPool *pool);
+/* How many calls of plugins in use run past their hard deadline now; those of replaced ones do not count. */
+guint zm_pool_hung (ZmPool *pool);
 /* The waiting instances. */
 char *zm_pool_waiting_json (ZmPool *pool);
 /* Follows one message id (or all where id is NULL): func is called from workers with one JSON line a step; off with func

@@ -8,7 +8,8 @@
  */
 #include <zmanager/plugin.h>
 
-/* clang-format off: it takes the macros apart */
+/* The formatter takes the macros apart. */
+/* clang-format off */
 #define DO_NOTHING(symbol) ZM_ACTION_THREADSAFE (symbol) { return ZM_OK; }
 #define ACT(n) DO_NOTHING (act_##n)
 #define TEN(n) \

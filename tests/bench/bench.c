@@ -2,6 +2,7 @@
 /* Clocks, medians and rows of the benchmarks. */
 #include "bench.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,11 +47,13 @@ bench_option (int argc, char **argv, const char *name, gint64 standard)
 static void
 print_row (const char *job, const char *unit, const double figures[5], gboolean good, gboolean best)
 {
-  printf ("%-28s %12.1f %12.1f %-10s %8.3f %8.3g %8.3g  %s\n", job, figures[0], figures[1], unit, figures[2],
-          figures[3], figures[4],
-          best   ? "goal"
-          : good ? "must"
-                 : "BELOW");
+  g_autofree char *must = isinf (figures[3]) ? g_strdup ("-") : g_strdup_printf ("%.3g", figures[3]);
+  printf ("%-28s %12.1f %12.1f %-10s %8.3f %8s %8.3g  %s\n", job, figures[0], figures[1], unit, figures[2],
+          must, figures[4],
+          best           ? "goal"
+          : !good        ? "BELOW"
+          : *must == '-' ? ""
+                         : "must");
   fflush (stdout);
 }
 
@@ -94,8 +97,8 @@ bench_pairs_add (BenchPairs *pairs, double baseline, double product)
   g_array_append_val (pairs->ratios, ratio);
 }
 
-static void
-pairs_free (BenchPairs *pairs)
+void
+bench_pairs_free (BenchPairs *pairs)
 {
   g_array_unref (pairs->baseline);
   g_array_unref (pairs->product);
@@ -108,7 +111,7 @@ bench_pairs_row (BenchPairs *pairs, const char *job, const char *unit, double mu
 {
   gboolean good = bench_row (job, unit, bench_median (pairs->baseline), bench_median (pairs->product),
                              bench_median (pairs->ratios), must, goal);
-  pairs_free (pairs);
+  bench_pairs_free (pairs);
   return good;
 }
 
@@ -117,6 +120,6 @@ bench_pairs_row_figure (BenchPairs *pairs, const char *job, const char *unit, do
 {
   gboolean good = bench_row_figure (job, unit, bench_median (pairs->baseline), bench_median (pairs->product),
                                     bench_median (pairs->ratios), must, goal);
-  pairs_free (pairs);
+  bench_pairs_free (pairs);
   return good;
 }

@@ -25,6 +25,7 @@ typedef struct BenchPairs {
 } BenchPairs;
 BenchPairs *bench_pairs_new (void);
 void bench_pairs_add (BenchPairs *pairs, double baseline, double product);
+void bench_pairs_free (BenchPairs *pairs);
 /* Print the medians as a row, and free. */
 gboolean bench_pairs_row (BenchPairs *pairs, const char *job, const char *unit, double must, double goal);
 gboolean

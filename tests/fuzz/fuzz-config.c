@@ -53,10 +53,12 @@ check_config (ZmSpan text)
   g_auto (GStrv) changes = NULL;
 
   must (zm_json_valid (zm_span_text (json)));
+  /* What is hidden reads back as ***, and a value with mistakes may be anything. */
+  if (zm_problems_errors (problems) > 0 || strstr (dump, "***") != NULL)
+    return;
   again = configure (zm_span_text (dump), again_problems);
   changes = zm_config_changes (config, again);
-  /* What is hidden reads back as ***, and a value with mistakes may be anything. */
-  must (changes[0] == NULL || zm_problems_errors (problems) > 0 || strstr (dump, "***") != NULL);
+  must (changes[0] == NULL);
 }
 
 int

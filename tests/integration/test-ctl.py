@@ -105,6 +105,38 @@ def status_for_people_and_programs():
 
 
 @case
+def plugin_ls_names_the_actions():
+    lines = ctl("plugin", "ls").stdout.decode().splitlines()
+    rows = {line.split()[0]: line for line in lines}
+    assert "{" not in rows["slow"] and " work" in rows["slow"], lines
+
+
+@case
+def status_tells_of_troubles_and_hides_zeros():
+    ctl("call", "?Nothing?Here", status=1)
+    text = ctl("status").stdout.decode()
+    subject = [line for line in text.splitlines() if line.startswith("subject:")][0]
+    assert "trouble: " in text and " 1 ended in an error" in text, text
+    assert "malformed" not in text and "held" not in subject, text
+    assert {gate["name"] for gate in ctl_json("status")["connections"]} == {"subject", "call", "topics"}
+
+
+@case
+def the_level_of_the_log_is_set():
+    assert ctl("log", "--set", "warning").stdout == b"the daemon logs warning and worse now\n"
+    assert ctl_json("log", "--set", "debug") == {"level": "debug"}
+    assert ctl("log", "--set", "info").stdout.startswith(b"the daemon logs info")
+    assert b"loud" in ctl("log", "--set", "loud", status=2).stderr
+    assert b"--set stands alone" in ctl("log", "--set", "info", "--level", "info", status=2).stderr
+
+
+@case
+def tail_leaves_no_service_behind():
+    ctl("tail", "?Test?Echo", "--for", "200ms")
+    assert not [s for s in ctl_json("services")["services"] if s["state"] == "STOPPED"], ctl_json("services")
+
+
+@case
 def send_then_tail_misses_nothing():
     tail = Follower("tail", "--count", "50", "--json")
     ids = [ctl("send", "?Test?Echo", f"body {i}").stdout.decode().strip() for i in range(5)]

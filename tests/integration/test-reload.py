@@ -4,11 +4,12 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 
 import zmq
 
-from zmcase import LONG, case, run
+from zmcase import LONG, ZMANAGERCTL, ZMANAGERD, case, run
 from zmtest import Daemon, Refused, wait_for
 
 NO_WATCH = "[zmanager]\nwatch = no\n"
@@ -39,6 +40,15 @@ static const zm_option_desc options[] = { { "word", ZM_OPTION_STRING, 0, "defaul
 static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "told", .version = "1.0",
   .licence = "LGPL-2.1-or-later", .summary = "Says a word", .options = options, .start = start, .reload = reload };
 ZM_PLUGIN_FULL ("told", "1.0", "LGPL-2.1-or-later", "Says a word", "kind=component\\n", &descriptor);
+"""
+
+# Needs a plugin that is not there.
+NEEDY = """
+#include <zmanager/plugin.h>
+ZM_ACTION (greet) { return zm_reply_text (call, "greeted"); }
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "needy", .version = "1.0",
+  .licence = "LGPL-2.1-or-later", .summary = "Needs nobody" };
+ZM_PLUGIN_FULL ("needy", "1.0", "LGPL-2.1-or-later", "Needs nobody", "depends=nobody\\n", &descriptor);
 """
 
 # Holds each call until it is told to let go.
@@ -142,14 +152,46 @@ def a_broken_plugin_leaves_the_old_one_running():
 
 @case
 def a_missing_plugin_answers_unavailable_until_it_comes():
-    with Daemon(config=NO_WATCH, actions=NUMBERED_MAPPING, expect=["numbered"]) as daemon:
-        assert daemon.control("status")["state"] == "degraded"
+    mapping = {"numbered.ini": NUMBERED_MAPPING["numbered.ini"] + "?Numbered?Again = numbered.greet\n"}
+    with Daemon(config=NO_WATCH, actions=mapping, expect=["numbered"]) as daemon:
+        status = daemon.control("status")
+        assert status["state"] == "degraded" and len([r for r in status["reasons"] if "numbered" in r]) == 1, status
+        shown = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "status"], capture_output=True, text=True, timeout=60)
+        assert shown.returncode == 6 and "numbered" in shown.stdout, shown
+        told = [line for line in daemon.log_lines() if "numbered" in line["text"]]
+        assert len(told) == 1 and told[0]["level"] == "warning", told
+        check = subprocess.run([ZMANAGERD, "--dir", daemon.directory, "--check"], capture_output=True, text=True, timeout=60)
+        assert check.returncode == 1 and check.stdout.count("ZM1300") == 2, check
         status, body = daemon.call("?Numbered?Greet")
         assert status == "ERROR" and json.loads(body)["code"] == "unavailable", (status, body)
         daemon.install("numbered", NUMBERED % (1, 1))
         daemon.control("reload")
         assert daemon.call("?Numbered?Greet") == ("OK", b"1")
         assert daemon.control("status")["state"] == "ready"
+
+
+@case
+def what_a_plugin_needs_is_checked_by_its_note():
+    """The daemon runs without it; --check calls it an error."""
+    actions = {"needy.ini": "[actionmapping]\n?Needy?Greet = needy.greet\n", **MAPPING}
+    with Daemon(config=NO_WATCH, actions=actions, plugins={"needy": NEEDY, "hello": None}, expect=["needy", "nobody"]) as daemon:
+        status = daemon.control("status")
+        assert status["state"] == "degraded" and any("nobody" in reason for reason in status["reasons"]), status
+        assert daemon.call("?Hello?Greet", b"you") == ("OK", b"hello, you")
+        assert json.loads(daemon.call("?Needy?Greet")[1])["code"] == "unavailable"
+        assert len([line for line in daemon.log_lines() if "needy" in line["text"]]) == 1, daemon.log_lines()
+        check = subprocess.run([ZMANAGERD, "--dir", daemon.directory, "--check"], capture_output=True, text=True, timeout=60)
+        assert check.returncode == 1 and "ZM1306" in check.stdout, check
+
+
+@case
+def sections_of_actions_stand_above_mapping_files():
+    actions = {"slow.ini": "[actionmapping]\n?Slow?Work = slow.work\n[action ?Slow?Work]\ntimeout = 30s\n"}
+    config = NO_WATCH + "[plugin slow]\ndelay = 5000\n[action ?Slow?Work]\ntimeout = 50ms\n[action ?Slow?Wrk]\ntimeout = 1s\n"
+    with Daemon(config=config, actions=actions, plugins=["slow"], expect=["Slow", "slow.work"]) as daemon:
+        status, body = daemon.call("?Slow?Work")
+        assert status == "ERROR" and json.loads(body)["code"] == "timeout", (status, body)
+        daemon.wait_log(r"zmanager.conf:8:[0-9]+: warning ZM1106: .*did you mean \[action \?Slow\?Work\]\?")
 
 
 @case

@@ -34,15 +34,4 @@ for kind in component source; do
   check "$kind: installed whole" test -f "$work/root-$kind/plugins/my-$kind.so" -a -f "$work/root-$kind/plugins/my-$kind.actions.ini"
   check "$kind: no placeholder is left" sh -c '! grep -r "@[A-Z]*@" "$1" --include="*.c" --include=Makefile --include="*.ini"' - "$folder"
 done
-
-# The whole programs of the manual page are what they say.
-awk -v work="$work" '
-  /^```$/ { if (block && text ~ /ZM_PLUGIN/) { printf "%s", text > (work "/manual" ++n ".c") } block = !block; text = ""; next }
-  block { text = text $0 "\n" }' "$ZM_SRCDIR/data/man/zmanager-plugin.3.scd"
-for number in 1 2; do
-  check "manual: example $number compiles" "${ZM_TEST_CC%% *}" -Wall -Wextra -Werror -pedantic -shared -fPIC \
-    -I"$ZM_SRCDIR/include" "$work/manual$number.c" -o "$work/manual$number.so"
-  check "manual: the probe takes example $number" sh -c '"$1" "$2" | grep "^stage end$"' - "$ZM_BUILDDIR/zmanager-probe" \
-    "$work/manual$number.so"
-done
 exit $failed

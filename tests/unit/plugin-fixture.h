@@ -56,6 +56,33 @@ read_file (const std::string &path)
   return out.str ();
 }
 
+inline guint
+count_entries (const char *path)
+{
+  g_autoptr (GDir) entries = g_dir_open (path, 0, nullptr);
+  guint count = 0;
+
+  while (entries != nullptr && g_dir_read_name (entries) != nullptr)
+    count++;
+  return count;
+}
+
+inline guint
+count_of (const std::string &text, const std::string &what)
+{
+  guint count = 0;
+
+  for (size_t at = text.find (what); at != std::string::npos; at = text.find (what, at + 1))
+    count++;
+  return count;
+}
+
+inline guint
+count_maps (const std::string &what)
+{
+  return count_of (read_file ("/proc/self/maps"), what);
+}
+
 /* As an installer does it: written beside, then moved over. */
 inline void
 write_file (const std::string &path, const std::string &bytes)
@@ -287,7 +314,10 @@ protected:
   void
   load (std::vector<const char *> wanted, std::vector<const char *> again = {})
   {
-    zm_plugins_commit (plugins, prepare (std::move (wanted), std::move (again)));
+    ZmPluginSet *set =
+        prepare (std::move (wanted), std::move (again)); /* may make the registry: before its use */
+
+    zm_plugins_commit (plugins, set);
   }
 
   /* The one that is current now, borrowed; NULL where it is not loaded. */

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <map>
 #include <set>
@@ -18,7 +19,7 @@ struct ZmGeneration {
 };
 
 struct ZmPluginSet {
-  int refs = 0;
+  std::atomic<int> refs{ 0 };
   std::vector<std::unique_ptr<ZmGeneration>> generations;
 };
 

@@ -181,7 +181,52 @@ TEST (Resolution, ManyKeysAreAllFound)
 
     ASSERT_EQ (route->index, i);
     ASSERT_EQ (zm_table_resolve (table.table, &route->mapping->key, FALSE), route);
+    ASSERT_EQ (zm_table_mapping (table.table, &route->mapping->key), route->mapping);
   }
+}
+
+TEST (Resolution, TheMappingOfAKeyIsItsVeryOwn)
+{
+  Table table ("[actionmapping]\n?C?A = hello.greet\n?? = hello.wave\n", "[F]\n?F?Push\n??done\n");
+  ZmKey own = key_of ("?C?A"), longer = key_of ("S?C?A"), none = key_of ("?X?Y"),
+        trigger = key_of ("?F?Push");
+
+  ASSERT_NE (zm_table_mapping (table.table, &own), nullptr);
+  EXPECT_STREQ (zm_table_mapping (table.table, &own)->symbol, "greet");
+  EXPECT_EQ (zm_table_mapping (table.table, &longer), nullptr);
+  EXPECT_EQ (zm_table_mapping (table.table, &none), nullptr);
+  EXPECT_EQ (zm_table_mapping (table.table, &trigger), nullptr);
+}
+
+TEST (Resolution, LookingAheadFindsWhatTheLookupFinds)
+{
+  std::string text = "[actionmapping]\n";
+
+  for (int i = 0; i < 200; i++)
+    text += "S?C" + std::to_string (i) + "?A = hello.greet\n";
+  Table table (text, "");
+  std::vector<std::string> texts;
+  std::vector<ZmTopic> topics (2 * ZM_AHEAD_MOST);
+  std::vector<const ZmTopic *> pointers;
+  std::vector<const ZmRoute *> routes (2 * ZM_AHEAD_MOST);
+  guint found = 0;
+
+  for (guint i = 0; i < 2 * ZM_AHEAD_MOST; i++)
+    texts.push_back ("~~S~C" + std::to_string (i * 5) + "~A~id");
+  for (guint i = 0; i < 2 * ZM_AHEAD_MOST; i++) {
+    ASSERT_TRUE (zm_topic_parse (zm_span (texts[i].data (), texts[i].size ()), &topics[i], nullptr));
+    pointers.push_back (&topics[i]);
+  }
+  zm_table_look_ahead (table.table, pointers.data (), 2 * ZM_AHEAD_MOST, routes.data ());
+  for (guint i = 0; i < ZM_AHEAD_MOST; i++) {
+    ZmLookup lookup;
+
+    zm_table_lookup (table.table, &topics[i], &lookup);
+    EXPECT_TRUE (routes[i] == nullptr || routes[i] == lookup.route);
+    found += routes[i] != nullptr;
+  }
+  EXPECT_GT (found, ZM_AHEAD_MOST / 2);
+  EXPECT_EQ (routes[ZM_AHEAD_MOST], nullptr) << "more than the bound is left alone";
 }
 
 TEST (Mapping, LaterFileWinsAndBothPlacesAreNamed)

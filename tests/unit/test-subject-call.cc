@@ -33,6 +33,22 @@ TEST_F (Subject, CallsAreAnsweredOnceInAnyOrder)
   EXPECT_FALSE (readable (dealer, 50));
 }
 
+TEST_F (Subject, CallSocketsHaveLimitsOfTheirOwn)
+{
+  config.max_message = 1024 * 1024;
+  config.call_max_message = 2048;
+  start ();
+  void *dealer = connect (ZMQ_DEALER, "call"), *push = connect (ZMQ_PUSH, "subject");
+  std::string large (4096, 'x');
+  send (push, { "?a?b", large });
+  ASSERT_TRUE (pool.wait (1)) << "the Subject's own limit is larger";
+  send (dealer, { "1", "CALL", "?a?b", large });
+  EXPECT_FALSE (readable (dealer, 200)) << "who sends more is disconnected";
+  send (dealer, { "2", "CALL", "?a?b", "small" });
+  ASSERT_TRUE (pool.wait (2)) << "and comes back";
+  EXPECT_EQ (pool.size (), 2u);
+}
+
 TEST_F (Subject, RequestSocketsGetTheirDelimiterBack)
 {
   start ();

@@ -128,6 +128,8 @@ TEST_F (Subject, MalformedPushesAreCountedAndHarmNothing)
     { ZM_BATCH_TOPIC, "short" },
     { ZM_BATCH_TOPIC, "{}", "three frames" },
     { std::string (ZM_BATCH_TOPIC) + "~body" },
+    { "?a?b", "{\"timeout\":\"soon\"}", "x" },
+    { "?a?b", "{\"timeout\":0}", "x" },
   };
   start ();
   void *push = connect (ZMQ_PUSH, "subject");
@@ -137,6 +139,25 @@ TEST_F (Subject, MalformedPushesAreCountedAndHarmNothing)
   ASSERT_TRUE (pool.wait (1));
   EXPECT_EQ (topic (pool.at (0)).substr (0, 11), "~~~the~end~");
   EXPECT_EQ (counter ("zmanager_subject_malformed_total"), gint64 (G_N_ELEMENTS (cases)));
+}
+
+/* What was pushed has a deadline as well as what was called: milliseconds from receipt. */
+TEST_F (Subject, TheHeaderTimeoutIsADeadlineOfPushesToo)
+{
+  start ();
+  void *push = connect (ZMQ_PUSH, "subject");
+  gint64 before = zm_now_us ();
+  send (push, { "?a?b", "{\"timeout\":5000}", "x" });
+  send (push, { "?a?b", "{\"timeout\":\"700\"}", "x" });
+  send (push, { "?a?b", "{\"mine\":1}", "x" });
+  send (push, { "?a?b", "x" });
+  ASSERT_TRUE (pool.wait (4));
+  gint64 now = zm_now_us ();
+  EXPECT_GE (pool.at (0)->deadline_us, before + 5000000);
+  EXPECT_LE (pool.at (0)->deadline_us, now + 5000000);
+  EXPECT_LE (pool.at (1)->deadline_us, now + 700000);
+  EXPECT_EQ (pool.at (2)->deadline_us, 0);
+  EXPECT_EQ (pool.at (3)->deadline_us, 0);
 }
 
 TEST_F (Subject, HoldsWhatTheFullRingDoesNotTakeAndServesCalls)

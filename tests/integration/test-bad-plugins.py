@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Plugins that load and are bad in what they do, in worker threads of a real daemon: each is contained, with a reason, and the daemon goes on. Those that are refused: tests/unit/test-plugin.cc."""
+
+import json
+import os
+import re
+
+from zmcase import case, run
+from zmtest import Daemon, wait_for
+
+SOURCES = os.path.join(os.environ["ZM_SRCDIR"], "tests", "bad-plugins")
+# Plugin, action, body -> what its caller gets: a result, or the code of an error.
+CALLS = [
+    ("error-action", "reject", b"", "no-good"),
+    ("error-action", "reject_silently", b"", "rejected"),
+    ("error-action", "retry", b"", "retry"),
+    ("error-action", "negative", b"", "bad-status"),
+    ("error-action", "bad_next", b"", b""),
+    ("complete-twice", "twice", b"", b"first"),
+    ("complete-twice", "deferred_without", b"", "bad-status"),
+    ("complete-twice", "defer_and_return", b"", "bad-status"),
+    ("complete-twice", "strange_status", b"", "bad-status"),
+    ("complete-twice", "forged", b"", b"-3"),
+    ("complete-late", "never", b"", "timeout"),
+    ("complete-late", "late", b"1", b"late"),
+    ("complete-late", "late", b"400", "timeout"),
+    ("hang-action", "hang_safe", b"", "timeout"),
+    ("hang-action", "polite", b"", "timeout"),
+    ("leak-action", "leak", b"", b"leaked"),
+    ("write-request", "scribble", b"request", b""),
+    ("thread-left", "greet", b"", b"hello"),
+    ("slow-stop", "greet", b"", b"hello"),
+    ("hang-stop", "greet", b"", b"hello"),
+    ("thread-deaf", "greet", b"", b"hello"),
+]
+NAMES = sorted({name for name, *_ in CALLS})
+
+
+def source(name):
+    with open(os.path.join(SOURCES, name + ".c"), encoding="utf-8") as file:
+        return file.read()
+
+
+def bad_ones(**more):
+    mapping = "[actionmapping]\n?Good?One = echo.echo\n" + "".join(f"?{name}?{action} = {name}.{action}\n" for name, action in sorted({(n, a) for n, a, *_ in CALLS}))
+    config = "[workers]\ntimeout = 200ms\nhard-after = 20s\ndrain = 500ms\n[zmanager]\nworkers = 2\n"
+    daemon = Daemon(config=config, actions={"bad.ini": mapping}, plugins={"echo": None, **{name: source(name) for name in NAMES}},
+                    expect=["completed a call", "hang", "late", "completion", "held by", "has not ended", "stop", "thread", "left"], **more)
+    daemon.env["ZM_TEST_HANG"] = daemon.path("hang")
+    with open(daemon.path("hang"), "w", encoding="utf-8"):
+        pass
+    return daemon
+
+
+@case
+def each_is_contained_and_the_daemon_goes_on():
+    with bad_ones() as daemon:
+        for name, action, body, expected in CALLS:
+            status, answer = daemon.call(f"?{name}?{action}", body)
+            if isinstance(expected, bytes):
+                assert (status, answer) == ("OK", expected), (name, action, status, answer)
+            else:
+                assert status == "ERROR" and json.loads(answer)["code"] == expected, (name, action, status, answer)
+                assert json.loads(answer)["plugin"] == name, answer
+            assert daemon.call("?Good?One", b"good") == ("OK", b"good"), (name, action)
+        os.remove(daemon.path("hang"))
+
+
+@case
+def bad_ends_are_named_and_hold_nobody():
+    with bad_ones() as daemon:
+        for name in "thread-left", "slow-stop", "hang-stop", "thread-deaf":
+            assert daemon.call(f"?{name}?greet")[0] == "OK"
+        daemon.control("plugin-reload", name="slow-stop")
+        os.remove(daemon.path("actions.d", "bad.ini"))
+        daemon.control("reload")
+        for name, holder in ("hang-stop", "its stop, which has not ended"), ("thread-deaf", "thread deaf"), ("thread-left", "thread [0-9]+, which it started behind the host's back"):
+            wait_for(name, lambda: re.search(f"{name} generation 1 stays loaded: held by .*{holder}", daemon.log_text()))
+        assert mapped(daemon, "hang-stop") and mapped(daemon, "thread-deaf")
+        os.remove(daemon.path("hang"))
+        wait_for("the two that let go at last", lambda: not mapped(daemon, "hang-stop") and not mapped(daemon, "thread-deaf"))
+        assert mapped(daemon, "thread-left"), "its code runs for ever"
+
+
+def mapped(daemon, name):
+    with open(f"/proc/{daemon.process.pid}/maps", encoding="utf-8") as maps:
+        return any(os.path.basename(line).startswith(name) for line in maps)
+
+
+run()

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The worker room: batches and lanes, strands and their generations, deadlines, bounds. */
+#include "worker-fixture.h"
+
+namespace {
+
+/* A file that the action `stay` waits for. */
+class Staying : public Worker {
+protected:
+  std::string file;
+
+  void
+  SetUp () override
+  {
+    char *name = g_build_filename (g_get_tmp_dir (), "zm-stay-XXXXXX", NULL);
+    int fd = g_mkstemp (name);
+    ASSERT_GE (fd, 0);
+    close (fd);
+    file = name;
+    g_free (name);
+    g_remove (file.c_str ());
+  }
+
+  void
+  let_go ()
+  {
+    ASSERT_TRUE (g_file_set_contents (file.c_str (), "", 0, NULL));
+  }
+
+  void
+  TearDown () override
+  {
+    let_go ();
+    Worker::TearDown ();
+    g_remove (file.c_str ());
+  }
+};
+
+/* ---- batches ---- */
+
+/* Two calls that need each other, in the first share of four messages: one worker took both. */
+TEST_F (Worker, TheRestOfASlowBatchIsGivenBack)
+{
+  begin (all_mappings);
+  push ({ { "?T?gather", "2" }, { "?T?gather", "2" }, { "?T?echo", "3" }, { "?T?echo", "4" } });
+  std::multiset<std::string> bodies;
+  for (const auto &got : wait (4))
+    bodies.insert (got.body);
+  EXPECT_EQ (bodies, (std::multiset<std::string>{ "3", "4", "gathered", "gathered" }));
+}
+
+TEST_F (Staying, ResultsDoNotWaitForASlowCallInTheSameBatch)
+{
+  begin (all_mappings);
+  push ({ { "?T?echo", "1" }, { "?T?stay", file }, { "?T?echo", "2" }, { "?T?echo", "3" } });
+  for (const auto &got : wait (3))
+    EXPECT_NE (got.body, "stayed");
+  EXPECT_TRUE (eventually ([&] { return number ("inside") == 1; })) << "only the call that stays";
+  let_go ();
+  EXPECT_EQ (wait (4)[3].body, "stayed");
+}
+
+TEST_F (Worker, AllWorkersTakeFromOneRing)
+{
+  begin (all_mappings, "", 4);
+  std::vector<std::pair<std::string, std::string>> all;
+  for (int i = 0; i < 4; i++)
+    all.push_back ({ "?T?gather", "4" });
+  push (all);
+  for (const auto &got : wait (4))
+    EXPECT_EQ (got.body, "gathered");
+}
+
+/* ---- order ---- */
+
+struct Order {
+  const char *name, *mapping;
+  ZmOrdering ordering;
+  const char *headers;
+};
+
+class Ordering : public Worker, public ::testing::WithParamInterface<Order> {};
+
+/* Every call of the same lane is made after the one before it, also where each is slow enough for the watchdog. */
+TEST_P (Ordering, IsKeptOverSlowCalls)
+{
+  config.ordering = GetParam ().ordering;
+  begin (GetParam ().mapping, "", 4);
+  std::vector<std::pair<std::string, std::string>> all;
+  for (int i = 0; i < 40; i++)
+    all.push_back ({ "?T?pace", std::to_string (i) });
+  push (all, GetParam ().headers);
+  int next = 0;
+  for (const auto &got : wait (40))
+    ASSERT_EQ (got.body, std::to_string (next++) + ",1") << "one at a time, in order";
+}
+
+INSTANTIATE_TEST_SUITE_P (
+    Table, Ordering,
+    ::testing::Values (
+        Order{ "context", "[actionmapping]\n?T?pace = tester.pace\n", ZM_ORDERING_CONTEXT, "" },
+        Order{ "key", "[actionmapping]\n?T?pace = tester.pace\n", ZM_ORDERING_KEY, "" },
+        Order{ "mapping", "[actionmapping]\n?T?pace = tester.pace\n[action ?T?pace]\nordering = key\n",
+               ZM_ORDERING_NONE, "" },
+        Order{ "header", "[actionmapping]\n?T?pace = tester.pace\n[action ?T?pace]\nordering = context\n",
+               ZM_ORDERING_NONE, "{\"ordering-key\":\"one\"}" }),
+    [] (const auto &info) { return std::string (info.param.name); });
+
+/* Four that need each other, of one context: in one lane they would wait for ever. */
+TEST_F (Worker, AMappingMayTakeTheOrderBack)
+{
+  config.ordering = ZM_ORDERING_CONTEXT;
+  begin ("[actionmapping]\n?T?gather = tester.gather\n[action ?T?gather]\nordering = none\n", "", 4);
+  push ({ { "?T?gather", "4" }, { "?T?gather", "4" }, { "?T?gather", "4" }, { "?T?gather", "4" } });
+  for (const auto &got : wait (4))
+    EXPECT_EQ (got.body, "gathered");
+}
+
+/* ---- deadlines ---- */
+
+/* 30 calls of 20 ms, one after another in a strand: each has its own 150 ms, not what the ones before it left. */
+TEST_F (Worker, EachCallHasItsDeadlineFromItsOwnBeginning)
+{
+  begin ((std::string (all_mappings) + "[action ?T?silent_nap]\ntimeout = 150ms\n").c_str ());
+  for (guint64 i = 1; i <= 30; i++)
+    send ("?T?silent_nap", "", "", ("n" + std::to_string (i)).c_str (), i);
+  for (guint64 i = 1; i <= 30; i++)
+    EXPECT_EQ (wait_reply (i).first, ZM_OK) << "call " << i;
+}
+
+struct Deadline {
+  const char *name, *mapping;
+  gint64 caller_ms;
+  gint64 expected_ms;
+};
+
+class Deadlines : public Worker, public ::testing::WithParamInterface<Deadline> {};
+
+TEST_P (Deadlines, AreTheNearerOfCallerAndMapping)
+{
+  timeout_ms = 30000;
+  begin ((std::string (all_mappings) + GetParam ().mapping).c_str ());
+  gint64 deadline = GetParam ().caller_ms ? zm_now_us () + GetParam ().caller_ms * 1000 : 0;
+  push ({ { "?T?left", "" } }, "", deadline);
+  auto all = wait (1);
+  EXPECT_NEAR (std::stod (all[0].body), GetParam ().expected_ms, 1000);
+}
+
+INSTANTIATE_TEST_SUITE_P (
+    Table, Deadlines,
+    ::testing::Values (Deadline{ "standard", "", 0, 30000 },
+                       Deadline{ "mapping", "[action ?T?left]\ntimeout = 10s\n", 0, 10000 },
+                       Deadline{ "caller", "[action ?T?left]\ntimeout = 20s\n", 5000, 5000 },
+                       Deadline{ "mapping_first", "[action ?T?left]\ntimeout = 5s\n", 20000, 5000 }),
+    [] (const auto &info) { return std::string (info.param.name); });
+
+TEST_F (Worker, ADeadlineThatPassedInTheRingIsATimeout)
+{
+  begin (all_mappings);
+  push ({ { "?T?echo", "late" } }, "", zm_now_us () - 1);
+  EXPECT_NE (wait (1)[0].body.find ("\"code\":\"timeout\""), std::string::npos);
+}
+
+TEST_F (Worker, CallsThatHangCountAsErrorsOfTheirAction)
+{
+  begin ((std::string (all_mappings) + "[action ?T?hang]\ntimeout = 30ms\n").c_str ());
+  send ("?T?hang");
+  wait (1);
+  g_autofree char *json = zm_pool_routes_json (pool);
+  EXPECT_TRUE (zm_json_valid (zm_span_text (json))) << json;
+  std::string text = json;
+  size_t at = text.find ("\"?T?hang\"");
+  ASSERT_NE (at, std::string::npos) << json;
+  EXPECT_NE (text.substr (at, text.find ('}', at) - at).find ("\"errors\":1"), std::string::npos) << json;
+}
+
+/* ---- bounds ---- */
+
+TEST_F (Worker, TheRingIsBounded)
+{
+  config.ring = 8;
+  begin (all_mappings, "", 1);
+  std::vector<ZmMessage *> messages;
+  for (int i = 0; i < 100; i++)
+    messages.push_back (make ("?T?nap", "x"));
+  guint taken = zm_pool_try_push (pool, messages.data (), 100);
+  EXPECT_LE (taken, 8u);
+  for (guint i = taken; i < 100; i++)
+    zm_message_unref (messages[i]);
+  wait (taken);
+}
+
+TEST_F (Worker, WaitsAreBounded)
+{
+  keeper_most = 2;
+  begin (all_mappings, "[F]\n?F?Push\n?C@ASYNC?answer\n??done\n");
+  for (const char *id : { "a", "b", "c" })
+    send ("?F?Push", "x", "F", id);
+  Out got = wait (1)[0];
+  EXPECT_NE (got.body.find ("\"code\":\"busy\""), std::string::npos) << got.body;
+  wait_parked (2);
+}
+
+TEST_F (Worker, DeferredCallsAreBounded)
+{
+  config.deferred_most = 2;
+  begin ((std::string (all_mappings) + "[action ?T?defer_never]\ntimeout = 500ms\n").c_str ());
+  for (const char *id : { "a", "b", "c" })
+    send ("?T?defer_never", "x", "", id);
+  Out got = wait (1)[0];
+  EXPECT_NE (got.body.find ("\"code\":\"busy\""), std::string::npos) << got.body;
+}
+
+/* Two workers, 16 branches: those that nobody takes are run by the worker that forked them. */
+TEST_F (Worker, AWorkerRunsTheBranchesThatNobodyTook)
+{
+  std::string flow = "[F]\n?F?Push\n", mapping = "[actionmapping]\n", expected = "[";
+  for (int i = 0; i < 16; i++) {
+    flow += (i ? " & ?J?" : "?J?") + ("b" + std::to_string (i));
+    mapping += "?J?b" + std::to_string (i) + " = tester.text\n";
+    expected += i ? ",\"words\"" : "\"words\"";
+  }
+  begin (mapping.c_str (), (flow + "\n??done\n").c_str (), 1);
+  EXPECT_EQ (one ("?F?Push", "x", "F").body, expected + "]");
+}
+
+/* ---- strands and generations ---- */
+
+/* The new generation of a SERIAL plugin takes no call before the old one's call is over. */
+TEST_F (Staying, ASwapWaitsForTheOldCall)
+{
+  begin (all_mappings);
+  send ("?T?serial_stay", file, "", "old");
+  wait_calling (1);
+  ZmGeneration *old = current ();
+  reload (all_mappings);
+  EXPECT_NE (old, current ());
+  send ("?T?serial", "new", "", "new");
+  send ("?T?echo", "free", "", "free");
+  /* The one free worker met the SERIAL one first. */
+  EXPECT_EQ (wait (1)[0].topic, "~~tester~T~echo~free") << "THREADSAFE ones do not wait";
+  let_go ();
+  auto all = wait (3);
+  EXPECT_EQ ((std::set<std::string>{ all[1].topic, all[2].topic }),
+             (std::set<std::string>{ "~~tester~T~serial_stay~old", "~~tester~T~serial~new" }));
+}
+
+TEST_F (Staying, ASwapWaitsNoLongerThanTheDrainBudget)
+{
+  drain_us = 50000;
+  begin (all_mappings);
+  send ("?T?serial_stay", file, "", "old");
+  wait_calling (1);
+  reload (all_mappings);
+  send ("?T?serial", "new", "", "new");
+  EXPECT_EQ (wait (1)[0].topic, "~~tester~T~serial~new");
+}
+
+/* The one in the middle never takes a call, is held by a buffer, and opens the third when its turn is over. */
+TEST_F (Staying, TwoSwapsInOneCallKeepTheirOrder)
+{
+  begin (all_mappings);
+  send ("?T?serial_stay", file, "", "old");
+  wait_calling (1);
+  reload (all_mappings);
+  ZmGeneration *middle = zm_generation_ref (current (), "message buffer");
+  reload (all_mappings);
+  send ("?T?serial", "new", "", "new");
+  let_go ();
+  auto all = wait (2);
+  EXPECT_EQ ((std::set<std::string>{ all[0].topic, all[1].topic }),
+             (std::set<std::string>{ "~~tester~T~serial_stay~old", "~~tester~T~serial~new" }));
+  zm_generation_unref (middle, "message buffer");
+}
+
+TEST_F (Worker, ADeferredCallEndsAfterItsPluginWasReplaced)
+{
+  begin (all_mappings);
+  send ("?T?defer_until", "kept", "", "d", 9);
+  ASSERT_TRUE (eventually ([&] { return value ("ticket") != 0 && number ("deferred") == 1; }));
+  auto ticket = (zm_ticket) value ("ticket");
+  ZmGeneration *old = current ();
+  reload (all_mappings);
+  EXPECT_TRUE (eventually ([&] { return held ().find ("deferred call") != std::string::npos; })) << held ();
+  zm_outcome outcome = {};
+  outcome.struct_size = sizeof outcome;
+  outcome.body = "completed";
+  outcome.body_size = 9;
+  EXPECT_EQ (zm_pool_complete (pool, current (), ticket, &outcome), ZM_E_DENIED) << "another plugin's ticket";
+  EXPECT_EQ (zm_pool_complete (pool, old, ticket, &outcome), ZM_OK);
+  EXPECT_EQ (wait_reply (9).second, "completed");
+  EXPECT_TRUE (eventually ([&] { return held ().empty (); })) << held ();
+}
+
+TEST_F (Worker, ABufferKeepsItsGeneration)
+{
+  begin (all_mappings);
+  keep_messages = true;
+  send ("?T?large");
+  wait (1);
+  reload (all_mappings);
+  EXPECT_TRUE (eventually ([&] { return held ().find ("message buffer") != std::string::npos; })) << held ();
+  drop_kept ();
+  EXPECT_TRUE (eventually ([&] { return held ().empty (); })) << held ();
+}
+
+TEST_F (Worker, TimersEndWithTheirGeneration)
+{
+  begin (all_mappings);
+  send ("?T?tick");
+  wait (4); /* the answer and some ticks */
+  reload (all_mappings);
+  EXPECT_TRUE (eventually ([&] { return held ().empty (); })) << held ();
+}
+
+TEST_F (Worker, WorkerStatesBeginAndEndInPairs)
+{
+  begin (all_mappings, "", 4);
+  for (int i = 0; i < 400; i++)
+    send ("?T?state", "", "", ("s" + std::to_string (i)).c_str ());
+  for (const auto &got : wait (400))
+    ASSERT_EQ (got.body.compare (0, 7, "worker "), 0) << got.body;
+  reload (all_mappings);
+  EXPECT_TRUE (eventually ([&] { return held ().empty (); })) << held ();
+  EXPECT_GE (value ("started"), 1);
+  EXPECT_TRUE (eventually ([&] { return value ("started") == value ("stopped"); }));
+}
+
+} // namespace
