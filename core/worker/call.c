@@ -428,8 +428,6 @@ zm_engine_call (ZmWorker *worker, ZmRun *run)
       cannot_call (worker, run, "stuck", "hung too often and takes no more calls");
       return;
     case ZM_STRAND_FULL:
-      /* What it does meanwhile may take this worker to a newer table. */
-      zm_run_hold (run, "queued call");
       if (!wait_for_room (worker, run, strand)) {
         cannot_call (worker, run, "busy", "is slow, and the queue before it is full");
         return;
