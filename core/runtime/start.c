@@ -181,6 +181,7 @@ open_pool (ZmRuntime *runtime, GError **error)
     .wait_timeout_us = duration_us (runtime, "workers", "wait-timeout"),
     .wait_for_taker_us = duration_us (runtime, "workers", "wait-for-taker"),
     .replacements_most = (guint) zm_config_integer (runtime->config, "workers", "replacements"),
+    .guard_bodies = runtime->dev,
     .tables = runtime->tables,
     .keeper = runtime->keeper,
     .timers = runtime->timers,
