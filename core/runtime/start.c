@@ -262,6 +262,11 @@ zm_runtime_watch (ZmRuntime *runtime, GError **error)
       zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"),
                                zm_config_boolean (runtime->config, "zmanager", "system-plugins"));
 
+  g_autofree char *folder = g_path_get_dirname (instance->config_file);
+  g_autofree char *name = g_path_get_basename (instance->config_file);
+
+  if (!zm_watch_add_name (runtime->watch, folder, name, error))
+    return FALSE;
   for (const char *const *directory = own; *directory != NULL; directory++)
     if (!zm_watch_add (runtime->watch, *directory, FALSE, error))
       return FALSE;
