@@ -207,10 +207,18 @@ check_config (const ZmGeneration *generation, ZmConfig *config, ZmProblems *prob
   return FALSE;
 }
 
+/* Never in use, and yet its start may have begun timers and calls: who keeps such things is told. */
+static void
+retire (ZmPlugins *plugins, ZmGeneration *generation)
+{
+  atomic_store (&generation->retired, TRUE);
+  if (plugins->retired != NULL)
+    plugins->retired (generation, plugins->user);
+}
+
 static void
 let_go (ZmPlugins *plugins, ZmGeneration *generation)
 {
-  atomic_store (&generation->retired, TRUE);
   zm_reaper_take (plugins->reaper, generation);
   zm_generation_unref (generation, "table");
 }
@@ -252,8 +260,8 @@ zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, Zm
                          GUINT_TO_POINTER (generation->number));
     return generation;
   }
+  retire (plugins, generation);
   if (stuck) {
-    atomic_store (&generation->retired, TRUE);
     zm_plugins_count (plugins, "zmanager_plugin_leaked_total",
                       "generations left loaded because init or start did not end");
     zm_reaper_keep (plugins->reaper, generation, "its init or start, which has not ended");
@@ -280,12 +288,12 @@ zm_bring_down (ZmPlugins *plugins, ZmGeneration *generation)
   g_autoptr (GError) error = NULL;
   gboolean stuck;
 
+  retire (plugins, generation);
   /* One that hangs is the reaper's in the same way as any other: its threads hold it. */
   run_step (generation, NULL, stop_job, plugins->drain_ms, plugins->drain_ms + 1000, &stuck, &error);
   if (!stuck) {
     let_go (plugins, generation);
     return;
   }
-  atomic_store (&generation->retired, TRUE);
   zm_reaper_keep (plugins->reaper, generation, "its stop, which has not ended");
 }

@@ -52,8 +52,12 @@ char *
 zm_library_copy (int fd, const char *directory, const char *name, GError **error)
 {
   g_autofree char *path = g_strdup_printf ("%s/%s" ZM_COPY_MARK "XXXXXX", directory, name);
-  int to = mkostemp (path, O_CLOEXEC);
+  int to;
 
+  /* Who may write there could put another file in the copy's place before it is opened. */
+  if (!zm_safe_directory (directory, error))
+    return NULL;
+  to = mkostemp (path, O_CLOEXEC);
   if (to < 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no copy can be made in %s: %s", directory,
                  g_strerror (errno));

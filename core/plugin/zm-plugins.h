@@ -41,8 +41,8 @@ typedef struct ZmPluginsConfig {
   guint drain_ms;      /* 30,000: after that an old generation is reported with who holds it */
   ZmLog *log;
   ZmMetrics *metrics;
-  /* In zm_plugins_commit and zm_plugins_free, in their thread: the generation has left the current set, its stop has not
-   * begun. End its timers and new calls here. */
+  /* In zm_plugins_commit, _prepare, _discard and _free, in their thread: the generation has left the current set, or never
+   * came into it (a load that failed or was discarded); its stop has not begun. End its timers and new calls here. */
   void (*retired) (ZmGeneration *generation, gpointer user);
   gpointer user;
   guint call_ms; /* what loading, init and start of one plugin, and its probe, may take; 0: 10,000 */

@@ -10,12 +10,14 @@
 
 #include <string.h>
 
-/* ---- what the rooms ask of each other ---- */
+/* ---- what the rooms ask of each other; the two that are gone at the end may still be asked by a hung call that came back ---- */
 
 static gboolean
 pool_publish (ZmMessage *const *messages, guint n, gpointer user)
 {
-  return zm_integration_publish (((ZmRuntime *) user)->integration, messages, n);
+  ZmIntegration *integration = ((ZmRuntime *) user)->integration;
+
+  return integration != NULL && zm_integration_publish (integration, messages, n);
 }
 
 static gboolean
@@ -33,7 +35,10 @@ pool_to_worker (const char *worker, ZmMessage *message, GError **error, gpointer
 static void
 pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
 {
-  zm_subject_reply (((ZmRuntime *) user)->subject, ticket, status, result);
+  ZmSubject *subject = ((ZmRuntime *) user)->subject;
+
+  if (subject != NULL)
+    zm_subject_reply (subject, ticket, status, result);
 }
 
 static gboolean

@@ -79,8 +79,8 @@ stop_plugins (ZmRuntime *runtime)
     zm_hosting_accept (runtime->hosting, FALSE);
     zm_hosting_set_hooks (runtime->hosting, NULL);
   }
-  if (runtime->pool != NULL)
-    zm_pool_stop (runtime->pool);
+  if (runtime->pool != NULL && !zm_pool_stop (runtime->pool))
+    runtime->stuck = TRUE;
   if (runtime->tables != NULL)
     zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
                                                         g_ptr_array_new (), NULL, ignored));
@@ -99,6 +99,17 @@ free_loop (ZmRuntime *runtime)
   g_main_context_unref (runtime->context);
 }
 
+/* What a worker uses, also one that is left behind in its call. */
+static void
+free_ground (ZmRuntime *runtime)
+{
+  g_clear_pointer (&runtime->tables, zm_table_slot_free);
+  if (runtime->keeper != NULL)
+    runtime->keeper->ops->free (runtime->keeper);
+  g_clear_pointer (&runtime->hosting, zm_hosting_free);
+  g_clear_pointer (&runtime->timers, zm_timers_free);
+}
+
 /* From the doors inwards: who calls goes before who is called. */
 static void
 free_rooms (ZmRuntime *runtime)
@@ -113,11 +124,8 @@ free_rooms (ZmRuntime *runtime)
   if (runtime->integration != NULL)
     zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
   g_clear_pointer (&runtime->gates, zm_gates_free);
-  g_clear_pointer (&runtime->tables, zm_table_slot_free);
-  if (runtime->keeper != NULL)
-    runtime->keeper->ops->free (runtime->keeper);
-  g_clear_pointer (&runtime->hosting, zm_hosting_free);
-  g_clear_pointer (&runtime->timers, zm_timers_free);
+  if (!runtime->stuck)
+    free_ground (runtime);
   if (runtime->zmq != NULL)
     zmq_ctx_term (runtime->zmq);
 }
@@ -157,6 +165,8 @@ zm_runtime_free (ZmRuntime *runtime)
   if (runtime->drain_began)
     pthread_join (runtime->drain_thread, NULL);
   free_rooms (runtime);
+  if (runtime->stuck)
+    return FALSE;
   free_rest (runtime);
   return TRUE;
 }

@@ -68,7 +68,7 @@ service_reply_take (zm_call *call, void *data, size_t size, zm_free_fn free_fn, 
                     const char *content_type)
 {
   ZmRun *run = run_of (call);
-  if (size < 65536 || !run->action) {
+  if (size < 65536 || !data || over_limit (size) || !run->action) {
     int status = service_reply (call, data, size, content_type);
     if (free_fn)
       free_fn (data, hint);
@@ -393,6 +393,10 @@ static void
 cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
 {
   if (run->event == ZM_EVENT_CALLBACK || run->event == ZM_EVENT_TIMER) {
+    zm_counter_add (worker->pool->c_dropped, 1);
+    zm_log_limited (worker->pool->config.log, ZM_LEVEL_INFO, "worker", "dropped",
+                    "a %s of plugin %s was dropped: it %s", run->plugin_timer ? "timer" : "call's result",
+                    run->action->plugin, why);
     if (run->plugin_timer)
       zm_plugin_timer_ended (run);
     worker->ended++;
@@ -426,6 +430,8 @@ zm_engine_call (ZmWorker *worker, ZmRun *run)
       cannot_call (worker, run, "stuck", "hung too often and takes no more calls");
       return;
     case ZM_STRAND_FULL:
+      /* What it does meanwhile may take this worker to a newer table. */
+      zm_run_hold (run, "queued call");
       if (!wait_for_room (worker, run, strand)) {
         cannot_call (worker, run, "busy", "is slow, and the queue before it is full");
         return;

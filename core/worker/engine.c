@@ -64,8 +64,8 @@ resume (ZmWorker *worker, ZmRun *waiting, ZmMessage *answer)
   if (pool->config.sink.ended)
     pool->config.sink.ended (answer, ZM_END_SILENT, NULL, pool->config.sink.user);
   /* Who called with the answer hears that it was taken; the result goes to who started the flow. */
-  if (answer->reply && !zm_tickets_result (pool, answer->reply, ZM_OK, NULL))
-    pool->config.reply (answer->reply, ZM_OK, NULL, pool->config.user);
+  zm_answer_caller (pool, answer, ZM_OK, NULL);
+  zm_counter_add (pool->c_silent, 1);
   zm_message_unref (answer);
   worker->ended++;
   zm_engine_run (worker, waiting);
@@ -144,6 +144,8 @@ enter_free (ZmWorker *worker, ZmMessage *message)
     return;
   }
   zm_table_lookup (worker->view->table, &message->topic, &found);
+  /* What the others do may take this worker to a newer table. */
+  ZmView *view = found.n_flows > 1 ? zm_view_ref (worker->view) : NULL;
   for (guint i = 1; i < found.n_flows; i++) {
     ZmRun *other = run_for (worker, zm_message_derive (message, message->topic.flow, &message->topic.key,
                                                        message->topic.id, TRUE));
@@ -158,6 +160,7 @@ enter_free (ZmWorker *worker, ZmMessage *message)
   }
   ZmRun *run = run_for (worker, message);
   if (found.n_flows) {
+    g_clear_pointer (&view, zm_view_unref);
     start_flow (worker, run, found.flows[0]);
   } else {
     if (zm_traced (worker->pool))
@@ -393,9 +396,8 @@ zm_engine_fail (ZmWorker *worker, ZmRun *run)
 /* ---- a mapped key ---- */
 
 static void
-to_worker_abroad (ZmWorker *worker, ZmRun *run, const ZmRoute *route)
+to_worker_abroad (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey *key)
 {
-  const ZmKey *key = run->depth ? &zm_run_branch (run)->key : &run->message->topic.key;
   guint step = run->depth ? run->frames[run->depth - 1].step : 0;
   g_free (run->abroad);
   run->abroad = g_strdup (route->worker);
@@ -424,12 +426,16 @@ zm_engine_route (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey
   run->stat = count_call (worker, route);
   run->key = *key;
   run->timeout_us = route->timeout_us;
+  /* That of a call before it, of which nothing is held any more. */
+  run->action = NULL;
+  if (run->event == ZM_EVENT_TIMER)
+    run->event = ZM_EVENT_STEP; /* its call named this key: from here on it is a message as any other */
   switch (route->target) {
   case ZM_TARGET_ACTION:
     run->action = route->action;
     zm_engine_call (worker, run);
     break;
-  case ZM_TARGET_WORKER: to_worker_abroad (worker, run, route); break;
+  case ZM_TARGET_WORKER: to_worker_abroad (worker, run, route, key); break;
   case ZM_TARGET_UNAVAILABLE:
     zm_run_set_failure (run, "unavailable", route->reason);
     zm_engine_fail (worker, run);

@@ -199,9 +199,15 @@ struct ZmPool {
   pthread_mutex_t inside_lock;
   pthread_cond_t inside_cond;
   ZmTickets *tickets;
+  /* runs that wait for a taker */
+  pthread_mutex_t later_lock;
+  ZmRun *later_head, *later_tail;
+  guint n_later;
+  ZmTimer later_timer;
   pthread_mutex_t timers_lock;
   GHashTable *plugin_timers; /* ticket -> ZmPluginTimer */
   guint64 next_timer;
+  gboolean timers_closed; /* the pool ends: no new ones */
   /* the watchdog */
   pthread_t watchdog;
   pthread_mutex_t dog_lock;
@@ -223,8 +229,10 @@ struct ZmPool {
 /* pool.c: the queue */
 void zm_queue_run (ZmPool *pool, ZmRun *run); /* to the inbox; never waits; any thread */
 ZmView *zm_pool_view (ZmPool *pool);          /* a reference on the current one */
+ZmView *zm_view_ref (ZmView *view);
 void zm_view_unref (ZmView *view);
 void zm_pool_inside (ZmPool *pool, gint64 change);
+void zm_pool_drop_rest (ZmPool *pool); /* after the threads ended: what is queued gets its error */
 ZmWorker *zm_worker_start (ZmPool *pool, guint lane, GError **error);
 void zm_worker_flush (ZmWorker *worker);
 void zm_worker_give_rest (ZmWorker *worker); /* the unstarted part of its batch; also the watchdog */
@@ -272,6 +280,7 @@ void zm_publish_step (ZmWorker *worker, ZmRun *run,
 ZmMessage *zm_step_message (ZmRun *run, const ZmKey *key);
 void zm_out (ZmWorker *worker, ZmMessage *message); /* takes it */
 char *zm_error_json (const ZmRun *run);
+void zm_answer_caller (ZmPool *pool, const ZmMessage *message, int status, const ZmMessage *result);
 /* Ends a message that never became a run. */
 void zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text);
 
@@ -293,6 +302,7 @@ void zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns);
 void zm_strand_abandon (ZmStrand *strand);
 void zm_strand_slow (ZmStrand *strand, gboolean slow);
 void zm_strand_close (ZmStrand *strand);
+void zm_strand_give_up (ZmStrand *strand); /* who waits goes back to the inbox, whoever is inside */
 void zm_strand_stuck (ZmStrand *strand);
 void zm_strand_succeed (ZmStrand *old, ZmStrand *next, ZmGeneration *generation, gint64 until_us);
 const ZmAction *zm_strand_callback_action (ZmPool *pool, ZmGeneration *generation);
@@ -304,6 +314,7 @@ ZmRun *zm_queue_try_run (ZmWorker *worker);      /* a continuation from the inbo
 /* ticket.c */
 zm_ticket zm_call_service_defer (zm_call *call);
 ZmTickets *zm_tickets_new (guint most);
+void zm_tickets_end (ZmPool *pool); /* no new ones; those of callers inside are let go */
 void zm_tickets_free (ZmTickets *tickets);
 void
 zm_tickets_returned (ZmWorker *worker, ZmRun *run, int status); /* the action that deferred has returned */
@@ -319,7 +330,8 @@ void zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, Z
 ZmRun *zm_wait_take (ZmPool *pool, ZmSpan flow, ZmSpan id, const ZmKey *key);
 /* Somebody subscribes to the question's topic, or may come in time. FALSE: the run has failed. */
 gboolean zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key);
-void zm_wait_later (ZmRun *run, gint64 delay_us); /* tries its step again */
+void zm_wait_later_over (ZmTimer *timer, gpointer user);
+guint zm_wait_release_later (ZmPool *pool); /* those that wait for a taker try again at once */
 guint zm_wait_end_all (ZmPool *pool, const char *code, const char *text);
 
 /* join.c */
@@ -328,12 +340,14 @@ void zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed); /* ta
 
 /* timer.c: plugins' timers */
 void zm_plugin_timer_ended (ZmRun *run);
-void zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation);
+void zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation); /* NULL: all, and no new ones */
 
 /* watchdog.c */
 #define ZM_PHASE_IDLE    0u
 #define ZM_PHASE_CALL    1u
 #define ZM_PHASE_CLAIMED 2u
+/* Takes the message from a call that runs too long: its heir is in the inbox. FALSE: it has come back. */
+gboolean zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word);
 #define ZM_PHASE_HELD    3u /* the watchdog takes its results: a moment, under dog_lock */
 gboolean zm_watchdog_start (ZmPool *pool, GError **error);
 void zm_watchdog_stop (ZmPool *pool);

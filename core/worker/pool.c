@@ -257,6 +257,13 @@ view_new (ZmPool *pool, ZmTable *table)
   return view;
 }
 
+ZmView *
+zm_view_ref (ZmView *view)
+{
+  atomic_fetch_add (&view->refs, 1);
+  return view;
+}
+
 void
 zm_view_unref (ZmView *view)
 {
@@ -282,9 +289,7 @@ zm_pool_view (ZmPool *pool)
       pool->view = view_new (pool, table);
     }
   }
-  ZmView *view = pool->view;
-  if (view)
-    atomic_fetch_add (&view->refs, 1);
+  ZmView *view = pool->view ? zm_view_ref (pool->view) : NULL;
   pthread_mutex_unlock (&pool->view_lock);
   if (old)
     zm_view_unref (old);
@@ -620,6 +625,9 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   pthread_mutex_init (&pool->dog_lock, NULL);
   pthread_mutex_init (&pool->trace_lock, NULL);
   pthread_mutex_init (&pool->timers_lock, NULL);
+  pthread_mutex_init (&pool->later_lock, NULL);
+  pool->later_timer.func = zm_wait_later_over;
+  pool->later_timer.user = pool;
   pool->plugin_timers = g_hash_table_new (g_int64_hash, g_int64_equal);
   pool->tickets = zm_tickets_new (pool->config.deferred_most);
   make_counters (pool);
@@ -663,18 +671,30 @@ zm_pool_drain (ZmPool *pool, gint64 deadline_us)
   return ended;
 }
 
-/* FALSE: its call did not come back in time. Not only a replaced worker's may hang: one over [workers] replacements, or
- * within a deadline that is longer than the drain. */
-static gboolean
-free_worker (ZmPool *pool, ZmWorker *worker, const struct timespec *until)
+/* What is left of it, where its thread cannot be ended. */
+static void
+leave_behind (ZmPool *pool, ZmWorker *worker)
 {
-  if (pthread_timedjoin_np (worker->thread, NULL, until) != 0)
-    return FALSE;
+  unsigned long long word = atomic_load (&worker->word);
+  zm_worker_give_rest (worker);
+  if ((word & 3) == ZM_PHASE_CALL)
+    zm_watchdog_claim (pool, worker, word);
+  pool->hung = TRUE;
+}
+
+/* Not only a replaced worker's call may hang: one over [workers] replacements, or within a deadline that is longer than the
+ * drain. */
+static void
+end_worker (ZmPool *pool, ZmWorker *worker, const struct timespec *until)
+{
+  if (pthread_timedjoin_np (worker->thread, NULL, until) != 0) {
+    leave_behind (pool, worker);
+    return;
+  }
   pool->workers[worker->index] = NULL;
   pthread_mutex_destroy (&worker->local_lock);
   pthread_cond_destroy (&worker->wake);
   g_free (worker);
-  return TRUE;
 }
 
 /* A result whose message has ended already. */
@@ -684,31 +704,71 @@ publish_late (ZmPool *pool, ZmMessage *result)
   pool->config.publish (&result, 1, pool->config.user);
 }
 
-/* What nobody will do any more is counted and said, never lost silently. */
 static void
-drop_rest (ZmPool *pool)
+drop_run (ZmPool *pool, ZmRun *run)
 {
-  for (guint i = 0; i <= pool->n_workers; i++) {
-    ZmLane *lane = i < pool->n_workers ? &pool->lanes[i] : &pool->shared;
-    while (lane->head) {
-      zm_end_refused (pool, lane_pop (lane), "shutdown", "the daemon is shutting down");
-      zm_pool_inside (pool, -1);
-    }
-    for (ZmRun *run; (run = inbox_pop (lane));) {
-      if (run->event == ZM_EVENT_OUT)
-        publish_late (pool, g_steal_pointer (&run->message));
-      else if (run->message)
-        zm_end_refused (pool, zm_message_ref (run->message), "shutdown", "the daemon is shutting down");
-      zm_run_free (run, NULL);
-    }
+  static const char text[] = "the daemon is shutting down";
+  if (run->event == ZM_EVENT_OUT) {
+    publish_late (pool, g_steal_pointer (&run->message));
+    zm_run_free (run, NULL);
+    zm_pool_inside (pool, -1);
+    return;
   }
+  if (run->strand)
+    zm_strand_give_up (g_steal_pointer (&run->strand));
+  zm_run_cancel_timer (run);
+  if (run->join) {
+    zm_run_set_failure (run, "shutdown", text);
+    zm_join_branch_ended (NULL, run, TRUE);
+    return;
+  }
+  if (run->message)
+    zm_end_refused (pool, zm_message_ref (run->message), "shutdown", text);
+  else
+    zm_counter_add (pool->c_dropped, 1);
+  if (run->plugin_timer)
+    zm_plugin_timer_ended (run);
+  zm_run_free (run, NULL);
+  zm_pool_inside (pool, -1);
 }
 
+/* What nobody will do any more is counted and said, never lost silently. What is dropped may bring more: the join that it
+ * was a branch of, those who waited behind it. */
 void
+zm_pool_drop_rest (ZmPool *pool)
+{
+  gboolean again;
+  do {
+    again = FALSE;
+    for (guint i = 0; i <= pool->n_workers; i++) {
+      ZmLane *lane = i < pool->n_workers ? &pool->lanes[i] : &pool->shared;
+      for (; lane->head; again = TRUE) {
+        zm_end_refused (pool, lane_pop (lane), "shutdown", "the daemon is shutting down");
+        zm_pool_inside (pool, -1);
+      }
+      for (ZmRun *run; (run = inbox_pop (lane)); again = TRUE)
+        drop_run (pool, run);
+    }
+  } while (again);
+}
+
+/* Timers whose callbacks come to this pool are over before it is. */
+static void
+end_waits (ZmPool *pool)
+{
+  static const char text[] = "the daemon is shutting down and the answer has not come";
+  zm_timers_cancel (pool->config.timers, &pool->later_timer, TRUE);
+  zm_wait_release_later (pool);
+  zm_wait_end_all (pool, "shutdown", text);
+  zm_tickets_cancel_all (pool, NULL, "shutdown", text);
+  zm_tickets_end (pool);
+}
+
+gboolean
 zm_pool_stop (ZmPool *pool)
 {
   if (pool->stopped)
-    return;
+    return !pool->hung;
   pool->stopped = TRUE;
   zm_watchdog_stop (pool);
   zm_plugin_timers_stop (pool, NULL);
@@ -716,18 +776,20 @@ zm_pool_stop (ZmPool *pool)
   pool->closed = pool->ending = TRUE;
   pthread_cond_broadcast (&pool->room);
   for (guint i = 0; i < pool->n_slots; i++)
-    if (pool->workers[i])
+    if (pool->workers[i]) {
+      atomic_store (&pool->workers[i]->abandoned, 1); /* after the message that it does */
       pthread_cond_signal (&pool->workers[i]->wake);
+    }
   pthread_mutex_unlock (&pool->lock);
   gint64 until_us = zm_wall_us () + LAST_CHANCE_US;
   struct timespec until = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
-  for (guint i = 0; i < pool->n_slots; i++) {
-    ZmWorker *worker = pool->workers[i];
-    if (worker && !free_worker (pool, worker, &until))
-      pool->hung = TRUE;
-  }
-  drop_rest (pool);
+  for (guint i = 0; i < pool->n_slots; i++)
+    if (pool->workers[i])
+      end_worker (pool, pool->workers[i], &until);
+  end_waits (pool);
+  zm_pool_drop_rest (pool);
   g_clear_pointer (&pool->view, zm_view_unref);
+  return !pool->hung;
 }
 
 void
@@ -755,5 +817,6 @@ zm_pool_free (ZmPool *pool)
   pthread_cond_destroy (&pool->dog_cond);
   pthread_mutex_destroy (&pool->trace_lock);
   pthread_mutex_destroy (&pool->timers_lock);
+  pthread_mutex_destroy (&pool->later_lock);
   g_free (pool);
 }

@@ -101,14 +101,21 @@ zm_publish_step (ZmWorker *worker, ZmRun *run, const ZmKey *key)
   zm_out (worker, zm_step_message (run, key));
 }
 
+/* Tells who called with the message, where somebody did: a plugin inside, or one at the call socket. */
+void
+zm_answer_caller (ZmPool *pool, const ZmMessage *message, int status, const ZmMessage *result)
+{
+  if (message->reply && !zm_tickets_result (pool, message->reply, status, result))
+    pool->config.reply (message->reply, status, result, pool->config.user);
+}
+
 /* Tells who waits and the sink; takes run and result (may be NULL). */
 static void
 end_run (ZmWorker *worker, ZmRun *run, ZmEnd end, int status, ZmMessage *result)
 {
   ZmPool *pool = run->pool;
   const ZmMessage *message = run->message;
-  if (message->reply && !zm_tickets_result (pool, message->reply, status, result))
-    pool->config.reply (message->reply, status, result, pool->config.user);
+  zm_answer_caller (pool, message, status, result);
   if (pool->config.sink.ended)
     pool->config.sink.ended (message, end, result, pool->config.sink.user);
   if (result)
@@ -201,8 +208,7 @@ zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *
 {
   g_autofree char *json = error_json (code, text, &message->topic.key, "", "");
   ZmMessage *result = error_message (message, message->topic.flow, json);
-  if (message->reply && !zm_tickets_result (pool, message->reply, ZM_E_FAILED, result))
-    pool->config.reply (message->reply, ZM_E_FAILED, result, pool->config.user);
+  zm_answer_caller (pool, message, ZM_E_FAILED, result);
   if (pool->config.sink.ended)
     pool->config.sink.ended (message, ZM_END_ERROR, result, pool->config.sink.user);
   zm_counter_add (pool->c_errors, 1);

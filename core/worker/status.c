@@ -27,6 +27,11 @@ zm_pool_retire (ZmPool *pool, ZmGeneration *generation)
     zm_view_unref (view);
   zm_plugin_timers_stop (pool, generation);
   zm_strand_close (zm_strand_of (pool, generation));
+  /* With nobody there to call it any more, who waits for it waits in vain. */
+  if (pool->stopped) {
+    zm_strand_give_up (zm_strand_of (pool, generation));
+    zm_pool_drop_rest (pool);
+  }
 }
 
 /* ---- JSON ---- */

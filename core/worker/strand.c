@@ -189,7 +189,7 @@ zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns)
 {
   ZmGeneration *kept = NULL;
   pthread_mutex_lock (&strand->lock);
-  strand->slow = FALSE;
+  strand->slow = strand->abandoned = FALSE; /* the hung call has come back after all */
   ZmRun *next = pop (strand);
   if (next) {
     next->strand = strand;
@@ -244,17 +244,17 @@ zm_strand_succeed (ZmStrand *old, ZmStrand *next, ZmGeneration *generation, gint
   zm_timers_arm (next->pool->config.timers, &next->patience, until_us);
 }
 
-/* Who waits, taken out as a list. Under the lock. */
+/* All that wait, as a list; under the lock. */
 static ZmRun *
 take_queue (ZmStrand *strand)
 {
-  ZmRun *head = strand->head;
+  ZmRun *all = strand->head;
   strand->head = strand->tail = NULL;
   strand->length = 0;
-  return head;
+  return all;
 }
 
-/* Without the lock: the watchdog takes it under its own, which waking it needs. */
+/* Without the lock: who queues may wake the watchdog, which locks strands. */
 static void
 queue_all (ZmPool *pool, ZmRun *run)
 {
@@ -277,6 +277,15 @@ zm_strand_close (ZmStrand *strand)
       open_successor (strand);
   }
   pthread_cond_broadcast (&strand->room);
+  pthread_mutex_unlock (&strand->lock);
+  queue_all (strand->pool, released);
+}
+
+void
+zm_strand_give_up (ZmStrand *strand)
+{
+  pthread_mutex_lock (&strand->lock);
+  ZmRun *released = take_queue (strand);
   pthread_mutex_unlock (&strand->lock);
   queue_all (strand->pool, released);
 }
@@ -335,9 +344,5 @@ zm_worker_release_local (ZmWorker *worker)
   worker->local_head = worker->local_tail = NULL;
   atomic_store (&worker->n_local, 0);
   pthread_mutex_unlock (&worker->local_lock);
-  while (run) {
-    ZmRun *next = run->next;
-    zm_queue_run (worker->pool, run);
-    run = next;
-  }
+  queue_all (worker->pool, run);
 }

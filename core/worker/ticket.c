@@ -34,6 +34,7 @@ struct ZmTickets {
   pthread_mutex_t lock;
   GPtrArray *chunks; /* of CHUNK slots each: addresses stay */
   guint most, used, first_free;
+  gboolean closed;
 };
 
 ZmTickets *
@@ -64,7 +65,7 @@ slot_at (ZmTickets *tickets, guint index)
 static guint64
 slot_take (ZmTickets *tickets, guint64 kind, Slot **slot)
 {
-  if (tickets->used >= tickets->most)
+  if (tickets->used >= tickets->most || tickets->closed)
     return 0;
   if (!tickets->first_free) {
     guint base = tickets->chunks->len * CHUNK;
@@ -418,4 +419,30 @@ zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message,
   }
   zm_message_unref (message);
   return ticket && !forget_caller (tickets, ticket) ? ZM_OK : ZM_E_AGAIN;
+}
+
+/* Their messages are over with the pool, and nobody is there to call back in. */
+void
+zm_tickets_end (ZmPool *pool)
+{
+  ZmTickets *tickets = pool->tickets;
+  pthread_mutex_lock (&tickets->lock);
+  tickets->closed = TRUE;
+  guint n = tickets->chunks->len * CHUNK;
+  pthread_mutex_unlock (&tickets->lock);
+  for (guint i = 0; i < n; i++) {
+    ZmGeneration *generation = NULL;
+    pthread_mutex_lock (&tickets->lock);
+    Slot *slot = slot_at (tickets, i);
+    if (slot->state == SLOT_CALLER) {
+      generation = slot->generation;
+      slot_release (tickets, slot);
+    }
+    pthread_mutex_unlock (&tickets->lock);
+    /* Without the lock: its callback takes it. */
+    if (slot->timer.func)
+      zm_timers_cancel (pool->config.timers, &slot->timer, TRUE);
+    if (generation)
+      zm_generation_unref (generation, "called action");
+  }
 }

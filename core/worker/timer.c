@@ -78,13 +78,28 @@ fires (ZmTimer *entry, gpointer user)
   zm_timers_arm (pool->config.timers, entry, timer->due_us);
 }
 
-/* The call is over; the timer may fire again. */
+/* Out of the table; FALSE: somebody else took it out already. Who takes it out lets go of the table's reference. */
+static gboolean
+take_out (ZmPool *pool, ZmPluginTimer *timer)
+{
+  pthread_mutex_lock (&pool->timers_lock);
+  gboolean there = g_hash_table_remove (pool->plugin_timers, &timer->ticket);
+  pthread_mutex_unlock (&pool->timers_lock);
+  return there;
+}
+
+/* The call is over; the timer may fire again, unless it was for once. */
 void
 zm_plugin_timer_ended (ZmRun *run)
 {
   ZmPluginTimer *timer = g_steal_pointer (&run->plugin_timer);
   atomic_store (&timer->running, 0);
   run->action = NULL;
+  if (!timer->period_us && take_out (run->pool, timer)) {
+    /* The callback that fired it may not have returned yet. */
+    zm_timers_cancel (run->pool->config.timers, &timer->timer, TRUE);
+    timer_unref (timer);
+  }
   timer_unref (timer);
 }
 
@@ -109,16 +124,18 @@ zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, z
   timer->timer.user = timer;
   timer->due_us = zm_now_us () + (gint64) first_ms * 1000;
   pthread_mutex_lock (&pool->timers_lock);
-  gboolean room = g_hash_table_size (pool->plugin_timers) < TIMERS_MOST;
+  /* Marked as retired before its timers are stopped: one that came after that would never be. */
+  gboolean room = g_hash_table_size (pool->plugin_timers) < TIMERS_MOST && !pool->timers_closed &&
+                  !zm_generation_retired (generation);
   if (room) {
     timer->ticket = ++pool->next_timer;
     g_hash_table_insert (pool->plugin_timers, &timer->ticket, timer);
+    /* Armed under the lock: who stops it finds it armed. */
+    zm_timers_arm (pool->config.timers, &timer->timer, timer->due_us);
   }
   guint64 ticket = timer->ticket;
   pthread_mutex_unlock (&pool->timers_lock);
-  if (room)
-    zm_timers_arm (pool->config.timers, &timer->timer, timer->due_us);
-  else
+  if (!room)
     timer_unref (timer);
   return ticket;
 }
@@ -154,6 +171,11 @@ zm_pool_timer_stop (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket)
 void
 zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation)
 {
+  if (!generation) {
+    pthread_mutex_lock (&pool->timers_lock);
+    pool->timers_closed = TRUE;
+    pthread_mutex_unlock (&pool->timers_lock);
+  }
   for (;;) {
     GHashTableIter iter;
     gpointer value;

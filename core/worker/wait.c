@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define AGAIN_US 10000
+#define AGAIN_US   10000
+#define LATER_MOST 10000 /* that wait for a taker at a time */
 
 static void
 fail_later (ZmRun *run, const char *code, const char *text)
@@ -105,6 +106,55 @@ zm_wait_take (ZmPool *pool, ZmSpan flow, ZmSpan id, const ZmKey *key)
   return (ZmRun *) pool->config.keeper->ops->take (pool->config.keeper, flow, id, &plain);
 }
 
+/* ---- later: runs that try their step again, all with one timer ---- */
+
+guint
+zm_wait_release_later (ZmPool *pool)
+{
+  guint released = 0;
+  pthread_mutex_lock (&pool->later_lock);
+  ZmRun *run = pool->later_head;
+  pool->later_head = pool->later_tail = NULL;
+  pool->n_later = 0;
+  pthread_mutex_unlock (&pool->later_lock);
+  for (; run; released++) {
+    ZmRun *next = run->next;
+    zm_queue_run (pool, run);
+    run = next;
+  }
+  return released;
+}
+
+void
+zm_wait_later_over (ZmTimer *timer, gpointer user)
+{
+  (void) timer;
+  zm_wait_release_later (user);
+}
+
+/* FALSE: too many wait already. */
+static gboolean
+try_later (ZmRun *run)
+{
+  ZmPool *pool = run->pool;
+  pthread_mutex_lock (&pool->later_lock);
+  gboolean room = pool->n_later < LATER_MOST;
+  if (room) {
+    run->event = ZM_EVENT_STEP;
+    run->hops--; /* trying again is no further step */
+    run->next = NULL;
+    if (pool->later_tail)
+      pool->later_tail->next = run;
+    else
+      pool->later_head = run;
+    pool->later_tail = run;
+    if (pool->n_later++ == 0)
+      zm_timers_arm (pool->config.timers, &pool->later_timer, zm_now_us () + AGAIN_US);
+  }
+  pthread_mutex_unlock (&pool->later_lock);
+  return room;
+}
+
 gboolean
 zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key)
 {
@@ -121,35 +171,12 @@ zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key)
   }
   if (!run->retry_until_us)
     run->retry_until_us = until_us;
-  if (pool->config.wait_for_taker_us && zm_now_us () < run->retry_until_us) {
-    zm_wait_later (run, AGAIN_US);
+  if (pool->config.wait_for_taker_us && zm_now_us () < run->retry_until_us && try_later (run))
     return FALSE;
-  }
   g_autofree char *text = zm_key_text (key);
   zm_run_set_failuref (run, "no-taker", "nobody subscribes to the step %s", text);
   zm_engine_fail (worker, run);
   return FALSE;
-}
-
-/* ---- later: a run that tries its step again ---- */
-
-static void
-later_over (ZmTimer *timer, gpointer user)
-{
-  (void) timer;
-  ZmRun *run = user;
-  zm_queue_run (run->pool, run);
-}
-
-void
-zm_wait_later (ZmRun *run, gint64 delay_us)
-{
-  run->event = ZM_EVENT_STEP;
-  run->hops--; /* trying again is no further step */
-  run->timer.func = later_over;
-  run->timer.user = run;
-  run->timed = TRUE;
-  zm_timers_arm (run->pool->config.timers, &run->timer, zm_now_us () + delay_us);
 }
 
 guint

@@ -36,40 +36,48 @@ replace_worker (ZmPool *pool, ZmWorker *worker)
   pool->replaced++;
   zm_counter_add (pool->c_replaced, 1);
   atomic_store (&worker->abandoned, 1);
+  /* Where its call came back just now it may be idle already: then it is to see that it has to end. */
+  pthread_mutex_lock (&pool->lock);
+  if (worker->idle) {
+    worker->idle = FALSE;
+    pool->n_idle--;
+    pthread_cond_signal (&worker->wake);
+  }
+  pthread_mutex_unlock (&pool->lock);
 }
 
 /* Over its soft deadline: the message gets an heir, which fails; the call goes on with nothing. */
-static void
-claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
+gboolean
+zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
 {
   unsigned long long claimed = (word & ~3ull) | ZM_PHASE_CLAIMED;
   /* The call may end at any moment: its thread finds the word claimed, and waits for this lock before it frees the run. */
   pthread_mutex_lock (&pool->dog_lock);
   if (!atomic_compare_exchange_strong (&worker->word, &word, claimed)) {
     pthread_mutex_unlock (&pool->dog_lock);
-    return;
+    return FALSE;
   }
   ZmRun *run = worker->run;
   atomic_store (&run->cancelled, 1);
   ZmRun *heir =
       run->message ? zm_run_heir (run, "timeout", "the action did not return before its deadline") : NULL;
-  const ZmAction *action = run->action;
+  /* Once the lock is free the run may be gone, and with it a timer's action. */
+  g_autofree char *symbol = g_strdup (run->action->symbol);
+  ZmGeneration *kept = zm_generation_ref (run->action->generation, "error report");
   if (run->stat)
     atomic_fetch_add_explicit (&run->stat->errors, 1, memory_order_relaxed);
-  ZmGeneration *kept = zm_generation_ref (action->generation, "error report");
   if (run->strand)
     zm_strand_slow (run->strand, TRUE);
   pthread_mutex_unlock (&pool->dog_lock);
-  zm_log_limited (
-      pool->config.log, ZM_LEVEL_ERROR, "worker", "hung",
-      "%s.%s hangs in worker %u past its deadline; its caller gets an error, the worker is replaced",
-      zm_generation_name (kept), action->symbol, worker->index);
+  zm_log_limited (pool->config.log, ZM_LEVEL_ERROR, "worker", "hung",
+                  "%s.%s hangs in worker %u past its deadline; its caller gets an error",
+                  zm_generation_name (kept), symbol, worker->index);
   zm_generation_unref (kept, "error report");
   if (heir)
     zm_queue_run (pool, heir);
   else
     zm_pool_inside (pool, -1);
-  replace_worker (pool, worker);
+  return TRUE;
 }
 
 static void
@@ -143,9 +151,9 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
     zm_worker_give_rest (worker);
   }
   gint64 deadline_us = atomic_load_explicit (&worker->call_deadline_us, memory_order_relaxed);
-  if (phase == ZM_PHASE_CALL && now_us > deadline_us)
-    claim (pool, worker, word);
-  else if (phase == ZM_PHASE_CLAIMED && !worker->hard && now_us > deadline_us + pool->config.hard_after_us)
+  if (phase == ZM_PHASE_CALL && now_us > deadline_us && zm_watchdog_claim (pool, worker, word))
+    replace_worker (pool, worker);
+  if (phase == ZM_PHASE_CLAIMED && !worker->hard && now_us > deadline_us + pool->config.hard_after_us)
     hard_deadline (pool, worker);
   return TRUE;
 }

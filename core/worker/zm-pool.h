@@ -76,8 +76,9 @@ guint zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n);
  * then are ended with the error `shutdown`. Returns how many had to be. */
 guint zm_pool_drain (ZmPool *pool, gint64 deadline_us);
 /* Ends the threads and lets the table go. After drain; before the plugins are freed, which free what the pool keeps at
- * them. Hung workers are left behind (reported). */
-void zm_pool_stop (ZmPool *pool);
+ * them. What is still inside ends with the error `shutdown`. FALSE: a hung worker was left behind; should its call come back
+ * it uses the functions of the configuration, the log, the timers and the metrics, so these must stay. */
+gboolean zm_pool_stop (ZmPool *pool);
 /* After the plugins are freed. */
 void zm_pool_free (ZmPool *pool);
 

@@ -93,6 +93,15 @@ TEST_F (PluginTest, WhatOthersMayWriteIsRefused)
       << action_error ("world", "greet");
 }
 
+TEST_F (PluginTest, NoCopyIsMadeWhereOthersMayWrite)
+{
+  install ("plugins/swap", "hello");
+  ASSERT_EQ (chmod ((base + "/copies").c_str (), 0777), 0);
+  load ({ "hello" });
+  EXPECT_EQ (current ("hello"), nullptr);
+  EXPECT_NE (problems_text ().find ("/copies"), std::string::npos) << problems_text ();
+}
+
 TEST_F (PluginTest, ForeignOwnersAreRefused)
 {
   if (geteuid () != 0)
@@ -433,7 +442,9 @@ TEST_F (PluginTest, DiscardChangesNothing)
   ZmPluginSet *set = prepare ({ "hello" }, { "hello" });
 
   EXPECT_EQ (told.get ("start"), 2);
+  int before = told.get ("retired hello");
   zm_plugins_discard (plugins, set);
+  EXPECT_EQ (told.get ("retired hello"), before + 1) << "its start may have begun timers";
   EXPECT_EQ (zm_generation_number (current ("hello")), 1u);
   EXPECT_TRUE (eventually ([&] { return told.get ("fini") == 1 && held ().empty (); }));
   EXPECT_EQ (told.get ("stop"), 1);

@@ -368,4 +368,52 @@ TEST_F (Worker, SwapsUnderLoadLoseNothing)
   EXPECT_EQ (seen.size (), (size_t) rounds * each);
 }
 
+TEST_F (Worker, TimersThatFireOnceGiveTheirPlaceBack)
+{
+  begin (all_mappings);
+  const size_t each = 500;
+  /* More in all than there may be at a time. */
+  for (size_t round = 1; round <= 3; round++) {
+    for (size_t i = 0; i < each; i++)
+      send ("?T?once");
+    wait (2 * each * round);
+  }
+  for (const auto &got : out)
+    ASSERT_TRUE (got.body == "started" || got.body == "tick") << got.body;
+}
+
+/* Each ends once, also where it was in no queue: it waited for a taker, as a step or as the branch of a join. */
+TEST_F (Worker, WhatIsStillInsideAtTheStopEndsWithAnError)
+{
+  no_taker.insert ("F~~~Svc~work");
+  no_taker.insert ("G~~~Svc~work");
+  config.wait_for_taker_us = 60 * G_USEC_PER_SEC;
+  begin (all_mappings, "[F]\n?F?Push\n?Svc?work\n?T?add_a\n??done\n"
+                       "[G]\n?G?Push\n?Svc?work & ?T?add_a & ?Svc@ASYNC?more\n??done\n");
+  send ("?F?Push", "x", "F", "i1", 5);
+  send ("?G?Push", "x", "G", "i2", 6);
+  wait_parked (1);
+  zm_pool_drain (pool, zm_now_us ());
+  EXPECT_TRUE (zm_pool_stop (pool));
+  EXPECT_EQ (wait_reply (5).first, ZM_E_FAILED);
+  EXPECT_EQ (wait_reply (6).first, ZM_E_FAILED);
+  auto all = wait (2);
+  ASSERT_EQ (all.size (), 2u);
+  for (const auto &got : all)
+    EXPECT_NE (got.body.find ("shutdown"), std::string::npos) << got.body;
+  EXPECT_EQ (zm_timers_armed (timers), 0u);
+}
+
+TEST_F (Worker, ARunningCallDoesNotHoldUpTheStop)
+{
+  begin (all_mappings, "", 1);
+  for (int i = 0; i < 50; i++)
+    send ("?T?nap", "", "", ("i" + std::to_string (i)).c_str ());
+  zm_pool_drain (pool, zm_now_us ());
+  gint64 began = zm_now_us ();
+  EXPECT_TRUE (zm_pool_stop (pool));
+  EXPECT_LT (zm_now_us () - began, G_USEC_PER_SEC * 2) << "it does not do all that is queued first";
+  EXPECT_EQ (wait (50).size (), 50u);
+}
+
 } // namespace

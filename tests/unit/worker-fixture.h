@@ -374,7 +374,7 @@ inline const char *const all_mappings =
     "tester.defer\n"
     "?T?defer_at_once = tester.defer_at_once\n?T?defer_never = tester.defer_never\n"
     "?T?defer_not = tester.defer_not\n?T?defer_and_ok = tester.defer_and_ok\n"
-    "?T?defer_twice = tester.defer_twice\n?T?defer_until = tester.defer_until\n"
+    "?T?defer_twice = tester.defer_twice\n?T?once = tester.once\n?T?defer_until = tester.defer_until\n"
     "?T?stay = tester.stay_here\n?T?serial_stay = tester.serial_stay\n"
     "?T?gather = tester.gather\n?T?pace = tester.pace\n?T?left = tester.left\n"
     "?T?tick = tester.tick\n?T?state = tester.state\n?T?ask = tester.ask\n"

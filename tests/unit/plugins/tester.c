@@ -223,6 +223,18 @@ ZM_ACTION_THREADSAFE (defer_twice)
   return first == ZM_OK && second == ZM_E_LATE ? ZM_DEFERRED : ZM_REJECT;
 }
 
+static int
+tick_once (zm_call *call)
+{
+  return zm_reply_text (call, "tick");
+}
+
+/* Starts a timer that fires once. */
+ZM_ACTION_THREADSAFE (once)
+{
+  return zm_timer_start (call->host, "tick", tick_once, 0, 0) ? zm_reply_text (call, "started") : ZM_REJECT;
+}
+
 /* The ticket goes to the test, which completes it. */
 ZM_ACTION_THREADSAFE (defer_until)
 {
