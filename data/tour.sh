@@ -103,6 +103,8 @@ export ZM_DIR
 
 scene start "A daemon: one directory, three files"
 cp -R "$here/examples/links/." "$dir/"
+# From a read-only tree the copies would be read-only, too.
+chmod -R u+w "$dir"
 mkdir -p "$dir/plugins"
 for file in zmanager.conf actions.d/links.ini flows.d/links.flow; do
   say "$dir/$file"

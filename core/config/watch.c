@@ -30,6 +30,7 @@ typedef struct Place {
   char *path;
   int wd;       /* -1: none */
   char *anchor; /* what is watched instead, while path is not there; else NULL */
+  char *only;   /* the one name in it that counts, or NULL: all */
   gboolean recursive;
   gboolean root; /* asked for; others come and go with their parent */
   gboolean changed;
@@ -53,6 +54,7 @@ place_free (gpointer data)
 
   g_free (place->path);
   g_free (place->anchor);
+  g_free (place->only);
   g_free (place);
 }
 
@@ -210,8 +212,10 @@ root_of (ZmWatch *watch, Place *place)
 
 /* Names the editors and package tools use while they write, and hidden ones, are no change. */
 static gboolean
-ignored (const struct inotify_event *event)
+ignored (const Place *place, const struct inotify_event *event)
 {
+  if (place->only != NULL && (event->len == 0 || strcmp (event->name, place->only) != 0))
+    return TRUE;
   return event->len > 0 && (event->name[0] == '.' || g_str_has_suffix (event->name, "~"));
 }
 
@@ -252,7 +256,7 @@ handle_place (ZmWatch *watch, Place *place, const struct inotify_event *event)
              place->recursive) {
     add_below (watch, place->path);
   }
-  if (ignored (event) || unfinished (place, event))
+  if (ignored (place, event) || unfinished (place, event))
     return FALSE;
   root_of (watch, place)->changed = TRUE;
   return TRUE;
@@ -396,6 +400,19 @@ zm_watch_add (ZmWatch *watch, const char *directory, gboolean recursive, GError 
                "cannot watch %s: %s; check its permissions and fs.inotify.max_user_watches", path,
                g_strerror (errno));
   return FALSE;
+}
+
+gboolean
+zm_watch_add_name (ZmWatch *watch, const char *directory, const char *name, GError **error)
+{
+  g_autofree char *path = g_canonicalize_filename (directory, NULL);
+
+  if (!zm_watch_add (watch, path, FALSE, error))
+    return FALSE;
+  Place *place = find_path (watch, path);
+  g_free (place->only);
+  place->only = g_strdup (name);
+  return TRUE;
 }
 
 void

@@ -16,6 +16,8 @@ typedef void (*ZmWatchFunc) (const char *path,
 ZmWatch *zm_watch_new (GMainContext *context, ZmWatchFunc func, gpointer user, GError **error);
 /* Directories only (with recursive: and those below, new ones too, at most 256). One that is not there is waited for. */
 gboolean zm_watch_add (ZmWatch *watch, const char *directory, gboolean recursive, GError **error);
+/* One file of a directory that is not watched otherwise: what else happens there does not count. */
+gboolean zm_watch_add_name (ZmWatch *watch, const char *directory, const char *name, GError **error);
 void zm_watch_free (ZmWatch *watch);
 
 G_END_DECLS

@@ -22,7 +22,9 @@ print_changes (const ZmCtl *ctl, JsonObject *answer)
 
     zm_out_line (safe);
   }
-  for (guint i = 0; changes != NULL && i < json_array_get_length (changes); i++) {
+  /* One change is the text already. */
+  guint n = changes != NULL ? json_array_get_length (changes) : 0;
+  for (guint i = 0; i < n && (n > 1 || text == NULL); i++) {
     g_autofree char *line = zm_out_value (json_array_get_element (changes, i));
 
     printf ("  %s\n", line);

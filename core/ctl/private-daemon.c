@@ -106,7 +106,9 @@ spawn (ZmPrivate *own, GError **error)
 {
   g_autofree char *program = zm_private_program ();
   g_autofree char *log = g_build_filename (own->dir, LOG_NAME, NULL);
-  const char *argv[] = { program, "--dir", own->dir, NULL };
+  /* --dev: bodies that cannot be written. Files do not change here, and nobody looks at the log's colours. */
+  const char *argv[] = { program, "--dev",  "--set", "zmanager.watch=no", "--log-format", "auto",
+                         "--dir", own->dir, NULL };
   g_auto (GStrv) environment =
       g_environ_unsetenv (g_environ_unsetenv (g_get_environ (), "ZM_DIR"), "NOTIFY_SOCKET");
   int fd;

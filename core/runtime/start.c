@@ -186,6 +186,7 @@ open_pool (ZmRuntime *runtime, GError **error)
     .wait_timeout_us = duration_us (runtime, "workers", "wait-timeout"),
     .wait_for_taker_us = duration_us (runtime, "workers", "wait-for-taker"),
     .replacements_most = (guint) zm_config_integer (runtime->config, "workers", "replacements"),
+    .guard_bodies = runtime->dev,
     .tables = runtime->tables,
     .keeper = runtime->keeper,
     .timers = runtime->timers,
@@ -266,6 +267,11 @@ zm_runtime_watch (ZmRuntime *runtime, GError **error)
       zm_instance_plugin_dirs (instance, zm_config_list (runtime->config, "zmanager", "plugin-path"),
                                zm_config_boolean (runtime->config, "zmanager", "system-plugins"));
 
+  g_autofree char *folder = g_path_get_dirname (instance->config_file);
+  g_autofree char *name = g_path_get_basename (instance->config_file);
+
+  if (!zm_watch_add_name (runtime->watch, folder, name, error))
+    return FALSE;
   for (const char *const *directory = own; *directory != NULL; directory++)
     if (!zm_watch_add (runtime->watch, *directory, FALSE, error))
       return FALSE;

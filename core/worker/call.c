@@ -207,6 +207,8 @@ fill_call (ZmWorker *worker, ZmRun *run)
   call->headers = str_of (message->has_headers ? zm_message_headers (message) : zm_span (NULL, 0));
   call->body = zmq_msg_data (&run->body);
   call->body_size = zmq_msg_size (&run->body);
+  if (G_UNLIKELY (worker->pool->config.guard_bodies))
+    zm_run_guard (run);
   gint64 deadline = worker->now_us + run->timeout_us;
   if (message->deadline_us && message->deadline_us < deadline)
     deadline = message->deadline_us;

@@ -87,6 +87,8 @@ struct ZmRun {
   guint turns;              /* calls made in that strand without yielding */
   gint64 timeout_us;
   zm_call call;
+  void *guard; /* the body in pages of its own, or NULL */
+  gsize guard_size;
   ZmReply reply;
   char *code, *text; /* of a failure */
   int status;
@@ -253,6 +255,10 @@ char *zm_run_content_type (const ZmRun *run); /* of its body; the caller frees; 
 
 /* ahead.c */
 void zm_look_ahead (ZmWorker *worker, ZmMessage *const *messages, guint n); /* of a batch; changes nothing */
+
+/* guard.c: the call's body in pages that cannot be written; freed with the run or before its next call */
+void zm_run_guard (ZmRun *run);
+void zm_run_unguard (ZmRun *run);
 
 /* engine.c */
 void zm_engine_message (ZmWorker *worker, ZmMessage *message); /* takes it */

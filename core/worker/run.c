@@ -53,6 +53,7 @@ zm_run_free (ZmRun *run, ZmWorker *worker)
   for (guint i = 0; i < run->depth; i++)
     zm_flow_unref (run->frames[i].flow);
   zm_run_drop_reply (run);
+  zm_run_unguard (run);
   zmq_msg_close (&run->body);
   g_free (run->content_type);
   g_free (run->abroad);

@@ -46,6 +46,7 @@ typedef struct ZmPoolConfig {
   gint64 wait_timeout_us;   /* ASYNC and hand-over; 60 s */
   gint64 wait_for_taker_us; /* 0: no-taker at once */
   guint replacements_most;  /* hung workers replaced at one time; 16 */
+  gboolean guard_bodies;    /* plugins get bodies in pages that cannot be written: for developing them */
   ZmTableSlot *tables;
   ZmKeeper *keeper; /* door: flow keeper; borrowed */
   ZmTimers *timers;

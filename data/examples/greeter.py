@@ -20,7 +20,10 @@ import sys
 import time
 import uuid
 
-import zmq
+try:
+    import zmq
+except ImportError:
+    sys.exit(f"{sys.argv[0]}: {sys.executable} has no module zmq; install python3-zmq, or start this with /usr/bin/python3")
 
 NAME, PATTERNS, HEARTBEAT_MS, TIMEOUT_MS = "greeter", ["?Greeter?Greet"], 2000, 5000
 

@@ -15,7 +15,10 @@ import os
 import signal
 import sys
 
-import zmq
+try:
+    import zmq
+except ImportError:
+    sys.exit(f"{sys.argv[0]}: {sys.executable} has no module zmq; install python3-zmq, or start this with /usr/bin/python3")
 
 
 def shout(body):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Plugins that load and are bad in what they do, in worker threads of a real daemon: each is contained, with a reason, and the daemon goes on. Those that are refused: tests/unit/test-plugin.cc."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 
 from zmcase import case, run
 from zmtest import Daemon, wait_for
@@ -64,6 +66,19 @@ def each_is_contained_and_the_daemon_goes_on():
                 assert json.loads(answer)["plugin"] == name, answer
             assert daemon.call("?Good?One", b"good") == ("OK", b"good"), (name, action)
         os.remove(daemon.path("hang"))
+
+
+@case
+def one_that_writes_to_its_request_is_found_while_developing():
+    daemon = Daemon(actions={"w.ini": "[actionmapping]\n?Write?It = write-request.scribble\n?Good?One = echo.echo\n"},
+                    plugins={"echo": None, "write-request": source("write-request")}, args=["--dev", "--log-format", "json"])
+    with contextlib.ExitStack() as stack:
+        stack.callback(daemon.close)
+        daemon.start()
+        assert daemon.call("?Good?One", b"good") == ("OK", b"good")
+        assert daemon.call("?Write?It", b"") == ("OK", b""), "nothing to write to"
+        daemon.send("?Write?It", b"request")
+        assert daemon.process.wait(timeout=30) in (-signal.SIGSEGV, -signal.SIGBUS), daemon.log_text()
 
 
 @case

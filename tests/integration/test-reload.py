@@ -72,6 +72,13 @@ def sighup_takes_a_new_mapping():
 
 
 @case
+def a_changed_main_file_is_seen():
+    with Daemon(actions={"a.ini": "[actionmapping]\n"}) as daemon:
+        daemon.write("zmanager.conf", "[workers]\ntimeout = 7s\n")
+        daemon.wait_log("workers.timeout .* 7s")
+
+
+@case
 def changes_are_told():
     flows = {"f.flow": "[Greeting]\n?Greeting?Push\n?Hello?Greet\n??done\n"}
     with Daemon(config=NO_WATCH, actions=MAPPING, flows=flows, plugins=["hello"]) as daemon:

@@ -85,6 +85,16 @@ TEST_F (Watching, ManyWritesAreOneChange)
   EXPECT_EQ (wait (600), List{}) << "told twice";
 }
 
+TEST_F (Watching, OneNameIsTheOnlyChangeWhereItAloneWasAskedFor)
+{
+  g_autoptr (GError) error = NULL;
+  ASSERT_TRUE (zm_watch_add_name (watch, path.c_str (), "zmanager.conf", &error)) << error->message;
+  write ("log", "x");
+  EXPECT_EQ (wait (600), List{});
+  write ("zmanager.conf", "x");
+  EXPECT_EQ (wait (), List{ path });
+}
+
 TEST_F (Watching, RemovalAndMoveInAreChanges)
 {
   std::string file = write ("a.conf", "x");
