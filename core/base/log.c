@@ -7,6 +7,7 @@
 #include "base/zm-base.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -38,6 +39,7 @@ struct ZmLog {
   int journal; /* own, or -1 */
   gboolean colour;
   pthread_mutex_t output; /* one line at a time */
+  guint lost;             /* lines that nobody took, not yet told; under output */
   pthread_mutex_t lock;   /* the rest */
   Kind kinds[KINDS_MOST];
   guint n_kinds;
@@ -121,6 +123,15 @@ zm_log_enabled (const ZmLog *log, ZmLevel level)
 
 /* ---- out ---- */
 
+/* Nobody waits for a reader of the log that stands still: threads that must not block write lines too. */
+static gboolean
+takes_more (int fd)
+{
+  struct pollfd item = { .fd = fd, .events = POLLOUT };
+
+  return poll (&item, 1, 0) != 0;
+}
+
 /* A log that cannot be written has nowhere to say so; the line stays in recent. */
 static void
 write_all (int fd, const char *text, gsize size)
@@ -137,12 +148,28 @@ write_all (int fd, const char *text, gsize size)
   }
 }
 
+/* With the output's lock held. */
+static void
+tell_lost (ZmLog *log)
+{
+  g_autofree char *text = NULL, *line = NULL;
+
+  if (log->lost == 0)
+    return;
+  text = g_strdup_printf ("%u lines of the log were lost: its reader stood still", log->lost);
+  log->lost = 0;
+  ZmLogRecord record = { ZM_LEVEL_WARNING, "log", text, NULL, zm_wall_us () };
+  line = zm_log_json (&record);
+  write_all (log->fd, line, strlen (line));
+  write_all (log->fd, "\n", 1);
+}
+
 static gboolean
 send_journal (ZmLog *log, const ZmLogRecord *record)
 {
   g_autofree char *datagram = zm_log_journal (record);
 
-  return send (log->journal, datagram, strlen (datagram), MSG_NOSIGNAL) >= 0;
+  return send (log->journal, datagram, strlen (datagram), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
 static void
@@ -160,7 +187,12 @@ put_out (ZmLog *log, const ZmLogRecord *record, const char *json)
     line = g_strconcat (human, "\n", NULL);
   }
   pthread_mutex_lock (&log->output);
-  write_all (log->fd, line, strlen (line));
+  if (!takes_more (log->fd)) {
+    log->lost++;
+  } else {
+    tell_lost (log);
+    write_all (log->fd, line, strlen (line));
+  }
   pthread_mutex_unlock (&log->output);
 }
 

@@ -216,7 +216,6 @@ fill_call (ZmWorker *worker, ZmRun *run)
   call->attempt = message->attempt;
   call->step = run->depth ? run->frames[run->depth - 1].step : 0;
   call->state = zm_generation_state (run->action->generation);
-  call->worker_state = zm_worker_state (worker, run->action->generation);
 }
 
 static int
@@ -280,21 +279,45 @@ leave_call (ZmWorker *worker, unsigned long long word)
   }
 }
 
-/* The call itself, watched. FALSE: the watchdog has given the message to an heir; only the thread came back. */
-static gboolean
-watched_call (ZmWorker *worker, ZmRun *run, int *status)
+/* From here to leave_call the watchdog looks after this worker. Returns the word that stands for the call. */
+static unsigned long long
+begin_call (ZmWorker *worker, ZmRun *run)
 {
   guint64 sequence = (atomic_load_explicit (&worker->word, memory_order_relaxed) >> 2) + 1;
   worker->run = run;
   atomic_store_explicit (&worker->call_deadline_us, run->call.deadline_us, memory_order_relaxed);
   unsigned long long word = sequence << 2 | ZM_PHASE_CALL;
   atomic_store_explicit (&worker->word, word, memory_order_release);
-  gboolean sampled = worker->calls++ % ZM_SAMPLE == 0;
-  gint64 began = sampled ? zm_now_us () : 0;
-  *status = invoke (run);
-  if (sampled) {
-    worker->now_us = zm_now_us ();
-    add_sample (run->stat, worker->now_us - began);
+  return word;
+}
+
+static int
+timed_call (ZmWorker *worker, ZmRun *run)
+{
+  if (worker->calls++ % ZM_SAMPLE != 0)
+    return invoke (run);
+  gint64 began = zm_now_us ();
+  int status = invoke (run);
+  worker->now_us = zm_now_us ();
+  add_sample (run->stat, worker->now_us - began);
+  return status;
+}
+
+/* All of the plugins' code around one call, watched: the start of a worker's state, hooks, the action. FALSE: the watchdog
+ * has given the message to an heir; only the thread came back. */
+static gboolean
+watched_call (ZmWorker *worker, ZmRun *run, int *status)
+{
+  gboolean callback = run->event == ZM_EVENT_CALLBACK;
+  gboolean hooked = worker->view->hooks && !callback;
+  unsigned long long word = begin_call (worker, run);
+  if (!callback)
+    run->call.worker_state = zm_worker_state (worker, run->action->generation);
+  *status = hooked ? ask_hooks (worker, run) : ZM_OK;
+  if (*status == ZM_OK) {
+    *status = timed_call (worker, run);
+    if (hooked)
+      tell_hooks (worker, run, *status);
   }
   return leave_call (worker, word);
 }
@@ -337,22 +360,18 @@ call_now (ZmWorker *worker, ZmRun *run)
 {
   flush_if_slow (worker, run);
   zm_worker_clock (worker); /* the calls before it in this batch took their time */
-  gboolean hooked = worker->view->hooks && run->event != ZM_EVENT_CALLBACK;
   if (run->event == ZM_EVENT_CALLBACK)
     run->call.deadline_us = worker->now_us + run->timeout_us;
   else
     fill_call (worker, run);
-  int status = hooked ? ask_hooks (worker, run) : ZM_OK;
-  gboolean asked = status == ZM_OK;
-  if (asked && !watched_call (worker, run, &status)) {
+  int status;
+  if (!watched_call (worker, run, &status)) {
     came_back_late (worker, run, status);
     return;
   }
   ZmStrand *strand = g_steal_pointer (&run->strand);
   if (strand)
     zm_strand_leave (worker, strand, run->turns + 1);
-  if (asked && hooked)
-    tell_hooks (worker, run, status);
   if (zm_traced (worker->pool) && run->message)
     zm_trace (run, "called", &run->key,
               status == ZM_OK         ? "ok"

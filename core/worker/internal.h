@@ -19,6 +19,7 @@ G_BEGIN_DECLS
 #define ZM_WORKERS_MOST 256  /* threads at one time, replacements included */
 #define ZM_STRAND_MOST  1024 /* calls that wait at one SERIAL plugin */
 #define ZM_STRAND_TURN  64   /* calls that one worker makes in a strand before it yields */
+#define ZM_CODE_MOST    64
 #define ZM_TEXT_MOST    4096 /* bytes of an error text kept */
 #define ZM_OUT          64   /* results that a worker collects before it hands them over */
 #define ZM_PENDING      16   /* keys of which a worker counts calls before it adds them */
@@ -348,7 +349,7 @@ void zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation); /* NULL: al
 #define ZM_PHASE_CLAIMED 2u
 /* Takes the message from a call that runs too long: its heir is in the inbox. FALSE: it has come back. */
 gboolean zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word);
-#define ZM_PHASE_HELD    3u /* the watchdog takes its results: a moment, under dog_lock */
+#define ZM_PHASE_HELD 3u /* the watchdog takes its results: a moment, under dog_lock */
 gboolean zm_watchdog_start (ZmPool *pool, GError **error);
 void zm_watchdog_stop (ZmPool *pool);
 void zm_watchdog_wake (ZmPool *pool);    /* a worker has work */

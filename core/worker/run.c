@@ -76,7 +76,8 @@ zm_run_set_failure (ZmRun *run, const char *code, const char *text)
 {
   if (run->code)
     return;
-  run->code = g_strdup (code && *code ? code : "failed");
+  g_autofree char *short_code = g_strndup (code && *code ? code : "failed", ZM_CODE_MOST);
+  run->code = g_utf8_make_valid (short_code, -1);
   g_autofree char *cut = g_strndup (text ? text : "", ZM_TEXT_MOST);
   run->text = g_utf8_make_valid (cut, -1);
 }

@@ -14,8 +14,17 @@
 
 typedef enum { SLOT_FREE, SLOT_RUNNING, SLOT_EARLY, SLOT_DEFERRED, SLOT_CALLER } SlotState;
 
+/* A copy of what a plugin gave to zm_complete. */
+typedef struct Outcome {
+  int status;
+  ZmReply reply;
+  char *code, *text;
+} Outcome;
+
 typedef struct Slot {
   SlotState state;
+  Outcome *
+      early; /* of a call that was completed before its action returned: until then its run is the action's */
   guint32 number;
   guint next_free; /* index + 1 */
   ZmRun *run;      /* of a deferred call */
@@ -29,6 +38,8 @@ typedef struct Slot {
 } Slot;
 
 #define CHUNK 64
+/* Size of zm_outcome in ABI 1.0. */
+#define OUTCOME_1_0 (G_STRUCT_OFFSET (zm_outcome, text) + sizeof (const char *))
 
 struct ZmTickets {
   pthread_mutex_t lock;
@@ -115,6 +126,64 @@ zm_tickets_count (ZmPool *pool)
   return used;
 }
 
+/* ---- outcomes ---- */
+
+static void
+outcome_free (Outcome *outcome)
+{
+  if (!outcome)
+    return;
+  if (outcome->reply.given)
+    zmq_msg_close (&outcome->reply.body);
+  g_free (outcome->reply.content_type);
+  g_free (outcome->reply.next);
+  g_free (outcome->code);
+  g_free (outcome->text);
+  g_free (outcome);
+}
+
+/* NULL: no memory for the body. */
+static Outcome *
+outcome_copy (const zm_outcome *from)
+{
+  Outcome *outcome = g_new0 (Outcome, 1);
+  outcome->status = from->status;
+  if (from->body) {
+    if (from->body_size > G_MAXINT32 || zmq_msg_init_size (&outcome->reply.body, from->body_size) != 0) {
+      g_free (outcome);
+      return NULL;
+    }
+    memcpy (zmq_msg_data (&outcome->reply.body), from->body, from->body_size);
+    outcome->reply.given = TRUE;
+    outcome->reply.content_type = g_strdup (from->content_type);
+  }
+  outcome->reply.next = g_strdup (from->next);
+  outcome->code = g_strdup (from->code);
+  outcome->text = g_strdup (from->text);
+  return outcome;
+}
+
+/* Gives a run that is nobody else's what the plugin said; takes it. */
+static void
+outcome_apply (Outcome *outcome, ZmRun *run)
+{
+  run->status = outcome->status;
+  if (outcome->reply.given) {
+    zm_run_drop_reply (run);
+    run->reply.given = TRUE;
+    zmq_msg_init (&run->reply.body);
+    zmq_msg_move (&run->reply.body, &outcome->reply.body);
+    run->reply.content_type = g_steal_pointer (&outcome->reply.content_type);
+  }
+  if (outcome->reply.next) {
+    g_free (run->reply.next);
+    run->reply.next = g_steal_pointer (&outcome->reply.next);
+  }
+  if (outcome->code || outcome->text)
+    zm_run_set_failure (run, outcome->code, outcome->text);
+  outcome_free (outcome);
+}
+
 /* ---- deferred calls ---- */
 
 /* Takes the run out of its slot to end it as failed. Under the lock. */
@@ -178,7 +247,8 @@ void
 zm_tickets_returned (ZmWorker *worker, ZmRun *run, int status)
 {
   ZmTickets *tickets = worker->pool->tickets;
-  gboolean early = FALSE, waits = FALSE;
+  Outcome *early = NULL;
+  gboolean waits = FALSE;
   gint64 due_us = MAX (run->call.deadline_us, zm_now_us () + 1000);
   zm_run_hold (run, "deferred call");
   pthread_mutex_lock (&tickets->lock);
@@ -192,17 +262,19 @@ zm_tickets_returned (ZmWorker *worker, ZmRun *run, int status)
     /* Armed under the lock: whoever completes it finds the timer set. */
     zm_timers_arm (worker->pool->config.timers, &run->timer, due_us);
   } else if (slot) {
-    early = slot->state == SLOT_EARLY && status == ZM_DEFERRED;
+    early = g_steal_pointer (&slot->early);
     slot_release (tickets, slot);
     run->ticket = 0;
   }
   pthread_mutex_unlock (&tickets->lock);
-  if (waits || status == ZM_E_LATE)
-    return;
-  if (early) {
+  if (early && status == ZM_DEFERRED) {
+    outcome_apply (early, run);
     zm_engine_outcome (worker, run, run->status);
     return;
   }
+  outcome_free (early);
+  if (waits || status == ZM_E_LATE)
+    return;
   const char *text = status == ZM_DEFERRED ? "the action returned ZM_DEFERRED without zm_call_defer"
                                            : "the action called zm_call_defer and did not return ZM_DEFERRED";
   zm_run_drop_reply (run);
@@ -210,31 +282,11 @@ zm_tickets_returned (ZmWorker *worker, ZmRun *run, int status)
   zm_engine_outcome (worker, run, ZM_REJECT);
 }
 
-static void
-set_outcome (ZmRun *run, const zm_outcome *outcome)
-{
-  run->status = outcome->status;
-  if (outcome->body || outcome->body_size) {
-    zm_run_drop_reply (run);
-    if (zmq_msg_init_size (&run->reply.body, outcome->body_size) == 0) {
-      memcpy (zmq_msg_data (&run->reply.body), outcome->body, outcome->body_size);
-      run->reply.given = TRUE;
-    }
-    run->reply.content_type = g_strdup (outcome->content_type);
-  }
-  if (outcome->next) {
-    g_free (run->reply.next);
-    run->reply.next = g_strdup (outcome->next);
-  }
-  if (outcome->code || outcome->text)
-    zm_run_set_failure (run, outcome->code, outcome->text);
-}
-
 static gboolean
 good_outcome (const zm_outcome *outcome)
 {
   ZmKey key;
-  if (!outcome || outcome->struct_size < sizeof (zm_outcome) || (outcome->body_size && !outcome->body))
+  if (!outcome || outcome->struct_size < OUTCOME_1_0 || (outcome->body_size && !outcome->body))
     return FALSE;
   if (outcome->next &&
       (!zm_key_parse (zm_span_text (outcome->next), &key, NULL, NULL) || zm_key_reserved (&key)))
@@ -248,6 +300,9 @@ zm_pool_complete (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket, cons
   ZmTickets *tickets = pool->tickets;
   if (!good_outcome (outcome))
     return ZM_E_INVALID;
+  Outcome *copy = outcome_copy (outcome);
+  if (!copy)
+    return ZM_E_MEMORY;
   ZmRun *over = NULL;
   int status = ZM_E_LATE;
   pthread_mutex_lock (&tickets->lock);
@@ -256,9 +311,9 @@ zm_pool_complete (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket, cons
     status = ZM_E_DENIED;
   } else if (slot && (slot->state == SLOT_RUNNING || slot->state == SLOT_DEFERRED)) {
     status = ZM_OK;
-    set_outcome (slot->run, outcome);
     if (slot->state == SLOT_RUNNING) {
       slot->state = SLOT_EARLY;
+      slot->early = g_steal_pointer (&copy);
     } else {
       over = slot->run;
       over->ticket = 0;
@@ -267,8 +322,11 @@ zm_pool_complete (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket, cons
     }
   }
   pthread_mutex_unlock (&tickets->lock);
-  if (over)
+  if (over) {
+    outcome_apply (g_steal_pointer (&copy), over);
     zm_queue_run (pool, over);
+  }
+  outcome_free (copy);
   if (status == ZM_E_LATE) {
     zm_counter_add (pool->c_late, 1);
     zm_log_limited (pool->config.log, ZM_LEVEL_WARNING, "worker", "late-completion",

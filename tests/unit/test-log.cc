@@ -82,6 +82,28 @@ TEST_F (Log, JsonLines)
       << all[0];
 }
 
+TEST_F (Log, AReaderThatStandsStillHoldsNobodyUpAndIsToldWhatItMissed)
+{
+  int ends[2];
+  ASSERT_EQ (pipe (ends), 0);
+  g_autoptr (ZmLog) to_pipe = zm_log_new (ends[1], ZM_LOG_FORMAT_JSON, ZM_LEVEL_INFO);
+  for (int i = 0; i < 2000; i++) /* far more than a pipe holds */
+    zm_log_write (to_pipe, ZM_LEVEL_INFO, "test", "line %d", i);
+  std::string got;
+  char buffer[65536];
+  struct pollfd item = { ends[0], POLLIN, 0 };
+  while (poll (&item, 1, 0) > 0)
+    got.append (buffer, (size_t) read (ends[0], buffer, sizeof buffer));
+  EXPECT_EQ (got.find ("line 1999"), std::string::npos);
+  zm_log_write (to_pipe, ZM_LEVEL_INFO, "test", "the next");
+  ssize_t more = read (ends[0], buffer, sizeof buffer);
+  std::string next (buffer, (size_t) MAX (more, 0));
+  EXPECT_NE (next.find ("lines of the log were lost"), std::string::npos) << next;
+  EXPECT_NE (next.find ("the next"), std::string::npos) << next;
+  close (ends[0]);
+  close (ends[1]);
+}
+
 TEST_F (Log, LinesForPeople)
 {
   open (ZM_LOG_FORMAT_HUMAN);

@@ -47,6 +47,13 @@ protected:
     ZmPluginsConfig plugins_config = {};
     plugins_config.path = path;
     plugins_config.copy_directory = copies;
+#if defined(__SANITIZE_THREAD__)
+    plugins_config.no_dlclose = TRUE; /* the next copy at the same address looks like a race */
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    plugins_config.no_dlclose = TRUE;
+#endif
+#endif
     plugins_config.host.struct_size = sizeof (zm_host);
     plugins_config.drain_ms = 5000;
     zm_pool_fill_host (&plugins_config.host);
