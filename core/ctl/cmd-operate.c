@@ -111,10 +111,15 @@ zm_ctl_cmd_services (ZmCtl *ctl, guint n, char **arguments)
 /* ---- workers ---- */
 
 static const ZmOutColumn worker_columns[] = {
-  { "name", N_ ("NAME"), FALSE },        { "state", N_ ("STATE"), FALSE },
-  { "pid", N_ ("PROCESS"), TRUE },       { "sent", N_ ("SENT"), TRUE },
-  { "restarts", N_ ("RESTARTS"), TRUE }, { "endpoint", N_ ("ENDPOINT"), FALSE },
-  { "exec", N_ ("COMMAND"), FALSE },     { NULL, NULL, FALSE },
+  { "name", N_ ("NAME"), FALSE },
+  { "state", N_ ("STATE"), FALSE },
+  { "pid", N_ ("PROCESS"), TRUE },
+  { "sent", N_ ("SENT"), TRUE },
+  { "starts", N_ ("STARTS"), TRUE },
+  { "last_end", N_ ("LAST END"), FALSE },
+  { "endpoint", N_ ("ENDPOINT"), FALSE },
+  { "exec", N_ ("COMMAND"), FALSE },
+  { NULL, NULL, FALSE },
 };
 
 int

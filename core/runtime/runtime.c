@@ -171,6 +171,8 @@ zm_runtime_reasons (ZmRuntime *runtime)
   zm_sources_reasons (runtime->sources, reasons);
   zm_succeed_reasons (runtime, reasons);
   zm_gates_reasons (runtime->gates, reasons);
+  if (runtime->externals != NULL)
+    zm_externals_reasons (runtime->externals, reasons);
   if (zm_pool_hung (runtime->pool) > 0)
     g_ptr_array_add (
         reasons,

@@ -155,6 +155,8 @@ enter_free (ZmWorker *worker, ZmMessage *message)
   }
   if (G_UNLIKELY (!found.n_flows && !found.route)) {
     g_autofree char *key = zm_key_text (&message->topic.key);
+    zm_log_limited (worker->pool->config.log, ZM_LEVEL_NOTICE, "worker", "unmapped",
+                    "no mapping and no flow takes the key %s", key);
     refuse (worker, message, "unmapped", "no mapping and no flow takes the key %s", key);
     return;
   }

@@ -391,6 +391,20 @@ zm_processes_append_json (ZmProcesses *processes, const char *name, GString *out
   pthread_mutex_unlock (&processes->lock);
 }
 
+char *
+zm_processes_trouble (ZmProcesses *processes, const char *name)
+{
+  char *trouble = NULL;
+
+  pthread_mutex_lock (&processes->lock);
+  const Process *process = find (processes, name);
+  if (process != NULL && process->state == STATE_WAITING)
+    trouble =
+        g_strdup_printf ("%s, and is started again", process->last_end ? process->last_end : "not started");
+  pthread_mutex_unlock (&processes->lock);
+  return trouble;
+}
+
 void
 zm_processes_free (ZmProcesses *processes)
 {

@@ -30,6 +30,8 @@ void zm_processes_stop (ZmProcesses *processes, const char *name);
 /* Appends members of an object: "state":"running","pid":1,"starts":1,"last_end":"…". Any thread. */
 void zm_processes_append_json (ZmProcesses *processes, const char *name, GString *out);
 /* Stops all and waits for them. */
+/* How the process ended, while it waits to be started again; else NULL. The caller frees. */
+char *zm_processes_trouble (ZmProcesses *processes, const char *name);
 void zm_processes_free (ZmProcesses *processes);
 
 G_END_DECLS

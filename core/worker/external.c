@@ -466,7 +466,7 @@ refuse (Worker *worker, int problem, GError **error)
   zm_counter_add (worker->refused, 1);
   if (problem == EAGAIN)
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
-                 "worker %s: no process is connected, or all have their queues full; see zmanagerctl status",
+                 "worker %s: no process is connected, or all have their queues full; see zmanagerctl workers",
                  worker->name);
   else
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "worker %s: %s", worker->name,
@@ -531,6 +531,21 @@ zm_externals_json (ZmExternals *externals)
   pthread_mutex_unlock (&externals->lock);
   g_string_append_c (out, ']');
   return g_string_free (out, FALSE);
+}
+
+void
+zm_externals_reasons (ZmExternals *externals, GPtrArray *out)
+{
+  pthread_mutex_lock (&externals->lock);
+  for (guint i = 0; i < externals->workers->len && externals->processes != NULL; i++) {
+    const Worker *worker = g_ptr_array_index (externals->workers, i);
+    g_autofree char *process = process_name (worker->name);
+    g_autofree char *trouble = worker->exec ? zm_processes_trouble (externals->processes, process) : NULL;
+
+    if (trouble != NULL)
+      g_ptr_array_add (out, g_strdup_printf ("worker %s: %s", worker->name, trouble));
+  }
+  pthread_mutex_unlock (&externals->lock);
 }
 
 void

@@ -39,6 +39,8 @@ void zm_externals_keep (ZmExternals *externals, const char *const *names);
 /* Sends without waiting. FALSE: UNAVAILABLE (nobody connected, or all full). Any thread. */
 gboolean zm_externals_send (ZmExternals *externals, const char *name, ZmMessage *message, GError **error);
 char *zm_externals_json (ZmExternals *externals);
+/* Adds a sentence for each worker whose process ended and waits to be started again. Any thread. */
+void zm_externals_reasons (ZmExternals *externals, GPtrArray *out);
 void zm_externals_free (ZmExternals *externals);
 
 G_END_DECLS

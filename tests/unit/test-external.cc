@@ -217,7 +217,7 @@ TEST_F (External, NobodyConnectedIsUnavailableAtOnce)
 {
   EXPECT_EQ (add ("w", nullptr), "");
   EXPECT_EQ (send ("w", "x"),
-             "worker w: no process is connected, or all have their queues full; see zmanagerctl status");
+             "worker w: no process is connected, or all have their queues full; see zmanagerctl workers");
   EXPECT_EQ (send ("other", "x"), "there is no [worker other]; add it to the configuration");
   EXPECT_NE (json ().find ("\"sent\":0,\"refused\":1,\"state\":\"elsewhere\"}"), std::string::npos);
 }
