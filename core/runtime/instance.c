@@ -251,7 +251,7 @@ zm_instance_plugin_dirs (const ZmInstance *instance, const char *const *configur
     add_directories (out, absolute);
   }
   add_directories (out, own);
-  if (system) {
+  if (system && g_strcmp0 (g_getenv ("ZM_SYSTEM_PLUGINS"), "no") != 0) {
     add_directories (out, SITE_PLUGIN_DIR);
     add_directories (out, ZM_PLUGINDIR);
   }
