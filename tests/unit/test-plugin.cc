@@ -96,6 +96,7 @@ TEST_F (PluginTest, WhatOthersMayWriteIsRefused)
 TEST_F (PluginTest, NoCopyIsMadeWhereOthersMayWrite)
 {
   install ("plugins/swap", "hello");
+  open_registry (); /* which makes the directory as it should be */
   ASSERT_EQ (chmod ((base + "/copies").c_str (), 0777), 0);
   load ({ "hello" });
   EXPECT_EQ (current ("hello"), nullptr);
