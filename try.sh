@@ -201,12 +201,19 @@ configure () {
 
 build () { make -C "$build" -j"$jobs"; }
 
-# The instance of ./try.sh shell stays; everything installed is replaced.
+# The instance of ./try.sh shell stays; everything installed is replaced. Where nothing was built since, nothing is
+# touched: a daemon of another ./try.sh shell may be running from it.
 install_tree () {
+  if [ -e "$prefix/.installed" ] && [ -z "$(find "$build" -newer "$prefix/.installed" -type f \( -perm -u+x -o -name '*.so' \) -print -quit)" ] &&
+    [ -z "$(find "$top/data" "$top/include" "$top/plugins" -newer "$prefix/.installed" -type f -print -quit)" ]; then
+    echo "nothing new to install"
+    return
+  fi
   for entry in "$prefix"/*; do
     [ "$entry" = "$prefix/instance" ] || rm -rf "$entry"
   done
-  make -C "$build" install
+  make -C "$build" install || return
+  touch "$prefix/.installed"
 }
 
 check_place () {

@@ -55,6 +55,47 @@ flush_push (ZmCtl *ctl, void *push)
   return zm_now_us () < until;
 }
 
+#define LOOK_US     20000
+#define QUIET_LOOKS 3
+
+/* How many the daemon has read; -1: it does not say. *held: it has some in hand for full workers. */
+static gint64
+read_by_daemon (ZmCtl *ctl, gboolean *held)
+{
+  g_autoptr (JsonObject) answer = zm_ctl_request (ctl, zm_ctl_request_new ("status"), ZM_CTL_ANSWER_MS, NULL);
+  JsonNode *node = answer != NULL ? json_object_get_member (answer, "subject") : NULL;
+  JsonObject *subject = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+
+  if (subject == NULL || !json_object_has_member (subject, "received"))
+    return -1;
+  *held = json_object_get_int_member_with_default (subject, "held", 0) > 0;
+  return json_object_get_int_member_with_default (subject, "received", -1);
+}
+
+/* What the kernel holds of a peer that ends while the daemon's queue is full is thrown away by libzmq. So the socket stays
+ * open until the daemon has read all there was. FALSE: it read nothing for --timeout, and has not all. */
+static gboolean
+wait_until_read (ZmCtl *ctl)
+{
+  gint64 until = zm_now_us () + ctl->timeout_ms * 1000, last = -1;
+
+  for (guint quiet = 0; quiet < QUIET_LOOKS;) {
+    gboolean held = FALSE;
+    gint64 now = read_by_daemon (ctl, &held);
+
+    if (now < 0)
+      return TRUE;
+    quiet = now == last && !held ? quiet + 1 : 0;
+    if (now != last)
+      until = zm_now_us () + ctl->timeout_ms * 1000;
+    else if (zm_now_us () >= until)
+      return FALSE;
+    last = now;
+    g_usleep (LOOK_US);
+  }
+  return TRUE;
+}
+
 /* One id is for `trace`; of many only their number is of use. */
 static int
 say_sent (const ZmCtl *ctl, const char *first_id, gint64 sent)
@@ -87,8 +128,9 @@ send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
   if (push == NULL)
     return zm_ctl_fail (ctl, error);
   sent = push_all (ctl, push, message, count);
+  gboolean all_read = sent == 1 || sent < count || wait_until_read (ctl);
   flushed = flush_push (ctl, push);
-  if (sent == count && flushed)
+  if (sent == count && flushed && all_read)
     return say_sent (ctl, first_id, sent);
   g_set_error (&error, ZM_ERROR, ZM_ERROR_LIMIT,
                _ ("the daemon takes no messages now: %lld of %lld were handed over, and the last ones may "

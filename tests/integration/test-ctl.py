@@ -147,6 +147,14 @@ def send_then_tail_misses_nothing():
 
 
 @case
+def a_bulk_send_ends_when_all_was_read():
+    before = ctl_json("status")["subject"]["received"]
+    for _ in range(3):
+        ctl("send", "?Test?Echo", "x", "--count", "5000")
+    assert ctl_json("status")["subject"]["received"] - before == 15000
+
+
+@case
 def tail_of_a_key_finds_it_in_whatever_flow():
     tail = Follower("tail", "?Hand?over", "--count", "1", "--json")
     ctl("send", "?Test?Echo", "not this")
