@@ -192,6 +192,7 @@ TEST_F (Runtime, PluginDirectoriesComeInTheirOrderOnce)
   const char *const configured[] = { "/conf/a", "relative", "/env/b", NULL };
 
   g_setenv ("ZM_PLUGIN_PATH", "/env/a:/env/b::/env/a", TRUE);
+  g_unsetenv ("ZM_SYSTEM_PLUGINS");
   g_autoptr (ZmInstance) instance = zm_instance_new (dir.c_str (), NULL);
   g_auto (GStrv) dirs = zm_instance_plugin_dirs (instance, configured, TRUE);
   std::string all = take (g_strjoinv (" ", dirs));
@@ -199,6 +200,9 @@ TEST_F (Runtime, PluginDirectoriesComeInTheirOrderOnce)
                        "/plugins /usr/local/lib/zmanager/plugins-1"),
              0u)
       << all;
+  g_setenv ("ZM_SYSTEM_PLUGINS", "no", TRUE);
+  g_auto (GStrv) own = zm_instance_plugin_dirs (instance, configured, TRUE);
+  EXPECT_EQ (take (g_strjoinv (" ", own)).find ("/usr/local"), std::string::npos);
 }
 
 /* ---- --check ---- */
