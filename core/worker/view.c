@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Views: the current table with what the pool knows beside it, held by each worker for a batch. */
+#include "worker/internal.h"
+
+static ZmStat *
+stat_of (ZmPool *pool, const char *key)
+{
+  ZmStat *stat = g_hash_table_lookup (pool->stats, key);
+  if (!stat && g_hash_table_size (pool->stats) < 65536) {
+    stat = g_new0 (ZmStat, 1);
+    g_hash_table_insert (pool->stats, g_strdup (key), stat);
+  }
+  return stat;
+}
+
+static ZmView *
+view_new (ZmPool *pool, ZmTable *table)
+{
+  ZmView *view = g_new0 (ZmView, 1);
+  atomic_init (&view->refs, 1);
+  view->serial = zm_table_serial (table);
+  view->table = table;
+  guint n = zm_table_n_routes (table);
+  view->stats = g_new0 (ZmStat *, n + 1);
+  for (guint i = 0; i < n; i++) {
+    const ZmMapping *mapping = zm_table_route (table, i)->mapping;
+    view->stats[i] = stat_of (pool, mapping->key_text);
+    if (mapping->ordering >= 0 && mapping->ordering != (int) pool->config.ordering)
+      view->ordered = TRUE;
+  }
+  ZmPluginSet *set = zm_table_set (table);
+  GPtrArray *hooks = set ? zm_plugin_set_hooks (set) : NULL;
+  if (hooks && hooks->len == 0)
+    g_clear_pointer (&hooks, g_ptr_array_unref);
+  view->hooks = hooks;
+  return view;
+}
+
+ZmView *
+zm_view_ref (ZmView *view)
+{
+  atomic_fetch_add (&view->refs, 1);
+  return view;
+}
+
+void
+zm_view_unref (ZmView *view)
+{
+  if (atomic_fetch_sub (&view->refs, 1) != 1)
+    return;
+  g_clear_pointer (&view->hooks, g_ptr_array_unref);
+  g_free (view->stats);
+  zm_table_unref (view->table);
+  g_free (view);
+}
+
+ZmView *
+zm_pool_view (ZmPool *pool)
+{
+  ZmView *old = NULL;
+  pthread_mutex_lock (&pool->view_lock);
+  if (!pool->view || pool->view->serial != zm_table_slot_serial (pool->config.tables)) {
+    ZmTable *table = zm_table_slot_get (pool->config.tables);
+    if (table && pool->view && zm_table_serial (table) == pool->view->serial) {
+      zm_table_unref (table);
+    } else if (table) {
+      old = pool->view;
+      pool->view = view_new (pool, table);
+    }
+  }
+  ZmView *view = pool->view ? zm_view_ref (pool->view) : NULL;
+  pthread_mutex_unlock (&pool->view_lock);
+  if (old)
+    zm_view_unref (old);
+  return view;
+}
+
+void
+zm_worker_refresh (ZmWorker *worker)
+{
+  ZmView *view = zm_pool_view (worker->pool);
+  if (worker->view)
+    zm_view_unref (worker->view);
+  worker->view = view;
+}
