@@ -29,6 +29,19 @@ from zmcase import BUILD, SOURCE, ZMANAGERD
 PATIENCE = float(os.environ.get("ZM_TEST_PATIENCE", "30"))
 
 
+def sanitizer():
+    """What the daemon was built with: "address", "thread", or nothing."""
+    with open(ZMANAGERD, "rb") as file:
+        program = file.read()
+    return "address" if b"__asan_init" in program else "thread" if b"__tsan_init" in program else ""
+
+
+def sanitizer_options(text):
+    """The environment of a daemon whose sanitizer is to do so too; without effect where there is none."""
+    names = "ASAN_OPTIONS", "TSAN_OPTIONS"
+    return {name: f"{os.environ[name]}:{text}" if os.environ.get(name) else text for name in names}
+
+
 class Topic:
     """A topic's six fields."""
 
