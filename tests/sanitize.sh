@@ -16,6 +16,9 @@ failed=0
 ZM_TEST_PATIENCE=${ZM_TEST_PATIENCE:-120}
 export ZM_TEST_PATIENCE
 
+# Started by make, the builds below must not take that one's choices and job server for theirs.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+
 die () {
   printf 'sanitize.sh: %s\n' "$1" >&2
   exit 2
@@ -28,23 +31,36 @@ run () {
   shift 2
   build=$place/build-$name
   log=$build/sanitize.log
+  begun=$(date +%s)
   mkdir -p "$build" || die "cannot make $build"
   echo "$name: in $build, all it says in $log"
   verdict=clean
-  (
-    set -e
-    cd "$build"
-    [ -f Makefile ] || "$top/configure" -q CFLAGS="-O1 -g" CXXFLAGS="-O1 -g" --enable-werror "$@"
-    make -s -j"$jobs"
-    # shellcheck disable=SC2086
-    make -k -j"$jobs" $what
-  ) >"$log" 2>&1 || { verdict="NOT clean, see $log"; failed=1; }
-  grep -E '^(FAIL|ERROR): |^# (PASS|FAIL|ERROR): |^fuzz-[a-z]+: |^not ok' "$log"
+  # A build or a run that broke off left results of the last call behind, which are not to be taken for this one's.
+  find "$build/tests" \( -name '*.trs' -o -name '*.log' \) -exec rm -f {} + 2>/dev/null
+  # shellcheck disable=SC2086
+  {
+    cd "$build" &&
+      { [ -f Makefile ] || "$top/configure" -q CFLAGS="-O1 -g" CXXFLAGS="-O1 -g" --enable-werror "$@"; } &&
+      make -s -j"$jobs" &&
+      make -k -j"$jobs" $what
+  } >"$log" 2>&1 || { verdict="NOT clean, see $log"; failed=1; }
+  cd "$place" || die "$place is gone"
+  grep -E '^(FAIL|ERROR): |^fuzz-[a-z]+: |^not ok' "$log"
   summary="$summary
-$name: $verdict"
+$name: $verdict; $(sum "$build"); $((($(date +%s) - begun + 59) / 60)) min"
+}
+
+# What the tests of that build came to, in one line.
+sum () {
+  if [ "$what" = "${what#fuzz}" ]; then
+    (cd "$1" && find tests -name '*.trs' -exec "$top/tests/tally" {} + 2>/dev/null | tail -n 1)
+  else
+    echo "$(grep -c '^fuzz-[a-z]*: ' "$log") fuzzers"
+  fi
 }
 
 [ -x "$top/configure" ] || die "there is no $top/configure yet: run autoreconf -i there"
+[ ! -f "$top/config.status" ] || die "$top itself is configured, so no other folder can be: run make distclean there"
 [ $# -gt 0 ] || set -- address thread valgrind fuzz
 for tool; do
   case $tool in
