@@ -7,6 +7,8 @@
 
 #include "worker/zm-external.h"
 
+#include "sanitizers.h"
+
 #include <glib/gstdio.h>
 #include <gtest/gtest.h>
 
@@ -22,11 +24,7 @@
 
 namespace {
 
-#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
-const gint64 slower = 4;
-#else
-const gint64 slower = 1;
-#endif
+const gint64 slower = under_tsan || under_asan ? 4 : 1;
 
 std::string
 taken (char *text)
