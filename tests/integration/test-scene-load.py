@@ -12,7 +12,7 @@ import time
 import zmq
 
 from zmcase import LONG, ZMANAGERCTL, case, run
-from zmtest import Daemon, PATIENCE, Senders, sanitizer_options, wait_for
+from zmtest import Daemon, PATIENCE, Senders, sanitizer, sanitizer_options, wait_for
 
 SLOW = r"""
 #include <zmanager/plugin.h>
@@ -63,7 +63,8 @@ class Busy(threading.Thread):
 @case
 def overload_is_bounded_and_accounted_for():
     seconds = 30 if LONG else 5
-    # What was freed is given back at once, so that the bound is about what is in use.
+    # What was freed is given back at once, so that the bound is about what is in use. It is not for ThreadSanitizer, which
+    # keeps a shadow several times the size of what it watches.
     with Daemon(config=CONFIG, actions=ACTIONS, plugins={"work": SLOW}, env=sanitizer_options("quarantine_size_mb=1")) as daemon:
         tail = daemon.tail("")
         counts = {"Slow": 0, "Fast": 0, "error": 0}
@@ -89,7 +90,7 @@ def overload_is_bounded_and_accounted_for():
             sent = slow.stop() + fast.stop()
             # Four connections of the Subject, its ring, a strand's queue, and the publisher's: each full of messages.
             bound = idle + (4 * HIGH_WATER + RING + 1024 + 2 * HIGH_WATER) * SIZE / (1 << 20) + 64
-            assert highest <= bound, (highest, bound)
+            assert highest <= bound or sanitizer() == "thread", (highest, bound)
             wait_for("all to be worked off", lambda: sum(counts.values()) >= sent, PATIENCE * 4)
             status.ended.set()
             status.join()
