@@ -393,6 +393,12 @@ do_batch (ZmWorker *worker)
 /* Whose thread this is: plugins' emit comes without the call that it is made in. */
 static _Thread_local ZmWorker *this_worker;
 
+gboolean
+zm_pool_authorising (ZmPool *pool)
+{
+  return this_worker && this_worker->pool == pool && this_worker->authorising;
+}
+
 guint
 zm_pool_current_hops (ZmPool *pool)
 {
@@ -491,6 +497,8 @@ make_counters (ZmPool *pool)
       zm_metrics_counter (m, "zmanager_worker_deferred_total", "Calls that were deferred", NULL, NULL);
   pool->c_replaced =
       zm_metrics_counter (m, "zmanager_worker_replaced_total", "Hung workers replaced", NULL, NULL);
+  pool->c_unauthorised = zm_metrics_counter (m, "zmanager_authorise_denied_total",
+                                             "Messages that a plugin which authorises refused", NULL, NULL);
   pool->c_abandoned = zm_metrics_counter (m, "zmanager_worker_abandoned_total",
                                           "Strands abandoned with a hung call", NULL, NULL);
   pool->c_stalls =

@@ -59,11 +59,15 @@ zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
   }
   ZmRun *run = worker->run;
   atomic_store (&run->cancelled, 1);
-  ZmRun *heir =
-      run->message ? zm_run_heir (run, "timeout", "the action did not return before its deadline") : NULL;
+  const ZmAction *hook = atomic_load (&worker->hook);
+  const ZmAction *blame = worker->blamed = hook ? hook : run->action;
+  g_autofree char *text =
+      hook ? g_strdup_printf ("the hook %s.%s did not return before the deadline", hook->plugin, hook->symbol)
+           : g_strdup ("the action did not return before its deadline");
+  ZmRun *heir = run->message ? zm_run_heir (run, blame, "timeout", text) : NULL;
   /* Once the lock is free the run may be gone, and with it a timer's action. */
-  g_autofree char *symbol = g_strdup (run->action->symbol);
-  ZmGeneration *kept = zm_generation_ref (run->action->generation, "error report");
+  g_autofree char *symbol = g_strdup (blame->symbol);
+  ZmGeneration *kept = zm_generation_ref (blame->generation, "error report");
   if (run->stat)
     atomic_fetch_add_explicit (&run->stat->errors, 1, memory_order_relaxed);
   if (run->strand)

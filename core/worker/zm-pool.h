@@ -104,6 +104,9 @@ int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *mess
 /* Hops of the message that the calling thread works on now; 0 outside a worker: what a plugin emits goes on counting. */
 guint zm_pool_current_hops (ZmPool *pool);
 
+/* The calling thread is inside an authorise hook: what that emits would only be asked about again. */
+gboolean zm_pool_authorising (ZmPool *pool);
+
 /* Figures for status and top: JSON objects, the caller frees. */
 char *zm_pool_status_json (ZmPool *pool);
 /* Per route: key, plugin, symbol, calls, errors, mean and highest microseconds (sampled). */

@@ -199,22 +199,26 @@ typedef struct zm_source_ops {
   void (*close) (void *source);
 } zm_source_ops;
 
-/* Who asks, for authorise. */
+/* What came in, for authorise. */
 typedef struct zm_request {
   uint32_t struct_size;
   uint32_t flags;
   zm_str peer; /* user id of the connection, or empty */
-  zm_str verb; /* "send", "call", "emit" */
+  zm_str verb; /* "send", "call"; "emit" also for zm_call_action */
   zm_str key;
 } zm_request;
 
-/* Event listeners: every hook plugin is asked, in the order of `priority`. */
+/* Event listeners: every hook plugin is asked, in the order of `priority`. All three run in workers, in several at one time,
+ * within the soft deadline; one that passes it costs its message the error `timeout`.
+ * authorise is asked once for each message that comes in, before anything is done with it. What it refuses ends with the
+ * error `denied`, published and given to its caller; zm_emit has returned by then. From inside it, zm_emit and
+ * zm_call_action answer ZM_E_DENIED. */
 typedef struct zm_hook_ops {
   uint32_t struct_size;
   uint32_t flags;
   int (*before) (void *state, const zm_call *call);             /* ZM_OK, or ZM_REJECT: the call fails as `denied` */
   void (*after) (void *state, const zm_call *call, int status); /* status: what the action returned */
-  int (*authorise) (void *state, const zm_request *request);    /* ZM_OK or ZM_E_DENIED; in the Subject's thread */
+  int (*authorise) (void *state, const zm_request *request);    /* ZM_OK or ZM_E_DENIED */
 } zm_hook_ops;
 
 enum {
