@@ -513,7 +513,7 @@ set_defaults (ZmPoolConfig *config)
 {
   if (!config->workers)
     config->workers = MAX (1, g_get_num_processors ());
-  config->workers = MIN (config->workers, ZM_WORKERS_MOST / 4);
+  config->workers = MIN (config->workers, ZM_POOL_WORKERS_MOST);
   if (!config->ring)
     config->ring = 10000;
   if (!config->deferred_most)

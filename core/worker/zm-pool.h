@@ -21,6 +21,8 @@ G_BEGIN_DECLS
 
 typedef struct ZmPool ZmPool;
 
+#define ZM_POOL_WORKERS_MOST 64 /* threads, replacements not counted */
+
 /* How a message ended; for the outcome sink and for who waits. */
 typedef enum {
   ZM_END_RESULT, /* a result was published (or given to who waits) */
@@ -38,7 +40,7 @@ typedef struct ZmOutcomeSink {
 
 /* Where results go. */
 typedef struct ZmPoolConfig {
-  guint workers; /* 0: one a CPU */
+  guint workers; /* 0: one a CPU; at most ZM_POOL_WORKERS_MOST */
   guint ring;    /* messages waiting for workers, at most */
   ZmOrdering ordering;
   guint deferred_most;      /* tickets at one time; default 65,536 */
