@@ -311,6 +311,20 @@ ZM_ACTION_THREADSAFE (tick)
   return zm_timer_start (call->host, "tick", tick_now, 1, 5) ? zm_reply_text (call, "started") : ZM_REJECT;
 }
 
+/* Starts timers until that fails, then stops one and starts another; tells how many there are. */
+ZM_ACTION_THREADSAFE (many_timers)
+{
+  zm_ticket last = 0, next;
+  char text[64];
+  int n = 0;
+  for (; n < 2000 && (next = zm_timer_start (call->host, "tick", tick_now, 1000000, 0)) != 0; n++)
+    last = next;
+  zm_timer_stop (call->host, last);
+  next = zm_timer_start (call->host, "tick", tick_now, 1000000, 0);
+  snprintf (text, sizeof text, "%d%s", n, next ? ", and again" : "");
+  return zm_reply_text (call, text);
+}
+
 ZM_ACTION_THREADSAFE (state)
 {
   char text[32];
