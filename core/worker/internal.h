@@ -162,7 +162,8 @@ struct ZmWorker {
   gboolean hard;                   /* the watchdog's: the hard deadline was dealt with */
   guint64 seen_word;               /* the watchdog's */
   gint64 seen_us;
-  gboolean stolen; /* the watchdog's: its rest was given back */
+  gboolean stolen;  /* the watchdog's: its rest was given back */
+  gboolean refused; /* the watchdog's: there was no room for its replacement; it tries again */
   /* runs that this worker does next: strands handed over to it */
   pthread_mutex_t local_lock;
   ZmRun *local_head, *local_tail;

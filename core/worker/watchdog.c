@@ -23,9 +23,14 @@ zm_worker_clock (ZmWorker *worker)
 static void
 replace_worker (ZmPool *pool, ZmWorker *worker)
 {
-  if (pool->replaced >= pool->config.replacements_most) {
+  gboolean first = !worker->refused;
+  worker->refused = pool->replaced >= pool->config.replacements_most;
+  if (worker->refused && !first)
+    return;
+  if (worker->refused) {
     zm_log_limited (pool->config.log, ZM_LEVEL_ERROR, "worker", "replacements",
-                    "%u workers hang already: this one is not replaced", pool->replaced);
+                    "%u workers hang already: this one is replaced when one of them has come back",
+                    pool->replaced);
     return;
   }
   g_autoptr (GError) error = NULL;
@@ -155,7 +160,10 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
     zm_worker_give_rest (worker);
   }
   gint64 deadline_us = atomic_load_explicit (&worker->call_deadline_us, memory_order_relaxed);
-  if (phase == ZM_PHASE_CALL && now_us > deadline_us && zm_watchdog_claim (pool, worker, word))
+  if (phase == ZM_PHASE_CALL && now_us > deadline_us)
+    zm_watchdog_claim (pool, worker, word);
+  /* Again at each tick, should there have been no room for it: another may have been buried meanwhile. */
+  if ((atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED && !atomic_load (&worker->abandoned))
     replace_worker (pool, worker);
   if (phase == ZM_PHASE_CLAIMED && !worker->hard && now_us > deadline_us + pool->config.hard_after_us)
     hard_deadline (pool, worker);

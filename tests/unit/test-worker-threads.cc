@@ -174,6 +174,27 @@ TEST_F (Worker, CallsThatHangCountAsErrorsOfTheirAction)
   EXPECT_NE (text.substr (at, text.find ('}', at) - at).find ("\"errors\":1"), std::string::npos) << json;
 }
 
+/* Both workers hang, and one may be replaced: when that one is back, the other gets its replacement too. */
+TEST_F (Staying, AHungWorkerIsReplacedWhenThereIsRoom)
+{
+  std::string other = file + ".other";
+  config.replacements_most = 1;
+  begin ((std::string (all_mappings) + "[action ?T?stay]\ntimeout = 30ms\n").c_str (), "", 2);
+  send ("?T?stay", file, "", "a", 1);
+  EXPECT_EQ (wait_reply (1).first, ZM_E_FAILED);
+  ASSERT_TRUE (eventually ([&] { return number ("replaced") == 1; }));
+  send ("?T?stay", other, "", "b", 2);
+  EXPECT_EQ (wait_reply (2).first, ZM_E_FAILED);
+  let_go ();
+  EXPECT_TRUE (eventually ([&] { return number ("replaced") == 2; }));
+  push ({ { "?T?gather", "2" }, { "?T?gather", "2" } });
+  auto all = wait (4);
+  EXPECT_EQ (all[2].body + all[3].body, "gatheredgathered") << "two at a time again";
+  ASSERT_TRUE (g_file_set_contents (other.c_str (), "", 0, NULL));
+  EXPECT_TRUE (eventually ([&] { return number ("late") == 2; }));
+  g_remove (other.c_str ());
+}
+
 /* ---- bounds ---- */
 
 TEST_F (Worker, TheRingIsBounded)
@@ -209,6 +230,16 @@ TEST_F (Worker, DeferredCallsAreBounded)
     send ("?T?defer_never", "x", "", id);
   Out got = wait (1)[0];
   EXPECT_NE (got.body.find ("\"code\":\"busy\""), std::string::npos) << got.body;
+}
+
+/* 1,024 in all, of which one plugin has a quarter. */
+TEST_F (Worker, TimersOfOnePluginAreBounded)
+{
+  begin (all_mappings);
+  EXPECT_EQ (one ("?T?timers").body, "256, and again");
+  reload (all_mappings);
+  send ("?T?timers", "", "", "i2");
+  EXPECT_EQ (wait (2)[1].body, "256, and again") << "those of the old generation are over";
 }
 
 /* Two workers, 16 branches: those that nobody takes are run by the worker that forked them. */
