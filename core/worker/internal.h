@@ -213,6 +213,7 @@ struct ZmPool {
   GHashTable *stats; /* key text -> ZmStat */
   /* what is inside */
   _Atomic gint64 inside;
+  _Atomic gint64 joins, branches; /* not counted in inside: what waits for branches is */
   pthread_mutex_t inside_lock;
   pthread_cond_t inside_cond;
   ZmTickets *tickets;

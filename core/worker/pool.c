@@ -564,7 +564,17 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   return NULL;
 }
 
-/* Waits until nothing that can move is inside; parked and deferred ones do not count. */
+/* Nothing inside can move by itself: all of it is parked, or waits for branches that are. Deferred calls move: a plugin
+ * completes them. */
+static gboolean
+all_parked (ZmPool *pool)
+{
+  gint64 parked = (gint64) pool->config.keeper->ops->count (pool->config.keeper);
+  gint64 all = atomic_load (&pool->inside) + atomic_load (&pool->branches);
+  return all <= parked + atomic_load (&pool->joins);
+}
+
+/* Waits until all is over or parked, at most until the deadline. */
 static void
 wait_quiet (ZmPool *pool, gint64 deadline_us)
 {
@@ -573,8 +583,7 @@ wait_quiet (ZmPool *pool, gint64 deadline_us)
     gint64 until = MIN (deadline_us, zm_now_us () + 20000);
     struct timespec at = { until / G_USEC_PER_SEC, (until % G_USEC_PER_SEC) * 1000 };
     pthread_cond_timedwait (&pool->inside_cond, &pool->inside_lock, &at);
-    gint64 still = (gint64) pool->config.keeper->ops->count (pool->config.keeper);
-    if (zm_now_us () >= deadline_us || atomic_load (&pool->inside) <= still)
+    if (zm_now_us () >= deadline_us || all_parked (pool))
       break;
   }
   pthread_mutex_unlock (&pool->inside_lock);

@@ -148,7 +148,8 @@ zm_strand_enter (ZmStrand *strand, ZmRun *run, gboolean force)
 {
   ZmStrandEntry entry;
   pthread_mutex_lock (&strand->lock);
-  if (strand->stuck) {
+  /* At an abandoned one that was replaced nobody leaves any more who would take the next. */
+  if (strand->stuck || (strand->closed && strand->abandoned && force)) {
     entry = ZM_STRAND_STUCK;
   } else if (strand->closed && !force) {
     entry = ZM_STRAND_CLOSED;

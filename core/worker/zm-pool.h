@@ -89,9 +89,12 @@ void zm_pool_fill_host (zm_host *host);
 /* Before the table with `next` is put into the slot: a SERIAL next takes no call before the calls of `old` are over, or until
  * drain_us from now. */
 void zm_pool_succeed (ZmPool *pool, ZmGeneration *old, ZmGeneration *next, gint64 drain_us);
-/* The plugin hung too often: its messages fail at once from now on. */
+/* The plugin hung too often: its messages fail at once from now on, and so do its deferred calls. Results of zm_call_action
+ * can no longer be told to it: they are counted as dropped. */
 void zm_pool_stuck (ZmPool *pool, ZmGeneration *generation);
-/* A generation left the current set (the slot has the new table already): its timers end; its deferred calls may finish until the drain budget, then fail. */
+/* A generation left the current set (the slot has the new table already): its timers end, and who waited for it goes to the
+ * one that follows. Its deferred calls go on: each ends when it is completed, or at its own deadline. After zm_pool_stop
+ * nobody follows: who waited ends with the error `shutdown`. */
 void zm_pool_retire (ZmPool *pool, ZmGeneration *generation);
 /* Host services that live here; pool is found through the runtime's wrapper. */
 zm_ticket zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action,

@@ -119,7 +119,8 @@ typedef struct zm_outcome {
 } zm_outcome;
 
 /* Called once, in a worker, when an action called by zm_call_action ended. status: ZM_OK, or negative with the error's
- * JSON text as body. body is borrowed until the function returns. */
+ * JSON text as body. body is borrowed until the function returns. Not called where the daemon ends, or where a call of the
+ * SERIAL plugin hangs for good: then its deferred calls fail at their deadline at the latest. */
 typedef void (*zm_result_fn) (void *user, int status, const void *body, size_t body_size);
 
 enum { ZM_LOG_ERROR = 3, ZM_LOG_WARNING = 4, ZM_LOG_NOTICE = 5, ZM_LOG_INFO = 6, ZM_LOG_DEBUG = 7 };

@@ -2,6 +2,8 @@
 /* The worker room: batches and lanes, strands and their generations, deadlines, bounds. */
 #include "worker-fixture.h"
 
+#include <atomic>
+
 namespace {
 
 /* A file that the action `stay` waits for. */
@@ -321,6 +323,47 @@ TEST_F (Worker, ADeferredCallEndsAfterItsPluginWasReplaced)
   EXPECT_EQ (zm_pool_complete (pool, old, ticket, &outcome), ZM_OK);
   EXPECT_EQ (wait_reply (9).second, "completed");
   EXPECT_TRUE (eventually ([&] { return held ().empty (); })) << held ();
+}
+
+/* The result of zm_call_action comes to a strand that nobody leaves any more. */
+TEST_F (Staying, ResultsForAHungPluginAreDroppedAndCounted)
+{
+  static std::atomic<bool> hung;
+  hung = false;
+  config.hard_after_us = 30000;
+  config.hung = [] (ZmGeneration *, gpointer) { hung = true; };
+  begin ((std::string (all_mappings) + "[action ?T?serial_stay]\ntimeout = 30ms\n").c_str ());
+  send ("?T?serial_stay", file, "", "stay", 3);
+  EXPECT_EQ (wait_reply (3).first, ZM_E_FAILED);
+  send ("?T?ask", "?T?defer_never", "", "ask", 4);
+  EXPECT_EQ (wait_reply (4).first, ZM_OK);
+  ASSERT_TRUE (eventually ([] { return hung.load (); }));
+  reload (all_mappings);
+  EXPECT_TRUE (eventually ([&] { return number ("inside") == 0; })) << "the drain would wait for it";
+  EXPECT_EQ (number ("dropped"), 1);
+  EXPECT_EQ (value ("asked_ok") + value ("asked_error"), 0);
+}
+
+TEST_F (Worker, DeferredCallsOfAStuckPluginFailAtOnce)
+{
+  begin (all_mappings);
+  send ("?T?defer_until", "x", "", "d", 9);
+  ASSERT_TRUE (eventually ([&] { return number ("deferred") == 1; }));
+  zm_pool_stuck (pool, current ());
+  EXPECT_NE (wait_reply (9).second.find ("\"code\":\"stuck\""), std::string::npos) << wait_reply (9).second;
+}
+
+/* What is parked cannot end; what runs beside it can, and is waited for. */
+TEST_F (Worker, ADrainWaitsForWhatRunsBesideParkedBranches)
+{
+  begin (all_mappings, "[J]\n?J?Push\n?Svc?a & ?Svc?b & ?Svc?c & ?Svc?d\n??done\n");
+  send ("?J?Push", "x", "J", "j");
+  wait_parked (4);
+  for (int i = 0; i < 8; i++)
+    send ("?T?nap", "", "", ("n" + std::to_string (i)).c_str ());
+  EXPECT_EQ (zm_pool_drain (pool, zm_now_us () + 10 * G_USEC_PER_SEC), 4u);
+  auto all = wait (4 + 8 + 1);
+  EXPECT_EQ (all.back ().topic, "J~~~~error~j") << "after all that could end";
 }
 
 TEST_F (Worker, ABufferKeepsItsGeneration)
