@@ -607,9 +607,8 @@ zm_engine_run (ZmWorker *worker, ZmRun *run)
     break;
   }
   case ZM_EVENT_OUT:
-    zm_out (worker, g_steal_pointer (&run->message));
+    zm_given_publish (worker->pool, run->lane);
     zm_run_free (run, worker);
-    worker->ended++;
     break;
   case ZM_EVENT_STEP: zm_engine_go (worker, run); break;
   case ZM_EVENT_CALL: zm_engine_call (worker, run); break;

@@ -15,6 +15,8 @@
 
 G_BEGIN_DECLS
 
+/* `take` of a batch that has no next one. */
+#define ZM_TAKE_NONE    (1u << 30)
 #define ZM_BATCH        32   /* messages that a worker takes at a time, at most */
 #define ZM_WORKERS_MOST 256  /* threads at one time, replacements included */
 #define ZM_STRAND_MOST  1024 /* calls that wait at one SERIAL plugin */
@@ -36,7 +38,7 @@ typedef enum {
   ZM_EVENT_JOINED,    /* all branches ended: body is their array, or code is set */
   ZM_EVENT_TIMER,     /* a plugin's timer */
   ZM_EVENT_CALLBACK,  /* the result of zm_call_action for a plugin */
-  ZM_EVENT_OUT        /* message is a result that waits to be published */
+  ZM_EVENT_OUT        /* no message: the results given in `lane` are to be published; not counted as inside */
 } ZmEvent;
 
 typedef struct ZmRun ZmRun;
@@ -98,6 +100,7 @@ struct ZmRun {
   gboolean timed;        /* timer was armed */
   gint64 retry_until_us; /* waits for a taker until then */
   atomic_int cancelled;
+  guint lane; /* OUT: whose given results are to be published */
   /* TIMER and CALLBACK */
   ZmPluginTimer *plugin_timer;
   zm_result_fn done;
@@ -186,6 +189,10 @@ typedef struct ZmLane {
   guint length;
   ZmRun *inbox_head, *inbox_tail;
   guint inbox_length;
+  /* Results that the watchdog took from a worker of this lane in a slow call (given.c); shared has none. */
+  ZmMessage *given_head, *given_tail; /* under the pool's lock */
+  atomic_uint n_given;                /* of them, and of those that are being published */
+  pthread_mutex_t given_lock;         /* held while they are published */
 } ZmLane;
 
 typedef struct ZmTickets ZmTickets;
@@ -245,16 +252,22 @@ struct ZmPool {
 };
 
 /* pool.c: the queue */
-void zm_queue_run (ZmPool *pool, ZmRun *run); /* to the inbox; never waits; any thread */
-ZmView *zm_pool_view (ZmPool *pool);          /* a reference on the current one */
+void zm_queue_run (ZmPool *pool, ZmRun *run);        /* to the inbox; never waits; any thread */
+void zm_queue_run_locked (ZmPool *pool, ZmRun *run); /* with the pool's lock held; wakes the watchdog later */
+ZmView *zm_pool_view (ZmPool *pool);                 /* a reference on the current one */
 ZmView *zm_view_ref (ZmView *view);
 void zm_view_unref (ZmView *view);
 void zm_pool_inside (ZmPool *pool, gint64 change);
 void zm_pool_drop_rest (ZmPool *pool); /* after the threads ended: what is queued gets its error */
 ZmWorker *zm_worker_start (ZmPool *pool, guint lane, GError **error);
 void zm_worker_flush (ZmWorker *worker);
+void zm_worker_refresh (ZmWorker *worker); /* takes the current table now */
+
+/* given.c: what a worker in a slow call has, done by others */
 void zm_worker_give_rest (ZmWorker *worker); /* the unstarted part of its batch; also the watchdog */
-void zm_worker_refresh (ZmWorker *worker);   /* takes the current table now */
+void
+zm_worker_give_results (ZmWorker *worker, unsigned long long word); /* of the call that word stands for */
+void zm_given_publish (ZmPool *pool, guint lane); /* all that was given there is published when it returns */
 
 /* run.c: runs */
 ZmRun *zm_run_new (ZmPool *pool, ZmWorker *worker); /* worker: whose spare ones are used, or NULL */

@@ -8,8 +8,6 @@
 
 /* A last batch of so many shows that there is load. */
 #define YIELD_LEAST 4
-/* The next one of a batch that has no next one. */
-#define TAKE_NONE (1u << 30)
 /* When stopping: for calls that have not come back by the end of the drain. */
 #define LAST_CHANCE_US (2 * G_USEC_PER_SEC)
 
@@ -178,13 +176,12 @@ zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n)
 
 /* A continuation, and what a slow call left, keeps the order of its message: it goes to the lane that the message came by. */
 void
-zm_queue_run (ZmPool *pool, ZmRun *run)
+zm_queue_run_locked (ZmPool *pool, ZmRun *run)
 {
   ZmLane *lane = &pool->shared;
   if (run->message && run->message->lane)
     lane = &pool->lanes[run->message->lane - 1];
   run->next = NULL;
-  pthread_mutex_lock (&pool->lock);
   if (lane->inbox_tail)
     lane->inbox_tail->next = run;
   else
@@ -192,6 +189,13 @@ zm_queue_run (ZmPool *pool, ZmRun *run)
   lane->inbox_tail = run;
   lane->inbox_length++;
   wake_one (pool, lane == &pool->shared ? NULL : lane);
+}
+
+void
+zm_queue_run (ZmPool *pool, ZmRun *run)
+{
+  pthread_mutex_lock (&pool->lock);
+  zm_queue_run_locked (pool, run);
   pthread_mutex_unlock (&pool->lock);
   zm_watchdog_wake (pool);
 }
@@ -241,6 +245,7 @@ zm_worker_flush (ZmWorker *worker)
   if (worker->n_out) {
     guint n = worker->n_out;
     worker->n_out = 0;
+    zm_given_publish (pool, worker->lane); /* they came before */
     pool->config.publish (worker->out, n, pool->config.user);
   }
   flush_stats (worker);
@@ -287,7 +292,7 @@ take_share (ZmWorker *worker, ZmLane *lane, guint share)
   while (n < share && lane->head)
     worker->batch[n++] = lane_pop (lane);
   worker->batch_count = n;
-  atomic_store (&worker->take, TAKE_NONE); /* not to be given back while do_batch looks ahead */
+  atomic_store (&worker->take, ZM_TAKE_NONE); /* not to be given back while do_batch looks ahead */
   gboolean was_full = pool->waiting >= pool->config.ring;
   pool->waiting -= n;
   if (was_full && n)
@@ -350,27 +355,6 @@ take_work (ZmWorker *worker, ZmRun **run)
     wake_one (pool, NULL);
   pthread_mutex_unlock (&pool->lock);
   return got;
-}
-
-/* The unstarted messages of a batch go back to the queue, in order. */
-void
-zm_worker_give_rest (ZmWorker *worker)
-{
-  ZmPool *pool = worker->pool;
-  ZmMessage *rest[ZM_BATCH];
-  guint n = 0;
-  pthread_mutex_lock (&pool->lock); /* under it a worker fills its batch */
-  guint from = atomic_exchange (&worker->take, TAKE_NONE);
-  for (guint i = from; i < worker->batch_count; i++)
-    rest[n++] = worker->batch[i];
-  pthread_mutex_unlock (&pool->lock);
-  for (guint i = 0; i < n; i++) {
-    ZmRun *run = zm_run_new (pool, NULL);
-    run->event = ZM_EVENT_FRESH;
-    run->message = rest[i];
-    zm_queue_run (pool, run);
-  }
-  zm_worker_release_local (worker);
 }
 
 static void
@@ -535,6 +519,8 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   pool->n_workers = pool->config.workers;
   pool->started_us = zm_now_us ();
   pool->lanes = g_new0 (ZmLane, pool->n_workers);
+  for (guint i = 0; i < pool->n_workers; i++)
+    pthread_mutex_init (&pool->lanes[i].given_lock, NULL);
   pthread_mutex_init (&pool->lock, NULL);
   pthread_cond_init (&pool->room, NULL);
   pthread_mutex_init (&pool->view_lock, NULL);
@@ -630,21 +616,13 @@ end_worker (ZmPool *pool, ZmWorker *worker, const struct timespec *until)
   g_free (worker);
 }
 
-/* A result whose message has ended already. */
-static void
-publish_late (ZmPool *pool, ZmMessage *result)
-{
-  pool->config.publish (&result, 1, pool->config.user);
-}
-
 static void
 drop_run (ZmPool *pool, ZmRun *run)
 {
   static const char text[] = "the daemon is shutting down";
   if (run->event == ZM_EVENT_OUT) {
-    publish_late (pool, g_steal_pointer (&run->message));
+    zm_given_publish (pool, run->lane);
     zm_run_free (run, NULL);
-    zm_pool_inside (pool, -1);
     return;
   }
   if (run->strand)
@@ -740,6 +718,8 @@ zm_pool_free (ZmPool *pool)
   g_hash_table_unref (pool->plugin_timers);
   g_hash_table_unref (pool->stats);
   g_free (pool->trace_id);
+  for (guint i = 0; i < pool->n_workers; i++)
+    pthread_mutex_destroy (&pool->lanes[i].given_lock);
   g_free (pool->lanes);
   pthread_mutex_destroy (&pool->lock);
   pthread_cond_destroy (&pool->room);

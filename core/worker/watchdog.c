@@ -6,8 +6,6 @@
  */
 #include "worker/internal.h"
 
-#include <string.h>
-
 #define TICK_US     5000
 #define QUIET_TICKS 200 /* without work: then it sleeps */
 #define IDLE_US     G_USEC_PER_SEC
@@ -112,33 +110,6 @@ hard_deadline (ZmPool *pool, ZmWorker *worker)
   zm_generation_unref (generation, "hung call");
 }
 
-/* What the worker has ready does not wait for its slow call: others publish it. A call may never come back. */
-static void
-give_results (ZmPool *pool, ZmWorker *worker, unsigned long long word)
-{
-  ZmMessage *results[ZM_OUT];
-  unsigned long long held = (word & ~3ull) | ZM_PHASE_HELD;
-  guint n = 0, ended = 0;
-  pthread_mutex_lock (&pool->dog_lock);
-  if (atomic_compare_exchange_strong (&worker->word, &word, held)) {
-    n = worker->n_out;
-    ended = worker->ended;
-    memcpy (results, worker->out, n * sizeof *results);
-    worker->n_out = worker->ended = 0;
-    atomic_store (&worker->word, word);
-  }
-  pthread_mutex_unlock (&pool->dog_lock);
-  /* Until it is published each result counts as inside, so that a drain waits for it. */
-  if (n || ended)
-    zm_pool_inside (pool, (gint64) n - ended);
-  for (guint i = 0; i < n; i++) {
-    ZmRun *run = zm_run_new (pool, NULL);
-    run->event = ZM_EVENT_OUT;
-    run->message = results[i];
-    zm_queue_run (pool, run);
-  }
-}
-
 /* TRUE: a call runs in it. */
 static gboolean
 look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
@@ -156,7 +127,7 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
   if (!worker->stolen && now_us - worker->seen_us >= TICK_US) {
     worker->stolen = TRUE;
     if (phase == ZM_PHASE_CALL)
-      give_results (pool, worker, word);
+      zm_worker_give_results (worker, word);
     zm_worker_give_rest (worker);
   }
   gint64 deadline_us = atomic_load_explicit (&worker->call_deadline_us, memory_order_relaxed);

@@ -313,6 +313,27 @@ TEST_F (Worker, OrderingByKeyKeepsEachKeysOrder)
   EXPECT_EQ (last.size (), 4u);
 }
 
+class InOrder : public Worker, public ::testing::WithParamInterface<guint> {};
+
+/* What came before a slow call is given to others meanwhile, and what comes after it goes back to the queue. */
+TEST_P (InOrder, HoldsAroundASlowCall)
+{
+  config.ordering = ZM_ORDERING_CONTEXT;
+  begin ("[actionmapping]\n??echo = tester.echo\n??serial_nap = tester.serial_nap\n", "", GetParam ());
+  std::vector<std::pair<std::string, std::string>> all;
+  std::string sent, came;
+  for (int i = 0; i < 300; i++) {
+    bool slow = i % 20 == 10;
+    all.push_back ({ slow ? "?A?serial_nap" : "?A?echo", std::to_string (i) });
+    sent += (slow ? "napped" : std::to_string (i)) + " ";
+  }
+  push (all);
+  for (const auto &got : wait (all.size ()))
+    came += got.body + " ";
+  EXPECT_EQ (came, sent);
+}
+INSTANTIATE_TEST_SUITE_P (Workers, InOrder, ::testing::Values (1u, 4u));
+
 TEST_F (Worker, FailingActionsCostNobodyElse)
 {
   config.replacements_most = 64;
