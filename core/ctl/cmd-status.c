@@ -58,6 +58,7 @@ static const struct {
   { "zmanager_worker_ended_total{end=\"error\"}", N_ ("ended in an error") },
   { "zmanager_worker_ended_total{end=\"dropped\"}", N_ ("dropped by workers") },
   { "zmanager_worker_denied_total", N_ ("denied by a plugin") },
+  { "zmanager_authorise_denied_total", N_ ("not authorised") },
   { "zmanager_worker_replaced_total", N_ ("hung workers replaced") },
   { "zmanager_worker_refused_total", N_ ("not taken by worker processes") },
   { "zmanager_worker_restarts_total", N_ ("worker processes started again") },

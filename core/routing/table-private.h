@@ -50,7 +50,8 @@ typedef struct ZmFlowName {
 struct ZmTable {
   int refs; /* atomic */
   guint64 serial;
-  ZmPluginSet *set; /* or NULL */
+  gint64 timeout_us; /* soft deadline of what has none of its own */
+  ZmPluginSet *set;  /* or NULL */
   GPtrArray *mappings;
   GPtrArray *flow_array;
   GPtrArray *lists;    /* arrays that entries point to */

@@ -341,6 +341,7 @@ table_new (ZmTableInput *input)
 
   table->refs = 1;
   table->serial = atomic_fetch_add (&serials, 1) + 1;
+  table->timeout_us = input->timeout_ms * 1000;
   table->set = input->set != NULL ? zm_plugin_set_ref (input->set) : NULL;
   table->texts = g_string_chunk_new (4096);
   table->lists = g_ptr_array_new_with_free_func (g_free);
@@ -432,6 +433,12 @@ ZmPluginSet *
 zm_table_set (const ZmTable *table)
 {
   return table->set;
+}
+
+gint64
+zm_table_timeout_us (const ZmTable *table)
+{
+  return table->timeout_us;
 }
 
 guint64

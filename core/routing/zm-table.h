@@ -150,6 +150,8 @@ const ZmRoute *zm_table_route (const ZmTable *table, guint index);
 guint zm_table_n_flows (const ZmTable *table);
 ZmFlow *zm_table_flow_nth (const ZmTable *table, guint index);
 ZmPluginSet *zm_table_set (const ZmTable *table);
+/* Soft deadline, in microseconds, of what no mapping sets one for. */
+gint64 zm_table_timeout_us (const ZmTable *table);
 guint64
 zm_table_serial (const ZmTable *table); /* counts up with each build in this process; set by zm_table_build */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* State behind the host's services: metrics of plugins, and the hooks that authorise. */
+/* State behind the host's services: ids and metrics of plugins. */
 #include "config.h"
 
 #include "runtime/hosting-private.h"
@@ -7,35 +7,10 @@
 
 #include <string.h>
 
-/* An immutable list of the plugins to ask; its set keeps them loaded. */
-struct ZmHookList {
-  int refs; /* guarded by the services' lock */
-  ZmPluginSet *set;
-  GPtrArray *generations; /* ZmGeneration, those with authorise, in order */
-};
-
-/* lock held. Returns the list when it was the last reference: to be freed without the lock. */
-static ZmHookList *
-hook_list_release (ZmHookList *list)
-{
-  return list != NULL && --list->refs == 0 ? list : NULL;
-}
-
-static void
-hook_list_free (ZmHookList *list)
-{
-  if (list == NULL)
-    return;
-  g_ptr_array_unref (list->generations);
-  zm_plugin_set_unref (list->set);
-  g_free (list);
-}
-
 ZmHosting *
 zm_hosting_new (struct ZmRuntime *runtime)
 {
   ZmHosting *hosting = g_new0 (ZmHosting, 1);
-  pthread_mutexattr_t recursive;
 
   hosting->runtime = runtime;
   hosting->body_most = (gsize) zm_config_integer (runtime->config, "subject", "max-message");
@@ -43,14 +18,10 @@ zm_hosting_new (struct ZmRuntime *runtime)
   hosting->metrics =
       g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
   pthread_mutex_init (&hosting->lock, NULL);
-  pthread_mutexattr_init (&recursive);
-  pthread_mutexattr_settype (&recursive, PTHREAD_MUTEX_RECURSIVE);
-  pthread_mutex_init (&hosting->asking, &recursive);
-  pthread_mutexattr_destroy (&recursive);
   hosting->emitted = zm_metrics_counter (runtime->metrics, "zmanager_emitted_total",
                                          "Messages that plugins emitted", NULL, NULL);
   hosting->denied = zm_metrics_counter (runtime->metrics, "zmanager_emit_denied_total",
-                                        "Messages of plugins with a reserved or denied key", NULL, NULL);
+                                        "Messages of plugins with a reserved key", NULL, NULL);
   hosting->loops = zm_metrics_counter (runtime->metrics, "zmanager_emit_loops_total",
                                        "Messages of plugins refused after too many hops", NULL, NULL);
   return hosting;
@@ -61,9 +32,7 @@ zm_hosting_free (ZmHosting *hosting)
 {
   if (hosting == NULL)
     return;
-  hook_list_free (hosting->hooks);
   g_hash_table_unref (hosting->metrics);
-  pthread_mutex_destroy (&hosting->asking);
   pthread_mutex_destroy (&hosting->lock);
   g_free (hosting);
 }
@@ -72,109 +41,6 @@ void
 zm_hosting_accept (ZmHosting *hosting, gboolean on)
 {
   atomic_store_explicit (&hosting->accepting, on, memory_order_release);
-}
-
-/* ---- authorisation ---- */
-
-/* Its hooks may have before and after only. */
-static gboolean
-has_authorise (ZmGeneration *generation)
-{
-  const zm_plugin_desc *desc = zm_generation_descriptor (generation);
-
-  return desc != NULL && ZM_HAS (desc, hooks) && ZM_HAS (desc->hooks, authorise);
-}
-
-void
-zm_hosting_set_hooks (ZmHosting *hosting, ZmPluginSet *set)
-{
-  g_autoptr (GPtrArray) hooks = set != NULL ? zm_plugin_set_hooks (set) : g_ptr_array_new ();
-  GPtrArray *chosen = g_ptr_array_new ();
-  ZmHookList *list = NULL, *old;
-
-  for (guint i = 0; i < hooks->len; i++)
-    if (has_authorise (g_ptr_array_index (hooks, i)))
-      g_ptr_array_add (chosen, g_ptr_array_index (hooks, i));
-  if (chosen->len > 0) {
-    list = g_new0 (ZmHookList, 1);
-    list->refs = 1;
-    list->set = zm_plugin_set_ref (set);
-    list->generations = g_ptr_array_ref (chosen);
-  }
-  g_ptr_array_unref (chosen);
-  pthread_mutex_lock (&hosting->lock);
-  old = hook_list_release (hosting->hooks);
-  hosting->hooks = list;
-  pthread_mutex_unlock (&hosting->lock);
-  atomic_store_explicit (&hosting->any_hooks, list != NULL, memory_order_release);
-  hook_list_free (old);
-}
-
-static ZmHookList *
-hook_list_get (ZmHosting *hosting)
-{
-  ZmHookList *list;
-
-  pthread_mutex_lock (&hosting->lock);
-  list = hosting->hooks;
-  if (list != NULL)
-    list->refs++;
-  pthread_mutex_unlock (&hosting->lock);
-  return list;
-}
-
-static void
-hook_list_put (ZmHosting *hosting, ZmHookList *list)
-{
-  ZmHookList *last;
-
-  pthread_mutex_lock (&hosting->lock);
-  last = hook_list_release (list);
-  pthread_mutex_unlock (&hosting->lock);
-  hook_list_free (last);
-}
-
-/* All must agree; the first refusal stands. */
-static gboolean
-ask_all (const ZmHookList *list, const zm_request *request)
-{
-  for (guint i = 0; i < list->generations->len; i++) {
-    ZmGeneration *generation = g_ptr_array_index (list->generations, i);
-    const zm_plugin_desc *desc = zm_generation_descriptor (generation);
-
-    if (desc->hooks->authorise (zm_generation_state (generation), request) != ZM_OK)
-      return FALSE;
-  }
-  return TRUE;
-}
-
-gboolean
-zm_hosting_authorise (ZmHosting *hosting, const char *verb, ZmSpan peer, const ZmMessage *message)
-{
-  g_autofree char *key = NULL;
-  zm_request request = { .struct_size = sizeof request };
-  ZmHookList *list;
-  gboolean yes;
-
-  if (!atomic_load_explicit (&hosting->any_hooks, memory_order_acquire))
-    return TRUE;
-  list = hook_list_get (hosting);
-  if (list == NULL)
-    return TRUE;
-  key = zm_key_text (&message->topic.key);
-  request.peer = (zm_str){ peer.data, peer.size };
-  request.verb = (zm_str){ verb, strlen (verb) };
-  request.key = (zm_str){ key, strlen (key) };
-  pthread_mutex_lock (&hosting->asking);
-  /* A hook that emits while it is asked would ask itself again. */
-  yes = hosting->depth == 0;
-  hosting->depth++;
-  if (yes)
-    yes = ask_all (list, &request);
-  hosting->depth--;
-  pthread_mutex_unlock (&hosting->asking);
-  hook_list_put (hosting, list);
-  return yes;
 }
 
 /* ---- metrics ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the host does for plugins: log, configuration, emit, call, timers, metrics, threads; and the hooks that authorise.
+ * What the host does for plugins: log, configuration, emit, call, timers, metrics, threads.
  * Any thread unless said otherwise.
  */
 #pragma once
@@ -25,10 +25,6 @@ void zm_hosting_fill (zm_host *host);
 /* Until the table stands, and again from the drain on, emit and call_action answer AGAIN: nothing is taken that nobody would
  * run. */
 void zm_hosting_accept (ZmHosting *hosting, gboolean on);
-/* From now on these plugins' authorise hooks are asked. Runtime's thread. */
-void zm_hosting_set_hooks (ZmHosting *hosting, ZmPluginSet *set);
-/* Asks them in order. Calls of the hooks never overlap. TRUE at once where there are none. */
-gboolean zm_hosting_authorise (ZmHosting *hosting, const char *verb, ZmSpan peer, const ZmMessage *message);
 /* Metrics of plugins that `now` does not have are shown no more. Runtime's thread. */
 void zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now);
 

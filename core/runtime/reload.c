@@ -136,7 +136,6 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
     set_log_level (runtime, runtime->config);
   /* New calls go to the new plugins from here on; the old ones are stopped when their sources have ended. */
   zm_succeed_prepare (runtime, load->set);
-  zm_hosting_set_hooks (runtime->hosting, load->set);
   zm_table_slot_swap (runtime->tables, g_steal_pointer (&load->table));
   apply_workers (runtime, first ? NULL : before, runtime->config);
   if (!first)

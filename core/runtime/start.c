@@ -41,12 +41,6 @@ pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
     zm_subject_reply (subject, ticket, status, result);
 }
 
-static gboolean
-subject_authorise (const char *verb, ZmSpan peer, const ZmMessage *message, gpointer user)
-{
-  return zm_hosting_authorise (((ZmRuntime *) user)->hosting, verb, peer, message);
-}
-
 /* Its timers end and its deferred calls get their last time before its stop is called. */
 static void
 generation_retired (ZmGeneration *generation, gpointer user)
@@ -125,7 +119,6 @@ open_subject (ZmRuntime *runtime, GError **error)
     .form = frames_form (runtime, "subject"),
     .calls_most = (guint) zm_config_integer (runtime->config, "call", "limit"),
     .call_timeout_us = duration_us (runtime, "call", "timeout"),
-    .authorise = subject_authorise,
     .user = runtime,
     .tables = runtime->tables,
     .integration = runtime->integration,

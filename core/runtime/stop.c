@@ -75,10 +75,8 @@ stop_plugins (ZmRuntime *runtime)
 {
   g_autoptr (ZmProblems) ignored = zm_problems_new ();
 
-  if (runtime->hosting != NULL) {
+  if (runtime->hosting != NULL)
     zm_hosting_accept (runtime->hosting, FALSE);
-    zm_hosting_set_hooks (runtime->hosting, NULL);
-  }
   if (runtime->pool != NULL && !zm_pool_stop (runtime->pool))
     runtime->stuck = TRUE;
   if (runtime->tables != NULL)

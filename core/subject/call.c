@@ -117,7 +117,7 @@ static void
 take_request (ZmSubject *subject, Request *request)
 {
   ZmCaller *caller = &request->caller;
-  const char *verb = caller->verb == ZM_VERB_SEND ? "send" : "call", *code = "malformed";
+  const char *code = "malformed";
   g_autoptr (GError) error = NULL;
   zm_counter_add (subject->calls, 1);
   if (request->n_rest == 0) {
@@ -128,7 +128,7 @@ take_request (ZmSubject *subject, Request *request)
   g_autoptr (ZmMessage) message = request_message (subject, request, &error);
   if (message == NULL || (message->deadline_us = request_deadline (subject, message, &error)) == 0) {
     zm_answer_malformed (subject, caller, error->message);
-  } else if (!zm_subject_vet (subject, verb, message, &code, &error)) {
+  } else if (!zm_subject_vet (message, &code, &error)) {
     zm_counter_add (subject->refused, 1);
     zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "refused-call",
                     "a call was refused: %s", error->message);

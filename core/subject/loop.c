@@ -28,23 +28,17 @@ typedef struct Leaving {
 } Leaving;
 
 gboolean
-zm_subject_vet (ZmSubject *subject, const char *verb, const ZmMessage *message, const char **code,
-                GError **error)
+zm_subject_vet (const ZmMessage *message, const char **code, GError **error)
 {
   const ZmTopic *topic = &message->topic;
-  gboolean reserved = zm_key_reserved (&topic->key) || (topic->flow.size > 0 && topic->flow.data[0] == '^');
-  if (!reserved && (subject->config.authorise == NULL ||
-                    subject->config.authorise (verb, zm_span (NULL, 0), message, subject->config.user)))
+  if (!zm_key_reserved (&topic->key) && (topic->flow.size == 0 || topic->flow.data[0] != '^'))
     return TRUE;
   ZmSpan text = zm_message_topic (message);
   g_autofree char *shown = zm_printable (text, 100);
-  *code = reserved ? "reserved" : "denied";
-  if (reserved)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
-                 "\"%s\": done, error and names that begin with ^ belong to the runtime; send another key",
-                 shown);
-  else
-    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "\"%s\": a plugin that authorises refused it", shown);
+  *code = "reserved";
+  g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+               "\"%s\": done, error and names that begin with ^ belong to the runtime; send another key",
+               shown);
   return FALSE;
 }
 
@@ -72,7 +66,7 @@ vet_new (ZmSubject *subject, guint from)
       zm_message_unref (message);
       continue;
     }
-    if (zm_subject_vet (subject, "send", message, &code, &error)) {
+    if (zm_subject_vet (message, &code, &error)) {
       message->origin = ZM_ORIGIN_PULL;
       message->received_us = subject->now_us;
       subject->stage->pdata[kept++] = message;

@@ -141,8 +141,7 @@ void *zm_subject_run (void *user);
 /* The deadline by the header `timeout` (milliseconds from receipt), else standard_us. -1 where the header is wrong. */
 gint64 zm_subject_deadline (ZmSubject *subject, const ZmMessage *message, gint64 standard_us, GError **error);
 /* May this message come in? The error's code for a reply is set with the reason. */
-gboolean zm_subject_vet (ZmSubject *subject, const char *verb, const ZmMessage *message, const char **code,
-                         GError **error);
+gboolean zm_subject_vet (const ZmMessage *message, const char **code, GError **error);
 
 /* answer.c: each answers a caller and lets go of it. Who does not take answers loses them, counted. headers and body are
  * sent as they are, and are empty afterwards. */

@@ -25,7 +25,7 @@ make_counters (ZmSubject *subject, ZmMetrics *metrics)
     { &subject->received, FALSE, "zmanager_subject_received_total", "Messages pushed to the Subject" },
     { &subject->malformed, FALSE, "zmanager_subject_malformed_total",
       "Messages and requests that could not be read" },
-    { &subject->refused, FALSE, "zmanager_subject_refused_total", "Messages with a reserved or denied key" },
+    { &subject->refused, FALSE, "zmanager_subject_refused_total", "Messages with a reserved key" },
     { &subject->dropped, FALSE, "zmanager_subject_dropped_total", "Messages still held at the end" },
     { &subject->calls, FALSE, "zmanager_subject_calls_total", "Requests CALL and SEND" },
     { &subject->busy, FALSE, "zmanager_subject_busy_total", "Requests answered BUSY" },

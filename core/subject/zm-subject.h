@@ -28,8 +28,6 @@ typedef struct ZmSubjectConfig {
   ZmFramesForm form;
   guint calls_most;       /* calls waiting at one time; then BUSY */
   gint64 call_timeout_us; /* where a call brings no `timeout` header; 30 s */
-  /* Asked for each message (hooks): NULL, or FALSE with why: the message is refused as `denied`. Subject's thread. */
-  gboolean (*authorise) (const char *verb, ZmSpan peer, const ZmMessage *message, gpointer user);
   /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Takes the message and answers later through
    * zm_subject_reply: ZM_OK is ACCEPTED, a positive status DUPLICATE. FALSE: full, nothing was taken; answered BUSY. */
   gboolean (*send) (ZmMessage *message, guint64 ticket, gpointer user);

@@ -219,31 +219,6 @@ fill_call (ZmWorker *worker, ZmRun *run)
 }
 
 static int
-ask_hooks (ZmWorker *worker, ZmRun *run)
-{
-  GPtrArray *hooks = worker->view->hooks;
-  for (guint i = 0; i < hooks->len; i++) {
-    ZmGeneration *generation = hooks->pdata[i];
-    const zm_hook_ops *ops = zm_generation_descriptor (generation)->hooks;
-    if (ZM_HAS (ops, before) && ops->before (zm_generation_state (generation), &run->call) != ZM_OK)
-      return ZM_E_DENIED;
-  }
-  return ZM_OK;
-}
-
-static void
-tell_hooks (ZmWorker *worker, ZmRun *run, int status)
-{
-  GPtrArray *hooks = worker->view->hooks;
-  for (guint i = 0; i < hooks->len; i++) {
-    ZmGeneration *generation = hooks->pdata[i];
-    const zm_hook_ops *ops = zm_generation_descriptor (generation)->hooks;
-    if (ZM_HAS (ops, after))
-      ops->after (zm_generation_state (generation), &run->call, status);
-  }
-}
-
-static int
 invoke (ZmRun *run)
 {
   if (run->event != ZM_EVENT_CALLBACK)
@@ -263,9 +238,8 @@ add_sample (ZmStat *stat, gint64 us)
     atomic_store_explicit (&stat->highest_us, (guint64) us, memory_order_relaxed);
 }
 
-/* FALSE: the call was claimed. */
-static gboolean
-leave_call (ZmWorker *worker, unsigned long long word)
+gboolean
+zm_watch_end (ZmWorker *worker, unsigned long long word)
 {
   for (;;) {
     unsigned long long now = word;
@@ -279,9 +253,8 @@ leave_call (ZmWorker *worker, unsigned long long word)
   }
 }
 
-/* From here to leave_call the watchdog looks after this worker. Returns the word that stands for the call. */
-static unsigned long long
-begin_call (ZmWorker *worker, ZmRun *run)
+unsigned long long
+zm_watch_begin (ZmWorker *worker, ZmRun *run)
 {
   guint64 sequence = (atomic_load_explicit (&worker->word, memory_order_relaxed) >> 2) + 1;
   worker->run = run;
@@ -309,31 +282,32 @@ static gboolean
 watched_call (ZmWorker *worker, ZmRun *run, int *status)
 {
   gboolean callback = run->event == ZM_EVENT_CALLBACK;
-  gboolean hooked = worker->view->hooks && !callback;
-  unsigned long long word = begin_call (worker, run);
+  gboolean hooked = worker->view->hooked && !callback;
+  unsigned long long word = zm_watch_begin (worker, run);
   if (!callback)
     run->call.worker_state = zm_worker_state (worker, run->action->generation);
-  *status = hooked ? ask_hooks (worker, run) : ZM_OK;
+  *status = hooked ? zm_hooks_before (worker, run) : ZM_OK;
   if (*status == ZM_OK) {
     *status = timed_call (worker, run);
     if (hooked)
-      tell_hooks (worker, run, *status);
+      zm_hooks_after (worker, run, *status);
   }
-  return leave_call (worker, word);
+  return zm_watch_end (worker, word);
 }
 
 /* The hung call has come back after its message was given to an heir. */
-static void
-came_back_late (ZmWorker *worker, ZmRun *run, int status)
+void
+zm_call_came_back (ZmWorker *worker, ZmRun *run, int status)
 {
   ZmPool *pool = worker->pool;
   pthread_mutex_lock (&pool->dog_lock); /* the watchdog may still read the run */
   atomic_store (&worker->word, (atomic_load (&worker->word) & ~3ull) | ZM_PHASE_IDLE);
+  const ZmAction *blamed = worker->blamed;
   pthread_mutex_unlock (&pool->dog_lock);
   zm_counter_add (pool->c_late, 1);
   zm_log_limited (pool->config.log, ZM_LEVEL_WARNING, "worker", "late",
-                  "%s.%s came back after its deadline had passed; its result is thrown away",
-                  run->action->plugin, run->action->symbol);
+                  "%s.%s came back after its deadline had passed; its result is thrown away", blamed->plugin,
+                  blamed->symbol);
   if (status == ZM_DEFERRED || run->ticket)
     zm_tickets_returned (worker, run, ZM_E_LATE);
   ZmStrand *strand = g_steal_pointer (&run->strand);
@@ -366,7 +340,7 @@ call_now (ZmWorker *worker, ZmRun *run)
     fill_call (worker, run);
   int status;
   if (!watched_call (worker, run, &status)) {
-    came_back_late (worker, run, status);
+    zm_call_came_back (worker, run, status);
     return;
   }
   ZmStrand *strand = g_steal_pointer (&run->strand);

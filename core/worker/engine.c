@@ -191,6 +191,8 @@ zm_engine_message (ZmWorker *worker, ZmMessage *message)
     refuse (worker, message, "timeout", "the caller's deadline passed before a worker was free%s", "");
     return;
   }
+  if (G_UNLIKELY (worker->view->authorised) && !zm_hooks_authorise (worker, message))
+    return;
   ZmKeeper *keeper = pool->config.keeper;
   if (topic->id.size && keeper->ops->count (keeper)) {
     ZmRun *waiting = zm_wait_take (pool, topic->flow, topic->id, &topic->key);

@@ -118,14 +118,26 @@ typedef struct ZmPending {
   guint calls;
 } ZmPending;
 
+/* One plugin that listens. Its actions stand for it in reports; NULL where it does not listen then. */
+typedef struct ZmHook {
+  ZmGeneration *generation; /* the table's set keeps it */
+  const zm_hook_ops *ops;
+  const ZmAction *before, *after, *authorise; /* the strand's */
+} ZmHook;
+
+typedef enum { ZM_HOOK_BEFORE, ZM_HOOK_AFTER, ZM_HOOK_AUTHORISE, ZM_HOOK_MOMENTS } ZmHookMoment;
+
 /* A table with what the pool knows beside it; one reference a batch. */
 typedef struct ZmView {
   atomic_int refs;
   guint64 serial;
   ZmTable *table;
   ZmStat **stats; /* by route index; owned by the pool */
-  GPtrArray *hooks;
-  gboolean ordered; /* some mapping asks for another order than the pool's */
+  ZmHook *hooks;  /* in the order in which they are asked */
+  guint n_hooks;
+  gboolean hooked;     /* some has before or after */
+  gboolean authorised; /* some has authorise */
+  gboolean ordered;    /* some mapping asks for another order than the pool's */
 } ZmView;
 
 struct ZmWorker {
@@ -145,12 +157,16 @@ struct ZmWorker {
   atomic_ullong word;
   ZmRun *run;
   _Atomic gint64 call_deadline_us;
-  atomic_int abandoned; /* a replacement is there: end after this call */
-  atomic_int over;      /* the thread has ended: join it */
-  gboolean hard;        /* the watchdog's: the hard deadline was dealt with */
-  guint64 seen_word;    /* the watchdog's */
+  _Atomic (const ZmAction *) hook; /* whose code runs inside the call; NULL: the action's own */
+  const ZmAction *blamed;          /* what hung when the call was claimed; under dog_lock */
+  gboolean authorising;            /* the thread's own: it asks who may come in */
+  atomic_int abandoned;            /* a replacement is there: end after this call */
+  atomic_int over;                 /* the thread has ended: join it */
+  gboolean hard;                   /* the watchdog's: the hard deadline was dealt with */
+  guint64 seen_word;               /* the watchdog's */
   gint64 seen_us;
-  gboolean stolen; /* the watchdog's: its rest was given back */
+  gboolean stolen;  /* the watchdog's: its rest was given back */
+  gboolean refused; /* the watchdog's: there was no room for its replacement; it tries again */
   /* runs that this worker does next: strands handed over to it */
   pthread_mutex_t local_lock;
   ZmRun *local_head, *local_tail;
@@ -204,6 +220,7 @@ struct ZmPool {
   GHashTable *stats; /* key text -> ZmStat */
   /* what is inside */
   _Atomic gint64 inside;
+  _Atomic gint64 joins, branches; /* not counted in inside: what waits for branches is */
   pthread_mutex_t inside_lock;
   pthread_cond_t inside_cond;
   ZmTickets *tickets;
@@ -231,7 +248,7 @@ struct ZmPool {
   gpointer trace_user;
   /* counters */
   ZmCounter *c_results, *c_errors, *c_silent, *c_dropped, *c_calls, *c_denied, *c_late, *c_deferred,
-      *c_replaced, *c_abandoned, *c_stalls, *c_overrun, *c_waits;
+      *c_replaced, *c_unauthorised, *c_abandoned, *c_stalls, *c_overrun, *c_waits;
 };
 
 /* pool.c: the queue */
@@ -261,8 +278,9 @@ void zm_run_drop_reply (ZmRun *run);
 void zm_run_cancel_timer (ZmRun *run);
 void zm_run_hold (ZmRun *run, const char *holder); /* its generation, while it is away */
 void zm_run_let_go (ZmRun *run);
-ZmRun *zm_run_heir (ZmRun *run, const char *code, const char *text); /* goes on in its place, as failed */
-const ZmStep *zm_run_step (const ZmRun *run);                        /* NULL outside a flow */
+/* Goes on in its place, as failed; blame is what its error names. */
+ZmRun *zm_run_heir (ZmRun *run, const ZmAction *blame, const char *code, const char *text);
+const ZmStep *zm_run_step (const ZmRun *run);     /* NULL outside a flow */
 const ZmBranch *zm_run_branch (const ZmRun *run); /* the key text that runs now, NULL outside */
 ZmSpan zm_run_flow_name (const ZmRun *run);
 char *zm_run_content_type (const ZmRun *run); /* of its body; the caller frees; or NULL */
@@ -284,6 +302,20 @@ void zm_engine_outcome (ZmWorker *worker, ZmRun *run, int status);
 void zm_engine_route (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey *key);
 void zm_engine_again (ZmWorker *worker, ZmRun *run); /* its plugin was replaced: finds the new one */
 void zm_engine_call (ZmWorker *worker, ZmRun *run);  /* run->action, through its strand where it is SERIAL */
+
+/* call.c */
+/* From here on the watchdog looks after this worker; run has its action and its deadline. Returns the word for _end. */
+unsigned long long zm_watch_begin (ZmWorker *worker, ZmRun *run);
+/* FALSE: the watchdog has given the message to an heir; only the thread came back: zm_call_came_back. */
+gboolean zm_watch_end (ZmWorker *worker, unsigned long long word);
+void zm_call_came_back (ZmWorker *worker, ZmRun *run, int status); /* takes run */
+
+/* hook.c */
+void zm_hooks_fill (ZmPool *pool, ZmView *view, ZmPluginSet *set);
+int zm_hooks_before (ZmWorker *worker, ZmRun *run); /* ZM_OK or ZM_E_DENIED */
+void zm_hooks_after (ZmWorker *worker, ZmRun *run, int status);
+/* FALSE: it may not come in; its error is on the way, and the message taken. */
+gboolean zm_hooks_authorise (ZmWorker *worker, ZmMessage *message);
 
 /* result.c: how a run ends */
 void zm_end_result (ZmWorker *worker, ZmRun *run, ZmSpan flow, const ZmKey *key);
@@ -320,6 +352,8 @@ void zm_strand_give_up (ZmStrand *strand); /* who waits goes back to the inbox, 
 void zm_strand_stuck (ZmStrand *strand);
 void zm_strand_succeed (ZmStrand *old, ZmStrand *next, ZmGeneration *generation, gint64 until_us);
 const ZmAction *zm_strand_callback_action (ZmPool *pool, ZmGeneration *generation);
+/* Stands for a hook of the generation where something is told of it. */
+const ZmAction *zm_strand_hook_action (ZmPool *pool, ZmGeneration *generation, ZmHookMoment moment);
 void *zm_worker_state (ZmWorker *worker, ZmGeneration *generation);
 void zm_worker_give_local (ZmWorker *worker, ZmRun *run);
 void zm_worker_release_local (ZmWorker *worker); /* to the inbox; the watchdog's thread too */

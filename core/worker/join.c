@@ -43,6 +43,8 @@ zm_join_begin (ZmWorker *worker, ZmRun *run)
   join->n = step->n_branches;
   join->parent = run;
   atomic_init (&join->missing, join->n);
+  atomic_fetch_add (&run->pool->branches, join->n); /* first: in between more seems to move, never less */
+  atomic_fetch_add (&run->pool->joins, 1);
   /* The first branch runs here, so that a join always moves; once it has begun, join and run may be gone. */
   ZmRun *first = branch_run (run, join, 0);
   for (guint i = 1; i < step->n_branches; i++)
@@ -121,6 +123,7 @@ join_ends (ZmJoin *join)
   }
   g_string_free (array, TRUE);
   g_free (join);
+  atomic_fetch_sub (&parent->pool->joins, 1);
   zm_queue_run (parent->pool, parent);
 }
 
@@ -128,6 +131,7 @@ void
 zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed)
 {
   ZmJoin *join = run->join;
+  ZmPool *pool = run->pool;
   guint branch = run->branch;
   join->failed[branch] = failed;
   if (failed) {
@@ -139,4 +143,5 @@ zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed)
   zm_run_free (run, worker);
   if (atomic_fetch_sub (&join->missing, 1) == 1)
     join_ends (join);
+  atomic_fetch_sub (&pool->branches, 1);
 }

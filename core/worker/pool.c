@@ -377,6 +377,12 @@ do_batch (ZmWorker *worker)
 /* Whose thread this is: plugins' emit comes without the call that it is made in. */
 static _Thread_local ZmWorker *this_worker;
 
+gboolean
+zm_pool_authorising (ZmPool *pool)
+{
+  return this_worker && this_worker->pool == pool && this_worker->authorising;
+}
+
 guint
 zm_pool_current_hops (ZmPool *pool)
 {
@@ -475,6 +481,8 @@ make_counters (ZmPool *pool)
       zm_metrics_counter (m, "zmanager_worker_deferred_total", "Calls that were deferred", NULL, NULL);
   pool->c_replaced =
       zm_metrics_counter (m, "zmanager_worker_replaced_total", "Hung workers replaced", NULL, NULL);
+  pool->c_unauthorised = zm_metrics_counter (m, "zmanager_authorise_denied_total",
+                                             "Messages that a plugin which authorises refused", NULL, NULL);
   pool->c_abandoned = zm_metrics_counter (m, "zmanager_worker_abandoned_total",
                                           "Strands abandoned with a hung call", NULL, NULL);
   pool->c_stalls =
@@ -489,7 +497,7 @@ set_defaults (ZmPoolConfig *config)
 {
   if (!config->workers)
     config->workers = MAX (1, g_get_num_processors ());
-  config->workers = MIN (config->workers, ZM_WORKERS_MOST / 4);
+  config->workers = MIN (config->workers, ZM_POOL_WORKERS_MOST);
   if (!config->ring)
     config->ring = 10000;
   if (!config->deferred_most)
@@ -542,7 +550,17 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   return NULL;
 }
 
-/* Waits until nothing that can move is inside; parked and deferred ones do not count. */
+/* Nothing inside can move by itself: all of it is parked, or waits for branches that are. Deferred calls move: a plugin
+ * completes them. */
+static gboolean
+all_parked (ZmPool *pool)
+{
+  gint64 parked = (gint64) pool->config.keeper->ops->count (pool->config.keeper);
+  gint64 all = atomic_load (&pool->inside) + atomic_load (&pool->branches);
+  return all <= parked + atomic_load (&pool->joins);
+}
+
+/* Waits until all is over or parked, at most until the deadline. */
 static void
 wait_quiet (ZmPool *pool, gint64 deadline_us)
 {
@@ -551,8 +569,7 @@ wait_quiet (ZmPool *pool, gint64 deadline_us)
     gint64 until = MIN (deadline_us, zm_now_us () + 20000);
     struct timespec at = { until / G_USEC_PER_SEC, (until % G_USEC_PER_SEC) * 1000 };
     pthread_cond_timedwait (&pool->inside_cond, &pool->inside_lock, &at);
-    gint64 still = (gint64) pool->config.keeper->ops->count (pool->config.keeper);
-    if (zm_now_us () >= deadline_us || atomic_load (&pool->inside) <= still)
+    if (zm_now_us () >= deadline_us || all_parked (pool))
       break;
   }
   pthread_mutex_unlock (&pool->inside_lock);

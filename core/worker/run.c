@@ -112,7 +112,7 @@ zm_run_let_go (ZmRun *run)
 
 /* The call of `run` is over for its message but not for its thread: another run takes the message on. */
 ZmRun *
-zm_run_heir (ZmRun *run, const char *code, const char *text)
+zm_run_heir (ZmRun *run, const ZmAction *blame, const char *code, const char *text)
 {
   ZmRun *heir = zm_run_new (run->pool, NULL);
   heir->message = zm_message_ref (run->message);
@@ -125,8 +125,8 @@ zm_run_heir (ZmRun *run, const char *code, const char *text)
   heir->hops = run->hops;
   heir->join = run->join;
   heir->branch = run->branch;
-  if (!run->plugin_timer) {
-    heir->action = run->action;
+  if (!run->plugin_timer || blame != run->action) { /* a timer's action goes with the timer */
+    heir->action = blame;
     zm_run_hold (heir, "error report");
   }
   heir->event = ZM_EVENT_FAILED;

@@ -16,6 +16,8 @@ void
 zm_pool_stuck (ZmPool *pool, ZmGeneration *generation)
 {
   zm_strand_stuck (zm_strand_of (pool, generation));
+  /* What completes them may be the very call that hangs, or a result that can no longer be told to it. */
+  zm_tickets_cancel_all (pool, generation, "stuck", "the plugin hung too often and takes no more calls");
 }
 
 void

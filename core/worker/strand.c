@@ -8,8 +8,9 @@
 
 struct ZmStrand {
   ZmPool *pool;
-  ZmGeneration *generation; /* owns this */
-  ZmAction callback;        /* stands for the results that zm_call_action brings */
+  ZmGeneration *generation;        /* owns this */
+  ZmAction callback;               /* stands for the results that zm_call_action brings */
+  ZmAction hooks[ZM_HOOK_MOMENTS]; /* stand for what is called when the plugin listens */
   pthread_mutex_t lock;
   pthread_cond_t room;
   gboolean busy;
@@ -47,6 +48,11 @@ strand_make (ZmGeneration *generation, gpointer user)
   strand->callback.plugin = zm_generation_name (generation);
   strand->callback.symbol = "(result)";
   strand->callback.threadsafe = (zm_generation_flags (generation) & ZM_PLUGIN_THREADSAFE) != 0;
+  static const char *const moments[ZM_HOOK_MOMENTS] = { "before", "after", "authorise" };
+  for (guint i = 0; i < ZM_HOOK_MOMENTS; i++) {
+    strand->hooks[i] = strand->callback;
+    strand->hooks[i].symbol = moments[i];
+  }
   strand->patience.func = patience_over;
   strand->patience.user = strand;
   pthread_mutex_init (&strand->lock, NULL);
@@ -87,6 +93,12 @@ const ZmAction *
 zm_strand_callback_action (ZmPool *pool, ZmGeneration *generation)
 {
   return &zm_strand_of (pool, generation)->callback;
+}
+
+const ZmAction *
+zm_strand_hook_action (ZmPool *pool, ZmGeneration *generation, ZmHookMoment moment)
+{
+  return &zm_strand_of (pool, generation)->hooks[moment];
 }
 
 void *
@@ -136,7 +148,8 @@ zm_strand_enter (ZmStrand *strand, ZmRun *run, gboolean force)
 {
   ZmStrandEntry entry;
   pthread_mutex_lock (&strand->lock);
-  if (strand->stuck) {
+  /* At an abandoned one that was replaced nobody leaves any more who would take the next. */
+  if (strand->stuck || (strand->closed && strand->abandoned && force)) {
     entry = ZM_STRAND_STUCK;
   } else if (strand->closed && !force) {
     entry = ZM_STRAND_CLOSED;

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define TIMERS_MOST 1024 /* in the daemon */
+#define TIMERS_MOST        1024 /* in the daemon */
+#define PLUGIN_TIMERS_MOST 256  /* of one generation, so that none takes all */
 
 struct ZmPluginTimer {
   guint64 ticket;  /* first: key of the hash table */
@@ -103,6 +104,23 @@ zm_plugin_timer_ended (ZmRun *run)
   timer_unref (timer);
 }
 
+/* Why this plugin may have no further timer, or NULL. Under the lock. */
+static const char *
+no_room (ZmPool *pool, ZmGeneration *generation)
+{
+  GHashTableIter iter;
+  gpointer value;
+  guint own = 0;
+  if (g_hash_table_size (pool->plugin_timers) >= TIMERS_MOST)
+    return "all plugins together have " G_STRINGIFY (TIMERS_MOST) ", which is the limit";
+  g_hash_table_iter_init (&iter, pool->plugin_timers);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    own += ((ZmPluginTimer *) value)->action.generation == generation;
+  return own >= PLUGIN_TIMERS_MOST
+             ? "it has " G_STRINGIFY (PLUGIN_TIMERS_MOST) ", which is the limit; stop one first"
+             : NULL;
+}
+
 zm_ticket
 zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action,
                      guint first_ms, guint period_ms)
@@ -125,9 +143,8 @@ zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, z
   timer->due_us = zm_now_us () + (gint64) first_ms * 1000;
   pthread_mutex_lock (&pool->timers_lock);
   /* Marked as retired before its timers are stopped: one that came after that would never be. */
-  gboolean room = g_hash_table_size (pool->plugin_timers) < TIMERS_MOST && !pool->timers_closed &&
-                  !zm_generation_retired (generation);
-  if (room) {
+  const char *full = no_room (pool, generation);
+  if (!full && !pool->timers_closed && !zm_generation_retired (generation)) {
     timer->ticket = ++pool->next_timer;
     g_hash_table_insert (pool->plugin_timers, &timer->ticket, timer);
     /* Armed under the lock: who stops it finds it armed. */
@@ -135,7 +152,10 @@ zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, z
   }
   guint64 ticket = timer->ticket;
   pthread_mutex_unlock (&pool->timers_lock);
-  if (!room)
+  if (full)
+    zm_log_limited (pool->config.log, ZM_LEVEL_WARNING, "worker", "timers",
+                    "plugin %s: a timer was not started: %s", timer->action.plugin, full);
+  if (!ticket)
     timer_unref (timer);
   return ticket;
 }

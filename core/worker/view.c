@@ -28,11 +28,7 @@ view_new (ZmPool *pool, ZmTable *table)
     if (mapping->ordering >= 0 && mapping->ordering != (int) pool->config.ordering)
       view->ordered = TRUE;
   }
-  ZmPluginSet *set = zm_table_set (table);
-  GPtrArray *hooks = set ? zm_plugin_set_hooks (set) : NULL;
-  if (hooks && hooks->len == 0)
-    g_clear_pointer (&hooks, g_ptr_array_unref);
-  view->hooks = hooks;
+  zm_hooks_fill (pool, view, zm_table_set (table));
   return view;
 }
 
@@ -48,7 +44,7 @@ zm_view_unref (ZmView *view)
 {
   if (atomic_fetch_sub (&view->refs, 1) != 1)
     return;
-  g_clear_pointer (&view->hooks, g_ptr_array_unref);
+  g_free (view->hooks);
   g_free (view->stats);
   zm_table_unref (view->table);
   g_free (view);

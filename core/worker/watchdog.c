@@ -21,9 +21,14 @@ zm_worker_clock (ZmWorker *worker)
 static void
 replace_worker (ZmPool *pool, ZmWorker *worker)
 {
-  if (pool->replaced >= pool->config.replacements_most) {
+  gboolean first = !worker->refused;
+  worker->refused = pool->replaced >= pool->config.replacements_most;
+  if (worker->refused && !first)
+    return;
+  if (worker->refused) {
     zm_log_limited (pool->config.log, ZM_LEVEL_ERROR, "worker", "replacements",
-                    "%u workers hang already: this one is not replaced", pool->replaced);
+                    "%u workers hang already: this one is replaced when one of them has come back",
+                    pool->replaced);
     return;
   }
   g_autoptr (GError) error = NULL;
@@ -57,11 +62,15 @@ zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
   }
   ZmRun *run = worker->run;
   atomic_store (&run->cancelled, 1);
-  ZmRun *heir =
-      run->message ? zm_run_heir (run, "timeout", "the action did not return before its deadline") : NULL;
+  const ZmAction *hook = atomic_load (&worker->hook);
+  const ZmAction *blame = worker->blamed = hook ? hook : run->action;
+  g_autofree char *text =
+      hook ? g_strdup_printf ("the hook %s.%s did not return before the deadline", hook->plugin, hook->symbol)
+           : g_strdup ("the action did not return before its deadline");
+  ZmRun *heir = run->message ? zm_run_heir (run, blame, "timeout", text) : NULL;
   /* Once the lock is free the run may be gone, and with it a timer's action. */
-  g_autofree char *symbol = g_strdup (run->action->symbol);
-  ZmGeneration *kept = zm_generation_ref (run->action->generation, "error report");
+  g_autofree char *symbol = g_strdup (blame->symbol);
+  ZmGeneration *kept = zm_generation_ref (blame->generation, "error report");
   if (run->stat)
     atomic_fetch_add_explicit (&run->stat->errors, 1, memory_order_relaxed);
   if (run->strand)
@@ -122,7 +131,10 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
     zm_worker_give_rest (worker);
   }
   gint64 deadline_us = atomic_load_explicit (&worker->call_deadline_us, memory_order_relaxed);
-  if (phase == ZM_PHASE_CALL && now_us > deadline_us && zm_watchdog_claim (pool, worker, word))
+  if (phase == ZM_PHASE_CALL && now_us > deadline_us)
+    zm_watchdog_claim (pool, worker, word);
+  /* Again at each tick, should there have been no room for it: another may have been buried meanwhile. */
+  if ((atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED && !atomic_load (&worker->abandoned))
     replace_worker (pool, worker);
   if (phase == ZM_PHASE_CLAIMED && !worker->hard && now_us > deadline_us + pool->config.hard_after_us)
     hard_deadline (pool, worker);

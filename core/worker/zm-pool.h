@@ -21,6 +21,8 @@ G_BEGIN_DECLS
 
 typedef struct ZmPool ZmPool;
 
+#define ZM_POOL_WORKERS_MOST 64 /* threads, replacements not counted */
+
 /* How a message ended; for the outcome sink and for who waits. */
 typedef enum {
   ZM_END_RESULT, /* a result was published (or given to who waits) */
@@ -38,7 +40,7 @@ typedef struct ZmOutcomeSink {
 
 /* Where results go. */
 typedef struct ZmPoolConfig {
-  guint workers; /* 0: one a CPU */
+  guint workers; /* 0: one a CPU; at most ZM_POOL_WORKERS_MOST */
   guint ring;    /* messages waiting for workers, at most */
   ZmOrdering ordering;
   guint deferred_most;      /* tickets at one time; default 65,536 */
@@ -87,9 +89,12 @@ void zm_pool_fill_host (zm_host *host);
 /* Before the table with `next` is put into the slot: a SERIAL next takes no call before the calls of `old` are over, or until
  * drain_us from now. */
 void zm_pool_succeed (ZmPool *pool, ZmGeneration *old, ZmGeneration *next, gint64 drain_us);
-/* The plugin hung too often: its messages fail at once from now on. */
+/* The plugin hung too often: its messages fail at once from now on, and so do its deferred calls. Results of zm_call_action
+ * can no longer be told to it: they are counted as dropped. */
 void zm_pool_stuck (ZmPool *pool, ZmGeneration *generation);
-/* A generation left the current set (the slot has the new table already): its timers end; its deferred calls may finish until the drain budget, then fail. */
+/* A generation left the current set (the slot has the new table already): its timers end, and who waited for it goes to the
+ * one that follows. Its deferred calls go on: each ends when it is completed, or at its own deadline. After zm_pool_stop
+ * nobody follows: who waited ends with the error `shutdown`. */
 void zm_pool_retire (ZmPool *pool, ZmGeneration *generation);
 /* Host services that live here; pool is found through the runtime's wrapper. */
 zm_ticket zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action,
@@ -103,6 +108,9 @@ int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *mess
 
 /* Hops of the message that the calling thread works on now; 0 outside a worker: what a plugin emits goes on counting. */
 guint zm_pool_current_hops (ZmPool *pool);
+
+/* The calling thread is inside an authorise hook: what that emits would only be asked about again. */
+gboolean zm_pool_authorising (ZmPool *pool);
 
 /* Figures for status and top: JSON objects, the caller frees. */
 char *zm_pool_status_json (ZmPool *pool);

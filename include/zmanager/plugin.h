@@ -119,7 +119,8 @@ typedef struct zm_outcome {
 } zm_outcome;
 
 /* Called once, in a worker, when an action called by zm_call_action ended. status: ZM_OK, or negative with the error's
- * JSON text as body. body is borrowed until the function returns. */
+ * JSON text as body. body is borrowed until the function returns. Not called where the daemon ends, or where a call of the
+ * SERIAL plugin hangs for good: then its deferred calls fail at their deadline at the latest. */
 typedef void (*zm_result_fn) (void *user, int status, const void *body, size_t body_size);
 
 enum { ZM_LOG_ERROR = 3, ZM_LOG_WARNING = 4, ZM_LOG_NOTICE = 5, ZM_LOG_INFO = 6, ZM_LOG_DEBUG = 7 };
@@ -199,22 +200,26 @@ typedef struct zm_source_ops {
   void (*close) (void *source);
 } zm_source_ops;
 
-/* Who asks, for authorise. */
+/* What came in, for authorise. */
 typedef struct zm_request {
   uint32_t struct_size;
   uint32_t flags;
   zm_str peer; /* user id of the connection, or empty */
-  zm_str verb; /* "send", "call", "emit" */
+  zm_str verb; /* "send", "call"; "emit" also for zm_call_action */
   zm_str key;
 } zm_request;
 
-/* Event listeners: every hook plugin is asked, in the order of `priority`. */
+/* Event listeners: every hook plugin is asked, in the order of `priority`. All three run in workers, in several at one time,
+ * within the soft deadline; one that passes it costs its message the error `timeout`.
+ * authorise is asked once for each message that comes in, before anything is done with it. What it refuses ends with the
+ * error `denied`, published and given to its caller; zm_emit has returned by then. From inside it, zm_emit and
+ * zm_call_action answer ZM_E_DENIED. */
 typedef struct zm_hook_ops {
   uint32_t struct_size;
   uint32_t flags;
   int (*before) (void *state, const zm_call *call);             /* ZM_OK, or ZM_REJECT: the call fails as `denied` */
   void (*after) (void *state, const zm_call *call, int status); /* status: what the action returned */
-  int (*authorise) (void *state, const zm_request *request);    /* ZM_OK or ZM_E_DENIED; in the Subject's thread */
+  int (*authorise) (void *state, const zm_request *request);    /* ZM_OK or ZM_E_DENIED */
 } zm_hook_ops;
 
 enum {

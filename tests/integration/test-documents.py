@@ -231,6 +231,8 @@ LIMITS = {
     "calls that wait for one SERIAL plugin": ("worker/internal.h", "ZM_STRAND_MOST", "1,024"),
     "an action's error text": ("worker/internal.h", "ZM_TEXT_MOST", "4 KiB"),
     "timers of plugins": ("worker/timer.c", "TIMERS_MOST", "1,024"),
+    "timers of one plugin": ("worker/timer.c", "PLUGIN_TIMERS_MOST", "256"),
+    "worker threads": ("worker/zm-pool.h", "ZM_POOL_WORKERS_MOST", "64"),
     "flow instances that wait": ("runtime/private.h", "ZM_RUNTIME_WAITING_MOST", "100,000"),
     "registered services": ("subject/services.h", "ZM_SERVICES_MOST", "1,024"),
     "patterns of a service": ("subject/services.h", "ZM_PATTERNS_MOST", "64"),

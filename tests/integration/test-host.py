@@ -80,9 +80,10 @@ ZM_ACTION (ask)
 ZM_PLUGIN ("emitter", "1.0", "LGPL-2.1-or-later", "Emits");
 """
 
-# Refuses what comes from ?Forbidden?…, before it is called or when it comes in.
+# Refuses what comes from ?Forbidden?…, before it is called or when it comes in; hangs over ?Stall?…
 GUARD = r"""
 #include <zmanager/plugin.h>
+#include <unistd.h>
 static int begins (zm_str text, const char *with)
 {
   return text.size >= strlen (with) && memcmp (text.data, with, strlen (with)) == 0;
@@ -90,6 +91,8 @@ static int begins (zm_str text, const char *with)
 static int authorise (void *state, const zm_request *request)
 {
   (void) state;
+  while (begins (request->key, "?Stall?"))
+    pause ();
   if (begins (request->key, "?Recursive?"))
     zm_emit_text (zm_plugin_host, "?Recursive?Again", "x");
   return begins (request->key, "?Forbidden?") ? ZM_E_DENIED : ZM_OK;
@@ -123,6 +126,7 @@ EMIT_MAPPING = {"emit.ini": """[actionmapping]
 ?Forbidden?Key = hello.greet
 ?Allowed?Never = hello.greet
 ?Recursive?Key = hello.greet
+?Stall?Key = hello.greet
 """}
 
 
@@ -194,7 +198,11 @@ def hooks_refuse():
         assert status == "ERROR" and json.loads(body)["code"] == "denied", (status, body)
         status, body = daemon.call("?Allowed?Never")
         assert status == "ERROR" and json.loads(body)["code"] == "denied", (status, body)
-        assert daemon.call("?Emit?It", b"?Forbidden?Key") == ("OK", b"-5")
+        # An emit is asked about after it has returned.
+        errors = daemon.tail("~~~~error~")
+        assert daemon.call("?Emit?It", b"?Forbidden?Key\n-\nemitted") == ("OK", b"0")
+        topic, _, body = errors.next()
+        assert topic.id == "emitted" and json.loads(body)["code"] == "denied", (topic, body)
         # A hook that emits is not asked about that itself.
         assert daemon.call("?Recursive?Key", b"me")[0] == "OK"
         tail = daemon.tail("~~hello~")
@@ -205,6 +213,20 @@ def hooks_refuse():
         while topic.context == "Recursive":
             topic, _, body = tail.next()
         assert body == b"hello, allowed", (topic, body)
+
+
+@case
+def a_hook_that_hangs_stops_nobody_else():
+    config = "[plugin guard]\nload = yes\n[workers]\ntimeout = 200ms\nhard-after = 100ms\ndrain = 500ms\n[zmanager]\nworkers = 2\n"
+    with emitting(config=config, expect=["authorise hangs", "worker", "stays loaded", "left at the end"]) as daemon:
+        status, body = daemon.call("?Stall?Key")
+        assert status == "ERROR" and json.loads(body)["text"].startswith("the hook guard.authorise"), (status, body)
+        daemon.send("?Stall?Key")
+        tail = daemon.tail("~~hello~")
+        for n in range(100):
+            daemon.send("?Hello?Greet", b"%d" % n)
+        assert sorted(m[2] for m in tail.take(100)) == sorted(b"hello, %d" % n for n in range(100))
+        assert daemon.call("?Emit?It", b"?Hello?Greet") == ("OK", b"0")
 
 
 @case

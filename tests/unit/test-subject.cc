@@ -218,28 +218,6 @@ TEST_F (Subject, PauseTakesWhatCameInAndThenNothing)
   zm_subject_pause (subject);
 }
 
-TEST_F (Subject, AuthorisationIsAskedForEach)
-{
-  static std::vector<std::string> asked;
-  asked.clear ();
-  config.authorise = [] (const char *verb, ZmSpan, const ZmMessage *message, gpointer) -> gboolean {
-    asked.push_back (std::string (verb) + " " +
-                     std::string (message->topic.key.action.data, message->topic.key.action.size));
-    return !zm_span_is (message->topic.key.action, "secret");
-  };
-  start ();
-  void *push = connect (ZMQ_PUSH, "subject"), *dealer = connect (ZMQ_DEALER, "call");
-  send (push, { "?a?secret", "" });
-  send (push, { "?a?open", "" });
-  ASSERT_TRUE (pool.wait (1));
-  send (dealer, { "1", "CALL", "?a?secret", "" });
-  Frames frames = receive (dealer);
-  EXPECT_EQ (frames[1], "ERROR");
-  EXPECT_NE (frames[3].find ("\"denied\""), std::string::npos) << frames[3];
-  EXPECT_EQ (asked, (std::vector<std::string>{ "send secret", "send open", "call secret" }));
-  EXPECT_EQ (pool.size (), 1u);
-}
-
 TEST_F (Subject, SeveralSendersAndEndpoints)
 {
   start ();

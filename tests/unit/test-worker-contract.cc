@@ -140,6 +140,73 @@ TEST_F (Worker, HooksAreAskedBeforeAndToldAfter)
   EXPECT_EQ (value ("after_error"), 1) << "what was denied was not called";
 }
 
+TEST_F (Worker, AHookThatHangsIsNamedInTheError)
+{
+  begin ((std::string (all_mappings) +
+          "?Hooked?slow = tester.serial_echo\n[action ?Hooked?slow]\ntimeout = 50ms\n")
+             .c_str ());
+  std::string body = one ("?Hooked?slow").body;
+  EXPECT_NE (body.find ("\"code\":\"timeout\",\"text\":\"the hook tester.before did not return"),
+             std::string::npos)
+      << body;
+  send ("?T?serial", "next", "", "n");
+  EXPECT_EQ (wait (2)[1].body, "next");
+}
+
+class Authorised : public Worker {
+protected:
+  /* As from outside. */
+  void
+  come (ZmOrigin origin, const char *key, const char *id, guint64 ticket = 0)
+  {
+    ZmMessage *message = make (key, "x", "", "", id);
+    message->origin = (guint8) origin;
+    message->reply = ticket;
+    ASSERT_TRUE (zm_pool_push (pool, &message, 1));
+  }
+};
+
+TEST_F (Authorised, EachThatComesInIsAskedOnce)
+{
+  begin (all_mappings, "[F]\n?Hooked?go\n?T?add_a\n?T?add_b\n??done\n");
+  come (ZM_ORIGIN_PULL, "?T?echo", "a");
+  come (ZM_ORIGIN_CALL, "?Hooked?go", "b");
+  come (ZM_ORIGIN_EMIT, "?Unmapped?key", "c");
+  send ("?T?echo", "x", "", "d");
+  wait (4);
+  EXPECT_EQ (value ("asked_send"), 1);
+  EXPECT_EQ (value ("asked_call"), 1) << "the message, not its steps";
+  EXPECT_EQ (value ("asked_emit"), 1) << "also where nothing takes it";
+}
+
+TEST_F (Authorised, WhatIsRefusedEndsInAnError)
+{
+  begin ((std::string (all_mappings) + "?Hooked?secret = tester.echo\n").c_str ());
+  come (ZM_ORIGIN_PULL, "?Hooked?secret", "a");
+  EXPECT_NE (wait (1)[0].body.find ("\"code\":\"denied\""), std::string::npos) << out[0].body;
+  EXPECT_NE (out[0].body.find ("\"plugin\":\"tester\""), std::string::npos) << out[0].body;
+  come (ZM_ORIGIN_CALL, "?Hooked?secret", "b", 7);
+  EXPECT_EQ (wait_reply (7).first, ZM_E_FAILED);
+  EXPECT_NE (wait_reply (7).second.find ("a plugin that authorises refused it"), std::string::npos);
+  EXPECT_EQ (value ("before"), 0);
+}
+
+TEST_F (Authorised, AHookThatHangsCostsItsMessageOnly)
+{
+  timeout_ms = 100;
+  begin (all_mappings, "", 1);
+  come (ZM_ORIGIN_PULL, "?Hooked?stall", "a", 7);
+  EXPECT_NE (wait_reply (7).second.find ("the hook tester.authorise did not return"), std::string::npos)
+      << wait_reply (7).second;
+  for (int i = 0; i < 100; i++)
+    come (ZM_ORIGIN_PULL, "?T?echo", ("o" + std::to_string (i)).c_str ());
+  EXPECT_EQ (wait (101)[100].topic.substr (0, 14), "~~tester~T~ech");
+  come (ZM_ORIGIN_PULL, "?T?release", "r", 8);
+  EXPECT_EQ (wait_reply (8).second, "released");
+  EXPECT_EQ (zm_pool_drain (pool, zm_now_us () + 5 * G_USEC_PER_SEC), 0u);
+  EXPECT_EQ (out.size (), 102u) << "the hook's message ended once";
+}
+
 /* ---- what is told of each message ---- */
 
 struct Sink {

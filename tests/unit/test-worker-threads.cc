@@ -2,6 +2,8 @@
 /* The worker room: batches and lanes, strands and their generations, deadlines, bounds. */
 #include "worker-fixture.h"
 
+#include <atomic>
+
 namespace {
 
 /* A file that the action `stay` waits for. */
@@ -174,6 +176,27 @@ TEST_F (Worker, CallsThatHangCountAsErrorsOfTheirAction)
   EXPECT_NE (text.substr (at, text.find ('}', at) - at).find ("\"errors\":1"), std::string::npos) << json;
 }
 
+/* Both workers hang, and one may be replaced: when that one is back, the other gets its replacement too. */
+TEST_F (Staying, AHungWorkerIsReplacedWhenThereIsRoom)
+{
+  std::string other = file + ".other";
+  config.replacements_most = 1;
+  begin ((std::string (all_mappings) + "[action ?T?stay]\ntimeout = 30ms\n").c_str (), "", 2);
+  send ("?T?stay", file, "", "a", 1);
+  EXPECT_EQ (wait_reply (1).first, ZM_E_FAILED);
+  ASSERT_TRUE (eventually ([&] { return number ("replaced") == 1; }));
+  send ("?T?stay", other, "", "b", 2);
+  EXPECT_EQ (wait_reply (2).first, ZM_E_FAILED);
+  let_go ();
+  EXPECT_TRUE (eventually ([&] { return number ("replaced") == 2; }));
+  push ({ { "?T?gather", "2" }, { "?T?gather", "2" } });
+  auto all = wait (4);
+  EXPECT_EQ (all[2].body + all[3].body, "gatheredgathered") << "two at a time again";
+  ASSERT_TRUE (g_file_set_contents (other.c_str (), "", 0, NULL));
+  EXPECT_TRUE (eventually ([&] { return number ("late") == 2; }));
+  g_remove (other.c_str ());
+}
+
 /* ---- bounds ---- */
 
 TEST_F (Worker, TheRingIsBounded)
@@ -209,6 +232,16 @@ TEST_F (Worker, DeferredCallsAreBounded)
     send ("?T?defer_never", "x", "", id);
   Out got = wait (1)[0];
   EXPECT_NE (got.body.find ("\"code\":\"busy\""), std::string::npos) << got.body;
+}
+
+/* 1,024 in all, of which one plugin has a quarter. */
+TEST_F (Worker, TimersOfOnePluginAreBounded)
+{
+  begin (all_mappings);
+  EXPECT_EQ (one ("?T?timers").body, "256, and again");
+  reload (all_mappings);
+  send ("?T?timers", "", "", "i2");
+  EXPECT_EQ (wait (2)[1].body, "256, and again") << "those of the old generation are over";
 }
 
 /* Two workers, 16 branches: those that nobody takes are run by the worker that forked them. */
@@ -290,6 +323,47 @@ TEST_F (Worker, ADeferredCallEndsAfterItsPluginWasReplaced)
   EXPECT_EQ (zm_pool_complete (pool, old, ticket, &outcome), ZM_OK);
   EXPECT_EQ (wait_reply (9).second, "completed");
   EXPECT_TRUE (eventually ([&] { return held ().empty (); })) << held ();
+}
+
+/* The result of zm_call_action comes to a strand that nobody leaves any more. */
+TEST_F (Staying, ResultsForAHungPluginAreDroppedAndCounted)
+{
+  static std::atomic<bool> hung;
+  hung = false;
+  config.hard_after_us = 30000;
+  config.hung = [] (ZmGeneration *, gpointer) { hung = true; };
+  begin ((std::string (all_mappings) + "[action ?T?serial_stay]\ntimeout = 30ms\n").c_str ());
+  send ("?T?serial_stay", file, "", "stay", 3);
+  EXPECT_EQ (wait_reply (3).first, ZM_E_FAILED);
+  send ("?T?ask", "?T?defer_never", "", "ask", 4);
+  EXPECT_EQ (wait_reply (4).first, ZM_OK);
+  ASSERT_TRUE (eventually ([] { return hung.load (); }));
+  reload (all_mappings);
+  EXPECT_TRUE (eventually ([&] { return number ("inside") == 0; })) << "the drain would wait for it";
+  EXPECT_EQ (number ("dropped"), 1);
+  EXPECT_EQ (value ("asked_ok") + value ("asked_error"), 0);
+}
+
+TEST_F (Worker, DeferredCallsOfAStuckPluginFailAtOnce)
+{
+  begin (all_mappings);
+  send ("?T?defer_until", "x", "", "d", 9);
+  ASSERT_TRUE (eventually ([&] { return number ("deferred") == 1; }));
+  zm_pool_stuck (pool, current ());
+  EXPECT_NE (wait_reply (9).second.find ("\"code\":\"stuck\""), std::string::npos) << wait_reply (9).second;
+}
+
+/* What is parked cannot end; what runs beside it can, and is waited for. */
+TEST_F (Worker, ADrainWaitsForWhatRunsBesideParkedBranches)
+{
+  begin (all_mappings, "[J]\n?J?Push\n?Svc?a & ?Svc?b & ?Svc?c & ?Svc?d\n??done\n");
+  send ("?J?Push", "x", "J", "j");
+  wait_parked (4);
+  for (int i = 0; i < 8; i++)
+    send ("?T?nap", "", "", ("n" + std::to_string (i)).c_str ());
+  EXPECT_EQ (zm_pool_drain (pool, zm_now_us () + 10 * G_USEC_PER_SEC), 4u);
+  auto all = wait (4 + 8 + 1);
+  EXPECT_EQ (all.back ().topic, "J~~~~error~j") << "after all that could end";
 }
 
 TEST_F (Worker, ABufferKeepsItsGeneration)

@@ -392,9 +392,9 @@ TEST_F (Worker, SwapsUnderLoadLoseNothing)
 TEST_F (Worker, TimersThatFireOnceGiveTheirPlaceBack)
 {
   begin (all_mappings);
-  const size_t each = 500;
+  const size_t each = 200;
   /* More in all than there may be at a time. */
-  for (size_t round = 1; round <= 3; round++) {
+  for (size_t round = 1; round <= 7; round++) {
     for (size_t i = 0; i < each; i++)
       send ("?T?once");
     wait (2 * each * round);

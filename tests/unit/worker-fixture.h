@@ -70,6 +70,9 @@ protected:
                                           unsigned first, unsigned period) {
       return zm_pool_timer_start (the_pool, zm_generation_of_host (host), name, action, first, period);
     };
+    plugins_config.host.timer_stop = [] (const zm_host *host, zm_ticket timer) {
+      return zm_pool_timer_stop (the_pool, zm_generation_of_host (host), timer);
+    };
     plugins_config.host.call_action = [] (const zm_host *host, const zm_event *event, int ms,
                                           zm_result_fn done, void *user) {
       ZmMessage *message = make (event->key, std::string ((const char *) event->body, event->body_size), "",
@@ -369,7 +372,8 @@ protected:
 
 inline const char *const all_mappings =
     "[actionmapping]\n"
-    "?T?echo = tester.echo\n?T?serial = tester.serial_echo\n?T?add_a = tester.add_a\n"
+    "?T?echo = tester.echo\n?T?release = tester.release\n?T?timers = tester.many_timers\n?T?serial = tester.serial_echo\n?T?add_a = "
+    "tester.add_a\n"
     "?T?add_b = tester.add_b\n?T?add_c = tester.add_c\n?T?json = tester.json\n"
     "?T?silent = tester.silent\n?T?reject = tester.reject\n?T?retry = tester.retry\n"
     "?T?nonsense = tester.nonsense\n?T?failing = tester.failing\n"

@@ -311,6 +311,20 @@ ZM_ACTION_THREADSAFE (tick)
   return zm_timer_start (call->host, "tick", tick_now, 1, 5) ? zm_reply_text (call, "started") : ZM_REJECT;
 }
 
+/* Starts timers until that fails, then stops one and starts another; tells how many there are. */
+ZM_ACTION_THREADSAFE (many_timers)
+{
+  zm_ticket last = 0, next;
+  char text[64];
+  int n = 0;
+  for (; n < 2000 && (next = zm_timer_start (call->host, "tick", tick_now, 1000000, 0)) != 0; n++)
+    last = next;
+  zm_timer_stop (call->host, last);
+  next = zm_timer_start (call->host, "tick", tick_now, 1000000, 0);
+  snprintf (text, sizeof text, "%d%s", n, next ? ", and again" : "");
+  return zm_reply_text (call, text);
+}
+
 ZM_ACTION_THREADSAFE (state)
 {
   char text[32];
@@ -441,6 +455,9 @@ before (void *state, const zm_call *call)
   if (!is_hooked (call))
     return ZM_OK;
   zm_metric (zm_plugin_host, ZM_METRIC_COUNTER, "before", 1);
+  if (call->action.size == 4 && memcmp (call->action.data, "slow", 4) == 0)
+    while (!zm_cancelled (call))
+      nap (1);
   return call->action.size == 5 && memcmp (call->action.data, "never", 5) == 0 ? ZM_REJECT : ZM_OK;
 }
 
@@ -452,7 +469,33 @@ after (void *state, const zm_call *call, int status)
     zm_metric (zm_plugin_host, ZM_METRIC_COUNTER, status == ZM_OK ? "after_ok" : "after_error", 1);
 }
 
-static const zm_hook_ops hooks = { .struct_size = sizeof hooks, .before = before, .after = after };
+/* Refuses ?Hooked?secret; does not answer for ?Hooked?stall until ?T?release ran. */
+static int released;
+static int
+authorise (void *state, const zm_request *request)
+{
+  (void) state;
+  static const char secret[] = "?Hooked?secret", stall[] = "?Hooked?stall";
+  char asked[32];
+  snprintf (asked, sizeof asked, "asked_%.*s", (int) request->verb.size, request->verb.data);
+  zm_metric (zm_plugin_host, ZM_METRIC_COUNTER, asked, 1);
+  if (request->key.size == sizeof stall - 1 && memcmp (request->key.data, stall, sizeof stall - 1) == 0)
+    while (!__atomic_load_n (&released, __ATOMIC_SEQ_CST))
+      nap (1);
+  return request->key.size == sizeof secret - 1 && memcmp (request->key.data, secret, sizeof secret - 1) == 0
+             ? ZM_E_DENIED
+             : ZM_OK;
+}
+
+ZM_ACTION_THREADSAFE (release)
+{
+  __atomic_store_n (&released, 1, __ATOMIC_SEQ_CST);
+  return zm_reply_text (call, "released");
+}
+
+static const zm_hook_ops hooks = {
+  .struct_size = sizeof hooks, .before = before, .after = after, .authorise = authorise
+};
 
 static const zm_plugin_desc descriptor = {
   .struct_size = sizeof descriptor,
