@@ -116,7 +116,6 @@ free_rooms (ZmRuntime *runtime)
 {
   g_clear_pointer (&runtime->watch, zm_watch_free);
   g_clear_pointer (&runtime->sources, zm_sources_free);
-  g_clear_pointer (&runtime->control, zm_control_free);
   stop_plugins (runtime);
   g_clear_pointer (&runtime->pool, zm_pool_free);
   g_clear_pointer (&runtime->subject, zm_subject_free);
@@ -159,6 +158,8 @@ zm_runtime_free (ZmRuntime *runtime)
 {
   if (runtime == NULL)
     return TRUE;
+  /* First, also where the process ends without taking anything apart: the answer of a drain has to leave it. */
+  g_clear_pointer (&runtime->control, zm_control_free);
   /* A thread that could not be ended may use any of this: it goes with the process, and so does its memory. */
   if (runtime->stuck)
     return FALSE;

@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import tempfile
+import time
 
 import zmq
 
-from zmcase import case, run
+from zmcase import LONG, ZMANAGERCTL, case, run
 from zmtest import Daemon, PATIENCE, wait_for
 
 MAPPING = {"hello.ini": "[actionmapping]\n?Hello?Greet = hello.greet\n"}
@@ -99,6 +101,52 @@ def drain_is_answered_when_it_is_done():
         assert status == "OK" and reply["left"] == 0, reply
         tail.take(99)
         daemon.ended()
+
+
+def plain_client(daemon):
+    """A connection to the control socket without libzmq, which reads only what it is told to: the greeting of ZMTP 3.0, and READY."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.settimeout(PATIENCE)
+    client.connect(daemon.endpoint("control").removeprefix("ipc://"))
+    client.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
+    ready = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
+    assert len(client.recv(64, socket.MSG_WAITALL)) == 64
+    client.sendall(bytes([4, len(ready)]) + ready)
+    assert b"READY" in client.recv(256)
+    return client
+
+
+def plain_request(client, command):
+    json_text = b'{"command":"%s"}' % command
+    client.sendall(b"\x01\x02id" + bytes([0, len(json_text)]) + json_text)
+
+
+@case
+def the_answer_of_a_drain_leaves_before_the_daemon_goes():
+    with Daemon(config="[zmanager]\nwatch = no\n", actions=MAPPING, plugins=["hello"]) as daemon:
+        client = plain_client(daemon)
+        for _ in range(900):
+            plain_request(client, b"metrics")
+        plain_request(client, b"drain")
+        daemon.wait_log("^drained")
+        # Longer than the daemon waits for clients to go, and than other replies are waited for at the end.
+        time.sleep(1.5)
+        said = b""
+        while part := client.recv(1 << 20):
+            said += part
+        client.close()
+        assert len(said) > 1000000, "not enough to fill what the system holds"
+        assert b'{"text":"drained","left":0}' in said, said[-1000:]
+        daemon.ended()
+
+
+@case
+def every_drain_is_answered():
+    for turn in range(500 if LONG else 50):
+        with Daemon(config="[zmanager]\nwatch = no\n", actions=MAPPING, plugins=["hello"]) as daemon:
+            drain = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "drain"], capture_output=True, text=True, timeout=PATIENCE * 2)
+            assert (drain.returncode, drain.stdout) == (0, "drained\n"), (turn, drain)
+            daemon.ended()
 
 
 @case
