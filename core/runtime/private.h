@@ -72,6 +72,7 @@ struct ZmRuntime {
   ZmNotify *notify;
 
   GPtrArray *reasons;  /* char*: why the daemon is degraded; from the last load */
+  char *refused;       /* why the last reload was refused; NULL: it was taken */
   GPtrArray *asked;    /* char*: plugins loaded by command though nothing names them */
   GPtrArray *barred;   /* char*: plugins unloaded by command though something names them */
   GHashTable *revived; /* plugin name -> GUINT: copies started because a call hung */

@@ -139,6 +139,7 @@ free_rest (ZmRuntime *runtime)
   g_clear_pointer (&runtime->instance, zm_instance_free);
   zm_notify_free (runtime->notify);
   g_ptr_array_unref (runtime->reasons);
+  g_free (runtime->refused);
   g_ptr_array_unref (runtime->asked);
   g_ptr_array_unref (runtime->barred);
   g_hash_table_unref (runtime->revived);
