@@ -126,6 +126,7 @@ open_subject (ZmRuntime *runtime, GError **error)
     .calls_most = (guint) zm_config_integer (runtime->config, "call", "limit"),
     .call_timeout_us = duration_us (runtime, "call", "timeout"),
     .authorise = subject_authorise,
+    .waits = zm_runtime_waits,
     .user = runtime,
     .tables = runtime->tables,
     .integration = runtime->integration,

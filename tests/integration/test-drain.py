@@ -176,6 +176,62 @@ def what_waits_at_the_end_is_told():
         assert topic.action == "error" and json.loads(body)["code"] == "shutdown", (topic, body)
 
 
+WAIT_FLOW = {"wait.flow": "[Waiting]\n?Waiting?Push\n?Waiting@ASYNC?answer\n?Hello?Greet\n??done\n"}
+
+
+@case
+def what_waits_is_waited_for_while_draining():
+    """Answers come in by both doors, what is new is refused at both."""
+    with Daemon(actions=MAPPING, flows=WAIT_FLOW, plugins=["hello"], expect=["message refused: "]) as daemon:
+        tail = daemon.tail("")
+        daemon.send("Waiting~~~Waiting~Push~one")
+        daemon.send("Waiting~~~Waiting~Push~two")
+        wait_for("the waiting flows", lambda: len(daemon.control("instances")["instances"]) == 2)
+        drain = daemon.send_control("drain")
+        wait_for("the drain", lambda: daemon.call("?Hello?Greet", b"new")[0] == "BUSY")
+        daemon.control_socket.send_multipart([b"status", b"{\"command\":\"status\"}"])
+        status, reply = daemon.receive_control(b"status")
+        assert reply["state"] == "draining" and reply["subject"]["state"] == "answers", reply
+        before = daemon.call("?Hello?Greet", b"new")
+        assert before[0] == "BUSY" and json.loads(before[1])["code"] == "draining", before
+        daemon.send("~~~Hello~Greet~late", b"new")
+        topic, _, body = tail.next()
+        assert topic.id == "late" and topic.action == "error" and json.loads(body)["code"] == "shutdown", (topic, body)
+        daemon.send("Waiting~~~Waiting~answer~one", b"pushed")
+        topic, _, body = tail.next()
+        assert topic.text == "Waiting~~~~done~one" and body == b"hello, pushed", (topic, body)
+        assert daemon.request("CALL", b"Waiting~~~Waiting~answer~two", b"called")[0] == "OK"
+        topic, _, body = tail.next()
+        assert topic.text == "Waiting~~~~done~two" and body == b"hello, called", (topic, body)
+        status, reply = daemon.receive_control(drain)
+        assert status == "OK" and reply["left"] == 0, reply
+        daemon.ended()
+
+
+@case
+def a_worker_in_another_language_is_waited_for_while_draining():
+    actions = {"w.ini": "[actionmapping]\n?Away?Work = worker:away\n"}
+    with tempfile.TemporaryDirectory(prefix="zm-") as folder:
+        endpoint = f"ipc://{folder}/worker"
+        with Daemon(config=f"[worker away]\nbind = {endpoint}\n", actions=actions, expect=["unavailable"]) as daemon:
+            work = daemon.socket(zmq.PULL)
+            work.connect(endpoint)
+            tail = daemon.tail("")
+
+            def taken():
+                daemon.send("?Away?Work", b"body")
+                return work.poll(200)
+
+            wait_for("work for the worker", taken)
+            daemon.process.send_signal(signal.SIGTERM)
+            wait_for("the doors to be open for answers only", lambda: daemon.control("status")["subject"]["state"] == "answers")
+            while work.poll(200):
+                daemon.send(work.recv_multipart()[0].decode(), b"worked")
+            while (message := tail.next())[2] != b"worked":
+                assert json.loads(message[2])["code"] == "unavailable", message
+            daemon.ended()
+
+
 @case
 def a_source_runs_and_ends():
     config = "[source clock]\nplugin = ticker\nlimit = 7\nkey = ?Tick?Tock\n"
