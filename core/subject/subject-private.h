@@ -88,7 +88,8 @@ gint64 zm_services_watch (ZmServices *services, gint64 now_us);
 /* Any thread. */
 gboolean zm_services_command (ZmServices *services, const char *service, const char *command,
                               const char *argument, GError **error);
-char *zm_services_json (ZmServices *services, gint64 now_us);
+/* transient: short-lived tools too. */
+char *zm_services_json (ZmServices *services, gboolean transient, gint64 now_us);
 
 /* ---- the Subject ---- */
 

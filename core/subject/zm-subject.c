@@ -170,9 +170,9 @@ zm_subject_command (ZmSubject *subject, const char *service, const char *command
 }
 
 char *
-zm_subject_services_json (ZmSubject *subject)
+zm_subject_services_json (ZmSubject *subject, gboolean transient)
 {
-  return zm_services_json (subject->services, zm_now_us ());
+  return zm_services_json (subject->services, transient, zm_now_us ());
 }
 
 char *

@@ -73,8 +73,8 @@ void zm_subject_tables_changed (ZmSubject *subject);
 gboolean zm_subject_command (ZmSubject *subject, const char *service, const char *command,
                              const char *argument, GError **error);
 /* Registered services: JSON array (name, version, state, patterns, prefixes, last_seen_ms; received, errors, ratio, mean_ms
- * where the service reports its counts). */
-char *zm_subject_services_json (ZmSubject *subject);
+ * where the service reports its counts). transient: with the short-lived tools, which are marked as such. The caller frees. */
+char *zm_subject_services_json (ZmSubject *subject, gboolean transient);
 char *zm_subject_status_json (ZmSubject *subject);
 const char *const *zm_subject_endpoints (ZmSubject *subject);      /* PULL, after wildcards */
 const char *const *zm_subject_call_endpoints (ZmSubject *subject); /* ROUTER */

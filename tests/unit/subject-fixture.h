@@ -255,9 +255,9 @@ protected:
   }
 
   std::string
-  services ()
+  services (bool transient = false)
   {
-    char *json = zm_subject_services_json (subject);
+    char *json = zm_subject_services_json (subject, transient);
     std::string text = json;
     g_free (json);
     return text;

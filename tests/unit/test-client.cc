@@ -443,7 +443,7 @@ protected:
   std::string
   services ()
   {
-    char *json = zm_subject_services_json (subject);
+    char *json = zm_subject_services_json (subject, TRUE);
     std::string text = json;
     g_free (json);
     return text;
