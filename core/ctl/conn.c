@@ -83,8 +83,8 @@ zm_ctl_alive (void *socket, GError **error)
   int events = 0;
   size_t size = sizeof events;
 
-  /* With ZMQ_IMMEDIATE a socket without a peer cannot be written to. */
-  if (zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLOUT))
+  /* With ZMQ_IMMEDIATE a socket without a peer cannot be written to. What the peer said last is still to be read. */
+  if (zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size) == 0 && (events & (ZMQ_POLLIN | ZMQ_POLLOUT)) != 0)
     return TRUE;
   g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("the daemon went away"));
   return FALSE;

@@ -276,3 +276,14 @@ zm_integration_queued (ZmIntegration *integration)
 {
   return zm_ring_length (integration->ring);
 }
+
+char *
+zm_integration_status_json (ZmIntegration *integration)
+{
+  return g_strdup_printf ("{\"queued\":%u,\"subscriptions\":%u,\"published\":%" G_GINT64_FORMAT
+                          ",\"stalled\":%" G_GINT64_FORMAT ",\"dropped\":%" G_GINT64_FORMAT
+                          ",\"failed\":%" G_GINT64_FORMAT "}",
+                          zm_integration_queued (integration), zm_integration_n_subscriptions (integration),
+                          zm_counter_get (integration->published), zm_counter_get (integration->stalls),
+                          zm_counter_get (integration->dropped), zm_counter_get (integration->failed));
+}

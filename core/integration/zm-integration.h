@@ -65,5 +65,8 @@ void zm_integration_number_topic (ZmIntegration *integration, const char *prefix
 /* What is really bound, after wildcards: NULL-terminated, owned. */
 const char *const *zm_integration_endpoints (ZmIntegration *integration);
 guint zm_integration_queued (ZmIntegration *integration);
+/* A JSON object: queued, subscriptions, published; stalled: publications that one subscriber or more could not take, as many
+ * as libzmq tells of; dropped, failed. The caller frees. */
+char *zm_integration_status_json (ZmIntegration *integration);
 
 G_END_DECLS

@@ -84,9 +84,7 @@ zm_command_status (ZmCommandCall *call, GError **error)
   zm_reply_member_take (out, "connections", zm_gates_json (runtime->gates));
   zm_reply_member_take (out, "subject", zm_subject_status_json (runtime->subject));
   zm_reply_member_take (out, "workers", zm_pool_status_json (runtime->pool));
-  g_string_printf (part, "{\"queued\":%u,\"subscriptions\":%u}", zm_integration_queued (runtime->integration),
-                   zm_integration_n_subscriptions (runtime->integration));
-  zm_reply_member_json (out, "integration", part->str);
+  zm_reply_member_take (out, "integration", zm_integration_status_json (runtime->integration));
   g_string_truncate (part, 0);
   append_plugins (runtime, part);
   zm_reply_member_json (out, "plugins", part->str);
@@ -252,8 +250,11 @@ zm_command_sources (ZmCommandCall *call, GError **error)
 gboolean
 zm_command_services (ZmCommandCall *call, GError **error)
 {
-  (void) error;
-  return reply_list (call, "services", zm_subject_services_json (call->runtime->subject));
+  gboolean all;
+
+  /* Every tail of every terminal registers; who asks for services does not mean those. */
+  return zm_command_flag (call->request, "all", &all, error) &&
+         reply_list (call, "services", zm_subject_services_json (call->runtime->subject, all));
 }
 
 gboolean

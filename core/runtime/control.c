@@ -16,6 +16,12 @@
 #define FRAMES_MOST 4
 /* Peers that wait for the end of a drain. */
 #define WAITERS_MOST 64
+/* How long the end waits for replies that are still in the socket: what is left of a stream is worth little, the answer of a
+ * drain is what its client waits for. */
+#define LINGER_MS       200
+#define LINGER_DRAIN_MS 5000
+/* How long a client that asked for the drain may take to read its answer and go. */
+#define GO_MS 1000
 
 typedef struct ControlSource {
   GSource base;
@@ -24,6 +30,7 @@ typedef struct ControlSource {
 
 struct ZmControl {
   ZmRuntime *runtime;
+  void *zmq; /* a context of its own: its end is the only sure sign that the last reply has left */
   void *socket;
   GSource *source;
   ZmStreams *streams;
@@ -268,12 +275,13 @@ static gboolean
 bind_socket (ZmControl *control, GError **error)
 {
   g_autofree char *endpoint = zm_instance_bind_endpoint (control->runtime->instance, "control", error);
-  const int mandatory = 1, linger = 200, high_water = 1000;
+  const int mandatory = 1, linger = LINGER_MS, high_water = 1000;
   const gint64 largest = ZM_REQUEST_MOST;
 
   if (endpoint == NULL)
     return FALSE;
-  control->socket = zmq_socket (control->runtime->zmq, ZMQ_ROUTER);
+  control->zmq = zmq_ctx_new ();
+  control->socket = control->zmq != NULL ? zmq_socket (control->zmq, ZMQ_ROUTER) : NULL;
   if (control->socket != NULL) {
     zmq_setsockopt (control->socket, ZMQ_ROUTER_MANDATORY, &mandatory, sizeof mandatory);
     zmq_setsockopt (control->socket, ZMQ_LINGER, &linger, sizeof linger);
@@ -312,6 +320,7 @@ zm_control_new (struct ZmRuntime *runtime, GError **error)
   return control;
 }
 
+/* Waits for the replies that are still to be sent, at most as long as the socket lingers. */
 void
 zm_control_free (ZmControl *control)
 {
@@ -324,16 +333,61 @@ zm_control_free (ZmControl *control)
   zm_streams_free (control->streams);
   if (control->socket != NULL)
     zmq_close (control->socket);
+  while (control->zmq != NULL && zmq_ctx_term (control->zmq) != 0 && zmq_errno () == EINTR)
+    ;
   g_ptr_array_unref (control->waiters);
   g_free (control);
+}
+
+/* A client of libzmq throws away what it has not looked at yet when it sees its peer go (with ZMQ_IMMEDIATE, which ours needs to
+ * see that at all). So whoever has its answer is given the time to take it and to go first. */
+static void
+wait_until_gone (void *monitor, guint n)
+{
+  gint64 until_us = zm_now_us () + GO_MS * 1000, left_us;
+
+  while (n > 0 && (left_us = until_us - zm_now_us ()) > 0) {
+    zmq_pollitem_t item = { .socket = monitor, .events = ZMQ_POLLIN };
+    Frames frames;
+
+    if (zmq_poll (&item, 1, (long) (left_us / 1000 + 1)) > 0 && receive (monitor, &frames)) {
+      frames_clear (&frames);
+      n--;
+    }
+  }
+}
+
+/* Tells of connections that end from here on; NULL: it cannot be had. */
+static void *
+watch_leaving (ZmControl *control)
+{
+  static const char address[] = "inproc://control-leaving";
+  void *monitor = zmq_socket (control->zmq, ZMQ_PAIR);
+
+  if (monitor != NULL && zmq_socket_monitor (control->socket, address, ZMQ_EVENT_DISCONNECTED) == 0 &&
+      zmq_connect (monitor, address) == 0)
+    return monitor;
+  if (monitor != NULL)
+    zmq_close (monitor);
+  return NULL;
 }
 
 void
 zm_control_drained (ZmControl *control, guint left)
 {
   g_autofree char *json = g_strdup_printf ("{\"text\":\"drained\",\"left\":%u}", left);
+  const int linger = LINGER_DRAIN_MS;
+  void *monitor = control->waiters->len > 0 ? watch_leaving (control) : NULL;
+  guint sent = 0;
 
   for (guint i = 0; i < control->waiters->len; i++)
-    zm_control_send (control, control->waiters->pdata[i], "OK", json);
+    sent += zm_control_send (control, control->waiters->pdata[i], "OK", json);
   g_ptr_array_set_size (control->waiters, 0);
+  if (sent > 0)
+    zmq_setsockopt (control->socket, ZMQ_LINGER, &linger, sizeof linger);
+  if (monitor != NULL) {
+    wait_until_gone (monitor, sent);
+    zmq_socket_monitor (control->socket, NULL, 0);
+    zmq_close (monitor);
+  }
 }

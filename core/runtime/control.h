@@ -15,8 +15,10 @@ typedef struct ZmControl ZmControl;
 
 /* Binds at the instance's endpoint and attaches itself to the runtime's main context. */
 ZmControl *zm_control_new (struct ZmRuntime *runtime, GError **error);
+/* Waits, bounded, until the replies that are still under way have left: 5 s after zm_control_drained, else 0.2 s. */
 void zm_control_free (ZmControl *control);
-/* Answers those who wait for the drain. left: messages that had to be ended. */
+/* Answers those who wait for the drain, and waits at most 1 s for them to take it and go. left: messages that had to be
+ * ended. */
 void zm_control_drained (ZmControl *control, guint left);
 
 /* Whom a reply goes to. */

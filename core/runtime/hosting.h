@@ -23,7 +23,7 @@ void zm_hosting_free (ZmHosting *hosting);
 /* Fills all members of a host's table but ctx; the pool's own (reply … defer) too. */
 void zm_hosting_fill (zm_host *host);
 /* Until the table stands, and again from the drain on, emit and call_action answer AGAIN: nothing is taken that nobody would
- * run. */
+ * run. What a waiting instance waits for is emitted all the same. */
 void zm_hosting_accept (ZmHosting *hosting, gboolean on);
 /* Metrics of plugins that `now` does not have are shown no more. Runtime's thread. */
 void zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now);

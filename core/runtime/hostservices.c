@@ -170,12 +170,12 @@ zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *ke
 
   if (!may_send (generation))
     return ZM_E_UNSUPPORTED;
-  if (!accepting (runtime))
-    return ZM_E_AGAIN;
   message = event_message (generation, event, key, &status);
   if (message == NULL)
     return status;
-  status = refuse_message (generation, message);
+  status = accepting (runtime) || zm_pool_awaits (runtime->pool, message)
+               ? refuse_message (generation, message)
+               : ZM_E_AGAIN;
   if (status == ZM_OK && zm_pool_try_push (runtime->pool, &message, 1) == 1) {
     zm_counter_add (runtime->hosting->emitted, 1);
     return ZM_OK;

@@ -72,11 +72,13 @@ struct ZmRuntime {
   ZmNotify *notify;
 
   GPtrArray *reasons;  /* char*: why the daemon is degraded; from the last load */
+  char *refused;       /* why the last reload was refused; NULL: it was taken */
   GPtrArray *asked;    /* char*: plugins loaded by command though nothing names them */
   GPtrArray *barred;   /* char*: plugins unloaded by command though something names them */
   GHashTable *revived; /* plugin name -> GUINT: copies started because a call hung */
   const char *copying; /* the plugin of which such a copy is being started */
   GHashTable *told;    /* plugin name -> zm_ticket*: the call that told it of its new configuration */
+  gboolean can_wait; /* something of the table may wait for an answer; set before the Subject is paused */
   gboolean drain_began;
   pthread_t drain_thread;
   guint left;     /* messages that the drain had to end */
@@ -155,6 +157,8 @@ gboolean zm_runtime_watch (ZmRuntime *runtime, GError **error);
 
 /* Starts the drain in a thread of its own, once; the control socket goes on answering. */
 void zm_runtime_drain (ZmRuntime *runtime);
+/* The Subject's door `waits`: while draining, may an answer still come for what is inside? Any thread; user: the runtime. */
+gboolean zm_runtime_waits (gpointer user);
 
 /* ---- runtime.c ---- */
 

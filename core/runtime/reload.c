@@ -176,6 +176,28 @@ use (ZmRuntime *runtime, ZmLoad *load, GPtrArray *changes)
   zm_subject_tables_changed (runtime->subject);
 }
 
+/* The first error stands for all, as status has one line for it. The next start would fail by the same files, so this is
+ * remembered until a reload is taken. */
+static char *
+refusal_text (const ZmProblems *problems)
+{
+  guint errors = zm_problems_errors (problems);
+  const ZmProblem *first = NULL;
+  g_autofree char *text = NULL;
+
+  for (guint i = 0; i < zm_problems_count (problems) && first == NULL; i++) {
+    const ZmProblem *problem = zm_problems_get (problems, i);
+
+    if (problem != NULL && problem->severity == ZM_PROBLEM_ERROR)
+      first = problem;
+  }
+  if (first == NULL)
+    return g_strdup ("the log says why");
+  text = zm_problem_format (first);
+  return errors > 1 ? g_strdup_printf ("%s (and %u more, see zmanagerctl check)", text, errors - 1)
+                    : g_steal_pointer (&text);
+}
+
 gboolean
 zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *changes, ZmProblems *problems)
 {
@@ -185,6 +207,7 @@ zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *chan
   zm_notify_reloading (runtime->notify);
   load = zm_load_new (runtime, again, problems);
   log_problems (runtime, problems);
+  g_clear_pointer (&runtime->refused, g_free);
   if (load != NULL) {
     use (runtime, load, changes);
     text = zm_runtime_changes_text (changes);
@@ -194,6 +217,7 @@ zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *chan
     text = g_strdup_printf ("the reload was refused (%u errors); the running configuration stays",
                             zm_problems_errors (problems));
     zm_log_write (runtime->log, ZM_LEVEL_ERROR, "runtime", "%s", text);
+    runtime->refused = refusal_text (problems);
   }
   zm_notify_ready (runtime->notify, text);
   return load != NULL;

@@ -168,6 +168,8 @@ zm_runtime_reasons (ZmRuntime *runtime)
 
   for (guint i = 0; i < runtime->reasons->len; i++)
     g_ptr_array_add (reasons, g_strdup (runtime->reasons->pdata[i]));
+  if (runtime->refused != NULL)
+    g_ptr_array_add (reasons, g_strdup_printf ("last reload refused: %s", runtime->refused));
   zm_sources_reasons (runtime->sources, reasons);
   zm_succeed_reasons (runtime, reasons);
   zm_gates_reasons (runtime->gates, reasons);

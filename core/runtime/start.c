@@ -119,6 +119,7 @@ open_subject (ZmRuntime *runtime, GError **error)
     .form = frames_form (runtime, "subject"),
     .calls_most = (guint) zm_config_integer (runtime->config, "call", "limit"),
     .call_timeout_us = duration_us (runtime, "call", "timeout"),
+    .waits = zm_runtime_waits,
     .user = runtime,
     .tables = runtime->tables,
     .integration = runtime->integration,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How a daemon ends. First the drain: nothing new is read, sources end, and what is inside is finished. Then everything is
+ * How a daemon ends. First the drain: nothing new is taken, sources end, and what is inside is finished; for what waits,
+ * answers are still taken. Then everything is
  * taken apart, from the doors inwards. What cannot be ended (a plugin's thread that ignores its wake) is left alone with the
  * memory that it may use.
  */
@@ -35,30 +36,97 @@ on_drained (gpointer user)
   return G_SOURCE_REMOVE;
 }
 
-/* The drain waits, and the control socket answers meanwhile. */
+/* Where a step of a flow, or a worker in another language, has to be waited for, what runs now may wait in a moment. Where
+ * there is nothing of the kind, a drain needs no open door. */
+static gboolean
+step_can_wait (const ZmTable *table, ZmFlow *flow, guint index)
+{
+  const ZmStep *step = &flow->steps[index];
+  ZmStepTarget target;
+
+  for (guint i = 0; i < step->n_branches; i++) {
+    if (step->branches[i].kind == ZM_STEP_ASYNC)
+      return TRUE;
+    if (step->branches[i].kind != ZM_STEP_KEY)
+      continue;
+    zm_table_step (table, flow, index, (int) i, &target);
+    if (target.route == NULL && target.child == NULL)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+static gboolean
+table_can_wait (const ZmTable *table)
+{
+  for (guint i = 0; i < zm_table_n_routes (table); i++)
+    if (zm_table_route (table, i)->target == ZM_TARGET_WORKER)
+      return TRUE;
+  for (guint i = 0; i < zm_table_n_flows (table); i++) {
+    ZmFlow *flow = zm_table_flow_nth (table, i);
+
+    for (guint step = 1; step < flow->n_steps; step++)
+      if (step_can_wait (table, flow, step))
+        return TRUE;
+  }
+  return FALSE;
+}
+
+gboolean
+zm_runtime_waits (gpointer user)
+{
+  ZmRuntime *runtime = user;
+
+  return runtime->keeper->ops->count (runtime->keeper) > 0 ||
+         (runtime->can_wait && zm_pool_busy (runtime->pool));
+}
+
+/* The drain waits, and the control socket answers meanwhile. The pool is closed last: answers go through it. */
 static void *
 drain_main (void *user)
 {
   ZmRuntime *runtime = user;
-  gint64 most_us = zm_config_integer (runtime->config, "workers", "drain") * 1000;
+  gint64 deadline_us = zm_now_us () + zm_config_integer (runtime->config, "workers", "drain") * 1000;
   g_autoptr (GSource) done = g_idle_source_new ();
 
-  runtime->left = zm_pool_drain (runtime->pool, zm_now_us () + most_us);
+  zm_subject_finish (runtime->subject, deadline_us);
+  runtime->left = zm_pool_drain (runtime->pool, deadline_us);
   g_source_set_callback (done, on_drained, runtime, NULL);
   g_source_attach (done, runtime->context);
   return NULL;
 }
 
+/* So that who stopped the daemon knows why it does not end at once. */
+static void
+tell_who_waits (ZmRuntime *runtime)
+{
+  guint n = runtime->keeper->ops->count (runtime->keeper);
+
+  if (n > 0)
+    zm_log_write (
+        runtime->log, ZM_LEVEL_NOTICE, "runtime",
+        "draining: %u instances wait for answers, which are still taken for at most %" G_GINT64_FORMAT
+        " ms; a second signal ends it at once",
+        n, zm_config_integer (runtime->config, "workers", "drain"));
+}
+
 void
 zm_runtime_drain (ZmRuntime *runtime)
 {
+  g_autoptr (ZmTable) table = NULL;
+
   if (runtime->state != ZM_STATE_RUNNING)
     return;
   runtime->state = ZM_STATE_DRAINING;
   zm_notify_stopping (runtime->notify, "draining");
   zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime",
                 "draining: nothing new is taken, what is inside is finished");
+  table = zm_table_slot_get (runtime->tables);
+  runtime->can_wait = table_can_wait (table);
+  g_clear_pointer (&table, zm_table_unref);
   zm_subject_pause (runtime->subject);
+  zm_hosting_accept (runtime->hosting, FALSE);
+  tell_who_waits (runtime);
   if (!zm_sources_stop (runtime->sources, zm_now_us () + SOURCES_STOP_US))
     runtime->stuck = TRUE;
   runtime->drain_began = pthread_create (&runtime->drain_thread, NULL, drain_main, runtime) == 0;
@@ -114,7 +182,6 @@ free_rooms (ZmRuntime *runtime)
 {
   g_clear_pointer (&runtime->watch, zm_watch_free);
   g_clear_pointer (&runtime->sources, zm_sources_free);
-  g_clear_pointer (&runtime->control, zm_control_free);
   stop_plugins (runtime);
   g_clear_pointer (&runtime->pool, zm_pool_free);
   g_clear_pointer (&runtime->subject, zm_subject_free);
@@ -138,6 +205,7 @@ free_rest (ZmRuntime *runtime)
   g_clear_pointer (&runtime->instance, zm_instance_free);
   zm_notify_free (runtime->notify);
   g_ptr_array_unref (runtime->reasons);
+  g_free (runtime->refused);
   g_ptr_array_unref (runtime->asked);
   g_ptr_array_unref (runtime->barred);
   g_hash_table_unref (runtime->revived);
@@ -157,6 +225,8 @@ zm_runtime_free (ZmRuntime *runtime)
 {
   if (runtime == NULL)
     return TRUE;
+  /* First, also where the process ends without taking anything apart: the answer of a drain has to leave it. */
+  g_clear_pointer (&runtime->control, zm_control_free);
   /* A thread that could not be ended may use any of this: it goes with the process, and so does its memory. */
   if (runtime->stuck)
     return FALSE;

@@ -136,7 +136,7 @@ take_request (ZmSubject *subject, Request *request)
   } else if (caller->verb == ZM_VERB_SEND && subject->config.send == NULL) {
     zm_answer_text (subject, caller, "ERROR", "no-store",
                     "this daemon has no store; use CALL, or push to the subject socket");
-  } else if (atomic_load (&subject->flow_state) != ZM_FLOW_RUNNING) {
+  } else if (!zm_subject_admits_call (subject, message)) {
     zm_answer_busy (subject, caller, "draining", "the daemon is draining; call another, or again later");
   } else {
     run_request (subject, caller, g_steal_pointer (&message));

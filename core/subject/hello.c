@@ -71,13 +71,15 @@ add_pattern (const ZmTable *table, const char *pattern, GPtrArray *all, GError *
 }
 
 char **
-zm_service_prefixes (ZmServices *services, char *const *patterns, GError **error)
+zm_service_prefixes (ZmServices *services, const ZmService *service, GError **error)
 {
   g_autoptr (ZmTable) table = services->tables != NULL ? zm_table_slot_get (services->tables) : NULL;
   GPtrArray *all = g_ptr_array_new ();
   gboolean good = TRUE;
-  for (guint i = 0; good && patterns[i] != NULL; i++)
-    good = add_pattern (table, patterns[i], all, error);
+  for (guint i = 0; good && service->patterns[i] != NULL; i++)
+    good = add_pattern (table, service->patterns[i], all, error);
+  for (guint i = 0; service->topics[i] != NULL; i++)
+    g_ptr_array_add (all, g_strdup (service->topics[i]));
   char **prefixes = sorted (all);
   g_ptr_array_unref (all);
   if (good && g_strv_length (prefixes) > ZM_SERVICE_PREFIXES_MOST) {
@@ -118,7 +120,7 @@ zm_services_refresh (ZmServices *services)
   while (g_hash_table_iter_next (&iter, NULL, &value)) {
     ZmService *service = value;
     g_autoptr (GError) error = NULL;
-    char **prefixes = zm_service_prefixes (services, service->patterns, &error);
+    char **prefixes = zm_service_prefixes (services, service, &error);
     if (prefixes == NULL) {
       zm_log_write (services->log, ZM_LEVEL_WARNING, "subject", "service %s: %s; it keeps its topics",
                     service->name, error->message);
@@ -149,25 +151,28 @@ member_text (JsonObject *object, const char *name)
   return json_node_get_string (node);
 }
 
+/* A member that is a list of short strings; empty where it is absent. what: its items, for the error. NULL: it is wrong. */
 static char **
-read_patterns (JsonObject *object, GError **error)
+read_list (JsonObject *object, const char *name, const char *what, GError **error)
 {
-  JsonNode *node = json_object_get_member (object, "patterns");
+  JsonNode *node = json_object_get_member (object, name);
   g_autoptr (GPtrArray) texts = g_ptr_array_new ();
   if (node != NULL && !JSON_NODE_HOLDS_ARRAY (node)) {
-    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "patterns: not an array of key patterns");
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "%s: not an array of %s", name, what);
     return NULL;
   }
   JsonArray *array = node != NULL ? json_node_get_array (node) : NULL;
   guint n = array != NULL ? json_array_get_length (array) : 0;
   if (n > ZM_PATTERNS_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "patterns: %u of them; at most %d", n, ZM_PATTERNS_MOST);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "%s: %u of them; at most %d", name, n, ZM_PATTERNS_MOST);
     return NULL;
   }
   for (guint i = 0; i < n; i++) {
     JsonNode *item = json_array_get_element (array, i);
-    if (!JSON_NODE_HOLDS_VALUE (item) || json_node_get_value_type (item) != G_TYPE_STRING) {
-      g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "patterns: item %u is no string", i + 1);
+    if (!JSON_NODE_HOLDS_VALUE (item) || json_node_get_value_type (item) != G_TYPE_STRING ||
+        strlen (json_node_get_string (item)) > ZM_KEY_MOST) {
+      g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "%s: item %u is no string of at most %d bytes", name,
+                   i + 1, ZM_KEY_MOST);
       return NULL;
     }
     g_ptr_array_add (texts, (gpointer) json_node_get_string (item));
@@ -255,13 +260,15 @@ read_service (JsonObject *object, GError **error)
   }
   if (!read_heartbeat (object, &heartbeat_us, error) || !read_transient (object, &transient, error))
     return NULL;
-  g_auto (GStrv) patterns = read_patterns (object, error);
-  if (patterns == NULL)
+  g_auto (GStrv) patterns = read_list (object, "patterns", "key patterns", error);
+  g_auto (GStrv) topics = patterns != NULL ? read_list (object, "topics", "prefixes of topics", error) : NULL;
+  if (topics == NULL)
     return NULL;
   ZmService *service = g_new0 (ZmService, 1);
   service->name = g_strdup (name);
   service->version = g_strdup (version);
   service->patterns = g_steal_pointer (&patterns);
+  service->topics = g_steal_pointer (&topics);
   service->heartbeat_us = heartbeat_us;
   service->transient = transient;
   service->received = service->errors = service->busy_ms = -1;
@@ -299,7 +306,7 @@ make_room (ZmServices *services, const char *name, GError **error)
 static char *
 enter (ZmServices *services, ZmService *service, GError **error)
 {
-  char **prefixes = zm_service_prefixes (services, service->patterns, error);
+  char **prefixes = zm_service_prefixes (services, service, error);
   if (prefixes == NULL)
     return NULL;
   if (!make_room (services, service->name, error)) {
@@ -311,7 +318,8 @@ enter (ZmServices *services, ZmService *service, GError **error)
   if (old != NULL)
     zm_service_set_prefixes (services, old, NULL);
   else
-    zm_log_write (services->log, ZM_LEVEL_INFO, "subject", "service %s registered", service->name);
+    zm_log_write (services->log, service->transient ? ZM_LEVEL_DEBUG : ZM_LEVEL_INFO, "subject",
+                  "service %s registered", service->name);
   g_hash_table_replace (services->by_name, service->name, service);
   zm_counter_set (services->count, g_hash_table_size (services->by_name));
   g_autoptr (GString) json = g_string_new ("{\"prefixes\":");

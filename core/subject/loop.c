@@ -15,17 +15,9 @@
 #define HELD_RETRY_MS 1
 /* Messages of one turn that show that there is load. */
 #define YIELD_LEAST 4
-/* When pausing: reading goes on until nothing has come for QUIET_US, or for READ_ON_US where senders never stop. */
-#define QUIET_US      100000
-#define QUIET_LOOK_MS 5
-#define READ_ON_US    (2 * G_USEC_PER_SEC)
-
-/* How far pausing is. */
-typedef struct Leaving {
-  gint64 began_us; /* 0: not yet */
-  gint64 last_us;  /* when something came last */
-  gboolean detached;
-} Leaving;
+/* How soon to look again whether pausing may go on. */
+#define PAUSING_LOOK_MS 5
+#define ANSWERS_LOOK_MS 20
 
 gboolean
 zm_subject_vet (const ZmMessage *message, const char **code, GError **error)
@@ -69,7 +61,8 @@ vet_new (ZmSubject *subject, guint from)
     if (zm_subject_vet (message, &code, &error)) {
       message->origin = ZM_ORIGIN_PULL;
       message->received_us = subject->now_us;
-      subject->stage->pdata[kept++] = message;
+      if (zm_subject_admit (subject, message))
+        subject->stage->pdata[kept++] = message;
       continue;
     }
     zm_counter_add (subject->refused, 1);
@@ -131,37 +124,9 @@ hand_over (ZmSubject *subject)
   return TRUE;
 }
 
-static void
-pause_ended (ZmSubject *subject)
-{
-  pthread_mutex_lock (&subject->mutex);
-  atomic_store (&subject->flow_state, ZM_FLOW_PAUSED);
-  pthread_cond_broadcast (&subject->paused);
-  pthread_mutex_unlock (&subject->mutex);
-}
-
-/* Letting go of an endpoint ends its connections, and with them goes what the kernel holds for us: much more than libzmq
- * does. So the endpoints are kept until it is quiet; and then the rest is read. */
-static void
-pause_turn (ZmSubject *subject, Leaving *leaving, gboolean more)
-{
-  gint64 now_us = subject->now_us;
-  if (leaving->began_us == 0)
-    leaving->began_us = leaving->last_us = now_us;
-  if (subject->turn_received > 0)
-    leaving->last_us = now_us;
-  if (leaving->detached) {
-    if (!more)
-      pause_ended (subject);
-  } else if (now_us - leaving->last_us >= QUIET_US || now_us - leaving->began_us >= READ_ON_US) {
-    zm_subject_detach (subject);
-    leaving->detached = TRUE;
-  }
-}
-
 /* One turn over the PULL sockets. TRUE: there may be more. */
 static gboolean
-pull_turn (ZmSubject *subject, Leaving *leaving)
+pull_turn (ZmSubject *subject, ZmLeaving *leaving)
 {
   gboolean more = FALSE;
   int state = atomic_load (&subject->flow_state);
@@ -170,8 +135,8 @@ pull_turn (ZmSubject *subject, Leaving *leaving)
   for (guint i = 0; i < subject->n_pulls; i++)
     more |= take_pull (subject, subject->pulls[i].socket);
   gboolean all = hand_over (subject);
-  if (state == ZM_FLOW_PAUSING && all)
-    pause_turn (subject, leaving, more);
+  if (state != ZM_FLOW_RUNNING && all)
+    zm_subject_leave (subject, leaving, more);
   return more && all;
 }
 
@@ -181,8 +146,9 @@ timeout_ms (ZmSubject *subject)
   gint64 due_us = subject->services_look_us, deadline_us;
   if (subject->stage->len > 0)
     return HELD_RETRY_MS;
-  if (atomic_load (&subject->flow_state) == ZM_FLOW_PAUSING)
-    return QUIET_LOOK_MS;
+  int state = atomic_load (&subject->flow_state);
+  if (state == ZM_FLOW_PAUSING || state == ZM_FLOW_ANSWERS)
+    return state == ZM_FLOW_PAUSING ? PAUSING_LOOK_MS : ANSWERS_LOOK_MS;
   if (zm_pending_first (subject->pending, &deadline_us) != 0)
     due_us = MIN (due_us, deadline_us);
   if (due_us == G_MAXINT64)
@@ -243,7 +209,7 @@ void *
 zm_subject_run (void *user)
 {
   ZmSubject *subject = user;
-  Leaving leaving = { 0, 0, FALSE };
+  ZmLeaving leaving = { 0, 0, FALSE };
   while (!atomic_load (&subject->stopping)) {
     subject->now_us = zm_now_us ();
     subject->wall_us = zm_wall_us ();

@@ -23,6 +23,7 @@ zm_service_free (ZmService *service)
   g_free (service->name);
   g_free (service->version);
   g_strfreev (service->patterns);
+  g_strfreev (service->topics);
   g_strfreev (service->prefixes);
   g_free (service);
 }
@@ -92,10 +93,12 @@ parse_state (const char *text, ZmServiceState *state)
   return FALSE;
 }
 
-/* That one ends of its own will is no fault. */
+/* That one ends of its own will is no fault, and tools come and go. */
 static ZmLevel
-state_level (ZmServiceState state)
+state_level (const ZmService *service, ZmServiceState state)
 {
+  if (service->transient)
+    return ZM_LEVEL_DEBUG;
   if (state == ZM_SERVICE_DEGRADED)
     return ZM_LEVEL_WARNING;
   return state == ZM_SERVICE_STOPPED ? ZM_LEVEL_INFO : ZM_LEVEL_NOTICE;
@@ -113,7 +116,7 @@ beat (ZmServices *services, const char *name, ZmServiceState state, ZmSpan json,
     return FALSE;
   }
   if (service->state != state)
-    zm_log_write (services->log, state_level (state), "subject", "service %s: %s, was %s", name,
+    zm_log_write (services->log, state_level (service, state), "subject", "service %s: %s, was %s", name,
                   state_names[state], state_names[service->state]);
   service->state = state;
   service->last_seen_us = now_us;
@@ -269,6 +272,8 @@ append_service (GString *json, const ZmService *service, gint64 now_us)
   zm_service_append_list (json, service->prefixes);
   g_string_append_printf (json, ",\"last_seen_ms\":%" G_GINT64_FORMAT,
                           (now_us - service->last_seen_us) / 1000);
+  if (service->transient)
+    g_string_append (json, ",\"transient\":true");
   if (service->received >= 0)
     g_string_append_printf (json, ",\"received\":%" G_GINT64_FORMAT, service->received);
   if (service->errors >= 0)
@@ -288,15 +293,18 @@ compare_services (gconstpointer a, gconstpointer b)
 }
 
 char *
-zm_services_json (ZmServices *services, gint64 now_us)
+zm_services_json (ZmServices *services, gboolean transient, gint64 now_us)
 {
   g_autoptr (GString) json = g_string_new ("[");
   pthread_mutex_lock (&services->mutex);
   g_autoptr (GList) list = g_list_sort (g_hash_table_get_values (services->by_name), compare_services);
   for (GList *item = list; item != NULL; item = item->next) {
-    if (item != list)
+    const ZmService *service = item->data;
+    if (service->transient && !transient)
+      continue;
+    if (json->len > 1)
       g_string_append_c (json, ',');
-    append_service (json, item->data, now_us);
+    append_service (json, service, now_us);
   }
   pthread_mutex_unlock (&services->mutex);
   g_string_append_c (json, ']');

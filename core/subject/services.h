@@ -21,7 +21,8 @@ typedef struct ZmService {
   char *name;
   char *version;
   char **patterns;     /* key patterns as the service gave them */
-  char **prefixes;     /* what they are now, sorted */
+  char **topics;       /* prefixes of topics that it asked for as they are */
+  char **prefixes;     /* what both are now, sorted */
   gint64 heartbeat_us; /* 0: it sends none */
   gint64 last_seen_us;
   gboolean transient;               /* a short-lived tool: forgotten as soon as it ends */
@@ -46,6 +47,6 @@ void zm_service_leave (ZmServices *services, ZmService *service);
 ZmMessage *zm_service_message (ZmServices *services, const char *name, const char *command, const char *body);
 /* Sets new prefixes (taken; NULL: none any more), and which topics are numbered by them. TRUE: they differ from the old. */
 gboolean zm_service_set_prefixes (ZmServices *services, ZmService *service, char **prefixes);
-/* The prefixes that the patterns mean in the current table: sorted, without duplicates. The caller frees. */
-char **zm_service_prefixes (ZmServices *services, char *const *patterns, GError **error);
+/* The prefixes that its patterns mean in the current table, and its topics: sorted, without duplicates. The caller frees. */
+char **zm_service_prefixes (ZmServices *services, const ZmService *service, GError **error);
 void zm_service_append_list (GString *json, char *const *list);

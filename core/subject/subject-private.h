@@ -88,11 +88,26 @@ gint64 zm_services_watch (ZmServices *services, gint64 now_us);
 /* Any thread. */
 gboolean zm_services_command (ZmServices *services, const char *service, const char *command,
                               const char *argument, GError **error);
-char *zm_services_json (ZmServices *services, gint64 now_us);
+/* transient: short-lived tools too. */
+char *zm_services_json (ZmServices *services, gboolean transient, gint64 now_us);
 
 /* ---- the Subject ---- */
 
-typedef enum { ZM_FLOW_RUNNING, ZM_FLOW_PAUSING, ZM_FLOW_PAUSED } ZmFlowState;
+/* How the taking of messages ends. Only the thread goes from one to the next, but for the first, which zm_subject_pause leaves,
+ * and where it takes too long. */
+typedef enum {
+  ZM_FLOW_RUNNING,
+  ZM_FLOW_PAUSING, /* until what was sent so far has come in */
+  ZM_FLOW_ANSWERS, /* only what somebody inside waits for is taken */
+  ZM_FLOW_PAUSED   /* nothing is read from PULL */
+} ZmFlowState;
+
+/* How far the thread is with that. */
+typedef struct ZmLeaving {
+  gint64 began_us; /* 0: not yet */
+  gint64 last_us;  /* when something came last */
+  gboolean detached;
+} ZmLeaving;
 
 struct ZmSubject {
   ZmSubjectConfig config; /* its lists of endpoints are not kept */
@@ -107,6 +122,7 @@ struct ZmSubject {
   atomic_int tables_changed;
   atomic_int greeted;    /* a ^hello~ subscription came: look at the waiting HELLOs */
   atomic_int flow_state; /* ZmFlowState */
+  atomic_int finishing;  /* answers are waited for no longer */
   pthread_mutex_t mutex; /* for the condition only */
   pthread_cond_t paused;
 
@@ -135,6 +151,13 @@ void zm_subject_detach (ZmSubject *subject);
 int zm_frames_receive (void *socket, zmq_msg_t *frames, guint most, guint *extra);
 void zm_frames_init (zmq_msg_t *frames, guint n);
 void zm_frames_close (zmq_msg_t *frames, guint n);
+
+/* leaving.c: after each turn while PAUSING or ANSWERS. more: there may be more to read. */
+void zm_subject_leave (ZmSubject *subject, ZmLeaving *leaving, gboolean more);
+/* FALSE: it is new, and the daemon drains; it was refused, and its reference is gone. */
+gboolean zm_subject_admit (ZmSubject *subject, ZmMessage *message);
+/* May a call come in now? */
+gboolean zm_subject_admits_call (ZmSubject *subject, const ZmMessage *message);
 
 /* loop.c: the thread. user: ZmSubject. */
 void *zm_subject_run (void *user);

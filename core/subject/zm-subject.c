@@ -6,13 +6,10 @@
 
 #include "subject/subject-private.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define CALLS_STANDARD           4096
 #define CALL_TIMEOUT_STANDARD_US (30 * G_USEC_PER_SEC)
-/* How long zm_subject_pause waits for what had come in already. */
-#define PAUSE_MOST_S 5
 
 static void
 make_counters (ZmSubject *subject, ZmMetrics *metrics)
@@ -25,7 +22,8 @@ make_counters (ZmSubject *subject, ZmMetrics *metrics)
     { &subject->received, FALSE, "zmanager_subject_received_total", "Messages pushed to the Subject" },
     { &subject->malformed, FALSE, "zmanager_subject_malformed_total",
       "Messages and requests that could not be read" },
-    { &subject->refused, FALSE, "zmanager_subject_refused_total", "Messages with a reserved key" },
+    { &subject->refused, FALSE, "zmanager_subject_refused_total",
+      "Messages with a reserved key, and new ones during a drain" },
     { &subject->dropped, FALSE, "zmanager_subject_dropped_total", "Messages still held at the end" },
     { &subject->calls, FALSE, "zmanager_subject_calls_total", "Requests CALL and SEND" },
     { &subject->busy, FALSE, "zmanager_subject_busy_total", "Requests answered BUSY" },
@@ -109,29 +107,6 @@ zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error)
   return TRUE;
 }
 
-void
-zm_subject_pause (ZmSubject *subject)
-{
-  struct timespec until;
-  int running = ZM_FLOW_RUNNING;
-  if (!subject->started) {
-    atomic_store (&subject->flow_state, ZM_FLOW_PAUSED);
-    return;
-  }
-  atomic_compare_exchange_strong (&subject->flow_state, &running, ZM_FLOW_PAUSING);
-  zm_waker_wake (&subject->waker);
-  clock_gettime (CLOCK_MONOTONIC, &until);
-  until.tv_sec += PAUSE_MOST_S;
-  pthread_mutex_lock (&subject->mutex);
-  while (atomic_load (&subject->flow_state) != ZM_FLOW_PAUSED)
-    if (pthread_cond_timedwait (&subject->paused, &subject->mutex, &until) == ETIMEDOUT) {
-      atomic_store (&subject->flow_state, ZM_FLOW_PAUSED);
-      zm_log_write (subject->config.log, ZM_LEVEL_WARNING, "subject",
-                    "not all that had come in could be given to the workers within %d s", PAUSE_MOST_S);
-    }
-  pthread_mutex_unlock (&subject->mutex);
-}
-
 /* What no worker took. */
 static void
 drop_held (ZmSubject *subject)
@@ -195,15 +170,15 @@ zm_subject_command (ZmSubject *subject, const char *service, const char *command
 }
 
 char *
-zm_subject_services_json (ZmSubject *subject)
+zm_subject_services_json (ZmSubject *subject, gboolean transient)
 {
-  return zm_services_json (subject->services, zm_now_us ());
+  return zm_services_json (subject->services, transient, zm_now_us ());
 }
 
 char *
 zm_subject_status_json (ZmSubject *subject)
 {
-  static const char *const states[] = { "running", "pausing", "paused" };
+  static const char *const states[] = { "running", "pausing", "answers", "paused" };
   return g_strdup_printf (
       "{\"state\":\"%s\",\"received\":%" G_GINT64_FORMAT ",\"malformed\":%" G_GINT64_FORMAT
       ",\"refused\":%" G_GINT64_FORMAT ",\"held\":%" G_GINT64_FORMAT ",\"dropped\":%" G_GINT64_FORMAT

@@ -31,6 +31,9 @@ typedef struct ZmSubjectConfig {
   /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Takes the message and answers later through
    * zm_subject_reply: ZM_OK is ACCEPTED, a positive status DUPLICATE. FALSE: full, nothing was taken; answered BUSY. */
   gboolean (*send) (ZmMessage *message, guint64 ticket, gpointer user);
+  /* While pausing: may an answer still come for what is inside? Then reading goes on, for answers only. NULL: no. Subject's
+   * thread. */
+  gboolean (*waits) (gpointer user);
   gpointer user;
   ZmTableSlot *tables; /* for HELLO's patterns */
   ZmPool *pool;        /* set by zm_subject_start */
@@ -47,9 +50,14 @@ typedef struct ZmSubjectConfig {
 ZmSubject *zm_subject_new (const ZmSubjectConfig *config, GError **error);
 /* Starts the thread, once pool is there. */
 gboolean zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error);
-/* No new messages are read (drain): the PULL endpoints are let go, what had come in is given to the pool, and this returns
- * when that is done (at most 5 s). Calls that wait still get their replies; new ones are answered BUSY `draining`. */
+/* Ends the taking of new messages (drain): what had come in is given to the pool, and this returns when that is done (at most
+ * 5 s). Then the PULL endpoints are let go, unless `waits` says that answers may come: those are taken on, by PULL and by CALL,
+ * and new messages are refused with the error `shutdown`. Calls that wait still get their replies; new ones are answered BUSY
+ * `draining`. */
 void zm_subject_pause (ZmSubject *subject);
+/* After zm_subject_pause: waits until `waits` says no, at most until the deadline; then the PULL endpoints are let go. Before
+ * the pool is drained. Not the Subject's thread. */
+void zm_subject_finish (ZmSubject *subject, gint64 deadline_us);
 /* Ends the thread; who still waits is answered ERROR `shutdown`. Before the Integration Manager's end. */
 void zm_subject_free (ZmSubject *subject);
 
@@ -63,8 +71,8 @@ void zm_subject_tables_changed (ZmSubject *subject);
 gboolean zm_subject_command (ZmSubject *subject, const char *service, const char *command,
                              const char *argument, GError **error);
 /* Registered services: JSON array (name, version, state, patterns, prefixes, last_seen_ms; received, errors, ratio, mean_ms
- * where the service reports its counts). */
-char *zm_subject_services_json (ZmSubject *subject);
+ * where the service reports its counts). transient: with the short-lived tools, which are marked as such. The caller frees. */
+char *zm_subject_services_json (ZmSubject *subject, gboolean transient);
 char *zm_subject_status_json (ZmSubject *subject);
 const char *const *zm_subject_endpoints (ZmSubject *subject);      /* PULL, after wildcards */
 const char *const *zm_subject_call_endpoints (ZmSubject *subject); /* ROUTER */

@@ -74,6 +74,13 @@ ZmPool *zm_pool_new (const ZmPoolConfig *config, GError **error);
 gboolean zm_pool_push (ZmPool *pool, ZmMessage **messages, guint n);
 /* Never waits; returns how many were taken (from the front). For calls (BUSY) and emit (AGAIN). Any thread. */
 guint zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n);
+/* Does an instance wait for this message? While the daemon drains, only such ones are given. Any thread. */
+gboolean zm_pool_awaits (ZmPool *pool, const ZmMessage *message);
+/* Ends a message that was not given, with this error: published, counted, and told to its caller. Takes its reference. May wait
+ * for room at the publisher. */
+void zm_pool_refuse (ZmPool *pool, ZmMessage *message, const char *code, const char *text);
+/* Is anything inside: queued, running, deferred or waiting? Any thread. */
+gboolean zm_pool_busy (ZmPool *pool);
 /* No new messages; waits until all that are inside have ended, at most until deadline; parked and deferred ones that remain
  * then are ended with the error `shutdown`. Returns how many had to be. */
 guint zm_pool_drain (ZmPool *pool, gint64 deadline_us);

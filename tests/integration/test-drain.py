@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import tempfile
+import time
 
 import zmq
 
-from zmcase import case, run
+from zmcase import LONG, ZMANAGERCTL, case, run
 from zmtest import Daemon, PATIENCE, wait_for
 
 MAPPING = {"hello.ini": "[actionmapping]\n?Hello?Greet = hello.greet\n"}
@@ -101,6 +103,52 @@ def drain_is_answered_when_it_is_done():
         daemon.ended()
 
 
+def plain_client(daemon):
+    """A connection to the control socket without libzmq, which reads only what it is told to: the greeting of ZMTP 3.0, and READY."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.settimeout(PATIENCE)
+    client.connect(daemon.endpoint("control").removeprefix("ipc://"))
+    client.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
+    ready = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
+    assert len(client.recv(64, socket.MSG_WAITALL)) == 64
+    client.sendall(bytes([4, len(ready)]) + ready)
+    assert b"READY" in client.recv(256)
+    return client
+
+
+def plain_request(client, command):
+    json_text = b'{"command":"%s"}' % command
+    client.sendall(b"\x01\x02id" + bytes([0, len(json_text)]) + json_text)
+
+
+@case
+def the_answer_of_a_drain_leaves_before_the_daemon_goes():
+    with Daemon(config="[zmanager]\nwatch = no\n", actions=MAPPING, plugins=["hello"]) as daemon:
+        client = plain_client(daemon)
+        for _ in range(900):
+            plain_request(client, b"metrics")
+        plain_request(client, b"drain")
+        daemon.wait_log("^drained")
+        # Longer than the daemon waits for clients to go, and than other replies are waited for at the end.
+        time.sleep(1.5)
+        said = b""
+        while part := client.recv(1 << 20):
+            said += part
+        client.close()
+        assert len(said) > 1000000, "not enough to fill what the system holds"
+        assert b'{"text":"drained","left":0}' in said, said[-1000:]
+        daemon.ended()
+
+
+@case
+def every_drain_is_answered():
+    for turn in range(500 if LONG else 50):
+        with Daemon(config="[zmanager]\nwatch = no\n", actions=MAPPING, plugins=["hello"]) as daemon:
+            drain = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "drain"], capture_output=True, text=True, timeout=PATIENCE * 2)
+            assert (drain.returncode, drain.stdout) == (0, "drained\n"), (turn, drain)
+            daemon.ended()
+
+
 @case
 def nothing_is_reloaded_while_draining():
     with Daemon(actions=SLEEPER_MAPPING, plugins={"sleeper": SLEEPER}) as daemon:
@@ -126,6 +174,62 @@ def what_waits_at_the_end_is_told():
         daemon.stop()
         topic, _, body = tail.next()
         assert topic.action == "error" and json.loads(body)["code"] == "shutdown", (topic, body)
+
+
+WAIT_FLOW = {"wait.flow": "[Waiting]\n?Waiting?Push\n?Waiting@ASYNC?answer\n?Hello?Greet\n??done\n"}
+
+
+@case
+def what_waits_is_waited_for_while_draining():
+    """Answers come in by both doors, what is new is refused at both."""
+    with Daemon(actions=MAPPING, flows=WAIT_FLOW, plugins=["hello"], expect=["message refused: "]) as daemon:
+        tail = daemon.tail("")
+        daemon.send("Waiting~~~Waiting~Push~one")
+        daemon.send("Waiting~~~Waiting~Push~two")
+        wait_for("the waiting flows", lambda: len(daemon.control("instances")["instances"]) == 2)
+        drain = daemon.send_control("drain")
+        wait_for("the drain", lambda: daemon.call("?Hello?Greet", b"new")[0] == "BUSY")
+        daemon.control_socket.send_multipart([b"status", b"{\"command\":\"status\"}"])
+        status, reply = daemon.receive_control(b"status")
+        assert reply["state"] == "draining" and reply["subject"]["state"] == "answers", reply
+        before = daemon.call("?Hello?Greet", b"new")
+        assert before[0] == "BUSY" and json.loads(before[1])["code"] == "draining", before
+        daemon.send("~~~Hello~Greet~late", b"new")
+        topic, _, body = tail.next()
+        assert topic.id == "late" and topic.action == "error" and json.loads(body)["code"] == "shutdown", (topic, body)
+        daemon.send("Waiting~~~Waiting~answer~one", b"pushed")
+        topic, _, body = tail.next()
+        assert topic.text == "Waiting~~~~done~one" and body == b"hello, pushed", (topic, body)
+        assert daemon.request("CALL", b"Waiting~~~Waiting~answer~two", b"called")[0] == "OK"
+        topic, _, body = tail.next()
+        assert topic.text == "Waiting~~~~done~two" and body == b"hello, called", (topic, body)
+        status, reply = daemon.receive_control(drain)
+        assert status == "OK" and reply["left"] == 0, reply
+        daemon.ended()
+
+
+@case
+def a_worker_in_another_language_is_waited_for_while_draining():
+    actions = {"w.ini": "[actionmapping]\n?Away?Work = worker:away\n"}
+    with tempfile.TemporaryDirectory(prefix="zm-") as folder:
+        endpoint = f"ipc://{folder}/worker"
+        with Daemon(config=f"[worker away]\nbind = {endpoint}\n", actions=actions, expect=["unavailable"]) as daemon:
+            work = daemon.socket(zmq.PULL)
+            work.connect(endpoint)
+            tail = daemon.tail("")
+
+            def taken():
+                daemon.send("?Away?Work", b"body")
+                return work.poll(200)
+
+            wait_for("work for the worker", taken)
+            daemon.process.send_signal(signal.SIGTERM)
+            wait_for("the doors to be open for answers only", lambda: daemon.control("status")["subject"]["state"] == "answers")
+            while work.poll(200):
+                daemon.send(work.recv_multipart()[0].decode(), b"worked")
+            while (message := tail.next())[2] != b"worked":
+                assert json.loads(message[2])["code"] == "unavailable", message
+            daemon.ended()
 
 
 @case

@@ -120,6 +120,28 @@ def a_wrong_file_changes_nothing():
 
 
 @case
+def a_refused_reload_degrades_until_a_good_one():
+    """However it was asked for: by command, by signal, by a change that was seen."""
+    bad = "[F]\n?F?Push\n?Hello?Greet?more\n??done\n"
+    for config, ask in [
+        (NO_WATCH, lambda daemon: daemon.send_control("reload", request_id=b"reload") and daemon.receive_control(b"reload")),
+        (NO_WATCH, lambda daemon: daemon.process.send_signal(signal.SIGHUP)),
+        ("", lambda daemon: None),
+    ]:
+        with Daemon(config=config, actions=MAPPING, plugins=["hello"], expect=["^the reload was refused", "error ZM"]) as daemon:
+            daemon.write("flows.d/z.flow", bad)
+            ask(daemon)
+            daemon.wait_log("^the reload was refused")
+            status = daemon.control("status")
+            assert status["state"] == "degraded" and len(status["reasons"]) == 1, status
+            assert status["reasons"][0].startswith("last reload refused: ") and "z.flow:3:" in status["reasons"][0], status
+            daemon.write("flows.d/z.flow", bad.replace("?more", ""))
+            ask(daemon)
+            daemon.wait_log("^reloaded: ")
+            assert daemon.control("status")["state"] == "ready", daemon.control("status")
+
+
+@case
 def a_plugin_that_is_dropped_in_is_taken_up():
     with Daemon() as daemon:
         tail = daemon.tail("")

@@ -26,8 +26,10 @@ struct FakePool {
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<ZmMessage *> messages;
-  size_t room = G_MAXSIZE; /* how many it takes in all */
-  size_t refused = 0;      /* pushes that did not fit */
+  size_t room = G_MAXSIZE;        /* how many it takes in all */
+  size_t refused = 0;             /* pushes that did not fit */
+  std::string awaited;            /* id of a message that an instance waits for */
+  std::vector<std::string> ended; /* topics of those that were refused for good, with the code */
 
   bool
   wait (size_t n)
@@ -41,6 +43,12 @@ struct FakePool {
   {
     std::unique_lock<std::mutex> lock (mutex);
     return changed.wait_for (lock, std::chrono::milliseconds (kWaitMs), [&] { return refused >= n; });
+  }
+  bool
+  wait_ended (size_t n)
+  {
+    std::unique_lock<std::mutex> lock (mutex);
+    return changed.wait_for (lock, std::chrono::milliseconds (kWaitMs), [&] { return ended.size () >= n; });
   }
   ZmMessage *
   at (size_t i)
@@ -247,9 +255,9 @@ protected:
   }
 
   std::string
-  services ()
+  services (bool transient = false)
   {
-    char *json = zm_subject_services_json (subject);
+    char *json = zm_subject_services_json (subject, transient);
     std::string text = json;
     g_free (json);
     return text;

@@ -24,6 +24,19 @@
 /* The real Subject's pool, held in the hand too. */
 static std::function<void (ZmMessage *)> on_message;
 
+/* Asked only while the Subject drains, which it never does here. */
+extern "C" gboolean
+zm_pool_awaits (ZmPool *, const ZmMessage *)
+{
+  return FALSE;
+}
+
+extern "C" void
+zm_pool_refuse (ZmPool *, ZmMessage *message, const char *, const char *)
+{
+  zm_message_unref (message);
+}
+
 extern "C" guint
 zm_pool_try_push (ZmPool *, ZmMessage **messages, guint n)
 {
@@ -443,7 +456,7 @@ protected:
   std::string
   services ()
   {
-    char *json = zm_subject_services_json (subject);
+    char *json = zm_subject_services_json (subject, TRUE);
     std::string text = json;
     g_free (json);
     return text;

@@ -326,6 +326,12 @@ TEST_F (Integration, SlowSubscriberIsCountedAndCostsTheOthersNothing)
     }
   }
   EXPECT_GE (counter ("zmanager_integration_stalls_total"), 1);
+  char *json = zm_integration_status_json (integration);
+  EXPECT_NE (std::string (json).find ("\"stalled\":" +
+                                      std::to_string (counter ("zmanager_integration_stalls_total"))),
+             std::string::npos)
+      << json;
+  g_free (json);
   int got = 0;
   while (!nothing (slow))
     got += receive (slow).size () == 2;

@@ -17,7 +17,7 @@ void zm_services_free (ZmServices *services);
 char *zm_services_hello (ZmServices *services, ZmSpan json, gint64 now_us, char **nonce, GError **error);
 gboolean zm_services_heartbeat (ZmServices *services, ZmSpan json, gint64 now_us, GError **error);
 gint64 zm_services_watch (ZmServices *services, gint64 now_us);
-char *zm_services_json (ZmServices *services, gint64 now_us);
+char *zm_services_json (ZmServices *services, gboolean transient, gint64 now_us);
 }
 
 namespace {
@@ -59,7 +59,7 @@ protected:
   std::string
   list ()
   {
-    g_autofree char *json = zm_services_json (services, 0);
+    g_autofree char *json = zm_services_json (services, TRUE, 0);
     return json;
   }
   gint64
