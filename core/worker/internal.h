@@ -337,6 +337,7 @@ guint zm_wait_end_all (ZmPool *pool, const char *code, const char *text);
 
 /* join.c */
 void zm_join_begin (ZmWorker *worker, ZmRun *run);
+const ZmRun *zm_join_parent (const ZmJoin *join); /* the run that forked it; for its branches, while they run */
 void zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed); /* takes run */
 
 /* timer.c: plugins' timers */

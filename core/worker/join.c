@@ -35,6 +35,12 @@ branch_run (ZmRun *parent, ZmJoin *join, guint branch)
   return run;
 }
 
+const ZmRun *
+zm_join_parent (const ZmJoin *join)
+{
+  return join->parent;
+}
+
 void
 zm_join_begin (ZmWorker *worker, ZmRun *run)
 {

@@ -38,13 +38,15 @@ append_kept (GString *out, const ZmMessage *message)
   }
 }
 
-/* The flows that wait, innermost first. */
+/* The flows that wait, innermost first. A branch of a join begins in the flow of the run that forked it, and that run's flows
+ * wait with it; the run stands still until its last branch has ended, so it can be read. */
 static void
 append_waiting (GString *out, const ZmRun *run)
 {
   g_autoptr (GString) names = g_string_new (NULL);
-  for (guint i = run->depth; i > 0; i--)
-    g_string_append_printf (names, "%s%s", names->len ? "," : "", run->frames[i - 1].flow->name);
+  for (const ZmRun *at = run; at; at = at->join ? zm_join_parent (at->join) : NULL)
+    for (guint i = at->depth; i > (at->join ? 1 : 0); i--)
+      g_string_append_printf (names, "%s%s", names->len ? "," : "", at->frames[i - 1].flow->name);
   append_text (out, "prev-flow", names->str);
   char step[16];
   g_snprintf (step, sizeof step, "%u", run->frames[run->depth - 1].step);
