@@ -195,10 +195,10 @@ static const ZmCodeInfo codes[] = {
     "done ends the flow; what stands below is never reached.\n"
     "Example: ??done above ?Link?Log.\n"
     "Cure: move ??done to the end." },
-  { ZM_CODE_HAND_OVER_STEP, "Step that is in no mapping",
-    "It is published under its own key, for a service to take.\n"
+  { ZM_CODE_HAND_OVER_STEP, "Step in no mapping that looks misspelt",
+    "A step in no mapping is published under its own key, for a service to take; this one is like a mapped key.\n"
     "Example: ?Link?Dwon, where ?Link?Down is mapped.\n"
-    "Cure: nothing, where a service takes it; else correct the key or map it." },
+    "Cure: correct the key; nothing, where a service takes it." },
   { ZM_CODE_FLOW_LOOP, "Flows that call each other without end",
     "A flow whose step starts another flow that comes back to it never ends; flows nest 8 deep.\n"
     "Example: [a] has the step ?b?Push, [b] the step ?a?Push.\n"

@@ -36,27 +36,30 @@ distance (const char *a, gsize a_size, const char *b, gsize b_size)
   return rows[a_size % 3][b_size];
 }
 
+gboolean
+zm_similar (ZmSpan word, ZmSpan candidate, guint *away)
+{
+  gsize gap = MAX (word.size, candidate.size) - MIN (word.size, candidate.size);
+  gsize most = (word.size + 2) / 3; /* one mistake in three letters is near */
+
+  if (word.size == 0 || word.size > WORD_MOST || candidate.size == 0 || candidate.size > WORD_MOST ||
+      gap > most)
+    return FALSE;
+  *away = distance (word.data, word.size, candidate.data, candidate.size);
+  /* A word that shares no letter with the candidate is no misspelling of it. */
+  return *away <= most && *away < MAX (word.size, candidate.size);
+}
+
 const char *
 zm_suggest (const char *word, const char *const *candidates)
 {
-  gsize size = strlen (word);
   const char *best = NULL;
-  guint least = (guint) (size + 2) / 3 + 1; /* one mistake in three letters is near */
+  guint least = G_MAXUINT, away;
 
-  if (size == 0 || size > WORD_MOST)
-    return NULL;
-  for (; *candidates != NULL; candidates++) {
-    gsize candidate_size = strlen (*candidates);
-    guint away;
-
-    if (candidate_size == 0 || candidate_size > WORD_MOST)
-      continue;
-    away = distance (word, size, *candidates, candidate_size);
-    /* A word that shares no letter with the candidate is no misspelling of it. */
-    if (away < least && away < MAX (size, candidate_size)) {
+  for (; *candidates != NULL; candidates++)
+    if (zm_similar (zm_span_text (word), zm_span_text (*candidates), &away) && away < least) {
       least = away;
       best = *candidates;
     }
-  }
   return best;
 }

@@ -111,6 +111,9 @@ const ZmCodeInfo *zm_code_info (const char *code);
 /* The nearest of `candidates` (NULL-terminated) by edit distance where it is near enough (one mistake in three letters;
  * case does not count), else NULL. Borrowed. */
 const char *zm_suggest (const char *word, const char *const *candidates);
+/* Is word a misspelling of candidate by that measure, or the same? *away: how many mistakes, 0 where only case differs; set
+ * where it may be one. */
+gboolean zm_similar (ZmSpan word, ZmSpan candidate, guint *away);
 
 /* ---- ids, times, sizes ---- */
 

@@ -56,7 +56,7 @@ struct ZmIntegration {
   atomic_uint n_numbered; /* 0: no publication looks at numbered */
   GHashTable *sequences;  /* topic without its id -> last number; the publisher's thread */
 
-  ZmCounter *published, *stalls, *dropped, *failed, *subscriptions, *unnumbered;
+  ZmCounter *published, *stalls, *dropped, *failed, *subscriptions, *uncounted, *unnumbered;
 };
 
 /* The thread. user: ZmIntegration. */

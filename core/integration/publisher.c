@@ -142,6 +142,21 @@ tell_watchers (ZmIntegration *integration, ZmSpan prefix, gboolean on)
   pthread_mutex_unlock (&integration->mutex);
 }
 
+/* The set of this endpoint is full. Said once: it stays so until the daemon starts anew, and zm_integration_reasons goes on
+ * telling it. */
+static void
+tell_overflow (ZmIntegration *integration, const ZmTopicsSocket *topics)
+{
+  zm_counter_add (integration->uncounted, 1);
+  if (zm_prefixes_lost (topics->prefixes) > 1)
+    return;
+  zm_log_write (
+      integration->log, ZM_LEVEL_WARNING, "integration",
+      "%s: more than %d different prefixes are subscribed; further ones cannot be told apart, so every "
+      "topic counts as subscribed here and no-taker is no longer told, until the daemon is restarted",
+      topics->endpoint, ZM_SUBSCRIPTIONS_MOST);
+}
+
 /* XPUB hands up one byte, 1 or 0, and the prefix. In VERBOSE mode every subscription comes, and an unsubscription only when
  * no peer of the socket is left with that prefix: so a set is exact, where counting would not be (a peer may subscribe
  * the same twice and leave once). */
@@ -154,8 +169,11 @@ take_subscription (ZmIntegration *integration, ZmTopicsSocket *topics, zmq_msg_t
     return;
   gboolean on = data[0] == 1;
   ZmSpan prefix = zm_span (data + 1, size - 1);
+  guint64 lost = zm_prefixes_lost (topics->prefixes);
   if (on && zm_prefixes_put (topics->prefixes, prefix))
     zm_counter_add (integration->subscriptions, 1);
+  else if (on && zm_prefixes_lost (topics->prefixes) > lost)
+    tell_overflow (integration, topics);
   else if (!on && zm_prefixes_drop (topics->prefixes, prefix))
     zm_counter_add (integration->subscriptions, (guint64) -1);
   tell_watchers (integration, prefix, on);

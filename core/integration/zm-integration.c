@@ -99,6 +99,8 @@ make_counters (ZmIntegration *integration, ZmMetrics *metrics)
       "Publications that met a subscriber at its high-water mark" },
     { &integration->dropped, "zmanager_integration_dropped_total", "Messages given up at shutdown" },
     { &integration->failed, "zmanager_integration_failed_total", "Publications that libzmq refused" },
+    { &integration->uncounted, "zmanager_integration_uncounted_total",
+      "Subscriptions beyond those that can be told apart" },
     { &integration->unnumbered, "zmanager_integration_unnumbered_total",
       "Publications without a sequence header, for too many topics" },
   };
@@ -234,6 +236,19 @@ zm_integration_n_subscriptions (ZmIntegration *integration)
   for (guint i = 0; i < integration->n_sockets; i++)
     count += zm_prefixes_count (integration->sockets[i].prefixes);
   return count;
+}
+
+void
+zm_integration_reasons (ZmIntegration *integration, GPtrArray *out)
+{
+  for (guint i = 0; i < integration->n_sockets; i++) {
+    guint64 lost = zm_prefixes_lost (integration->sockets[i].prefixes);
+    if (lost > 0)
+      g_ptr_array_add (out,
+                       g_strdup_printf ("topics: %s has over %d different subscriptions, %" G_GUINT64_FORMAT
+                                        " too many: no-taker is not told there until a restart",
+                                        integration->sockets[i].endpoint, ZM_SUBSCRIPTIONS_MOST, lost));
+  }
 }
 
 void

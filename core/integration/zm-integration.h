@@ -51,6 +51,9 @@ gboolean zm_integration_has_subscriber (ZmIntegration *integration, ZmSpan topic
 /* Is this very prefix subscribed now? Any thread. */
 gboolean zm_integration_has_prefix (ZmIntegration *integration, ZmSpan prefix);
 guint zm_integration_n_subscriptions (ZmIntegration *integration);
+/* Adds, as char * that out owns, why this room does not do all of its work: an endpoint has more different subscriptions than
+ * are kept. Any thread. */
+void zm_integration_reasons (ZmIntegration *integration, GPtrArray *out);
 /* Told in the publisher's thread of every subscription (on), and of an unsubscription when no peer of that endpoint has the
  * prefix any more; prefix is borrowed, and the set that has_subscriber asks is up to date already. For HELLO and for those
  * who wait for a taker. It must be short, and neither publish nor watch. At most 8. */

@@ -64,6 +64,7 @@ typedef struct Facts {
 typedef struct Flows {
   const ZmTable *table;
   Facts *facts; /* by slot */
+  ZmNearKeys *near_keys;
   ZmProblems *problems;
 } Flows;
 
@@ -152,6 +153,19 @@ step_waits (const Flows *flows, const ZmFlow *flow, guint index)
   return FALSE;
 }
 
+/* Will it be published for a service, since no mapping and no flow takes it? One with a decorator is an error already. */
+static gboolean
+handed_over (const Flows *flows, const ZmFlow *flow, guint step, int branch)
+{
+  const ZmBranch *at = branch < 0 ? flow->steps[step].on_error : &flow->steps[step].branches[branch];
+  ZmStepTarget target;
+
+  if (at->kind != ZM_STEP_KEY || at->key.decorator.size > 0)
+    return FALSE;
+  zm_table_step (flows->table, flow, step, branch, &target);
+  return target.route == NULL && target.child == NULL;
+}
+
 static void
 check_error_step (const Flows *flows, const ZmFlow *flow, guint index)
 {
@@ -160,9 +174,32 @@ check_error_step (const Flows *flows, const ZmFlow *flow, guint index)
   if (step->on_error == NULL)
     return;
   check_decorator (flows->table, flow, step->on_error, flows->problems);
-  if (branch_waits (flows, flow, index, -1))
+  if (branch_waits (flows, flow, index, -1)) {
+    g_autofree char *todo = handed_over (flows, flow, index, -1)
+                                ? zm_routing_near_key (flows->near_keys, flow, &step->on_error->key)
+                                : NULL;
+
     complain (flow, step->on_error, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, "an action of a plugin",
-              "map its key to one", "an error step may not wait, and this one would", flows->problems);
+              todo != NULL ? todo : "map its key to one", "an error step may not wait, and this one would",
+              flows->problems);
+  }
+}
+
+/* A step of a service is as good as any, unless it looks like one that was meant for a mapping. */
+static void
+check_spelling (const Flows *flows, const ZmFlow *flow, guint index, guint branch)
+{
+  const ZmBranch *at = &flow->steps[index].branches[branch];
+  g_autofree char *todo = NULL;
+
+  if (!handed_over (flows, flow, index, (int) branch))
+    return;
+  todo = zm_routing_near_key (flows->near_keys, flow, &at->key);
+  if (todo != NULL)
+    zm_problems_add (flows->problems, ZM_PROBLEM_WARNING, ZM_CODE_HAND_OVER_STEP, flow->file, at->line,
+                     at->column, NULL, todo,
+                     "flow \"%s\", step \"%s\": no mapping names it, so it is left to a service", flow->name,
+                     at->text);
 }
 
 /* Steps that run one after another in one worker. */
@@ -193,8 +230,10 @@ check_flow (const Flows *flows, const ZmFlow *flow)
   for (guint i = 1; i < flow->n_steps; i++) {
     const ZmStep *step = &flow->steps[i];
 
-    for (guint b = 0; b < step->n_branches; b++)
+    for (guint b = 0; b < step->n_branches; b++) {
       check_decorator (flows->table, flow, &step->branches[b], flows->problems);
+      check_spelling (flows, flow, i, b);
+    }
     check_error_step (flows, flow, i);
   }
   check_hops (flows, flow);
@@ -295,8 +334,10 @@ check_depth (const Flows *flows, const ZmFlow *flow)
 void
 zm_routing_check_flows (const ZmTable *table, ZmProblems *problems)
 {
-  Flows flows = { .table = table, .problems = problems };
+  ZmNearKeys near_keys;
+  Flows flows = { .table = table, .problems = problems, .near_keys = &near_keys };
 
+  zm_routing_near_begin (&near_keys, table);
   flows.facts = g_new0 (Facts, table->n_flows + 1);
   learn (&flows);
   for (guint i = 0; i < table->n_flows; i++) {

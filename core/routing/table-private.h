@@ -113,6 +113,17 @@ void zm_routing_fill_triggers (ZmTable *table);
 void zm_routing_check_mapping (const ZmMapping *mapping, ZmProblems *problems);
 void zm_routing_check_flows (const ZmTable *table, ZmProblems *problems);
 
+/* misspelt.c */
+/* Looks for keys that a step was meant to be. One for all steps of a table: it bounds their work together. */
+typedef struct ZmNearKeys {
+  const ZmTable *table;
+  gint64 left; /* comparisons of letters, about; below 0 nothing is found any more */
+} ZmNearKeys;
+void zm_routing_near_begin (ZmNearKeys *near_keys, const ZmTable *table);
+/* "did you mean KEY?" for a step's key that resolves to nothing and looks like a misspelling of one that does; else NULL.
+ * The caller frees. */
+char *zm_routing_near_key (ZmNearKeys *near_keys, const ZmFlow *flow, const ZmKey *key);
+
 /* describe.c: what routes and steps are, in a few words or as JSON. */
 /* "link-status.on_link_down (actions.d/x.ini:3:1)" */
 void zm_routing_append_route (GString *out, const ZmRoute *route);

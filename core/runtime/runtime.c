@@ -173,6 +173,7 @@ zm_runtime_reasons (ZmRuntime *runtime)
   zm_sources_reasons (runtime->sources, reasons);
   zm_succeed_reasons (runtime, reasons);
   zm_gates_reasons (runtime->gates, reasons);
+  zm_integration_reasons (runtime->integration, reasons);
   if (runtime->externals != NULL)
     zm_externals_reasons (runtime->externals, reasons);
   if (zm_pool_hung (runtime->pool) > 0)

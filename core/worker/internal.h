@@ -94,6 +94,7 @@ struct ZmRun {
   gsize guard_size;
   ZmReply reply;
   char *code, *text; /* of a failure */
+  char *errors;      /* of a failed join: a JSON array of what each branch says; else NULL */
   int status;
   zm_ticket ticket;      /* of a deferred call */
   ZmTimer timer;         /* of a deferred call or a wait */
@@ -326,6 +327,7 @@ void zm_publish_step (ZmWorker *worker, ZmRun *run,
 ZmMessage *zm_step_message (ZmRun *run, const ZmKey *key);
 void zm_out (ZmWorker *worker, ZmMessage *message); /* takes it */
 char *zm_error_json (const ZmRun *run);
+GString *zm_branch_error_json (const ZmRun *run); /* of a branch of a join; the caller frees */
 void zm_answer_caller (ZmPool *pool, const ZmMessage *message, int status, const ZmMessage *result);
 /* Ends a message that never became a run. */
 void zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text);
@@ -384,6 +386,8 @@ guint zm_wait_end_all (ZmPool *pool, const char *code, const char *text);
 
 /* join.c */
 void zm_join_begin (ZmWorker *worker, ZmRun *run);
+const ZmRun *
+zm_join_parent (const ZmJoin *join); /* the run that forked it; for its branches, while they run */
 void zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed); /* takes run */
 
 /* timer.c: plugins' timers */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Joins: the branches of `a & b & c` are runs of their own, done by whichever worker is free. The last branch that ends
- * gives the run that forked them back to the queue, with one JSON array of the results in the line's order, or with every
- * error listed.
+ * gives the run that forked them back to the queue, with one JSON array of the results in the line's order, or as failed
+ * with every error: a sentence for people, and an array for programs.
  */
 #include "worker/internal.h"
 
@@ -12,8 +12,9 @@ struct ZmJoin {
   atomic_uint missing;
   guint n;
   ZmRun *parent;
-  GString *results[ZM_BRANCHES_MOST]; /* JSON text; each written by its own branch */
-  gboolean failed[ZM_BRANCHES_MOST];
+  /* Each written by its own branch, read by whoever ends last. */
+  GString *results[ZM_BRANCHES_MOST]; /* JSON text: the result, or what went wrong */
+  char *failures[ZM_BRANCHES_MOST];   /* of those that failed: the same for people; else NULL */
 };
 
 static ZmRun *
@@ -33,6 +34,12 @@ branch_run (ZmRun *parent, ZmJoin *join, guint branch)
   run->content_type = zm_run_content_type (parent);
   run->replaced = TRUE;
   return run;
+}
+
+const ZmRun *
+zm_join_parent (const ZmJoin *join)
+{
+  return join->parent;
 }
 
 void
@@ -88,41 +95,66 @@ result_json (ZmRun *run)
 
 /* One array: all results, or, where a branch failed, the errors only. */
 static GString *
-collect (ZmJoin *join, gboolean errors)
+collect (const ZmJoin *join, gboolean errors)
 {
   GString *array = g_string_new ("[");
   for (guint i = 0; i < join->n; i++) {
-    if (!errors || join->failed[i]) {
-      if (array->len > 1)
-        g_string_append_c (array, ',');
-      g_string_append_len (array, join->results[i]->str, (gssize) join->results[i]->len);
-    }
-    g_string_free (join->results[i], TRUE);
+    if (errors && !join->failures[i])
+      continue;
+    if (array->len > 1)
+      g_string_append_c (array, ',');
+    g_string_append_len (array, join->results[i]->str, (gssize) join->results[i]->len);
   }
   g_string_append_c (array, ']');
   return array;
+}
+
+/* "2 of 3 concurrent steps failed: ?A?b (empty: nothing there); …" */
+static void
+fail_parent (const ZmJoin *join, guint n_failed)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_string_printf (text, "%u of %u concurrent steps failed", n_failed, join->n);
+  const char *between = ": ";
+  for (guint i = 0; i < join->n; i++)
+    if (join->failures[i]) {
+      g_string_append_printf (text, "%s%s", between, join->failures[i]);
+      between = "; ";
+    }
+  zm_run_set_failure (join->parent, "join", text->str);
+  join->parent->errors = g_string_free (collect (join, TRUE), FALSE);
+}
+
+static void
+join_free (ZmJoin *join)
+{
+  for (guint i = 0; i < join->n; i++) {
+    g_string_free (join->results[i], TRUE);
+    g_free (join->failures[i]);
+  }
+  g_free (join);
 }
 
 static void
 join_ends (ZmJoin *join)
 {
   ZmRun *parent = join->parent;
-  gboolean failed = FALSE;
+  guint n_failed = 0;
   for (guint i = 0; i < join->n; i++)
-    failed = failed || join->failed[i];
-  GString *array = collect (join, failed);
+    n_failed += join->failures[i] != NULL;
   parent->event = ZM_EVENT_JOINED;
-  if (failed) {
-    zm_run_set_failure (parent, "join", array->str);
+  if (n_failed) {
+    fail_parent (join, n_failed);
   } else {
+    GString *array = collect (join, FALSE);
     zmq_msg_close (&parent->body);
     zmq_msg_init_size (&parent->body, array->len);
     memcpy (zmq_msg_data (&parent->body), array->str, array->len);
+    g_string_free (array, TRUE);
     g_free (parent->content_type);
     parent->content_type = g_strdup ("application/json");
   }
-  g_string_free (array, TRUE);
-  g_free (join);
+  join_free (join);
   atomic_fetch_sub (&parent->pool->joins, 1);
   zm_queue_run (parent->pool, parent);
 }
@@ -133,10 +165,9 @@ zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed)
   ZmJoin *join = run->join;
   ZmPool *pool = run->pool;
   guint branch = run->branch;
-  join->failed[branch] = failed;
   if (failed) {
-    g_autofree char *json = zm_error_json (run);
-    join->results[branch] = g_string_new (json);
+    join->results[branch] = zm_branch_error_json (run);
+    join->failures[branch] = g_strdup_printf ("%s (%s: %s)", zm_run_branch (run)->text, run->code, run->text);
   } else {
     join->results[branch] = result_json (run);
   }

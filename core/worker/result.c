@@ -38,13 +38,15 @@ append_kept (GString *out, const ZmMessage *message)
   }
 }
 
-/* The flows that wait, innermost first. */
+/* The flows that wait, innermost first. A branch of a join begins in the flow of the run that forked it, and that run's flows
+ * wait with it; the run stands still until its last branch has ended, so it can be read. */
 static void
 append_waiting (GString *out, const ZmRun *run)
 {
   g_autoptr (GString) names = g_string_new (NULL);
-  for (guint i = run->depth; i > 0; i--)
-    g_string_append_printf (names, "%s%s", names->len ? "," : "", run->frames[i - 1].flow->name);
+  for (const ZmRun *at = run; at; at = at->join ? zm_join_parent (at->join) : NULL)
+    for (guint i = at->depth; i > (at->join ? 1 : 0); i--)
+      g_string_append_printf (names, "%s%s", names->len ? "," : "", at->frames[i - 1].flow->name);
   append_text (out, "prev-flow", names->str);
   char step[16];
   g_snprintf (step, sizeof step, "%u", run->frames[run->depth - 1].step);
@@ -156,8 +158,10 @@ append_error_member (GString *json, const char *name, const char *value)
   zm_json_append_string (json, zm_span_text (value ? value : ""));
 }
 
+/* errors: a JSON array, or NULL. */
 static char *
-error_json (const char *code, const char *text, const ZmKey *key, const char *step, const char *plugin)
+error_json (const char *code, const char *text, const ZmKey *key, const char *step, const char *plugin,
+            const char *errors)
 {
   GString *json = g_string_new ("{");
   g_autofree char *key_text = zm_key_text (key);
@@ -166,16 +170,44 @@ error_json (const char *code, const char *text, const ZmKey *key, const char *st
   append_error_member (json, "key", key_text);
   append_error_member (json, "step", step);
   append_error_member (json, "plugin", plugin);
+  if (errors)
+    g_string_append_printf (json, ",\"errors\":%s", errors);
   g_string_append_c (json, '}');
   return g_string_free (json, FALSE);
+}
+
+/* The step as it stands in the flow: of a join the whole line, unless this is one of its branches. */
+static char *
+step_text (const ZmRun *run)
+{
+  const ZmStep *step = zm_run_step (run);
+  const ZmBranch *branch = zm_run_branch (run);
+  if (!step || run->on_error || (run->join && run->depth == 1))
+    return g_strdup (branch ? branch->text : "");
+  GString *text = g_string_new (step->branches[0].text);
+  for (guint i = 1; i < step->n_branches; i++)
+    g_string_append_printf (text, " & %s", step->branches[i].text);
+  return g_string_free (text, FALSE);
 }
 
 char *
 zm_error_json (const ZmRun *run)
 {
-  const ZmBranch *branch = zm_run_branch (run);
-  return error_json (run->code, run->text, &run->message->topic.key, branch ? branch->text : "",
-                     run->action ? run->action->plugin : "");
+  g_autofree char *step = step_text (run);
+  return error_json (run->code, run->text, &run->message->topic.key, step,
+                     run->action ? run->action->plugin : "", run->errors);
+}
+
+/* The errors of a join within the branch are told by its text alone: nested arrays would grow with the power of the depth. */
+GString *
+zm_branch_error_json (const ZmRun *run)
+{
+  GString *json = g_string_new ("{");
+  append_error_member (json, "code", run->code);
+  append_error_member (json, "text", run->text);
+  append_error_member (json, "branch", zm_run_branch (run)->text);
+  append_error_member (json, "plugin", run->action ? run->action->plugin : "");
+  return g_string_append_c (json, '}');
 }
 
 static ZmMessage *
@@ -206,7 +238,7 @@ zm_end_error (ZmWorker *worker, ZmRun *run)
 void
 zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text)
 {
-  g_autofree char *json = error_json (code, text, &message->topic.key, "", "");
+  g_autofree char *json = error_json (code, text, &message->topic.key, "", "", NULL);
   ZmMessage *result = error_message (message, message->topic.flow, json);
   zm_answer_caller (pool, message, ZM_E_FAILED, result);
   if (pool->config.sink.ended)

@@ -60,6 +60,7 @@ zm_run_free (ZmRun *run, ZmWorker *worker)
   g_free (run->next_text);
   g_free (run->code);
   g_free (run->text);
+  g_free (run->errors);
   if (run->message)
     zm_message_unref (run->message);
   if (worker && worker->n_free < SPARE_MOST) {
@@ -76,6 +77,8 @@ zm_run_set_failure (ZmRun *run, const char *code, const char *text)
 {
   if (run->code)
     return;
+  /* Of a join that failed before, and whose error step took its place. */
+  g_clear_pointer (&run->errors, g_free);
   g_autofree char *short_code = g_strndup (code && *code ? code : "failed", ZM_CODE_MOST);
   run->code = g_utf8_make_valid (short_code, -1);
   g_autofree char *cut = g_strndup (text ? text : "", ZM_TEXT_MOST);

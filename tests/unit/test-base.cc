@@ -230,6 +230,25 @@ TEST (Suggest, NearestWhereNearEnough)
   EXPECT_EQ (zm_suggest (long_word.c_str (), candidates), nullptr);
 }
 
+TEST (Suggest, SimilarWordsAndHowManyMistakes)
+{
+  const struct {
+    const char *word, *candidate;
+    int away; /* -1: not similar */
+  } cases[] = {
+    { "Count", "Count", 0 }, { "count", "Count", 0 }, { "Cuont", "Count", 1 }, { "Coun", "Count", 1 },
+    { "Cnout", "Count", 2 }, { "Count", "Sort", -1 }, { "a", "b", -1 },        { "", "Count", -1 },
+    { "Count", "", -1 },     { "C", "Counter", -1 },
+  };
+
+  for (const auto &it : cases) {
+    guint away = 99;
+    gboolean similar = zm_similar (zm_span_text (it.word), zm_span_text (it.candidate), &away);
+
+    EXPECT_EQ (similar ? (int) away : -1, it.away) << it.word << " " << it.candidate;
+  }
+}
+
 /* ---- ids ---- */
 
 TEST (Uuid, VersionVariantAndTime)

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -123,6 +124,7 @@ protected:
     void *sub = zmq_socket (zmq, ZMQ_SUB);
     int wait = kWaitMs, linger = 0;
     zmq_setsockopt (sub, ZMQ_RCVHWM, &high_water, sizeof high_water);
+    zmq_setsockopt (sub, ZMQ_SNDHWM, &high_water, sizeof high_water);
     zmq_setsockopt (sub, ZMQ_RCVTIMEO, &wait, sizeof wait);
     zmq_setsockopt (sub, ZMQ_LINGER, &linger, sizeof linger);
     int before = seen_count (prefix);
@@ -296,6 +298,53 @@ TEST_F (Integration, KnowsExactlyWhoSubscribes)
   sockets[2] = nullptr;
   ASSERT_TRUE (seen.wait (&Seen::off, "marker")) << "a peer that goes away takes its subscriptions with it";
   EXPECT_EQ (zm_integration_n_subscriptions (integration), 0u);
+}
+
+/* Beyond its bound the set cannot answer any more, and somebody must know of it. */
+TEST_F (Integration, MoreSubscriptionsThanAreKeptAreTold)
+{
+  constexpr int kMost = 65536;
+  std::string file = directory + "/log", text;
+  int fd = ::open (file.c_str (), O_CREAT | O_WRONLY, 0600);
+  ASSERT_GE (fd, 0);
+  ZmLog *log = zm_log_new (fd, ZM_LOG_FORMAT_HUMAN, ZM_LEVEL_WARNING);
+  config.log = log;
+  /* Subscriptions are messages too, and libzmq drops them at a high-water mark. */
+  config.high_water = 2 * kMost;
+  open ();
+  g_autoptr (GPtrArray) none = g_ptr_array_new_with_free_func (g_free);
+  void *sub = subscribe ("0~");
+  for (int i = 1; i < kMost; i++) {
+    std::string prefix = std::to_string (i) + "~";
+    zmq_setsockopt (sub, ZMQ_SUBSCRIBE, prefix.data (), prefix.size ());
+  }
+  ASSERT_TRUE (seen.wait (&Seen::on, std::to_string (kMost - 1) + "~"));
+  zm_integration_reasons (integration, none);
+  EXPECT_EQ (none->len, 0u) << "as many as there may be";
+  EXPECT_FALSE (zm_integration_has_subscriber (integration, zm_span_text ("F~~s~c~a~1")));
+
+  for (const char *prefix : { "one~", "two~" }) {
+    zmq_setsockopt (sub, ZMQ_SUBSCRIBE, prefix, strlen (prefix));
+    ASSERT_TRUE (seen.wait (&Seen::on, prefix));
+  }
+  g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
+  zm_integration_reasons (integration, reasons);
+  ASSERT_EQ (reasons->len, 1u);
+  text = static_cast<const char *> (reasons->pdata[0]);
+  EXPECT_NE (text.find (endpoint ()), std::string::npos) << text;
+  EXPECT_NE (text.find ("2 too many"), std::string::npos) << text;
+  EXPECT_TRUE (zm_integration_has_subscriber (integration, zm_span_text ("F~~s~c~a~1")));
+  EXPECT_EQ (counter ("zmanager_integration_uncounted_total"), 2);
+  EXPECT_EQ (zm_integration_n_subscriptions (integration), static_cast<guint> (kMost));
+  close (1000);
+  zm_log_unref (log);
+  ::close (fd);
+  g_autofree char *said = nullptr;
+  ASSERT_TRUE (g_file_get_contents (file.c_str (), &said, nullptr, nullptr));
+  text = said;
+  size_t at = text.find ("more than 65536 different prefixes");
+  EXPECT_NE (at, std::string::npos) << text;
+  EXPECT_EQ (text.find ("more than 65536 different prefixes", at + 1), std::string::npos) << "once";
 }
 
 TEST_F (Integration, SubscribersToAllMatchEverything)

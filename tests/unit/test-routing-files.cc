@@ -74,7 +74,8 @@ TEST (Files, EveryFaultIsSaidWithItsPlace)
 
   EXPECT_GE (cases.size (), 130u);
   for (const Case &one : cases) {
-    std::string said = problems_of (one) + "\n";
+    std::string said = problems_of (one);
+    said += said.empty () ? "" : "\n";
 
     if (print)
       printf ("=== %s: %s\n%s---\n%s", one.kind.c_str (), one.name.c_str (), one.input.c_str (),

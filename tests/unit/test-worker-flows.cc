@@ -2,6 +2,8 @@
 /* The worker room: how flows are entered, left, resumed; over reloads; and their bounds. */
 #include "worker-fixture.h"
 
+#include <map>
+
 namespace {
 
 /* ---- entering ---- */
@@ -162,6 +164,28 @@ TEST_F (Worker, QuestionsOfNestedFlowsNameAllThatWaitInnermostFirst)
   Out got = wait (2)[1];
   EXPECT_EQ (got.topic, "Outer~~~~done~i1");
   EXPECT_EQ (got.body, "yba");
+}
+
+/* A branch may stand in a child flow, and start one itself. */
+TEST_F (Worker, QuestionsOfBranchesNameAllThatWaitInnermostFirst)
+{
+  begin (all_mappings, "[Outer]\n?Outer?Push\n?Inner?Push\n??done\n"
+                       "[Inner]\n?Inner?Push\n?Svc?one & ?Leaf?Push\n??done\n"
+                       "[Leaf]\n?Leaf?Push\n?Svc?two\n??done\n");
+  send ("?Outer?Push", "x", "Outer");
+  std::map<std::string, std::string> asked;
+  for (const Out &out : wait (2))
+    asked[out.topic] = out.headers;
+  EXPECT_NE (asked["Inner~~~Svc~one~i1"].find ("\"prev-flow\":\"Inner,Outer\""), std::string::npos)
+      << asked["Inner~~~Svc~one~i1"];
+  EXPECT_NE (asked["Leaf~~~Svc~two~i1"].find ("\"prev-flow\":\"Leaf,Inner,Outer\""), std::string::npos)
+      << asked["Leaf~~~Svc~two~i1"];
+  wait_parked (2);
+  send ("?Svc?one", "1", "", "i1", 0, asked["Inner~~~Svc~one~i1"].c_str ());
+  send ("?Svc?two", "2", "", "i1", 0, asked["Leaf~~~Svc~two~i1"].c_str ());
+  Out got = wait (3)[2];
+  EXPECT_EQ (got.topic, "Outer~~~~done~i1");
+  EXPECT_EQ (got.body, "[1,2]");
 }
 
 TEST_F (Worker, FlowsNestEightDeep)

@@ -240,10 +240,25 @@ TEST_F (Worker, JoinListsEveryErrorAndMayBeCaught)
                        "[G]\n?G?Push\n?T?failing & ?T?text\n! ?T?add_a\n??done\n");
   Out got = one ("?F?Push", "x", "F");
   EXPECT_EQ (got.topic, "F~~~~error~i1");
-  EXPECT_NE (got.body.find ("broken"), std::string::npos);
-  EXPECT_NE (got.body.find ("rejected"), std::string::npos);
+  EXPECT_EQ (got.body,
+             "{\"code\":\"join\",\"text\":\"2 of 3 concurrent steps failed: ?T?failing (broken: it broke); "
+             "?T?reject (rejected: the action rejected the message)\",\"key\":\"?F?Push\","
+             "\"step\":\"?T?failing & ?T?text & ?T?reject\",\"plugin\":\"\",\"errors\":["
+             "{\"code\":\"broken\",\"text\":\"it broke\",\"branch\":\"?T?failing\",\"plugin\":\"tester\"},"
+             "{\"code\":\"rejected\",\"text\":\"the action rejected the message\",\"branch\":\"?T?reject\","
+             "\"plugin\":\"tester\"}]}");
   send ("?G?Push", "x", "G", "i2");
   EXPECT_EQ (wait (2)[1].topic, "G~~~~done~i2");
+}
+
+/* What failed later has no errors of a join. */
+TEST_F (Worker, ErrorsOfACaughtJoinAreForgotten)
+{
+  begin (all_mappings, "[F]\n?F?Push\n?T?failing & ?T?text\n! ?T?add_a\n?T?failing\n??done\n");
+  Out got = one ("?F?Push", "x", "F");
+  EXPECT_EQ (got.topic, "F~~~~error~i1");
+  EXPECT_NE (got.body.find ("\"code\":\"broken\""), std::string::npos) << got.body;
+  EXPECT_EQ (got.body.find ("errors"), std::string::npos) << got.body;
 }
 
 TEST_F (Worker, JoinBranchesMayWaitAndJoinOnce)
