@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * zmanager-probe FILE: opens a plugin as the daemon would, in a process that may die of it. Says on its output what it is
- * at ("stage constructor"), what went wrong ("error …"), whether dlclose works ("unloads no"), and at last "stage end".
- * The daemon started it, and reads that; a crash, a hang or an exit is seen from there.
+ * zmanager-probe [--describe] FILE: opens a plugin as the daemon would, in a process that may die of it. Says on its output
+ * what it is at ("stage constructor"), what went wrong ("error …"), whether dlclose works ("unloads no"), and at last
+ * "stage end". Whoever started it reads that; a crash, a hang or an exit is seen from there.
+ *
+ * With --describe it goes no further than the query function, and says what the descriptor lists: a line "option NAME" for
+ * each, with the lines "option-type", "option-flags", and where they are given "option-standard" and "option-doc" after it,
+ * and a line "action NAME" for each.
  */
 #include "config.h"
 
@@ -26,6 +30,8 @@
 #endif
 
 #define MOST_SECONDS 10
+#define MOST_LISTED  1024 /* options, and actions */
+#define MOST_TEXT    2048 /* bytes that are told of one text */
 
 static int answers = -1;                 /* where the daemon listens */
 static const zm_plugin_desc *descriptor; /* of the plugin, for the configuration's defaults */
@@ -163,6 +169,64 @@ try_init (void)
   descriptor->fini (state);
 }
 
+/* One line, whatever stands in the text: a control byte could begin a line of its own. */
+static void
+say_text (const char *what, const char *text)
+{
+  char line[MOST_TEXT + 1];
+  size_t size = 0;
+
+  for (; text != NULL && text[size] != '\0' && size < MOST_TEXT; size++)
+    line[size] = (unsigned char) text[size] < 0x20 || text[size] == 0x7f ? ' ' : text[size];
+  line[size] = '\0';
+  if (text != NULL)
+    say (what, line);
+}
+
+static void
+say_number (const char *what, unsigned number)
+{
+  char text[16];
+
+  snprintf (text, sizeof text, "%u", number);
+  say (what, text);
+}
+
+/* The same bounds as the daemon's: a table without an end runs into what lies behind it. */
+static int
+say_options (void)
+{
+  const zm_option_desc *option = ZM_HAS (descriptor, options) ? descriptor->options : NULL;
+
+  for (unsigned i = 0; option != NULL && option->name != NULL; i++, option++) {
+    if (i == MOST_LISTED || option->type > ZM_OPTION_SIZE) {
+      dprintf (answers, "error its options table is damaged at entry %u (does it end in {NULL}?)\n", i);
+      return 0;
+    }
+    say_text ("option", option->name);
+    say_number ("option-type", option->type);
+    say_number ("option-flags", option->flags);
+    say_text ("option-standard", option->standard);
+    say_text ("option-doc", option->doc);
+  }
+  return 1;
+}
+
+static int
+say_actions (void)
+{
+  const zm_action_desc *action = ZM_HAS (descriptor, actions) ? descriptor->actions : NULL;
+
+  for (unsigned i = 0; action != NULL && action->name != NULL; i++, action++) {
+    if (i == MOST_LISTED) {
+      say ("error", "its list of actions does not end; close it with {NULL}");
+      return 0;
+    }
+    say_text ("action", action->name);
+  }
+  return 1;
+}
+
 static int
 try_query (void *handle)
 {
@@ -179,7 +243,6 @@ try_query (void *handle)
     say ("error", "its query function gave no descriptor");
     return 0;
   }
-  try_init ();
   return 1;
 }
 
@@ -197,30 +260,45 @@ try_unload (const char *path, void *handle)
     say ("unloads", "no");
 }
 
-int
-main (int argc, char **argv)
+/* As far as its descriptor; NULL: said why not. */
+static void *
+try_open (const char *path)
 {
   void *handle;
 
-  if (argc != 2 || argv[1][0] == '-') {
-    fprintf (stderr, "usage: zmanager-probe FILE\n");
+  say ("stage", "constructor");
+  handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
+  if (handle == NULL) {
+    const char *why = dlerror ();
+
+    say ("error", why != NULL ? why : "the dynamic loader refused it");
+    return NULL;
+  }
+  return try_query (handle) ? handle : NULL;
+}
+
+int
+main (int argc, char **argv)
+{
+  int listing = argc == 3 && strcmp (argv[1], "--describe") == 0;
+  const char *path = argc == 2 + listing ? argv[1 + listing] : "-";
+  void *handle;
+
+  if (path[0] == '-') {
+    fprintf (stderr, "usage: zmanager-probe [--describe] FILE\n");
     return 2;
   }
   if (!keep_output ())
     return 2;
   confine ();
   alarm (MOST_SECONDS);
-  say ("stage", "constructor");
-  handle = dlopen (argv[1], RTLD_NOW | RTLD_LOCAL);
-  if (handle == NULL) {
-    const char *why = dlerror ();
-
-    say ("error", why != NULL ? why : "the dynamic loader refused it");
+  handle = try_open (path);
+  if (handle == NULL || (listing && !(say_options () && say_actions ())))
     _exit (1);
+  if (!listing) {
+    try_init ();
+    try_unload (path, handle);
   }
-  if (!try_query (handle))
-    _exit (1);
-  try_unload (argv[1], handle);
   say ("stage", "end");
   _exit (0);
 }

@@ -253,10 +253,12 @@ static const ZmCodeInfo codes[] = {
     "A plugin carries a note that zmanager/plugin.h leaves in it; without it nothing of the library is run.\n"
     "Example: libm.so copied into the plugin directory.\n"
     "Cure: build it with ZM_PLUGIN (...), or take it out of the directory." },
-  { ZM_CODE_PROBE_FAILED, "Plugin that fails when it is tried",
-    "It was loaded in a helper process first, and that crashed or did not end.\n"
-    "Example: a constructor that calls abort.\n"
-    "Cure: mend the plugin; a changed file is tried again." },
+  { ZM_CODE_PROBE_FAILED, "Plugin that could not be tried",
+    "Libraries are opened in a helper process first, zmanager-probe, which also tells their options; it "
+    "could not "
+    "be run, so nothing is known of them.\n"
+    "Example: a daemon whose zmanager-probe was not installed.\n"
+    "Cure: install it; plugin options are checked when the daemon loads the plugin." },
   { ZM_CODE_DEPENDENCY_MISSING, "Plugin that needs another one",
     "Its manifest names a plugin that is not there.\n"
     "Example: a plugin that needs link-status, which is not installed.\n"
@@ -296,7 +298,8 @@ static const ZmCodeInfo codes[] = {
     "Example: a new version of a plugin whose flags hold ZM_PLUGIN_RESIDENT.\n"
     "Cure: restart the daemon to take the new version." },
   { ZM_CODE_BAD_PLUGIN_NAME, "File whose name names no plugin",
-    "A plugin's name is its file's place below the plugin path, with dots; each part is letters, digits, _ and "
+    "A plugin's name is its file's place below the plugin path, with dots; each part is letters, digits, _ "
+    "and "
     "-.\n"
     "Example: my plugin.so, or hello.1.so.\n"
     "Cure: rename the file." },

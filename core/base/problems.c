@@ -107,6 +107,25 @@ zm_problems_get (const ZmProblems *problems, guint index)
   return g_ptr_array_index (problems->list, index);
 }
 
+static int
+compare_places (gconstpointer a, gconstpointer b)
+{
+  const ZmProblem *left = *(ZmProblem *const *) a;
+  const ZmProblem *right = *(ZmProblem *const *) b;
+  int order = g_strcmp0 (left->file, right->file);
+
+  if (order == 0)
+    order = (left->line > right->line) - (left->line < right->line);
+  return order != 0 ? order : (left->column > right->column) - (left->column < right->column);
+}
+
+/* GLib's sort of arrays is a merge sort: stable. */
+void
+zm_problems_sort (ZmProblems *problems)
+{
+  g_ptr_array_sort (problems->list, compare_places);
+}
+
 char *
 zm_problem_format (const ZmProblem *problem)
 {

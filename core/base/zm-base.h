@@ -92,6 +92,8 @@ guint zm_problems_warnings (const ZmProblems *problems); /* all that were added 
 guint zm_problems_count (const ZmProblems *problems);    /* that are kept, for zm_problems_get () */
 /* Borrowed until problems is freed; NULL past the end. */
 const ZmProblem *zm_problems_get (const ZmProblems *problems, guint index);
+/* By file, line and column, what has no file first; those of one place stay in the order in which they were found. */
+void zm_problems_sort (ZmProblems *problems);
 /* "file:line:column: error ZM1234: what; expected …; todo"; what is not known is left out. The caller frees. */
 char *zm_problem_format (const ZmProblem *problem);
 /* All, one a line, errors first; for logs and replies. The caller frees. */

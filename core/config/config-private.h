@@ -48,6 +48,7 @@ struct ZmConfig {
 
 /* config.c */
 ZmEntry *zm_config_entry (const ZmConfig *config, const char *section, const char *key);
+const ZmSection *zm_config_find_section (const ZmConfig *config, const char *name);
 const ZmKeySpec *zm_config_spec (const char *section, const char *key);
 /* Length of the kind in "plugin hello"; the whole where there is no name. */
 gsize zm_config_kind (const char *section);

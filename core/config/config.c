@@ -263,15 +263,29 @@ zm_config_origin (const ZmConfig *config, const char *section, const char *key)
   return zm_config_value_origin (g_ptr_array_index (entry->values, 0));
 }
 
+const ZmSection *
+zm_config_find_section (const ZmConfig *config, const char *name)
+{
+  for (guint i = 0; i < config->sections->len; i++) {
+    const ZmSection *section = g_ptr_array_index (config->sections, i);
+
+    if (strcmp (section->name, name) == 0)
+      return section;
+  }
+  return NULL;
+}
+
 gboolean
 zm_config_place (const ZmConfig *config, const char *section, const char *key, const char **file, guint *line,
                  guint *column)
 {
   const ZmEntry *entry = zm_config_entry (config, section, key);
+  const ZmSection *whole = zm_config_find_section (config, section);
   const ZmValue *value;
 
-  *file = NULL;
-  *line = *column = 0;
+  *file = whole != NULL ? whole->file : NULL;
+  *line = whole != NULL ? whole->line : 0;
+  *column = whole != NULL ? whole->column : 0;
   if (entry == NULL || entry->values->len == 0)
     return FALSE;
   value = g_ptr_array_index (entry->values, 0);

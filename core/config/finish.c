@@ -191,23 +191,11 @@ check_option (ZmEntry *entry, const zm_option_desc *option, ZmProblems *problems
                            entry->list[i], &number, problems);
 }
 
-static const ZmSection *
-find_section (const ZmConfig *config, const char *name)
-{
-  for (guint i = 0; i < config->sections->len; i++) {
-    const ZmSection *section = g_ptr_array_index (config->sections, i);
-
-    if (strcmp (section->name, name) == 0)
-      return section;
-  }
-  return NULL;
-}
-
 static void
 check_required (const ZmConfig *config, const char *name, const zm_option_desc *option, ZmProblems *problems)
 {
   const ZmEntry *entry = zm_config_entry (config, name, option->name);
-  const ZmSection *section = find_section (config, name);
+  const ZmSection *section = zm_config_find_section (config, name);
   g_autofree char *expected = NULL, *advice = NULL;
 
   /* A secret that could not be resolved was given. */

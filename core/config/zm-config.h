@@ -71,7 +71,8 @@ char **zm_config_names (const ZmConfig *config, const char *kind);
 char **zm_config_keys (const ZmConfig *config, const char *section);
 /* Where a value comes from: "file:line:column", "--set", "default"; column 0 etc. for problems. The caller frees. */
 char *zm_config_origin (const ZmConfig *config, const char *section, const char *key);
-/* The place for a problem about this value; FALSE: it is a default. *file is borrowed. */
+/* The place for a problem about this value; FALSE: it is a default, and the place is that of the section's first line, where
+ * there is one. *file is borrowed, and NULL where nothing is known. */
 gboolean zm_config_place (const ZmConfig *config, const char *section, const char *key, const char **file,
                           guint *line, guint *column);
 /* The effective configuration with each value's origin, as text (a file that reads back) or JSON. Secrets, plugins' keys

@@ -10,11 +10,38 @@
 #include <string.h>
 
 static char *
-did_you_mean (const char *word, const char *const *candidates)
+did_you_mean (const char *word, GPtrArray *candidates)
 {
-  const char *like = zm_suggest (word, candidates);
+  const char *like;
 
+  g_ptr_array_add (candidates, NULL);
+  like = zm_suggest (word, (const char *const *) candidates->pdata);
   return like != NULL ? g_strdup_printf ("; did you mean '%s'?", like) : g_strdup ("");
+}
+
+/* candidates: borrowed names of those that there are. */
+static void
+no_such_plugin (const char *plugin, GPtrArray *candidates, GError **error)
+{
+  g_autofree char *hint = did_you_mean (plugin, candidates);
+
+  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "plugin '%s' is not in the plugin path%s", plugin, hint);
+}
+
+static void
+no_such_action (const char *plugin, const char *symbol, GPtrArray *candidates, GError **error)
+{
+  g_autofree char *hint = did_you_mean (symbol, candidates);
+
+  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+               "plugin '%s' has no action '%s'%s (an action is defined in the plugin itself with ZM_ACTION)",
+               plugin, symbol, hint);
+}
+
+static void
+not_loaded (const char *plugin, const char *why, GError **error)
+{
+  g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "plugin '%s' is not loaded: %s", plugin, why);
 }
 
 static void
@@ -22,12 +49,11 @@ unknown_plugin (ZmPluginSet *set, const char *plugin, GError **error)
 {
   const char *why = g_hash_table_lookup (set->reasons, plugin);
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  g_autofree char *hint = NULL;
   GHashTableIter each;
   gpointer name;
 
   if (why != NULL && !g_str_has_suffix (why, "is not in the plugin path")) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "plugin '%s' is not loaded: %s", plugin, why);
+    not_loaded (plugin, why, error);
     return;
   }
   g_hash_table_iter_init (&each, set->by_name);
@@ -37,25 +63,56 @@ unknown_plugin (ZmPluginSet *set, const char *plugin, GError **error)
   while (g_hash_table_iter_next (&each, &name, NULL))
     if (strcmp (name, plugin) != 0)
       g_ptr_array_add (names, name);
-  g_ptr_array_add (names, NULL);
-  hint = did_you_mean (plugin, (const char *const *) names->pdata);
-  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "no plugin '%s' is in the plugin path%s", plugin, hint);
+  no_such_plugin (plugin, names, error);
 }
 
 static void
 unknown_action (ZmGeneration *generation, const char *symbol, GError **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  g_autofree char *hint = NULL;
 
   for (guint i = 0; i < generation->actions->len; i++)
     g_ptr_array_add (names,
                      (gpointer) ((const ZmAction *) g_ptr_array_index (generation->actions, i))->symbol);
-  g_ptr_array_add (names, NULL);
-  hint = did_you_mean (symbol, (const char *const *) names->pdata);
-  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
-               "plugin '%s' has no action '%s'%s (an action is defined in the plugin itself with ZM_ACTION)",
-               generation->name, symbol, hint);
+  no_such_action (generation->name, symbol, names, error);
+}
+
+gboolean
+zm_plugins_check_name (ZmPlugins *plugins, const char *plugin, GError **error)
+{
+  const ZmPluginFile *file = zm_plugins_file (plugins, plugin);
+  g_autoptr (GPtrArray) names = NULL;
+  g_autofree char *why = NULL;
+
+  if (file != NULL && file->manifest != NULL)
+    return TRUE;
+  if (file != NULL) {
+    why = g_strdup_printf ("refused: %s", file->error);
+    not_loaded (plugin, why, error);
+    return FALSE;
+  }
+  names = g_ptr_array_new ();
+  for (guint i = 0; i < plugins->files->len; i++)
+    g_ptr_array_add (names, ((const ZmPluginFile *) g_ptr_array_index (plugins->files, i))->name);
+  no_such_plugin (plugin, names, error);
+  return FALSE;
+}
+
+gboolean
+zm_plugins_check_action (ZmPlugins *plugins, const char *plugin, const char *symbol, GError **error)
+{
+  const ZmPluginFile *file = zm_plugins_file (plugins, plugin);
+  g_autoptr (GPtrArray) names = NULL;
+
+  if (!zm_plugins_check_name (plugins, plugin, error))
+    return FALSE;
+  if (g_strv_contains ((const char *const *) file->manifest->actions, symbol))
+    return TRUE;
+  names = g_ptr_array_new ();
+  for (char **action = file->manifest->actions; *action != NULL; action++)
+    g_ptr_array_add (names, *action);
+  no_such_action (plugin, symbol, names, error);
+  return FALSE;
 }
 
 const ZmAction *

@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MOST_ANSWER     4096 /* bytes of the helper's that are read */
-#define MOST_REMEMBERED 1024
+#define MOST_ANSWER     4096 /* bytes of the helper's about one library */
+#define MOST_REMEMBERED 1024 /* answers */
 
 extern char **environ;
 
@@ -27,16 +27,17 @@ extern char **environ;
 /* A running helper. */
 typedef struct Probe {
   pid_t pid;
-  int out; /* its answers */
-  GString *answer;
-  gboolean timed_out;
-  int status;
+  int out;            /* its answers, to be read */
+  GString *answer;    /* what was read, borrowed */
+  gsize most;         /* bytes of it that are read; a helper that says more is not believed */
+  gboolean timed_out; /* and killed */
+  int status;         /* of waitpid */
 } Probe;
 
+/* argv: NULL-terminated, the program first. An errno. */
 static int
-spawn (const char *program, const char *path, int out, pid_t *pid)
+spawn (const char *const *argv, int out, pid_t *pid)
 {
-  char *argv[] = { (char *) program, (char *) path, NULL };
   posix_spawn_file_actions_t files;
   posix_spawnattr_t how;
   int status;
@@ -53,14 +54,14 @@ spawn (const char *program, const char *path, int out, pid_t *pid)
 #endif
   /* A group of its own, so that what it starts ends with it. */
   posix_spawnattr_setflags (&how, POSIX_SPAWN_SETPGROUP);
-  status = posix_spawn (pid, program, &files, &how, argv, environ);
+  status = posix_spawn (pid, argv[0], &files, &how, (char **) argv, environ);
   posix_spawn_file_actions_destroy (&files);
   posix_spawnattr_destroy (&how);
   return status;
 }
 
 static gboolean
-start (Probe *probe, const char *program, const char *path, GError **error)
+start (Probe *probe, const char *const *argv, GError **error)
 {
   int pipe_fds[2];
   int status;
@@ -69,13 +70,13 @@ start (Probe *probe, const char *program, const char *path, GError **error)
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no pipe for the probe: %s", g_strerror (errno));
     return FALSE;
   }
-  status = spawn (program, path, pipe_fds[1], &probe->pid);
+  status = spawn (argv, pipe_fds[1], &probe->pid);
   close (pipe_fds[1]);
   probe->out = pipe_fds[0];
   if (status == 0)
     return TRUE;
   close (probe->out);
-  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "the probe %s cannot be run: %s", program, g_strerror (status));
+  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "the probe %s cannot be run: %s", argv[0], g_strerror (status));
   return FALSE;
 }
 
@@ -88,7 +89,7 @@ read_answer (Probe *probe)
 
   if (n > 0)
     g_string_append_len (probe->answer, buffer, n);
-  return n == 0 || (n < 0 && errno != EINTR) || probe->answer->len > MOST_ANSWER;
+  return n == 0 || (n < 0 && errno != EINTR) || probe->answer->len > probe->most;
 }
 
 /* Waits for the end of its output and of itself. A grandchild may hold the pipe open, so the process counts too. */
@@ -154,12 +155,11 @@ refuse (const Probe *probe, guint timeout_ms, GError **error)
 }
 
 gboolean
-zm_probe_run (const char *program, const char *path, guint timeout_ms, gboolean *unloads, GError **error)
+zm_probe_ask (const char *const *argv, gsize most, guint timeout_ms, GString *answer, GError **error)
 {
-  g_autoptr (GString) answer = g_string_new (NULL);
-  Probe probe = { .answer = answer };
+  Probe probe = { .answer = answer, .most = most };
 
-  if (!start (&probe, program, path, error))
+  if (!start (&probe, argv, error))
     return FALSE;
   wait_for (&probe, timeout_ms);
   kill (-probe.pid, SIGKILL);
@@ -168,9 +168,22 @@ zm_probe_run (const char *program, const char *path, guint timeout_ms, gboolean 
   while (!probe.timed_out && !read_answer (&probe))
     ;
   close (probe.out);
-  *unloads = strstr (answer->str, "unloads no\n") == NULL;
   return (!probe.timed_out && g_str_has_suffix (answer->str, "stage end\n")) ||
          refuse (&probe, timeout_ms, error);
+}
+
+char *
+zm_plugins_find_probe (void)
+{
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *folder = self != NULL ? g_path_get_dirname (self) : g_strdup (".");
+  g_autofree char *beside = g_build_filename (folder, "zmanager-probe", NULL);
+
+  if (g_file_test (beside, G_FILE_TEST_IS_EXECUTABLE))
+    return g_steal_pointer (&beside);
+  if (g_file_test (ZM_LIBEXECDIR "/zmanager-probe", G_FILE_TEST_IS_EXECUTABLE))
+    return g_strdup (ZM_LIBEXECDIR "/zmanager-probe");
+  return NULL;
 }
 
 /* ---- the memory ---- */
@@ -212,18 +225,19 @@ zm_probes_free (ZmProbes *probes)
 static Answer *
 ask (const char *program, const char *copy, guint timeout_ms, GError **error)
 {
+  const char *const argv[] = { program, copy, NULL };
+  g_autoptr (GString) said = g_string_new (NULL);
   g_autoptr (GError) why = NULL;
-  gboolean unloads = TRUE;
   Answer *answer;
 
   /* That no probe could be run says nothing about the library. */
-  if (!zm_probe_run (program, copy, timeout_ms, &unloads, &why) && why->code == ZM_ERROR_IO) {
+  if (!zm_probe_ask (argv, MOST_ANSWER, timeout_ms, said, &why) && why->code == ZM_ERROR_IO) {
     g_propagate_error (error, g_steal_pointer (&why));
     return NULL;
   }
   answer = g_new0 (Answer, 1);
   answer->error = why != NULL ? g_strdup (why->message) : NULL;
-  answer->unloads = unloads;
+  answer->unloads = strstr (said->str, "unloads no\n") == NULL;
   return answer;
 }
 

@@ -92,9 +92,10 @@ void zm_guard_start (const char *name, ZmGuardFunc func, ZmGuardFunc done, gpoin
 
 /* ---- probe.c ---- */
 
-/* What a helper process found out about a file. */
+/* Runs the helper and appends what it says to answer, at most about `most` bytes. FALSE: it did not come to its end; the
+ * error says what the library did (ZM_ERROR_REFUSED), or that no helper could be run (ZM_ERROR_IO). */
 gboolean
-zm_probe_run (const char *program, const char *path, guint timeout_ms, gboolean *unloads, GError **error);
+zm_probe_ask (const char *const *argv, gsize most, guint timeout_ms, GString *answer, GError **error);
 
 /* The memory of what was probed: build id, size and time of a file to the reason why it is refused. */
 typedef struct ZmProbes ZmProbes;

@@ -70,6 +70,26 @@ const ZmPluginFile *zm_plugins_file (ZmPlugins *plugins, const char *name);
  * error each, ZM_CODE_DEPENDENCY_MISSING or _CYCLE. After a scan. */
 void zm_plugins_check_needs (ZmPlugins *plugins, const char *const *wanted, ZmProblems *problems);
 
+/* What loading would say of a plugin, and of an action of it, by the notes of the last scan: the same errors in the same words
+ * as zm_plugin_set_action. */
+gboolean zm_plugins_check_name (ZmPlugins *plugins, const char *plugin, GError **error);
+gboolean zm_plugins_check_action (ZmPlugins *plugins, const char *plugin, const char *symbol, GError **error);
+
+/* zmanager-probe: beside the running program (a build tree), else where it is installed; NULL: nowhere. The caller frees. */
+char *zm_plugins_find_probe (void);
+/* What a library's descriptor lists, for whoever checks or shows it without loading it. */
+typedef struct ZmDescription {
+  zm_option_desc *options; /* ends in {NULL}, never NULL */
+  const char **actions;    /* those of the descriptor, which need no note; NULL-terminated */
+  GStringChunk *texts;     /* all names and texts, which live as long as the description */
+} ZmDescription;
+/* Asks the library at path in a process of its own, program being zmanager-probe: its constructors and its query function run
+ * there, nothing else of it. Waits at most timeout_ms. NULL: ZM_ERROR_REFUSED with what the library did, ZM_ERROR_IO where
+ * the program cannot be run. Any thread. */
+ZmDescription *zm_description_ask (const char *program, const char *path, guint timeout_ms, GError **error);
+void zm_description_free (ZmDescription *description);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmDescription, zm_description_free)
+
 /* Makes the set that has every plugin named in `wanted` (and their dependencies, in order). Generations of the current set
  * whose file did not change are kept, unless named in `again` (NULL, or list). config: [plugin NAME] sections are checked
  * against each schema and handed out. Failures of one plugin are problems (the others go on): the set then has no such

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * --check and --dump: read everything, start nothing. Plugins are judged by the notes in their files alone, so none of their
- * code runs.
- */
+/* --check and --dump: read everything, start nothing. No code of a plugin runs in this process. */
 #include "config.h"
 
 #include "runtime/private.h"
 
-#include "base/zm-codes.h"
+#include "runtime/check.h"
 #include "runtime/commands.h"
 
 /* A registry that only looks. */
@@ -19,115 +16,6 @@ open_plugins (const ZmInstance *instance, const ZmConfig *config)
   ZmPluginsConfig plugins = { .path = (const char *const *) path };
 
   return zm_plugins_new (&plugins);
-}
-
-/* ---- mappings against notes ---- */
-
-static char *
-did_you_mean (const char *word, const char *const *candidates)
-{
-  const char *near = zm_suggest (word, candidates);
-
-  return near != NULL ? g_strdup_printf ("did you mean %s?", near) : NULL;
-}
-
-static char *
-suggest_plugin (const GPtrArray *files, const char *plugin)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
-
-  for (guint i = 0; i < files->len; i++)
-    g_ptr_array_add (names, ((const ZmPluginFile *) files->pdata[i])->name);
-  g_ptr_array_add (names, NULL);
-  return did_you_mean (plugin, (const char *const *) names->pdata);
-}
-
-/* What the plugin's note says against this symbol, if anything. */
-static void
-check_symbol (const ZmMapping *mapping, const ZmPluginFile *file, ZmProblems *problems)
-{
-  g_autofree char *todo = NULL;
-
-  if (file->manifest == NULL) {
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_PLUGIN_REFUSED, mapping->file, mapping->line,
-                     mapping->column, NULL, NULL, "\"%s\": plugin %s is refused: %s", mapping->key_text,
-                     mapping->plugin, file->error);
-    return;
-  }
-  if (g_strv_contains ((const char *const *) file->manifest->actions, mapping->symbol))
-    return;
-  todo = did_you_mean (mapping->symbol, (const char *const *) file->manifest->actions);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_SYMBOL, mapping->file, mapping->line,
-                   mapping->column, "a symbol that the plugin marks with ZM_ACTION", todo,
-                   "\"%s\": plugin %s (%s) has no action \"%s\"", mapping->key_text, mapping->plugin,
-                   file->path, mapping->symbol);
-}
-
-static void
-check_mappings (const GPtrArray *mappings, ZmPlugins *plugins, const GPtrArray *files, ZmProblems *problems)
-{
-  for (guint i = 0; i < mappings->len; i++) {
-    const ZmMapping *mapping = mappings->pdata[i];
-    const ZmPluginFile *file = mapping->plugin ? zm_plugins_file (plugins, mapping->plugin) : NULL;
-    g_autofree char *todo = NULL;
-
-    if (mapping->plugin == NULL)
-      continue;
-    if (file != NULL) {
-      check_symbol (mapping, file, problems);
-      continue;
-    }
-    todo = suggest_plugin (files, mapping->plugin);
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_PLUGIN, mapping->file, mapping->line,
-                     mapping->column, "the name of a plugin in the plugin path",
-                     todo != NULL ? todo : "put its .so there, or correct the name",
-                     "\"%s\": there is no plugin \"%s\"", mapping->key_text, mapping->plugin);
-  }
-}
-
-/* ---- plugins that the configuration names ---- */
-
-static void
-check_named (const ZmConfig *config, const char *section, const char *key, const char *plugin,
-             ZmPlugins *plugins, const GPtrArray *files, ZmProblems *problems)
-{
-  const ZmPluginFile *file = zm_plugins_file (plugins, plugin);
-  const char *path = NULL;
-  guint line = 0, column = 0;
-  g_autofree char *todo = NULL;
-
-  zm_config_place (config, section, key, &path, &line, &column);
-  if (file == NULL) {
-    todo = suggest_plugin (files, plugin);
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_PLUGIN, path, line, column,
-                     "the name of a plugin in the plugin path", todo, "[%s]: there is no plugin \"%s\"",
-                     section, plugin);
-  } else if (file->manifest == NULL) {
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_PLUGIN_REFUSED, path, line, column, NULL, NULL,
-                     "[%s]: plugin %s is refused: %s", section, plugin, file->error);
-  } else if (g_str_has_prefix (section, "source ") && g_strcmp0 (file->manifest->kind, "source") != 0) {
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_WRONG_KIND, path, line, column,
-                     "a plugin that takes events in", NULL, "[%s]: plugin %s is a %s, no source", section,
-                     plugin, file->manifest->kind);
-  }
-}
-
-static void
-check_sections (const ZmConfig *config, ZmPlugins *plugins, const GPtrArray *files, ZmProblems *problems)
-{
-  g_auto (GStrv) sources = zm_config_names (config, "source");
-  g_auto (GStrv) named = zm_config_names (config, "plugin");
-
-  for (char **name = sources; *name != NULL; name++) {
-    g_autofree char *section = g_strconcat ("source ", *name, NULL);
-
-    check_named (config, section, "plugin", zm_load_source_plugin (config, *name), plugins, files, problems);
-  }
-  for (char **name = named; *name != NULL; name++) {
-    g_autofree char *section = g_strconcat ("plugin ", *name, NULL);
-
-    check_named (config, section, "load", *name, plugins, files, problems);
-  }
 }
 
 /* ---- doors ---- */
@@ -152,11 +40,11 @@ zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **er
   plugins = open_plugins (instance, config);
   files = zm_plugins_scan (plugins, problems);
   zm_load_read_files (instance, files, NULL, mappings, flows, problems);
-  check_mappings (mappings, plugins, files, problems);
-  check_sections (config, plugins, files, problems);
+  zm_check_plugins (config, mappings, plugins, problems);
   wanted = zm_load_wanted (config, mappings, NULL, NULL);
   zm_plugins_check_needs (plugins, (const char *const *) wanted, problems);
   zm_table_unref (zm_load_table (config, mappings, flows, NULL, problems));
+  zm_problems_sort (problems);
   zm_plugins_free (plugins);
   return TRUE;
 }

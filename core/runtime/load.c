@@ -232,7 +232,40 @@ check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
   }
 }
 
-/* A [source NAME] needs a plugin that can take events in. */
+void
+zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems)
+{
+  g_autofree char *section = g_strconcat ("source ", name, NULL);
+  const char *key = zm_config_text (config, section, "key");
+  g_autoptr (GError) error = NULL;
+  const char *file;
+  guint line, column;
+  ZmKey parsed;
+
+  if (key == NULL || zm_key_parse (zm_span_text (key), &parsed, NULL, &error))
+    return;
+  zm_config_place (config, section, "key", &file, &line, &column);
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_KEY, file, line, column,
+                   "Sender?Context@Decorator?Action", "correct the key", "[%s] key: %s", section,
+                   error->message);
+}
+
+void
+zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
+                    gboolean placed, ZmProblems *problems)
+{
+  g_autofree char *section = g_strconcat ("source ", name, NULL);
+  const char *file = NULL;
+  guint line = 0, column = 0;
+
+  if (placed)
+    zm_config_place (config, section, "plugin", &file, &line, &column);
+  zm_problems_add (
+      problems, ZM_PROBLEM_ERROR, ZM_CODE_WRONG_KIND, file, line, column, "a plugin that takes events in",
+      "name another one with plugin=", "[%s]: plugin '%s' is a %s, no source", section, plugin, kind);
+}
+
+/* A [source NAME] needs a plugin that can take events in. Where it is not one, the others go on. */
 static void
 check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
 {
@@ -243,24 +276,12 @@ check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
     ZmGeneration *generation = zm_plugin_set_find (set, plugin);
     const zm_plugin_desc *desc = generation ? zm_generation_descriptor (generation) : NULL;
     g_autofree char *section = g_strconcat ("source ", *name, NULL);
-    const char *key = zm_config_text (config, section, "key");
-    g_autoptr (GError) error = NULL;
-    const char *file = NULL;
-    guint line = 0, column = 0;
-    ZmKey parsed;
 
     if (desc != NULL && !ZM_HAS (desc, source))
-      zm_problems_add (
-          problems, ZM_PROBLEM_ERROR, ZM_CODE_WRONG_KIND, NULL, 0, 0, "a plugin that takes events in",
-          "name another one with plugin=", "[source %s]: the plugin %s is no source", *name, plugin);
+      zm_load_wrong_kind (config, *name, plugin, zm_generation_manifest (generation)->kind, FALSE, problems);
     else if (desc != NULL)
       zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
-    if (key == NULL || zm_key_parse (zm_span_text (key), &parsed, NULL, &error))
-      continue;
-    zm_config_place (config, section, "key", &file, &line, &column);
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_KEY, file, line, column,
-                     "Sender?Context@Decorator?Action", "correct the key", "[source %s] key: %s", *name,
-                     error->message);
+    zm_load_check_source_key (config, *name, problems);
   }
 }
 
@@ -397,6 +418,7 @@ zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *problems)
   /* No plugin's code runs for a configuration that is refused anyway. */
   if (zm_problems_errors (problems) == 0)
     load_plugins (runtime, load, g_steal_pointer (&mappings), g_steal_pointer (&flows), again, problems);
+  zm_problems_sort (problems);
   if (zm_problems_errors (problems) == 0)
     return load;
   g_clear_pointer (&load->table, zm_table_unref);

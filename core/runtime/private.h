@@ -114,6 +114,11 @@ char **zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const 
 gboolean zm_load_listed (const GPtrArray *list, const char *name);
 /* The plugin of [source NAME]. Borrowed from config or name. */
 const char *zm_load_source_plugin (const ZmConfig *config, const char *name);
+/* key= of [source NAME], where it is given, is an action key. */
+void zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems);
+/* Says that the plugin of [source NAME] takes no events in. placed: at its line, which refuses the whole load. */
+void zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
+                         gboolean placed, ZmProblems *problems);
 /* The table of these; takes both arrays. set may be NULL: nothing is resolved to functions. */
 ZmTable *zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set,
                         ZmProblems *problems);

@@ -198,21 +198,6 @@ open_pool (ZmRuntime *runtime, GError **error)
   return runtime->pool != NULL;
 }
 
-/* The program that tries out unknown libraries: beside the daemon in a build tree, else where it is installed. */
-static char *
-find_probe (void)
-{
-  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
-  g_autofree char *folder = self ? g_path_get_dirname (self) : g_strdup (".");
-  g_autofree char *near = g_build_filename (folder, "zmanager-probe", NULL);
-
-  if (g_file_test (near, G_FILE_TEST_IS_EXECUTABLE))
-    return g_steal_pointer (&near);
-  if (g_file_test (ZM_LIBEXECDIR "/zmanager-probe", G_FILE_TEST_IS_EXECUTABLE))
-    return g_strdup (ZM_LIBEXECDIR "/zmanager-probe");
-  return NULL;
-}
-
 /* The registry; nothing is loaded yet. */
 static void
 open_plugins (ZmRuntime *runtime)
@@ -221,7 +206,7 @@ open_plugins (ZmRuntime *runtime)
       zm_instance_plugin_dirs (runtime->instance, zm_config_list (runtime->config, "zmanager", "plugin-path"),
                                zm_config_boolean (runtime->config, "zmanager", "system-plugins"));
   g_autofree char *copies = zm_instance_copy_dir (runtime->instance);
-  g_autofree char *probe = find_probe ();
+  g_autofree char *probe = zm_plugins_find_probe ();
   const char *no_dlclose = g_getenv ("ZM_NO_DLCLOSE");
   ZmPluginsConfig config = {
     .path = (const char *const *) path,

@@ -150,6 +150,26 @@ TEST (Problems, ErrorsComeFirst)
   EXPECT_EQ (zm_problems_warnings (problems), 1u);
 }
 
+TEST (Problems, AreSortedByPlace)
+{
+  g_autoptr (ZmProblems) problems = zm_problems_new ();
+  const struct {
+    const char *file;
+    guint line, column;
+    const char *what;
+  } table[] = { { "b", 3, 1, "6" }, { "a", 28, 1, "5" }, { "a", 5, 7, "3" },
+                { "a", 5, 7, "4" }, { "a", 5, 2, "2" },  { NULL, 0, 0, "1" } };
+  std::string order;
+
+  for (const auto &row : table)
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, 1001, row.file, row.line, row.column, NULL, NULL, "%s",
+                     row.what);
+  zm_problems_sort (problems);
+  for (guint i = 0; i < zm_problems_count (problems); i++)
+    order += zm_problems_get (problems, i)->what;
+  EXPECT_EQ (order, "123456");
+}
+
 TEST (Problems, AreBoundedButCounted)
 {
   g_autoptr (ZmProblems) problems = zm_problems_new ();

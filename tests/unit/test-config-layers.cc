@@ -131,6 +131,10 @@ TEST_F (Layers, PlaceNamesTheValue)
   EXPECT_STREQ (file, "--set");
   EXPECT_EQ (line + column, 0u);
   EXPECT_FALSE (zm_config_place (one.config, "workers", "drain", &file, &line, &column));
+  EXPECT_EQ (file + (":" + std::to_string (line)) + ":" + std::to_string (column), a + ":1:2")
+      << "a default: the place of its section";
+  EXPECT_FALSE (zm_config_place (one.config, "subject", "bind", &file, &line, &column));
+  EXPECT_EQ (file, nullptr);
 }
 
 TEST_F (Layers, GoodEndpointsPass)
@@ -250,11 +254,11 @@ TEST_F (Layers, DumpIsAsItWas)
 
   one.file (a).set ("workers.timeout=1s").finish ();
   std::string dump = taken (zm_config_dump (one.config, FALSE));
-  EXPECT_EQ (
-      dump.substr (0, dump.find ("[subject]")),
-      "[zmanager]\n# node = (not set)\n# " + a +
-          ":2:15\nplugin-path = /a\nplugin-path = \"/b c\"\n# default\nsystem-plugins = yes\n# default\nworkers = 0\n# default\nwatch = yes\n"
-          "# default\nlog-level = info\n# default\nlog-format = auto\n\n");
+  EXPECT_EQ (dump.substr (0, dump.find ("[subject]")),
+             "[zmanager]\n# node = (not set)\n# " + a +
+                 ":2:15\nplugin-path = /a\nplugin-path = \"/b c\"\n# default\nsystem-plugins = yes\n# "
+                 "default\nworkers = 0\n# default\nwatch = yes\n"
+                 "# default\nlog-level = info\n# default\nlog-format = auto\n\n");
   EXPECT_NE (dump.find ("\n# --set\ntimeout = 1s\n"), std::string::npos);
   EXPECT_NE (dump.find ("[plugin p]\n# default\nload = no\n# default\npriority = 100\n# " + a +
                         ":6:7\nown = 1\nown = 2\n"),

@@ -221,7 +221,83 @@ TEST_F (PluginTest, OnlyItsOwnMarkedSymbolsAreActions)
   EXPECT_NE (action_error ("mylib", "shel").find ("did you mean 'shell'?"), std::string::npos)
       << action_error ("mylib", "shel");
   EXPECT_EQ (action_error ("mylip", "shell"),
-             "no plugin 'mylip' is in the plugin path; did you mean 'mylib'?");
+             "plugin 'mylip' is not in the plugin path; did you mean 'mylib'?");
+}
+
+/* Notes alone give the words that a loaded set gives. */
+TEST_F (PluginTest, ActionsAreJudgedByNotesInTheSameWords)
+{
+  install ("bad-plugins/mylib", "mylib");
+  install_bytes ("no library", "broken");
+  load ({ "mylib" });
+  const struct {
+    const char *plugin, *symbol;
+  } table[] = { { "mylib", "shell" }, { "mylib", "shel" }, { "mylib", "helper" }, { "mylip", "shell" } };
+
+  for (const auto &row : table) {
+    g_autoptr (GError) error = nullptr;
+
+    bool good = zm_plugins_check_action (plugins, row.plugin, row.symbol, &error);
+
+    EXPECT_EQ (good, error == nullptr);
+    EXPECT_EQ (error != nullptr ? error->message : "", action_error (row.plugin, row.symbol));
+  }
+  g_autoptr (GError) error = nullptr;
+  EXPECT_FALSE (zm_plugins_check_name (plugins, "broken", &error));
+  EXPECT_EQ (std::string (error->message).find ("plugin 'broken' is not loaded: refused: "), 0u)
+      << error->message;
+}
+
+TEST_F (PluginTest, ADescriptionIsAskedOfAnotherProcess)
+{
+  install ("plugins/options", "options");
+  g_autoptr (GError) error = nullptr;
+  g_autoptr (ZmDescription) told =
+      zm_description_ask (probe.c_str (), (directory + "/options.so").c_str (), 5000, &error);
+
+  ASSERT_NE (told, nullptr) << error->message;
+  EXPECT_STREQ (told->options[0].name, "where");
+  EXPECT_EQ (told->options[0].flags, (guint32) ZM_OPTION_REQUIRED);
+  EXPECT_EQ (told->options[0].standard, nullptr);
+  EXPECT_STREQ (told->options[0].doc, "Where to");
+  EXPECT_STREQ (told->options[1].name, "size");
+  EXPECT_EQ (told->options[1].type, (guint32) ZM_OPTION_INTEGER);
+  EXPECT_STREQ (told->options[1].standard, "7");
+  EXPECT_EQ (told->options[2].flags, (guint32) ZM_OPTION_LIST);
+  EXPECT_EQ (told->options[3].name, nullptr);
+  EXPECT_EQ (count_maps ("options.so"), 0u) << "it was opened here";
+  install ("plugins/swap", "swap");
+  g_autoptr (ZmDescription) swap =
+      zm_description_ask (probe.c_str (), (directory + "/swap.so").c_str (), 5000, &error);
+  ASSERT_NE (swap, nullptr) << error->message;
+  EXPECT_TRUE (g_strv_contains (swap->actions, "quiet")) << "of the descriptor, not exported";
+}
+
+TEST_F (PluginTest, WhatCannotDescribeItselfSaysWhy)
+{
+  const struct {
+    const char *built, *why;
+    int code;
+  } table[] = {
+    { "bad-plugins/crash-constructor", "it crashed in its constructor", ZM_ERROR_REFUSED },
+    { "bad-plugins/crash-query", "it crashed in its query function", ZM_ERROR_REFUSED },
+    { "bad-plugins/no-descriptor", "its query function gave no descriptor", ZM_ERROR_REFUSED },
+    { "bad-plugins/hang-constructor", "did not end within 500 ms", ZM_ERROR_REFUSED },
+    { "plugins/endless-options", "its options table is damaged at entry 1", ZM_ERROR_REFUSED },
+  };
+
+  for (const auto &row : table) {
+    g_autoptr (GError) error = nullptr;
+    std::string file = built_plugin (row.built);
+
+    EXPECT_EQ (zm_description_ask (probe.c_str (), file.c_str (), 500, &error), nullptr) << row.built;
+    ASSERT_NE (error, nullptr) << row.built;
+    EXPECT_EQ (error->code, row.code) << row.built;
+    EXPECT_NE (strstr (error->message, row.why), nullptr) << row.built << ": " << error->message;
+  }
+  g_autoptr (GError) error = nullptr;
+  EXPECT_EQ (zm_description_ask ((base + "/none").c_str (), "x.so", 500, &error), nullptr);
+  EXPECT_TRUE (g_error_matches (error, ZM_ERROR, ZM_ERROR_IO)) << error->message;
 }
 
 TEST_F (PluginTest, WhatNobodyNamesIsAvailable)

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What --check finds about plugins, in the words of the daemon. Names, kinds and most actions stand in the notes of their
+ * files. Options do not, nor do actions that only the descriptor lists: these are asked of the library in a process of its
+ * own, as the daemon asks it before it loads one.
+ */
+#include "config.h"
+
+#include "runtime/check.h"
+#include "runtime/private.h"
+
+#include "base/zm-codes.h"
+
+#include <string.h>
+
+#define ASK_MS 10000 /* what a library may take to tell */
+
+/* One check. */
+typedef struct Check {
+  const ZmConfig *config;
+  ZmPlugins *plugins;
+  ZmProblems *problems;
+  char *probe;       /* the program; NULL: there is none */
+  GHashTable *asked; /* borrowed name of a plugin -> its ZmDescription, NULL where it did not tell */
+} Check;
+
+/* A plugin that does not tell is reported once; NULL. */
+static const ZmDescription *
+describe (Check *check, const ZmPluginFile *file)
+{
+  g_autoptr (GError) error = NULL;
+  gpointer description = NULL;
+
+  if (g_hash_table_lookup_extended (check->asked, file->name, NULL, &description))
+    return description;
+  if (check->probe != NULL)
+    description = zm_description_ask (check->probe, file->path, ASK_MS, &error);
+  else
+    g_set_error (&error, ZM_ERROR, ZM_ERROR_IO, "zmanager-probe is not installed");
+  g_hash_table_insert (check->asked, file->name, description);
+  if (description == NULL && error->code == ZM_ERROR_IO)
+    zm_problems_add (check->problems, ZM_PROBLEM_WARNING, ZM_CODE_PROBE_FAILED, file->path, 0, 0, NULL,
+                     "install it, or see what the daemon says",
+                     "plugin '%s': its options are not checked: %s", file->name, error->message);
+  else if (description == NULL)
+    zm_problems_add (check->problems, ZM_PROBLEM_ERROR, ZM_CODE_PLUGIN_REFUSED, file->path, 0, 0, NULL, NULL,
+                     "plugin '%s': %s", file->name, error->message);
+  return description;
+}
+
+/* What to do about a plugin that is not there; NULL: the text says it. */
+static const char *
+cure (const ZmPluginFile *file, const char *said)
+{
+  return file == NULL && strstr (said, "did you mean") == NULL ? "put its .so there, or correct the name"
+                                                               : NULL;
+}
+
+/* ---- mappings ---- */
+
+static gboolean
+action_is_there (Check *check, const ZmMapping *mapping, const ZmPluginFile *file, GError **error)
+{
+  const ZmDescription *description;
+
+  if (zm_plugins_check_action (check->plugins, mapping->plugin, mapping->symbol, error))
+    return TRUE;
+  description = file != NULL && file->manifest != NULL ? describe (check, file) : NULL;
+  return description != NULL && g_strv_contains (description->actions, mapping->symbol);
+}
+
+static void
+check_mapping (Check *check, const ZmMapping *mapping)
+{
+  const ZmPluginFile *file = zm_plugins_file (check->plugins, mapping->plugin);
+  g_autoptr (GError) error = NULL;
+
+  if (action_is_there (check, mapping, file, &error))
+    return;
+  zm_problems_add (check->problems, ZM_PROBLEM_ERROR,
+                   file == NULL             ? ZM_CODE_UNKNOWN_PLUGIN
+                   : file->manifest == NULL ? ZM_CODE_PLUGIN_REFUSED
+                                            : ZM_CODE_UNKNOWN_SYMBOL,
+                   mapping->file, mapping->line, mapping->column, NULL, cure (file, error->message),
+                   "\"%s\": %s", mapping->key_text, error->message);
+}
+
+/* ---- sections ---- */
+
+/* Is the plugin of this section there? key: the one that names it, for the place. */
+static gboolean
+check_named (const Check *check, const char *section, const char *key, const char *plugin)
+{
+  const ZmPluginFile *file = zm_plugins_file (check->plugins, plugin);
+  g_autoptr (GError) error = NULL;
+  const char *path;
+  guint line, column;
+
+  if (zm_plugins_check_name (check->plugins, plugin, &error))
+    return TRUE;
+  zm_config_place (check->config, section, key, &path, &line, &column);
+  zm_problems_add (check->problems, ZM_PROBLEM_ERROR,
+                   file == NULL ? ZM_CODE_UNKNOWN_PLUGIN : ZM_CODE_PLUGIN_REFUSED, path, line, column, NULL,
+                   cure (file, error->message), "[%s]: %s", section, error->message);
+  return FALSE;
+}
+
+static void
+check_own_keys (Check *check, const char *section, const char *plugin)
+{
+  const ZmDescription *description = describe (check, zm_plugins_file (check->plugins, plugin));
+
+  if (description != NULL)
+    zm_config_check_options (check->config, section, description->options, check->problems);
+}
+
+static void
+check_source (Check *check, const char *name)
+{
+  const char *plugin = zm_load_source_plugin (check->config, name);
+  g_autofree char *section = g_strconcat ("source ", name, NULL);
+  const ZmPluginFile *file;
+
+  zm_load_check_source_key (check->config, name, check->problems);
+  if (!check_named (check, section, "plugin", plugin))
+    return;
+  file = zm_plugins_file (check->plugins, plugin);
+  if (g_strcmp0 (file->manifest->kind, "source") == 0)
+    check_own_keys (check, section, plugin);
+  else
+    zm_load_wrong_kind (check->config, name, plugin, file->manifest->kind, TRUE, check->problems);
+}
+
+static void
+check_plugin (Check *check, const char *name)
+{
+  g_autofree char *section = g_strconcat ("plugin ", name, NULL);
+
+  if (check_named (check, section, "load", name))
+    check_own_keys (check, section, name);
+}
+
+/* ---- all ---- */
+
+void
+zm_check_plugins (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *plugins, ZmProblems *problems)
+{
+  g_auto (GStrv) sources = zm_config_names (config, "source");
+  g_auto (GStrv) named = zm_config_names (config, "plugin");
+  g_autofree char *probe = zm_plugins_find_probe ();
+  g_autoptr (GHashTable) asked =
+      g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) zm_description_free);
+  Check check = { config, plugins, problems, probe, asked };
+
+  for (guint i = 0; i < mappings->len; i++)
+    if (((const ZmMapping *) mappings->pdata[i])->plugin != NULL)
+      check_mapping (&check, mappings->pdata[i]);
+  for (char **name = sources; *name != NULL; name++)
+    check_source (&check, *name);
+  for (char **name = named; *name != NULL; name++)
+    check_plugin (&check, *name);
+}

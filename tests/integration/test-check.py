@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""--check and --dump: what they find is what the daemon would say, at the place where it stands."""
+
+import json
+import os
+import re
+import subprocess
+
+from zmcase import ZMANAGERCTL, ZMANAGERD, case, run
+from zmtest import Daemon
+
+OPTIONS = r"""
+#include <zmanager/plugin.h>
+ZM_ACTION (noted) { return zm_reply_text (call, "noted"); }
+static int listed (zm_call *call) { return zm_reply_text (call, "listed"); }
+static const zm_action_desc actions[] = { { "listed", listed, 0, "Not exported" }, { 0 } };
+static const zm_option_desc options[] = {
+  { "min-length", ZM_OPTION_INTEGER, 0, "3", "Shortest word\nthat counts" },
+  { "where", ZM_OPTION_STRING, ZM_OPTION_REQUIRED, NULL, "Where to" },
+  { 0 } };
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "words", .version = "1",
+  .licence = "MIT", .summary = "Words", .actions = actions, .options = options };
+ZM_PLUGIN_FULL ("words", "1", "MIT", "Words", "", &descriptor);
+"""
+CRASHING = """
+#include <zmanager/plugin.h>
+__attribute__ ((constructor)) static void crash (void) { __builtin_trap (); }
+ZM_ACTION (act) { (void) call; return ZM_OK; }
+ZM_PLUGIN ("crashing", "1", "MIT", "Crashes when it is opened");
+"""
+
+
+def instance(config="", actions="", plugins=None):
+    """The files of an instance; nothing is started."""
+    files = Daemon(config=config, actions={"a.ini": "[actionmapping]\n" + actions}, plugins=plugins or {})
+    os.chmod(files.path("plugins"), 0o755)
+    return files
+
+
+def call(files, *arguments, program=ZMANAGERD):
+    environment = dict(os.environ, ZM_SYSTEM_PLUGINS="no")
+    environment.pop("ZM_PLUGIN_PATH", None)
+    return subprocess.run([program, "--dir", files.directory, *arguments], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, env=environment)
+
+
+def errors(text, files):
+    """The lines that are about errors, without the directory."""
+    return [line.replace(files.directory + "/", "") for line in text.splitlines() if re.search(r"\berror ZM\d", line)]
+
+
+@case
+def own_keys_of_plugins_are_judged_as_the_daemon_does():
+    files = instance("[plugin words]\nmin-lenght = 3\nmin-length = abc\n", "?A?B = words.noted\n", {"words": OPTIONS})
+    try:
+        checked, asked, started = (call(files, "--check"), call(files, "check", program=ZMANAGERCTL),
+                                   call(files, "--log-format", "human"))
+        found = errors(checked.stdout, files)
+        assert [checked.returncode, asked.returncode, started.returncode] == [1, 1, 1], (checked, asked, started)
+        assert found == errors(asked.stdout, files), (checked, asked)
+        assert found == [line for line in errors(started.stderr, files) if " runtime: " not in line], (found, started)
+        assert [line.split(" error ")[0] + " " + line.split(" error ")[1][:6] for line in found] == [
+            "zmanager.conf:1:2: ZM1015", "zmanager.conf:2:1: ZM1001", "zmanager.conf:3:14: ZM1002"], found
+        assert 'did you mean "min-length"?' in found[1], found
+    finally:
+        files.close()
+
+
+@case
+def a_right_instance_has_no_errors():
+    files = instance("[plugin words]\nwhere = here\nmin-length = 5\n[source netlink]\nevents = link\n",
+                     "?A?B = words.noted\n?A?C = words.listed\n", {"words": OPTIONS, "netlink": None})
+    try:
+        checked = call(files, "--check")
+        assert (checked.returncode, checked.stdout) == (0, "0 errors, 0 warnings\n"), checked
+    finally:
+        files.close()
+
+
+@case
+def sources_are_judged_like_plugins():
+    files = instance("[source netlink]\nevnts = link\nkey = no?such?key?form\n[source other]\nplugin = words\n", "",
+                     {"words": OPTIONS, "netlink": None})
+    try:
+        found = errors(call(files, "--check").stdout, files)
+        assert [line.split(": ")[0] + " " + line.split("error ")[1][:6] for line in found] == [
+            "zmanager.conf:2:1 ZM1001", "zmanager.conf:3:7 ZM1400", "zmanager.conf:5:10 ZM1311"], found
+    finally:
+        files.close()
+
+
+@case
+def a_plugin_that_cannot_be_asked_is_reported():
+    files = instance("[plugin crashing]\nown = key\n", "", {"crashing": CRASHING})
+    try:
+        checked = call(files, "--check")
+        assert checked.returncode == 1, checked
+        assert errors(checked.stdout, files)[0].startswith(
+            "plugins/crashing.so: error ZM1302: plugin 'crashing': when it was tried, it crashed in its constructor"), checked
+    finally:
+        files.close()
+
+
+@case
+def every_finding_has_its_place_and_they_come_in_order():
+    files = instance("[source netlnk]\n[plugin nothing]\n[workers]\ntimeout = soon\n[plugin absent]\nload = yes\n",
+                     "?A?C = words.wrong\n?A?B = wrods.noted\n", {"words": OPTIONS})
+    try:
+        report = json.loads(call(files, "--check", "--json").stdout)
+        places = [(os.path.basename(found["file"]), found["line"]) for found in report["problems"]]
+        assert places == [("a.ini", 2), ("a.ini", 3), ("zmanager.conf", 1), ("zmanager.conf", 2), ("zmanager.conf", 4),
+                          ("zmanager.conf", 6)], places
+        assert all(found["column"] > 0 for found in report["problems"]), report
+    finally:
+        files.close()
+
+
+run()
