@@ -7,9 +7,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Who waits this long for a message is told what for. */
-#define QUIET_US (3 * G_USEC_PER_SEC)
-
 /* ---- which messages ---- */
 
 /* Is this text a key that was asked for? */
@@ -128,7 +125,7 @@ follow (ZmTail *tail, GError **error)
       return tail->most == G_MAXINT64 ? ZM_EXIT_OK : ZM_EXIT_FAILED;
     else if (!zm_ctl_alive (tail->call, error))
       return ZM_EXIT_UNREACHABLE;
-    if (zm_now_us () - tail->last_us >= QUIET_US)
+    if (zm_now_us () - tail->last_us >= ZM_CTL_QUIET_US)
       zm_tail_print_waiting (tail);
   }
   return ZM_EXIT_OK;

@@ -177,9 +177,19 @@ int zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms);
 /* A request whose answer is {member: [rows]}, printed as a table. */
 int zm_ctl_listing (ZmCtl *ctl, JsonObject *request, const char *member, const ZmOutColumn *columns,
                     const char *none);
-/* A stream: part is called for each item until it gives FALSE, a signal comes, or the daemon ends it. */
-typedef gboolean (*ZmCtlPart) (ZmCtl *ctl, JsonNode *item, gpointer user);
-gboolean zm_ctl_stream (ZmCtl *ctl, JsonObject *request, ZmCtlPart part, gpointer user, GError **error);
+/* A stream of the daemon, such as its log. */
+typedef struct ZmCtlStream {
+  gboolean (*part) (ZmCtl *ctl, JsonNode *item, gpointer user); /* each item; FALSE: enough */
+  void (*ready) (ZmCtl *ctl, gpointer user); /* it is open: all that happens from now on comes; or NULL */
+  void (*quiet) (ZmCtl *ctl,
+                 gpointer user); /* nothing came in the first ZM_CTL_QUIET_US, told once; or NULL */
+  gint64 until_us;               /* zm_now_us of its end; 0: none */
+  gpointer user;
+} ZmCtlStream;
+/* Follows it until the part had enough, the time is over, a signal comes, or the daemon ends it. FALSE: error. */
+gboolean zm_ctl_stream (ZmCtl *ctl, JsonObject *request, const ZmCtlStream *stream, GError **error);
+/* Who waits this long for a message is told what for. */
+#define ZM_CTL_QUIET_US (3 * G_USEC_PER_SEC)
 
 /* ---- message.c: messages on the command line ---- */
 
@@ -194,6 +204,8 @@ typedef struct ZmCtlMessage {
 gboolean zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, ZmCtlMessage *message,
                               int *status);
 void zm_ctl_message_clear (ZmCtlMessage *message);
+/* Is this text an id that a message may have? */
+gboolean zm_ctl_id_check (const char *id);
 /* Gives the message the next id. */
 void zm_ctl_message_next (ZmCtlMessage *message, ZmUuidMaker *ids);
 /* Sends it on the call socket and waits: [status][headers][body] as GBytes. NULL: error. */

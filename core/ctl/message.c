@@ -148,28 +148,33 @@ read_topic (const ZmCtl *ctl, const char *text, ZmCtlMessage *message)
   return TRUE;
 }
 
+gboolean
+zm_ctl_id_check (const char *id)
+{
+  g_autofree char *topic = g_strconcat ("~~~~a~", id, NULL);
+  ZmTopic parsed;
+
+  return *id != '\0' && zm_topic_parse (zm_span_text (topic), &parsed, NULL);
+}
+
 /* The id given, or a new one. */
 static gboolean
 read_id (const ZmCtl *ctl, ZmCtlMessage *message)
 {
   const char *id = zm_ctl_text (ctl, "id");
-  g_autoptr (GError) error = NULL;
-  g_autofree char *topic = NULL;
   ZmUuidMaker ids;
-  ZmTopic parsed;
 
   if (id == NULL) {
     zm_uuid_maker_init (&ids);
     zm_ctl_message_next (message, &ids);
     return TRUE;
   }
-  topic = g_strconcat (message->prefix, id, NULL);
-  if (*id == '\0' || !zm_topic_parse (zm_span_text (topic), &parsed, &error)) {
+  if (!zm_ctl_id_check (id)) {
     zm_ctl_usage (ctl, _ ("--id: an id is 1 to 64 of A-Z a-z 0-9 _ . : -"));
     return FALSE;
   }
   message->id = g_strdup (id);
-  message->topic = g_steal_pointer (&topic);
+  message->topic = g_strconcat (message->prefix, id, NULL);
   return TRUE;
 }
 

@@ -62,6 +62,8 @@ static const ZmCtlOption show_options[] = {
 
 static const ZmCtlOption stream_options[] = {
   { "count", ZM_OPT_COUNT, "N", N_ ("End after N lines"), NULL },
+  { "for", ZM_OPT_DURATION, "TIME", N_ ("End after this time; exit status 1 where --count was not reached"),
+    NULL },
   END_OF_OPTIONS,
 };
 
@@ -113,8 +115,8 @@ static const ZmCtlCommand commands[] = {
     NULL, zm_ctl_cmd_plugin_test },
   { "top", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("Show actions by rate and time, live"), top_options,
     zm_ctl_cmd_top },
-  { "trace", ZM_GROUP_UNDERSTAND, "[ID]", 0, 1, N_ ("Follow a message through its steps"), stream_options,
-    zm_ctl_cmd_trace },
+  { "trace", ZM_GROUP_UNDERSTAND, "[ID]", 0, 1, N_ ("Follow messages through their steps, as they go"),
+    stream_options, zm_ctl_cmd_trace },
   { "flow ls", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("List the flows"), NULL, zm_ctl_cmd_flow_ls },
   { "flow show", ZM_GROUP_UNDERSTAND, "NAME", 1, 1, N_ ("Show a flow's steps and what they are"),
     show_options, zm_ctl_cmd_flow_show },

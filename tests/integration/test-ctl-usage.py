@@ -56,6 +56,8 @@ BAD = [
     (["flow", "show"], 2, "NAME is missing"),
     (["send", "?A?B", "body", "more"], 2, "unexpected argument “more”"),
     (["tail", "?A?B", "more"], 2, "unexpected argument “more”"),
+    (["trace", "no id"], 2, "an id is 1 to 64"),
+    (["trace", ""], 2, "an id is 1 to 64"),
     (["trace", "id", "more"], 2, "unexpected argument “more”"),
     (["--frobnicate"], 2, "unknown option --frobnicate"),
     (["status", "--wach"], 2, "did you mean --watch?"),

@@ -264,12 +264,30 @@ def streams_print_and_end():
     top = [json.loads(line) for line in ctl("--json", "top", "--count", "2", "--interval", "100ms").stdout.splitlines()]
     assert len(top) == 2 and any(r["key"] == "?Test?Echo" for r in top[1]["routes"]), top
     assert b"?Test?Echo" in ctl("top", "--count", "1").stdout
-    trace = Follower("trace", "--count", "1", "--json", ready=None)
-    wait_for(lambda: ctl("send", "?Test?Echo", "traced") and trace.process.poll() is not None)
-    assert json.loads(trace.end())["key"] == "?Test?Echo"
     log = Follower("log", "--level", "debug", "--count", "1", ready=None)
     wait_for(lambda: Follower("tail", "--for", "1ms").end() == b"" and log.process.poll() is not None)
     assert b": " in log.end()
+
+
+@case
+def a_trace_sees_all_that_is_sent_after_it_began():
+    trace = Follower("trace", "job-1", "--count", "2", ready=b"tracing job-1: waiting")
+    ctl("send", "?Test?Echo", "another one")
+    ctl("send", "--id", "job-1", "?Test?Echo", "traced")
+    lines = trace.end().decode().splitlines()
+    assert len(lines) == 2 and all(line.startswith("job-1 ") for line in lines), lines
+    assert "?Test?Echo" in lines[0] and " echo.echo" in lines[1] and "plugin=" not in lines[1], lines
+    trace = Follower("trace", "--count", "1", "--json", ready=b"tracing everything")
+    ctl("send", "?Test?Echo", "traced")
+    assert json.loads(trace.end())["key"] == "?Test?Echo"
+
+
+@case
+def a_trace_of_what_is_through_says_so():
+    ident = ctl("send", "?Test?Echo", "gone").stdout.decode().strip()
+    done = ctl("trace", ident, "--for", "3500ms")
+    assert done.stdout == b"" and b"nothing came yet: what a message went through before" in done.stderr, done
+    ctl("trace", ident, "--for", "50ms", "--count", "1", status=1)
 
 
 @case
