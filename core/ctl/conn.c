@@ -169,18 +169,26 @@ start_hint (const ZmCtl *ctl)
   return g_strdup_printf (_ ("start one with: zmanagerd --dir %s"), ctl->instance->dir);
 }
 
-/* Why nobody answered at endpoint. */
+void
+zm_ctl_set_forbidden (const char *path, int code, GError **error)
+{
+  g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+               _ ("you may not connect to %s: %s; ask for the group of the daemon, or run as its user"), path,
+               g_strerror (code));
+}
+
+/* Why nobody answered at endpoint. A directory on the way that may not be entered hides the socket: that it is missing would be
+ * a wrong trail. */
 static void
 set_unreachable (ZmCtl *ctl, const char *endpoint, GError **error)
 {
   const char *path = g_str_has_prefix (endpoint, "ipc://") ? endpoint + 6 : NULL;
   g_autofree char *hint = start_hint (ctl);
+  int code = path == NULL || access (path, W_OK) == 0 ? 0 : errno;
 
-  if (path != NULL && access (path, F_OK) == 0 && access (path, W_OK) != 0)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
-                 _ ("you may not connect to %s: %s; ask for the group of the daemon, or run as its user"),
-                 endpoint, g_strerror (errno));
-  else if (path != NULL && access (path, F_OK) != 0)
+  if (code == EACCES || code == EPERM)
+    zm_ctl_set_forbidden (path, code, error);
+  else if (code == ENOENT)
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s does not exist; %s"), path,
                  hint);
   else

@@ -4,7 +4,9 @@
 
 #include "ctl/ctl.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The only request of a call of the program, so it needs no other name. */
 #define REQUEST_ID ZM_SPAN_LITERAL ("1")
@@ -21,6 +23,20 @@ zm_ctl_request_new (const char *command)
   return request;
 }
 
+/* Why the instance's directory cannot be used. Where there is none there is no daemon either; but one that may not be entered
+ * is not a missing one. */
+static void
+set_no_instance (const ZmCtl *ctl, const GError *why, GError **error)
+{
+  const char *dir = zm_ctl_text (ctl, "dir");
+
+  dir = dir != NULL ? dir : g_getenv ("ZM_DIR");
+  if (dir != NULL && *dir != '\0' && access (dir, X_OK) != 0 && errno == EACCES)
+    zm_ctl_set_forbidden (dir, EACCES, error);
+  else
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s"), why->message);
+}
+
 /* A connected control socket. NULL: error. */
 static void *
 open_control (ZmCtl *ctl, GError **error)
@@ -34,8 +50,7 @@ open_control (ZmCtl *ctl, GError **error)
     return zm_ctl_socket (ctl, ZMQ_DEALER, connect, error);
   instance = zm_ctl_instance (ctl, &inner);
   if (instance == NULL) {
-    /* Where there is no directory there is no daemon either. */
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s"), inner->message);
+    set_no_instance (ctl, inner, error);
     return NULL;
   }
   endpoint = zm_instance_endpoint (instance, "control");

@@ -147,6 +147,8 @@ ZmInstance *zm_ctl_instance (ZmCtl *ctl, GError **error);
  * --timeout, REFUSED. Close with zm_ctl_close. */
 void *zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error);
 void zm_ctl_close (void *socket, int linger_ms);
+/* The error of a path that the system keeps from this user: code is an errno. */
+void zm_ctl_set_forbidden (const char *path, int code, GError **error);
 /* The daemon's endpoint of "subject", "call" or "topics", as its status tells. NULL: error. The caller frees. */
 char *zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error);
 /* Waits until the socket can be read (1), the time is over (0), or a signal ends the program (-1). */
