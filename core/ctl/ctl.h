@@ -139,6 +139,17 @@ void zm_json_set_body (JsonObject *object, ZmSpan body);
 /* Reads JSON text; NULL where it is none. */
 JsonNode *zm_json_read (ZmSpan text);
 
+/* ---- error-codes.c ---- */
+
+/* A code of the errors of messages, such as no-taker. */
+typedef struct ZmCtlErrorCode {
+  const char *code;
+  const char *means;
+  const char *cure;
+} ZmCtlErrorCode;
+/* All of them; *n tells how many. */
+const ZmCtlErrorCode *zm_ctl_error_codes (guint *n);
+
 /* ---- conn.c: sockets ---- */
 
 /* The instance of --dir. NULL: error. */

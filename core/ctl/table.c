@@ -101,7 +101,7 @@ static const ZmCtlCommand commands[] = {
   { "tail", ZM_GROUP_FIRST, "[KEY]", 0, 1, N_ ("Print what is published, as it comes"), tail_options,
     zm_ctl_cmd_tail },
   { "explain", ZM_GROUP_FIRST, "KEY|CODE", 1, 1,
-    N_ ("Show what a key leads to, or what a code (ZM1234) means"), NULL, zm_ctl_cmd_explain },
+    N_ ("Show what a key leads to, or what a code (ZM1234, no-taker) means"), NULL, zm_ctl_cmd_explain },
   { "plugin ls", ZM_GROUP_FIRST, "", 0, 0, N_ ("List the plugins"), NULL, zm_ctl_cmd_plugin_ls },
   { "plugin inspect", ZM_GROUP_FIRST, "FILE|NAME", 1, 1, N_ ("Show what a plugin says of itself"), NULL,
     zm_ctl_cmd_plugin_inspect },

@@ -83,7 +83,9 @@ BAD = [
     (["send", "?A?B\nC"], 2, "column"),
     (["call", "no key"], 2, "the key “no key” is wrong"),
     (["tail", "x"], 2, "the key “x” is wrong"),
-    (["explain", "x"], 2, "neither a code such as ZM1234 nor a key"),
+    (["explain", "no key"], 2, "neither a code such as ZM1234 or no-taker nor a key"),
+    (["explain", "no-takr"], 5, "did you mean no-taker?"),
+    (["explain", "overheated"], 5, "an action may have codes of its own"),
     (["explain", "ZMxyz"], 2, "neither a code"),
     (["explain", "ZM9999"], 5, "there is no code ZM9999"),
     (["explain", "99999999999999999999"], 5, "there is no code"),
@@ -213,6 +215,9 @@ def codes_need_no_daemon():
     assert done.returncode == 0 and done.stdout.startswith(b"ZM1000  ") and b"Cure:" in done.stdout, done
     assert ctl("explain", "1000").stdout == done.stdout
     assert json.loads(ctl("explain", "ZM1000", "--json").stdout)["code"] == 1000
+    done = ctl("explain", "no-taker")
+    assert done.returncode == 0 and done.stdout.startswith(b"no-taker  ") and b"Cure: " in done.stdout, done
+    assert json.loads(ctl("explain", "no-taker", "--json").stdout)["error"] == "no-taker"
 
 
 @case
