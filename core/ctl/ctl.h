@@ -231,6 +231,9 @@ GPtrArray *zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSp
 /* A plugin's note; errors name the file. */
 ZmManifest *zm_ctl_read_manifest (const char *path, GError **error);
 
+/* All that a status answer holds, for people (status --verbose). */
+void zm_ctl_status_all (const ZmCtl *ctl, JsonObject *status);
+
 /* ---- commands ---- */
 
 int zm_ctl_cmd_status (ZmCtl *ctl, guint n, char **arguments);

@@ -22,6 +22,7 @@ static const ZmCtlOption global_options[] = {
 static const ZmCtlOption watch_options[] = {
   { "watch", ZM_OPT_FLAG, NULL, N_ ("Print it again and again, until Ctrl-C"), NULL },
   { "interval", ZM_OPT_DURATION, "TIME", N_ ("Time between two pictures (default 1s)"), NULL },
+  { "verbose", ZM_OPT_FLAG, NULL, N_ ("Print every figure and counter, under its own name"), NULL },
   END_OF_OPTIONS,
 };
 
