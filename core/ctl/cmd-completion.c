@@ -178,5 +178,5 @@ zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments)
       shells[i].print ();
       return ZM_EXIT_OK;
     }
-  return zm_ctl_usage (ctl, _ ("completion: “%s” is none of bash, zsh, fish"), arguments[0]);
+  return zm_ctl_usage (ctl, _ ("completion: \"%s\" is none of bash, zsh, fish"), arguments[0]);
 }

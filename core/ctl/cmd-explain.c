@@ -183,7 +183,7 @@ zm_ctl_cmd_explain (ZmCtl *ctl, guint n, char **arguments)
   if (!zm_key_parse (zm_span_text (arguments[0]), &key, NULL, &error)) {
     g_autofree char *safe = zm_printable (zm_span_text (arguments[0]), 256);
 
-    return zm_ctl_usage (ctl, _ ("“%s” is neither a code such as ZM1234 or no-taker nor a key: %s"), safe,
+    return zm_ctl_usage (ctl, _ ("\"%s\" is neither a code such as ZM1234 or no-taker nor a key: %s"), safe,
                          error->message);
   }
   return explain_key (ctl, arguments[0], &key);

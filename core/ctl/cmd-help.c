@@ -153,7 +153,7 @@ zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments)
       print_pair (left, 26, _ (command->help));
       shown++;
     }
-  return shown > 0 ? ZM_EXIT_OK : zm_ctl_usage (ctl, _ ("there is no command “%s”"), arguments[n - 1]);
+  return shown > 0 ? ZM_EXIT_OK : zm_ctl_usage (ctl, _ ("there is no command \"%s\""), arguments[n - 1]);
 }
 
 int

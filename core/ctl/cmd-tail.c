@@ -205,7 +205,7 @@ check_arguments (ZmTail *tail)
   if (tail->pattern != NULL && !zm_key_parse (zm_span_text (tail->pattern), &tail->key, NULL, &error)) {
     g_autofree char *safe = zm_printable (zm_span_text (tail->pattern), 256);
 
-    zm_ctl_usage (tail->ctl, _ ("the key “%s” is wrong: %s"), safe, error->message);
+    zm_ctl_usage (tail->ctl, _ ("the key \"%s\" is wrong: %s"), safe, error->message);
     return FALSE;
   }
   if (tail->flow != NULL && !zm_name_check (zm_span_text (tail->flow), NULL, &error)) {

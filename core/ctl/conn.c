@@ -228,7 +228,7 @@ connect_watched (ZmCtl *ctl, void *socket, const char *endpoint, GError **error)
   zmq_connect (monitor, name);
   if (zmq_connect (socket, endpoint) != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 _ ("cannot connect to “%s”: %s; an endpoint is ipc://PATH or tcp://HOST:PORT"), endpoint,
+                 _ ("cannot connect to \"%s\": %s; an endpoint is ipc://PATH or tcp://HOST:PORT"), endpoint,
                  zmq_strerror (errno));
   } else {
     good = wait_handshake (ctl, monitor);
@@ -312,6 +312,6 @@ zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error)
   found = choose_endpoint (zm_json_get_object (ctl->status, "endpoints"), name);
   if (found == NULL)
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
-                 _ ("the daemon has no “%s” socket to connect to; see bind= of its configuration"), name);
+                 _ ("the daemon has no \"%s\" socket to connect to; see bind= of its configuration"), name);
   return g_strdup (found);
 }

@@ -213,6 +213,8 @@ typedef struct ZmCtlMessage {
   char *headers; /* JSON text, or NULL */
   GBytes *body;
 } ZmCtlMessage;
+/* A body as it is given on the command line: BODY, - or @FILE. NULL: error. */
+GBytes *zm_ctl_read_body (const char *text, GError **error);
 /* From KEY [BODY|-|@FILE] and the options flow, id, header. FALSE: *status is the exit status; it was said why. */
 gboolean zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, ZmCtlMessage *message,
                               int *status);

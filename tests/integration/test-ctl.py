@@ -348,6 +348,14 @@ def plugins_are_tested_in_a_daemon_of_their_own():
     tested = ctl_json("plugin", "test", plugin_file("echo"))
     assert tested["plugin"] == "echo" and tested["failed"] == 0 and tested["actions"], tested
     assert b"loaded, " in ctl("plugin", "test", plugin_file("slow")).stdout
+    links = os.path.join(BUILD, "plugins/components/link-status/.libs/link-status.so")
+    text = ctl("plugin", "test", links).stdout
+    assert b' invalid: the body has no "state"' in text and b"The body was empty, which an action may refuse" in text, text
+    body = '{"interface": "eth0", "state": "up"}'
+    for given in [(body,), ("-",)]:
+        done = ctl("plugin", "test", links, *given, stdin=body.encode())
+        assert b" OK " in done.stdout and b"no \"state\"" not in done.stdout, done
+        assert b"The body was empty" not in done.stdout, done
 
 
 @case
@@ -365,6 +373,7 @@ def a_plugin_that_kills_its_daemon_fails_the_test():
     subprocess.run([compiler, "-shared", "-fPIC", "-I", os.path.join(SOURCE, "include"), source, "-o", library], check=True)
     done = ctl("plugin", "test", library, status=1)
     assert b"action crash: the daemon of the test was ended by signal 6" in done.stderr, done
+    assert done.stderr.count(b"\n") < 8 and b'{"time"' not in done.stderr, done
     assert "signal 6" in ctl_json("plugin", "test", library, status=1)["error"]["text"]
 
 
