@@ -56,6 +56,8 @@ typedef struct ZmCtlCommand {
 const ZmCtlCommand *zm_ctl_commands (void);
 /* The options that every command takes; ends with name NULL. */
 const ZmCtlOption *zm_ctl_global_options (void);
+/* Has the command an option of this name of its own? It hides a global one then. */
+gboolean zm_ctl_has_option (const ZmCtlCommand *command, const char *name);
 /* The title of a group, translated. */
 const char *zm_ctl_group_title (ZmCtlGroup group);
 

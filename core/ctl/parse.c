@@ -84,6 +84,12 @@ find_in (const ZmCtlOption *options, ZmSpan name)
   return NULL;
 }
 
+gboolean
+zm_ctl_has_option (const ZmCtlCommand *command, const char *name)
+{
+  return find_in (command->options, zm_span_text (name)) != NULL;
+}
+
 /* A command's own option goes before a global one of the same name. */
 static const ZmCtlOption *
 find_option (const ZmCtl *ctl, ZmSpan name)

@@ -51,7 +51,7 @@ BAD = [
     (["send"], 2, "KEY [BODY|-|@FILE] is missing"),
     (["call"], 2, "is missing"),
     (["explain"], 2, "KEY|CODE is missing"),
-    (["completion"], 2, "bash|zsh|fish is missing"),
+    (["completion"], 2, "bash|zsh|fish|flows|plugins|services is missing"),
     (["plugin", "inspect"], 2, "FILE|NAME is missing"),
     (["flow", "show"], 2, "NAME is missing"),
     (["send", "?A?B", "body", "more"], 2, "unexpected argument \"more\""),
@@ -188,6 +188,7 @@ def help_knows_every_command():
         same = ctl(*name.split(), "--help")
         assert same.returncode == 0 and same.stdout == one.stdout, (name, same)
     assert "status" in first and "plugin new" in first and "completion" not in first, first
+    assert ctl("help", "plugin", "new").stdout.count(b"--dir ") == 1, ctl("help", "plugin", "new")
     assert ctl("help", "plugin").stdout.count(b"\n") == 7, ctl("help", "plugin")
     assert ctl("-h").stdout.decode() == first
 

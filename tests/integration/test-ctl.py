@@ -240,6 +240,25 @@ def explain_and_flows_ask_the_daemon():
 
 
 @case
+def a_shell_completes_the_names_of_the_daemon():
+    assert set(ctl("completion", "flows").stdout.split()) == {b"Hand", b"Serve"}, ctl("completion", "flows")
+    assert set(ctl("completion", "plugins").stdout.split()) >= {b"echo", b"slow"}
+    if shutil.which("bash") is None:
+        raise Skip("bash is not installed")
+
+    def complete(*words):
+        script = (
+            f'PATH={BUILD}:$PATH; eval "$(zmanagerctl completion bash)"; COMP_WORDS=({" ".join(words)}); '
+            f"COMP_CWORD={len(words) - 1}; _zmanagerctl; echo \"${{COMPREPLY[@]}}\""
+        )
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, env=ENVIRONMENT).stdout.split()
+
+    assert complete("zmanagerctl", "--dir", DIR, "flow", "show", "Se") == ["Serve"]
+    assert complete("zmanagerctl", "--dir", DIR, "send", "--flow", "H") == ["Hand"]
+    assert complete("zmanagerctl", "--dir", DIR, "plugin", "reload", "ec") == ["echo"]
+
+
+@case
 def plugins_are_listed_replaced_and_let_go():
     names = {p["name"]: p for p in ctl_json("plugin", "ls")["plugins"]}
     assert names["echo"]["state"] == "loaded" and names["slow"]["state"] == "loaded", names
