@@ -1,11 +1,48 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* completion bash|zsh|fish: scripts made from the table, so they know what this version knows. */
+/*
+ * completion bash|zsh|fish: scripts made from the table, so they know what this version knows. Names that only the daemon knows
+ * the scripts ask for when they are wanted: completion flows|plugins|services.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* ---- names ---- */
+
+static const struct {
+  const char *kind; /* as the scripts ask for it; also the member of the answer */
+  const char *request;
+} kinds[] = { { "flows", "flows" }, { "plugins", "plugins" }, { "services", "services" } };
+
+/* Commands whose first argument is such a name. */
+static const struct {
+  const char *command, *kind;
+} takers[] = {
+  { "flow show", "flows" },       { "plugin inspect", "plugins" }, { "plugin load", "plugins" },
+  { "plugin unload", "plugins" }, { "plugin reload", "plugins" },  { "services", "services" },
+};
+
+/* One name a line. Without a daemon there is nothing to offer, and a shell's prompt is no place to say so: the status tells. */
+static int
+print_names (ZmCtl *ctl, const char *kind, const char *request)
+{
+  g_autoptr (JsonObject) answer = zm_ctl_request (ctl, zm_ctl_request_new (request), ZM_CTL_ANSWER_MS, NULL);
+  JsonArray *rows = zm_json_get_array (answer, kind);
+
+  for (guint i = 0; rows != NULL && i < json_array_get_length (rows); i++) {
+    g_autofree char *name =
+        zm_printable (zm_span_text (zm_json_get_text (zm_json_nth_object (rows, i), "name")), 256);
+
+    if (*name != '\0')
+      zm_out_line (name);
+  }
+  return answer != NULL ? ZM_EXIT_OK : ZM_EXIT_UNREACHABLE;
+}
+
+/* ---- words of the table ---- */
 
 /* "--flow --id …" of a command's own options and, where `global`, of every command. */
 static char *
@@ -17,7 +54,8 @@ option_words (const ZmCtlCommand *command, gboolean global)
 
   for (guint i = 0; i < G_N_ELEMENTS (lists); i++)
     for (const ZmCtlOption *option = lists[i]; option != NULL && option->name != NULL; option++)
-      g_string_append_printf (out, "%s--%s", out->len > 0 ? " " : "", option->name);
+      if (i == 0 || command == NULL || !zm_ctl_has_option (command, option->name))
+        g_string_append_printf (out, "%s--%s", out->len > 0 ? " " : "", option->name);
   return g_strdup (out->str);
 }
 
@@ -62,6 +100,20 @@ print_cases (void)
   }
 }
 
+/* Behind the cases: names of the daemon that the line is about. */
+static void
+print_name_cases (void)
+{
+  printf ("  case \"$first${second:+ $second}\" in\n");
+  for (guint i = 0; i < G_N_ELEMENTS (takers); i++)
+    printf ("    '%s') words=$(zmanagerctl \"${where[@]}\" --timeout 300ms completion %s 2>/dev/null) ;;\n",
+            takers[i].command, takers[i].kind);
+  printf ("  esac\n"
+          "  case $previous in\n"
+          "    --flow) words=$(zmanagerctl \"${where[@]}\" --timeout 300ms completion flows 2>/dev/null) ;;\n"
+          "  esac\n");
+}
+
 /* One function for the shell: it finds the command among the words before the cursor, passing over options and their
  * values, and offers what stands in the cases. */
 static void
@@ -72,11 +124,13 @@ print_bash (void)
 
   printf ("# bash completion for zmanagerctl: eval \"$(zmanagerctl completion bash)\"\n"
           "_zmanagerctl () {\n"
-          "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} i first= second=\n"
+          "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} i first= second= "
+          "where=()\n"
           "  local words='%s' options='%s'\n"
           "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
           "    case ${COMP_WORDS[i]} in\n"
-          "      --dir|--connect|--timeout) ((i++)) ;;\n"
+          "      --dir|--connect) where+=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i+1]}\"); ((i++)) ;;\n"
+          "      --timeout) ((i++)) ;;\n"
           "      -*) ;;\n"
           "      *) if [ -z \"$first\" ]; then first=${COMP_WORDS[i]}; elif [ -z \"$second\" ]; then "
           "second=${COMP_WORDS[i]}; fi ;;\n"
@@ -89,8 +143,9 @@ print_bash (void)
           "  case \"$first${second:+ $second}\" in\n",
           firsts, global);
   print_cases ();
-  printf ("  esac\n"
-          "  case \"$first\" in\n"
+  printf ("  esac\n");
+  print_name_cases ();
+  printf ("  case \"$first\" in\n"
           "    help) [ -z \"$second\" ] && words='%s' ;;\n"
           "    completion) words='bash zsh fish' ;;\n"
           "  esac\n"
@@ -161,6 +216,14 @@ print_fish (void)
   }
   for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++)
     print_fish_command (command);
+  for (guint i = 0; i < G_N_ELEMENTS (takers); i++) {
+    g_auto (GStrv) words = g_strsplit (takers[i].command, " ", -1);
+    g_autofree char *when = g_strjoinv ("; and __fish_seen_subcommand_from ", words);
+
+    printf ("complete -c zmanagerctl -n '__fish_seen_subcommand_from %s' -a '(zmanagerctl --timeout 300ms "
+            "completion %s 2>/dev/null)'\n",
+            when, takers[i].kind);
+  }
   printf ("complete -c zmanagerctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }
 
@@ -173,10 +236,13 @@ zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments)
   } shells[] = { { "bash", print_bash }, { "zsh", print_zsh }, { "fish", print_fish } };
 
   (void) n;
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    if (strcmp (arguments[0], kinds[i].kind) == 0)
+      return print_names (ctl, kinds[i].kind, kinds[i].request);
   for (guint i = 0; i < G_N_ELEMENTS (shells); i++)
     if (strcmp (arguments[0], shells[i].name) == 0) {
       shells[i].print ();
       return ZM_EXIT_OK;
     }
-  return zm_ctl_usage (ctl, _ ("completion: “%s” is none of bash, zsh, fish"), arguments[0]);
+  return zm_ctl_usage (ctl, _ ("completion: \"%s\" is none of bash, zsh, fish"), arguments[0]);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * explain: a key by the daemon's table, or by the files where no daemon runs (and that is told); a code by the table that is
- * built in.
+ * explain: a key by the daemon's table, or by the files where no daemon runs (and that is told); a code of a problem (ZM1234) or
+ * of an error (no-taker) by the tables that are built in.
  */
 #include "config.h"
 
@@ -47,7 +47,75 @@ explain_code (const ZmCtl *ctl, const char *text)
   return ZM_EXIT_OK;
 }
 
-/* ---- explain ---- */
+/* ---- codes of errors ---- */
+
+/* A word with no "?" cannot be a key. */
+static gboolean
+is_word (const char *text)
+{
+  return *text != '\0' && strspn (text, "abcdefghijklmnopqrstuvwxyz-") == strlen (text);
+}
+
+static const ZmCtlErrorCode *
+find_error_code (const char *text)
+{
+  guint n = 0;
+  const ZmCtlErrorCode *codes = zm_ctl_error_codes (&n);
+
+  for (guint i = 0; i < n; i++)
+    if (strcmp (codes[i].code, text) == 0)
+      return &codes[i];
+  return NULL;
+}
+
+/* Actions have codes of their own, so an unknown one may be right: its plugin knows. */
+static int
+unknown_error_code (const ZmCtl *ctl, const char *text)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autoptr (GError) error = NULL;
+  guint n = 0;
+  const ZmCtlErrorCode *codes = zm_ctl_error_codes (&n);
+  const char *near = NULL;
+
+  for (guint i = 0; i < n; i++)
+    g_ptr_array_add (names, (gpointer) codes[i].code);
+  g_ptr_array_add (names, NULL);
+  near = zm_suggest (text, (const char *const *) names->pdata);
+  if (near != NULL)
+    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("there is no error code %s; did you mean %s?"),
+                 text, near);
+  else
+    g_set_error (
+        &error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+        _ ("%s is no error code of the daemon; an action may have codes of its own, and a key has a ?"),
+        text);
+  return zm_ctl_fail (ctl, error);
+}
+
+static int
+explain_error_code (const ZmCtl *ctl, const char *text)
+{
+  const ZmCtlErrorCode *code = find_error_code (text);
+  g_autofree char *title = NULL;
+
+  if (code == NULL)
+    return unknown_error_code (ctl, text);
+  if (ctl->json) {
+    g_autoptr (JsonObject) object = json_object_new ();
+
+    json_object_set_string_member (object, "error", code->code);
+    json_object_set_string_member (object, "text", code->means);
+    json_object_set_string_member (object, "cure", code->cure);
+    zm_out_json_object (object);
+    return ZM_EXIT_OK;
+  }
+  title = zm_out_style (ctl, ZM_STYLE_BOLD, code->code);
+  printf ("%s  %s\n\nCure: %s\n", title, code->means, code->cure);
+  return ZM_EXIT_OK;
+}
+
+/* ---- keys ---- */
 
 /* The daemon's own words where it gave them, else its members. */
 static void
@@ -110,10 +178,12 @@ zm_ctl_cmd_explain (ZmCtl *ctl, guint n, char **arguments)
   (void) n;
   if (is_code (arguments[0]))
     return explain_code (ctl, arguments[0]);
+  if (is_word (arguments[0]))
+    return explain_error_code (ctl, arguments[0]);
   if (!zm_key_parse (zm_span_text (arguments[0]), &key, NULL, &error)) {
     g_autofree char *safe = zm_printable (zm_span_text (arguments[0]), 256);
 
-    return zm_ctl_usage (ctl, _ ("“%s” is neither a code such as ZM1234 nor a key: %s"), safe,
+    return zm_ctl_usage (ctl, _ ("\"%s\" is neither a code such as ZM1234 or no-taker nor a key: %s"), safe,
                          error->message);
   }
   return explain_key (ctl, arguments[0], &key);

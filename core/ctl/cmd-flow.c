@@ -219,7 +219,7 @@ show_from_files (ZmCtl *ctl, const char *name, gboolean dot)
   g_autoptr (JsonObject) object = NULL;
 
   if (table != NULL && flow == NULL)
-    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("there is no flow “%s”; see zmanagerctl flow ls"),
+    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("there is no flow \"%s\"; see zmanagerctl flow ls"),
                  name);
   if (flow == NULL)
     return zm_ctl_fail (ctl, error);

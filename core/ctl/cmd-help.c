@@ -41,6 +41,18 @@ print_options (const ZmCtlOption *options)
   }
 }
 
+/* The options of every command, without those that this one has under the same name: its own count. */
+static void
+print_global_options (const ZmCtlCommand *command)
+{
+  for (const ZmCtlOption *option = zm_ctl_global_options (); option->name != NULL; option++) {
+    g_autofree char *left = option_text (option);
+
+    if (!zm_ctl_has_option (command, option->name))
+      print_pair (left, 22, _ (option->help));
+  }
+}
+
 static void
 print_group (ZmCtlGroup group)
 {
@@ -85,7 +97,7 @@ zm_ctl_help_command (const ZmCtlCommand *command)
     print_options (command->options);
   }
   printf ("\n%s:\n", _ ("Options of every command"));
-  print_options (zm_ctl_global_options ());
+  print_global_options (command);
 }
 
 /* scdoc's markup characters as themselves. */
@@ -153,7 +165,7 @@ zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments)
       print_pair (left, 26, _ (command->help));
       shown++;
     }
-  return shown > 0 ? ZM_EXIT_OK : zm_ctl_usage (ctl, _ ("there is no command “%s”"), arguments[n - 1]);
+  return shown > 0 ? ZM_EXIT_OK : zm_ctl_usage (ctl, _ ("there is no command \"%s\""), arguments[n - 1]);
 }
 
 int

@@ -36,7 +36,7 @@ check_name (const ZmCtl *ctl, const char *name)
     g_autofree char *safe = zm_printable (zm_span_text (name), 80);
 
     zm_ctl_usage (ctl,
-                  _ ("“%s” cannot be a plugin's name: a name begins with a-z, goes on with a-z 0-9 _ - and "
+                  _ ("\"%s\" cannot be a plugin's name: a name begins with a-z, goes on with a-z 0-9 _ - and "
                      "has at most %d "
                      "characters"),
                   safe, NAME_MOST);
@@ -135,7 +135,7 @@ template_folder (const char *kind, GError **error)
   if (g_file_test (folder, G_FILE_TEST_IS_DIR))
     return g_steal_pointer (&folder);
   g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
-               _ ("the templates of kind “%s” are not installed: %s does not exist"), kind, folder);
+               _ ("the templates of kind \"%s\" are not installed: %s does not exist"), kind, folder);
   return NULL;
 }
 

@@ -85,9 +85,9 @@ command_service (ZmCtl *ctl, guint n, char **arguments)
     const char *near = zm_suggest (arguments[1], service_verbs);
 
     return near != NULL
-               ? zm_ctl_usage (ctl, _ ("services know no command “%s”; did you mean “%s”?"), arguments[1],
+               ? zm_ctl_usage (ctl, _ ("services know no command \"%s\"; did you mean \"%s\"?"), arguments[1],
                                near)
-               : zm_ctl_usage (ctl, _ ("services know no command “%s”; they know: %s"), arguments[1], all);
+               : zm_ctl_usage (ctl, _ ("services know no command \"%s\"; they know: %s"), arguments[1], all);
   }
   request = zm_ctl_request_new ("service-command");
   json_object_set_string_member (request, "service", arguments[0]);
@@ -101,7 +101,7 @@ int
 zm_ctl_cmd_services (ZmCtl *ctl, guint n, char **arguments)
 {
   if (n == 1)
-    return zm_ctl_usage (ctl, _ ("services: say a command for “%s”, such as get_health"), arguments[0]);
+    return zm_ctl_usage (ctl, _ ("services: say a command for \"%s\", such as get_health"), arguments[0]);
   if (n > 1)
     return command_service (ctl, n, arguments);
   return zm_ctl_listing (ctl, zm_ctl_request_new ("services"), "services", service_columns,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * plugin test: opens a plugin in a daemon of its own and calls each of its actions with an empty body. An action may well
- * refuse an empty body: that is an outcome. That the daemon dies, that the plugin is not taken, or that an action gives no
- * answer in time, is a failure.
+ * plugin test: opens a plugin in a daemon of its own and calls each of its actions with the body given, or an empty one. An
+ * action may well refuse it: that is an outcome. That the daemon dies, that the plugin is not taken, or that an action gives
+ * no answer in time, is a failure.
  */
 #include "config.h"
 
@@ -20,9 +20,11 @@ typedef struct Trial {
   ZmCtl *ctl;
   ZmPrivate *own;
   ZmManifest *manifest;
-  char *call; /* endpoint */
-  JsonArray *outcomes;
-  guint failed;
+  char *call;          /* endpoint */
+  GBytes *body;        /* of each call; borrowed */
+  JsonArray *outcomes; /* one object an action */
+  guint refused;       /* actions that answered with an error */
+  guint failed;        /* actions that gave no answer in time */
 } Trial;
 
 /* ---- preparing ---- */
@@ -78,11 +80,25 @@ write_files (const Trial *trial, const char *file, GError **error)
 
 /* ---- calling ---- */
 
+/* The answer as people read it: "code: text" of an error, else the body. The caller frees. */
+static char *
+answer_text (const char *status, ZmSpan body)
+{
+  g_autoptr (JsonNode) node = strcmp (status, "ERROR") == 0 ? zm_json_read (body) : NULL;
+  JsonObject *object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+  const char *code = zm_json_get_text (object, "code"), *text = zm_json_get_text (object, "text");
+
+  if (code == NULL || text == NULL)
+    return zm_printable (body, 1024);
+  g_autofree char *both = g_strdup_printf ("%s: %s", code, text);
+  return zm_printable (zm_span_text (both), 1024);
+}
+
 static void
 add_outcome (Trial *trial, const char *action, const char *status, ZmSpan body, gint64 took_us)
 {
   JsonObject *outcome = json_object_new ();
-  g_autofree char *shown = zm_printable (body, 1024);
+  g_autofree char *shown = trial->ctl->json ? zm_printable (body, 1024) : answer_text (status, body);
 
   json_object_set_string_member (outcome, "action", action);
   json_object_set_string_member (outcome, "outcome", status);
@@ -115,6 +131,8 @@ call_action (Trial *trial, const char *action, GError **error)
 
   if (!zm_ctl_message_read (trial->ctl, 1, arguments, ACTION_MS, &message, &status))
     return TRUE;
+  g_bytes_unref (message.body);
+  message.body = g_bytes_ref (trial->body);
   reply = zm_ctl_call (trial->ctl, trial->call, &message, ACTION_MS, &inner);
   zm_ctl_message_clear (&message);
   if (!zm_private_running (trial->own, error)) {
@@ -129,6 +147,7 @@ call_action (Trial *trial, const char *action, GError **error)
 
     add_outcome (trial, action, name, zm_ctl_frame (reply, 2), zm_now_us () - began);
     trial->failed += timed_out (zm_ctl_frame (reply, 2));
+    trial->refused += strcmp (name, "ERROR") == 0;
   }
   return TRUE;
 }
@@ -174,6 +193,7 @@ static void
 report (const Trial *trial)
 {
   const ZmManifest *manifest = trial->manifest;
+  guint n;
 
   if (trial->ctl->json) {
     g_autoptr (JsonObject) object = json_object_new ();
@@ -184,9 +204,16 @@ report (const Trial *trial)
     zm_out_json_object (object);
     return;
   }
-  printf (_ ("%s %s: loaded, %u actions, %u without an answer\n"), manifest->name,
-          manifest->version ? manifest->version : "", json_array_get_length (trial->outcomes), trial->failed);
+  n = json_array_get_length (trial->outcomes);
+  printf (ngettext ("%s %s: loaded, %u action, %u without an answer\n",
+                    "%s %s: loaded, %u actions, %u without an answer\n", n),
+          manifest->name, manifest->version ? manifest->version : "", n, trial->failed);
   zm_out_table (trial->ctl, trial->outcomes, columns, _ ("it has no action"));
+  /* The first thing that the author of a new plugin sees is often this error: it is none. */
+  if (trial->refused > trial->failed && g_bytes_get_size (trial->body) == 0)
+    printf (
+        _ ("The body was empty, which an action may refuse; with another one: zmanagerctl plugin test FILE "
+           "BODY\n"));
 }
 
 /* FALSE: the plugin could not be tried out, or killed its daemon. */
@@ -211,16 +238,19 @@ zm_ctl_cmd_plugin_test (ZmCtl *ctl, guint n, char **arguments)
   g_autoptr (ZmPrivate) own = NULL;
   g_autoptr (JsonArray) outcomes = json_array_new ();
   Trial trial = { .ctl = ctl, .manifest = manifest, .outcomes = outcomes };
+  g_autoptr (GBytes) body = NULL;
   gboolean good = FALSE;
 
-  (void) n;
   if (zm_ctl_text (ctl, "connect") != NULL)
     return zm_ctl_usage (ctl, _ ("--connect makes no sense here: the test starts a daemon of its own"));
-  if (manifest == NULL)
+  if (manifest != NULL)
+    body = zm_ctl_read_body (n > 1 ? arguments[1] : "", &error);
+  if (body == NULL)
     return zm_ctl_fail (ctl, error);
   zm_ctl_catch_signals (ctl);
   own = zm_private_new (&error);
   trial.own = own;
+  trial.body = body;
   good = own != NULL && run_trial (&trial, arguments[0], &error);
   g_free (trial.call);
   if (!good)

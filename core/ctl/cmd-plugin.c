@@ -166,7 +166,7 @@ inspect_name (ZmCtl *ctl, const char *name)
     return inspect_file (ctl, path);
   if (error == NULL)
     g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
-                 _ ("there is no plugin “%s”; see zmanagerctl plugin ls"), name);
+                 _ ("there is no plugin \"%s\"; see zmanagerctl plugin ls"), name);
   return zm_ctl_fail (ctl, error);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* status [--watch]. */
+/* status [--watch] [--verbose]: the daemon in a few lines, by what people ask for. */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -86,31 +86,134 @@ sum_of (JsonObject *counters, const char *name)
   return sum;
 }
 
+/* ---- rows ---- */
+
+#define TITLE_WIDTH 12
+
+/* "title       text", and nothing where there is no text. Titles stand below each other. */
+static void
+print_row (const ZmCtl *ctl, const char *title, const char *text)
+{
+  g_autofree char *styled = zm_out_style (ctl, ZM_STYLE_BOLD, title);
+  int pad = TITLE_WIDTH - (int) g_utf8_strlen (title, -1);
+
+  if (*text != '\0')
+    printf ("%s%*s %s\n", styled, MAX (pad, 0), "", text);
+}
+
+/* Figures that people look for, in their words; the others are in --verbose and --json. The value stands in a member of a block
+ * of the status; inner: in an object inside it. */
+static const struct {
+  const char *title;
+  const char *block, *inner, *member;
+  const char *text;
+  gboolean always; /* also where it is 0 */
+} figures[] = {
+  { N_ ("messages"), "subject", NULL, "received", N_ ("received"), TRUE },
+  { NULL, "workers", NULL, "results", N_ ("results"), TRUE },
+  { NULL, "workers", NULL, "errors", N_ ("errors"), FALSE },
+  { NULL, "subject", "calls", "total", N_ ("called"), FALSE },
+  { N_ ("inside"), "subject", NULL, "held", N_ ("held back for full workers"), FALSE },
+  { NULL, "workers", NULL, "queued", N_ ("queued"), FALSE },
+  { NULL, "workers", NULL, "inside", N_ ("in work"), FALSE },
+  { NULL, "workers", NULL, "deferred", N_ ("answered later by their action"), FALSE },
+  { NULL, "workers", NULL, "waiting", N_ ("waiting in flows"), FALSE },
+  { NULL, "subject", "calls", "waiting", N_ ("callers waiting"), FALSE },
+  { NULL, "integration", NULL, "queued", N_ ("to be published"), FALSE },
+  { N_ ("workers"), "workers", NULL, "threads", N_ ("threads"), TRUE },
+  { NULL, "workers", NULL, "idle", N_ ("idle"), TRUE },
+  { N_ ("routing"), "table", NULL, "routes", N_ ("mappings"), TRUE },
+  { NULL, "table", NULL, "flows", N_ ("flows"), TRUE },
+  { N_ ("plugins"), "plugins", NULL, "loaded", N_ ("loaded"), TRUE },
+};
+
+static void
+append (GString *out, const char *text, gint64 number)
+{
+  g_string_append_printf (out, "%s%s %" G_GINT64_FORMAT, out->len > 0 ? ", " : "", text, number);
+}
+
+static void
+print_figures (const ZmCtl *ctl, JsonObject *status)
+{
+  g_autoptr (GString) row = g_string_new (NULL);
+  const char *title = "";
+
+  for (guint i = 0; i < G_N_ELEMENTS (figures); i++) {
+    JsonObject *block = zm_json_get_object (status, figures[i].block);
+    gint64 value;
+
+    if (figures[i].inner != NULL)
+      block = zm_json_get_object (block, figures[i].inner);
+    value = zm_json_get_int (block, figures[i].member);
+    if (figures[i].title != NULL) {
+      print_row (ctl, title, row->str);
+      title = _ (figures[i].title);
+      g_string_truncate (row, 0);
+    }
+    if (block != NULL && (value != 0 || figures[i].always))
+      append (row, _ (figures[i].text), value);
+  }
+  print_row (ctl, title, row->str);
+}
+
 /* One line, and none where all went well. */
 static void
 print_troubles (const ZmCtl *ctl, JsonObject *counters)
 {
-  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_WARN, _ ("trouble"));
-  gboolean shown = FALSE;
+  g_autoptr (GString) out = g_string_new (NULL);
+  g_autofree char *styled = NULL;
 
   for (guint i = 0; counters != NULL && i < G_N_ELEMENTS (troubles); i++) {
     gint64 sum = sum_of (counters, troubles[i].counter);
 
-    if (sum == 0)
-      continue;
-    printf ("%s%s %" G_GINT64_FORMAT " %s", shown ? "" : title, shown ? "," : ":", sum, _ (troubles[i].text));
-    shown = TRUE;
+    if (sum != 0)
+      g_string_append_printf (out, "%s%" G_GINT64_FORMAT " %s", out->len > 0 ? ", " : "", sum,
+                              _ (troubles[i].text));
   }
-  if (shown)
-    putchar ('\n');
+  if (out->len == 0)
+    return;
+  styled = zm_out_style (ctl, ZM_STYLE_WARN, out->str);
+  print_row (ctl, _ ("trouble"), styled);
 }
 
-/* "connections: topics 3, call 1020 of 1024": of those that have any; the limit where it is near. */
+/* Plugins that are replaced or unloaded, and whose code somebody still holds. */
+static void
+print_held (const ZmCtl *ctl, JsonObject *status)
+{
+  JsonNode *held = NULL;
+  JsonObject *plugins = zm_json_get_object (status, "plugins");
+  JsonArray *list = zm_json_get_array (plugins, "held");
+  g_autofree char *text = NULL;
+
+  if (list == NULL || json_array_get_length (list) == 0)
+    return;
+  held = json_object_get_member (plugins, "held");
+  text = zm_out_value (held);
+  print_row (ctl, _ ("still held"), text);
+}
+
+/* "netlink running" of each. */
+static void
+print_sources (const ZmCtl *ctl, JsonArray *sources)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  for (guint i = 0; sources != NULL && i < json_array_get_length (sources); i++) {
+    JsonObject *source = zm_json_nth_object (sources, i);
+    g_autofree char *name = zm_printable (zm_span_text (zm_json_get_text (source, "name")), 256);
+    g_autofree char *state = zm_printable (zm_span_text (zm_json_get_text (source, "state")), 64);
+
+    g_string_append_printf (out, "%s%s %s", i > 0 ? ", " : "", name, state);
+  }
+  print_row (ctl, _ ("sources"), out->str);
+}
+
+/* "topics 3, call 1020 of 1024": those that have any; the limit where it is near. */
 static void
 print_connections (const ZmCtl *ctl, JsonArray *gates)
 {
-  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, "connections");
-  gboolean shown = FALSE;
+  g_autoptr (GString) out = g_string_new (NULL);
 
   for (guint i = 0; gates != NULL && i < json_array_get_length (gates); i++) {
     JsonObject *gate = zm_json_nth_object (gates, i);
@@ -119,101 +222,76 @@ print_connections (const ZmCtl *ctl, JsonArray *gates)
 
     if (number == 0)
       continue;
-    printf ("%s%s %s %" G_GINT64_FORMAT, shown ? "" : title, shown ? "," : ":", name, number);
+    append (out, name, number);
     if (number >= limit / 2)
-      printf (_ (" of %lld"), (long long) limit);
-    shown = TRUE;
+      g_string_append_printf (out, _ (" of %lld"), (long long) limit);
   }
-  if (shown)
-    putchar ('\n');
+  print_row (ctl, _ ("connections"), out->str);
 }
 
-static gboolean
-is_zero (JsonNode *node)
-{
-  return JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_INT64 &&
-         json_node_get_int (node) == 0;
-}
+/* ---- sockets ---- */
 
-/* The plain members of an object in one line, zeros left out where `zeros` is FALSE; objects inside it get a line of their own, named "subject.calls". */
+/* One endpoint: those of the run directory are told by their names alone, as all of them stand there. */
 static void
-print_members (const ZmCtl *ctl, const char *name, JsonObject *object, gboolean zeros)
+add_endpoint (GString *local, char **directory, GString *others, const char *name, const char *endpoint)
 {
-  g_autoptr (GList) names = json_object_get_members (object);
-  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, name);
-  gboolean shown = FALSE;
+  const char *path = endpoint != NULL && g_str_has_prefix (endpoint, "ipc://") ? endpoint + 6 : NULL;
+  g_autofree char *folder = path != NULL ? g_path_get_dirname (path) : NULL;
+  g_autofree char *file = path != NULL ? g_path_get_basename (path) : NULL;
+  g_autofree char *safe = zm_printable (zm_span_text (endpoint), 1024);
 
-  for (GList *at = names; at != NULL; at = at->next) {
-    JsonNode *node = json_object_get_member (object, at->data);
-    g_autofree char *value = JSON_NODE_HOLDS_OBJECT (node) ? NULL : zm_out_value (node);
-    g_autofree char *member = zm_printable (zm_span_text (at->data), 256);
-
-    if (value == NULL || (!zeros && is_zero (node)))
-      continue;
-    printf ("%s%s %s %s", shown ? "" : title, shown ? "," : ":", member, value);
-    shown = TRUE;
-  }
-  if (shown)
-    putchar ('\n');
-  for (GList *at = names; at != NULL; at = at->next) {
-    JsonObject *inner = zm_json_get_object (object, at->data);
-    g_autofree char *path = g_strdup_printf ("%s.%s", name, (const char *) at->data);
-
-    if (inner != NULL)
-      print_members (ctl, path, inner, zeros);
+  if (file != NULL && strcmp (file, name) == 0 && (*directory == NULL || strcmp (*directory, folder) == 0)) {
+    g_string_append_printf (local, "%s%s", local->len > 0 ? ", " : "", name);
+    if (*directory == NULL)
+      *directory = g_steal_pointer (&folder);
+  } else if (endpoint != NULL) {
+    g_string_append_printf (others, "%s%s %s", others->len > 0 ? ", " : "", name, safe);
   }
 }
 
-/* A part of the status that this version of the client need not know in detail. */
 static void
-print_block (const ZmCtl *ctl, JsonObject *status, const char *name)
+print_sockets (const ZmCtl *ctl, JsonObject *endpoints)
 {
-  JsonNode *node = json_object_get_member (status, name);
-  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, name);
+  static const char *const names[] = { "subject", "call", "topics", "control" };
+  g_autoptr (GString) local = g_string_new (NULL);
+  g_autoptr (GString) others = g_string_new (NULL);
+  g_autofree char *directory = NULL;
 
-  if (node != NULL && JSON_NODE_HOLDS_OBJECT (node)) {
-    print_members (ctl, name, json_node_get_object (node),
-                   strcmp (name, "table") == 0 || strcmp (name, "plugins") == 0);
-  } else if (node != NULL && JSON_NODE_HOLDS_ARRAY (node) &&
-             json_array_get_length (json_node_get_array (node)) > 0) {
-    printf ("%s:\n", title);
-    zm_out_tree (ctl, node, 1);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    JsonArray *list = zm_json_get_array (endpoints, names[i]);
+
+    for (guint j = 0; list != NULL && j < json_array_get_length (list); j++)
+      add_endpoint (local, &directory, others, names[i], zm_json_nth_text (list, j));
+    if (list == NULL)
+      add_endpoint (local, &directory, others, names[i], zm_json_get_text (endpoints, names[i]));
   }
-}
+  if (directory != NULL) {
+    g_autofree char *safe = zm_printable (zm_span_text (directory), 1024);
 
-/* Only counters that have counted: the others are for programs. */
-static void
-print_counters (const ZmCtl *ctl, JsonObject *counters)
-{
-  g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, _ ("counters"));
-  g_autoptr (GList) names = counters != NULL ? json_object_get_members (counters) : NULL;
-
-  if (names != NULL)
-    zm_out_line (title);
-  for (GList *at = names; at != NULL; at = at->next) {
-    gint64 value = zm_json_get_int (counters, at->data);
-    g_autofree char *safe = zm_printable (zm_span_text (at->data), 256);
-
-    if (value != 0)
-      printf ("  %-44s %12" G_GINT64_FORMAT "\n", safe, value);
+    g_string_append_printf (local, _ (" in %s"), safe);
   }
+  if (others->len > 0)
+    g_string_append_printf (local, "%s%s", local->len > 0 ? "; " : "", others->str);
+  print_row (ctl, _ ("sockets"), local->str);
 }
 
 static void
 print_status (const ZmCtl *ctl, JsonObject *status)
 {
-  static const char *const blocks[] = {
-    "endpoints", "subject", "workers", "integration", "plugins", "table"
-  };
-
   if (zm_ctl_flag (ctl, "watch"))
     zm_out_clear (ctl);
   print_head (ctl, status);
   print_troubles (ctl, zm_json_get_object (status, "counters"));
+  if (zm_ctl_flag (ctl, "verbose")) {
+    print_connections (ctl, zm_json_get_array (status, "connections"));
+    zm_ctl_status_all (ctl, status);
+    return;
+  }
+  print_figures (ctl, status);
+  print_held (ctl, status);
+  print_sources (ctl, zm_json_get_array (status, "sources"));
   print_connections (ctl, zm_json_get_array (status, "connections"));
-  for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
-    print_block (ctl, status, blocks[i]);
-  print_counters (ctl, zm_json_get_object (status, "counters"));
+  print_sockets (ctl, zm_json_get_object (status, "endpoints"));
 }
 
 /* Degraded is an exit status of its own: a monitoring script needs no parsing. */

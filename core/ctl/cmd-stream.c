@@ -11,20 +11,23 @@ typedef void (*Print) (const ZmCtl *ctl, JsonObject *item);
 typedef void (*Amend) (Stream *stream, JsonObject *item);
 
 struct Stream {
-  gint64 count, most;
+  gint64 count, most; /* items printed, and after how many it ends */
   Print print;
   Amend amend;       /* adds members that only the client can know; or NULL */
+  const char *id;    /* of trace: the message that is waited for, or NULL; borrowed */
   GHashTable *calls; /* of top: key -> gint64, as of the last picture */
-  gint64 last_us;
+  gint64 last_us;    /* of top: when that was, by the daemon's clock */
 };
 
 /* What did not fit between daemon and client is told, not hidden. */
 static gboolean
 print_missed (JsonObject *item)
 {
+  long long missed = (long long) zm_json_get_int (item, "missed");
+
   if (!json_object_has_member (item, "missed"))
     return FALSE;
-  printf (_ ("(%lld lines were missed)\n"), (long long) zm_json_get_int (item, "missed"));
+  printf (ngettext ("(%lld line was missed)\n", "(%lld lines were missed)\n", (gulong) missed), missed);
   return TRUE;
 }
 
@@ -46,16 +49,22 @@ take_part (ZmCtl *ctl, JsonNode *item, gpointer user)
   return ++stream->count < stream->most && !ferror (stdout);
 }
 
+/* Follows a stream and gives the exit status: like tail, that --for came before --count is a failure. */
 static int
-run_stream (ZmCtl *ctl, JsonObject *request, Print print, Amend amend)
+run_stream (ZmCtl *ctl, JsonObject *request, Stream *stream, ZmCtlStream follow)
 {
-  g_autoptr (GHashTable) calls = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  Stream stream = {
-    .most = zm_ctl_count (ctl, "count", G_MAXINT64), .print = print, .amend = amend, .calls = calls
-  };
+  gint64 limit_ms = zm_ctl_duration (ctl, "for", -1);
   g_autoptr (GError) error = NULL;
 
-  return zm_ctl_stream (ctl, request, take_part, &stream, &error) ? ZM_EXIT_OK : zm_ctl_fail (ctl, error);
+  stream->most = zm_ctl_count (ctl, "count", G_MAXINT64);
+  follow.part = take_part;
+  follow.user = stream;
+  follow.until_us = limit_ms >= 0 ? zm_now_us () + limit_ms * 1000 : 0;
+  if (!zm_ctl_stream (ctl, request, &follow, &error))
+    return zm_ctl_fail (ctl, error);
+  return stream->most != G_MAXINT64 && stream->count < stream->most && limit_ms >= 0 && !ctl->interrupted
+             ? ZM_EXIT_FAILED
+             : ZM_EXIT_OK;
 }
 
 /* ---- log ---- */
@@ -125,6 +134,8 @@ zm_ctl_cmd_log (ZmCtl *ctl, guint n, char **arguments)
 {
   const char *level = zm_ctl_text (ctl, "level");
   const char *set = zm_ctl_text (ctl, "set");
+  Stream stream = { .print = print_log };
+  ZmCtlStream follow = { .part = NULL };
   JsonObject *request;
 
   (void) n;
@@ -136,21 +147,47 @@ zm_ctl_cmd_log (ZmCtl *ctl, guint n, char **arguments)
   request = zm_ctl_request_new ("log");
   if (level != NULL)
     json_object_set_string_member (request, "level", level);
-  return run_stream (ctl, request, print_log, NULL);
+  return run_stream (ctl, request, &stream, follow);
 }
 
 /* ---- trace ---- */
 
+/* The action, the key where it is another one than the line's, and the rest in brackets. */
+static void
+print_trace_details (JsonObject *item, const char *key)
+{
+  const char *plugin = zm_json_get_text (item, "plugin"), *symbol = zm_json_get_text (item, "symbol");
+  const char *at = zm_json_get_text (item, "at"), *more = zm_json_get_text (item, "more");
+
+  if (plugin != NULL && symbol != NULL) {
+    g_autofree char *action = g_strdup_printf ("%s.%s", plugin, symbol);
+    g_autofree char *safe = zm_printable (zm_span_text (action), 512);
+
+    printf (" %s", safe);
+  }
+  if (at != NULL && g_strcmp0 (at, key) != 0) {
+    g_autofree char *safe = zm_printable (zm_span_text (at), 1024);
+
+    printf (" -> %s", safe);
+  }
+  if (more != NULL) {
+    g_autofree char *safe = zm_printable (zm_span_text (more), 4096);
+
+    printf (" (%s)", safe);
+  }
+}
+
 static void
 print_trace (const ZmCtl *ctl, JsonObject *item)
 {
-  static const char *const known[] = { "time_us", "id", "what", "key", "flow", "step", "step_key", NULL };
+  static const char *const known[] = { "time_us",  "id", "what",   "key",    "flow", "step",
+                                       "step_key", "at", "plugin", "symbol", "more", NULL };
   g_autofree char *id = zm_printable (zm_span_text (zm_json_get_text (item, "id")), 64);
   g_autofree char *what = zm_printable (zm_span_text (zm_json_get_text (item, "what")), 64);
   const char *step_key = zm_json_get_text (item, "step_key");
   const char *flow = zm_json_get_text (item, "flow");
-  g_autofree char *key =
-      zm_printable (zm_span_text (step_key != NULL ? step_key : zm_json_get_text (item, "key")), 1024);
+  const char *shown_key = step_key != NULL ? step_key : zm_json_get_text (item, "key");
+  g_autofree char *key = zm_printable (zm_span_text (shown_key), 1024);
   g_autofree char *dim = zm_out_style (ctl, ZM_STYLE_DIM, id);
   g_autofree char *bold = zm_out_style (ctl, ZM_STYLE_BOLD, key);
 
@@ -160,17 +197,52 @@ print_trace (const ZmCtl *ctl, JsonObject *item)
 
     printf (" [%s:%d]", safe, (int) zm_json_get_int (item, "step"));
   }
+  print_trace_details (item, shown_key);
   print_others (item, known);
+}
+
+/* As tail says it: whatever is sent from now on is seen. */
+static void
+say_tracing (ZmCtl *ctl, gpointer user)
+{
+  const Stream *stream = user;
+
+  (void) ctl;
+  if (stream->id != NULL)
+    fprintf (stderr, _ ("tracing %s: waiting for messages with this id\n"), stream->id);
+  else
+    fprintf (stderr, _ ("tracing everything\n"));
+}
+
+/* The daemon keeps no past, so the id of a message that is through would be waited for in vain. */
+static void
+say_nothing_came (ZmCtl *ctl, gpointer user)
+{
+  const Stream *stream = user;
+
+  (void) ctl;
+  if (stream->id != NULL)
+    fprintf (stderr,
+             _ ("nothing came yet: what a message went through before the trace began is not kept. Begin the "
+                "trace first and give the message its id: zmanagerctl send --id %s KEY\n"),
+             stream->id);
+  else
+    fprintf (stderr, _ ("nothing came yet\n"));
 }
 
 int
 zm_ctl_cmd_trace (ZmCtl *ctl, guint n, char **arguments)
 {
-  JsonObject *request = zm_ctl_request_new ("trace");
+  Stream stream = { .print = print_trace, .id = n > 0 ? arguments[0] : NULL };
+  const ZmCtlStream follow = { .ready = say_tracing, .quiet = say_nothing_came };
+  JsonObject *request = NULL;
 
-  if (n > 0)
-    json_object_set_string_member (request, "id", arguments[0]);
-  return run_stream (ctl, request, print_trace, NULL);
+  if (stream.id != NULL && !zm_ctl_id_check (stream.id))
+    return zm_ctl_usage (ctl, _ ("an id is 1 to 64 of A-Z a-z 0-9 _ . : -"));
+  request = zm_ctl_request_new ("trace");
+  if (stream.id != NULL)
+    json_object_set_string_member (request, "id", stream.id);
+  return run_stream (ctl, request, &stream, follow);
 }
 
 /* ---- top ---- */
@@ -231,11 +303,14 @@ print_top (const ZmCtl *ctl, JsonObject *item)
 int
 zm_ctl_cmd_top (ZmCtl *ctl, guint n, char **arguments)
 {
+  g_autoptr (GHashTable) calls = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  Stream stream = { .print = print_top, .amend = add_rates, .calls = calls };
+  ZmCtlStream follow = { .part = NULL };
   JsonObject *request = zm_ctl_request_new ("top");
 
   (void) n;
   (void) arguments;
   json_object_set_int_member (request, "interval_ms",
                               CLAMP (zm_ctl_duration (ctl, "interval", 1000), 100, 60000));
-  return run_stream (ctl, request, print_top, add_rates);
+  return run_stream (ctl, request, &stream, follow);
 }

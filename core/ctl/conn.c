@@ -169,18 +169,26 @@ start_hint (const ZmCtl *ctl)
   return g_strdup_printf (_ ("start one with: zmanagerd --dir %s"), ctl->instance->dir);
 }
 
-/* Why nobody answered at endpoint. */
+void
+zm_ctl_set_forbidden (const char *path, int code, GError **error)
+{
+  g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+               _ ("you may not connect to %s: %s; ask for the group of the daemon, or run as its user"), path,
+               g_strerror (code));
+}
+
+/* Why nobody answered at endpoint. A directory on the way that may not be entered hides the socket: that it is missing would be
+ * a wrong trail. */
 static void
 set_unreachable (ZmCtl *ctl, const char *endpoint, GError **error)
 {
   const char *path = g_str_has_prefix (endpoint, "ipc://") ? endpoint + 6 : NULL;
   g_autofree char *hint = start_hint (ctl);
+  int code = path == NULL || access (path, W_OK) == 0 ? 0 : errno;
 
-  if (path != NULL && access (path, F_OK) == 0 && access (path, W_OK) != 0)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
-                 _ ("you may not connect to %s: %s; ask for the group of the daemon, or run as its user"),
-                 endpoint, g_strerror (errno));
-  else if (path != NULL && access (path, F_OK) != 0)
+  if (code == EACCES || code == EPERM)
+    zm_ctl_set_forbidden (path, code, error);
+  else if (code == ENOENT)
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s does not exist; %s"), path,
                  hint);
   else
@@ -220,7 +228,7 @@ connect_watched (ZmCtl *ctl, void *socket, const char *endpoint, GError **error)
   zmq_connect (monitor, name);
   if (zmq_connect (socket, endpoint) != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 _ ("cannot connect to “%s”: %s; an endpoint is ipc://PATH or tcp://HOST:PORT"), endpoint,
+                 _ ("cannot connect to \"%s\": %s; an endpoint is ipc://PATH or tcp://HOST:PORT"), endpoint,
                  zmq_strerror (errno));
   } else {
     good = wait_handshake (ctl, monitor);
@@ -304,6 +312,6 @@ zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error)
   found = choose_endpoint (zm_json_get_object (ctl->status, "endpoints"), name);
   if (found == NULL)
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
-                 _ ("the daemon has no “%s” socket to connect to; see bind= of its configuration"), name);
+                 _ ("the daemon has no \"%s\" socket to connect to; see bind= of its configuration"), name);
   return g_strdup (found);
 }

@@ -4,10 +4,15 @@
 
 #include "ctl/ctl.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The only request of a call of the program, so it needs no other name. */
 #define REQUEST_ID ZM_SPAN_LITERAL ("1")
+/* Asked behind the request of a stream, only for its answer: the daemon takes requests in order, so when this is answered the
+ * stream is open. */
+#define READY_ID ZM_SPAN_LITERAL ("2")
 
 JsonObject *
 zm_ctl_request_new (const char *command)
@@ -16,6 +21,20 @@ zm_ctl_request_new (const char *command)
 
   json_object_set_string_member (request, "command", command);
   return request;
+}
+
+/* Why the instance's directory cannot be used. Where there is none there is no daemon either; but one that may not be entered
+ * is not a missing one. */
+static void
+set_no_instance (const ZmCtl *ctl, const GError *why, GError **error)
+{
+  const char *dir = zm_ctl_text (ctl, "dir");
+
+  dir = dir != NULL ? dir : g_getenv ("ZM_DIR");
+  if (dir != NULL && *dir != '\0' && access (dir, X_OK) != 0 && errno == EACCES)
+    zm_ctl_set_forbidden (dir, EACCES, error);
+  else
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s"), why->message);
 }
 
 /* A connected control socket. NULL: error. */
@@ -31,8 +50,7 @@ open_control (ZmCtl *ctl, GError **error)
     return zm_ctl_socket (ctl, ZMQ_DEALER, connect, error);
   instance = zm_ctl_instance (ctl, &inner);
   if (instance == NULL) {
-    /* Where there is no directory there is no daemon either. */
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("no daemon is there: %s"), inner->message);
+    set_no_instance (ctl, inner, error);
     return NULL;
   }
   endpoint = zm_instance_endpoint (instance, "control");
@@ -93,7 +111,11 @@ set_answer_error (JsonObject *answer, GError **error)
   g_set_error_literal (error, ZM_ERROR, (int) code_of (zm_json_get_text (answer, "code")), out->str);
 }
 
-/* The next answer: its status frame ("PART", "OK", "ERROR") and its JSON. 0: the time is over; -1: error. */
+#define ANSWER       1
+#define ANSWER_READY 2
+
+/* The next answer: its status frame ("PART", "OK", "ERROR") and its JSON; or ANSWER_READY, without these. 0: the time is over;
+ * -1: error. */
 static int
 next_answer (ZmCtl *ctl, void *socket, gint64 until_us, char **status, JsonNode **node, GError **error)
 {
@@ -103,13 +125,15 @@ next_answer (ZmCtl *ctl, void *socket, gint64 until_us, char **status, JsonNode 
 
     if (got != 1)
       return got;
+    if (frames != NULL && zm_span_equal (zm_ctl_frame (frames, 0), READY_ID))
+      return ANSWER_READY;
     if (frames == NULL || frames->len < 3 || !zm_span_equal (zm_ctl_frame (frames, 0), REQUEST_ID))
       continue;
     *status = zm_span_dup (zm_ctl_frame (frames, 1));
     *node = zm_json_read (zm_ctl_frame (frames, 2));
     if (*node == NULL)
       *node = json_node_new (JSON_NODE_NULL);
-    return 1;
+    return ANSWER;
   }
 }
 
@@ -159,17 +183,55 @@ cancel (void *socket)
   zm_ctl_send_frames (socket, frames, G_N_ELEMENTS (frames), 100);
 }
 
+/* Asks for a sign that the stream is open. That nobody takes the question is found out by reading. */
+static void
+ask_ready (ZmCtl *ctl, void *socket)
+{
+  ZmSpan frames[] = { READY_ID, ZM_SPAN_LITERAL ("{\"command\":\"status\"}") };
+
+  zm_ctl_send_frames (socket, frames, G_N_ELEMENTS (frames), (int) ctl->timeout_ms);
+}
+
+/* One answer of the stream. FALSE: it ended, in order or (error) not. */
+static gboolean
+take_answer (ZmCtl *ctl, void *socket, const ZmCtlStream *stream, const char *status, JsonNode *node,
+             GError **error)
+{
+  if (strcmp (status, "PART") == 0) {
+    if (stream->part (ctl, node, stream->user))
+      return TRUE;
+    cancel (socket);
+  } else if (strcmp (status, "OK") != 0) {
+    JsonObject *answer = node_object (node);
+
+    set_answer_error (answer, error);
+    json_object_unref (answer);
+  }
+  return FALSE;
+}
+
+/* When to wake up at the latest: at the end, or to say that nothing comes. */
+static gint64
+wake_time (const ZmCtlStream *stream, gint64 quiet_us)
+{
+  gint64 end = stream->until_us > 0 ? stream->until_us : G_MAXINT64;
+
+  return stream->quiet != NULL && quiet_us > 0 ? MIN (end, quiet_us) : end;
+}
+
 /* Reads the stream to its end. */
 static gboolean
-follow (ZmCtl *ctl, void *socket, ZmCtlPart part, gpointer user, GError **error)
+follow (ZmCtl *ctl, void *socket, const ZmCtlStream *stream, GError **error)
 {
+  gint64 quiet_us = zm_now_us () + ZM_CTL_QUIET_US;
+
   for (;;) {
     g_autofree char *status = NULL;
     g_autoptr (JsonNode) node = NULL;
-
     g_autoptr (GError) gone = NULL;
+    int got = next_answer (ctl, socket, wake_time (stream, quiet_us), &status, &node, &gone);
 
-    if (next_answer (ctl, socket, G_MAXINT64, &status, &node, &gone) != 1) {
+    if (got < 0) {
       /* Ctrl-C is how people end a stream. */
       if (ctl->interrupted)
         cancel (socket);
@@ -177,24 +239,30 @@ follow (ZmCtl *ctl, void *socket, ZmCtlPart part, gpointer user, GError **error)
         g_propagate_error (error, g_steal_pointer (&gone));
       return ctl->interrupted;
     }
-    if (strcmp (status, "PART") == 0) {
-      if (part (ctl, node, user))
-        continue;
+    if (got == 0 && stream->until_us > 0 && zm_now_us () >= stream->until_us) {
       cancel (socket);
       return TRUE;
     }
-    if (strcmp (status, "OK") != 0) {
-      JsonObject *answer = node_object (node);
+    if (got == 0) {
+      stream->quiet (ctl, stream->user);
+      quiet_us = 0;
+    } else if (got == ANSWER_READY && stream->ready != NULL) {
+      stream->ready (ctl, stream->user);
+    } else if (got == ANSWER) {
+      quiet_us = 0;
+      if (!take_answer (ctl, socket, stream, status, node, &gone)) {
+        gboolean good = gone == NULL;
 
-      set_answer_error (answer, error);
-      json_object_unref (answer);
+        if (!good)
+          g_propagate_error (error, g_steal_pointer (&gone));
+        return good;
+      }
     }
-    return strcmp (status, "OK") == 0;
   }
 }
 
 gboolean
-zm_ctl_stream (ZmCtl *ctl, JsonObject *request, ZmCtlPart part, gpointer user, GError **error)
+zm_ctl_stream (ZmCtl *ctl, JsonObject *request, const ZmCtlStream *stream, GError **error)
 {
   void *socket = NULL;
   gboolean good = FALSE;
@@ -205,7 +273,10 @@ zm_ctl_stream (ZmCtl *ctl, JsonObject *request, ZmCtlPart part, gpointer user, G
     json_object_unref (request);
     return FALSE;
   }
-  good = send_request (ctl, socket, request, error) && follow (ctl, socket, part, user, error);
+  good = send_request (ctl, socket, request, error);
+  if (good && stream->ready != NULL)
+    ask_ready (ctl, socket);
+  good = good && follow (ctl, socket, stream, error);
   zm_ctl_close (socket, 200);
   return good;
 }

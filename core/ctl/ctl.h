@@ -56,6 +56,8 @@ typedef struct ZmCtlCommand {
 const ZmCtlCommand *zm_ctl_commands (void);
 /* The options that every command takes; ends with name NULL. */
 const ZmCtlOption *zm_ctl_global_options (void);
+/* Has the command an option of this name of its own? It hides a global one then. */
+gboolean zm_ctl_has_option (const ZmCtlCommand *command, const char *name);
 /* The title of a group, translated. */
 const char *zm_ctl_group_title (ZmCtlGroup group);
 
@@ -139,6 +141,17 @@ void zm_json_set_body (JsonObject *object, ZmSpan body);
 /* Reads JSON text; NULL where it is none. */
 JsonNode *zm_json_read (ZmSpan text);
 
+/* ---- error-codes.c ---- */
+
+/* A code of the errors of messages, such as no-taker. */
+typedef struct ZmCtlErrorCode {
+  const char *code;
+  const char *means;
+  const char *cure;
+} ZmCtlErrorCode;
+/* All of them; *n tells how many. */
+const ZmCtlErrorCode *zm_ctl_error_codes (guint *n);
+
 /* ---- conn.c: sockets ---- */
 
 /* The instance of --dir. NULL: error. */
@@ -147,6 +160,8 @@ ZmInstance *zm_ctl_instance (ZmCtl *ctl, GError **error);
  * --timeout, REFUSED. Close with zm_ctl_close. */
 void *zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error);
 void zm_ctl_close (void *socket, int linger_ms);
+/* The error of a path that the system keeps from this user: code is an errno. */
+void zm_ctl_set_forbidden (const char *path, int code, GError **error);
 /* The daemon's endpoint of "subject", "call" or "topics", as its status tells. NULL: error. The caller frees. */
 char *zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error);
 /* Waits until the socket can be read (1), the time is over (0), or a signal ends the program (-1). */
@@ -177,9 +192,19 @@ int zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms);
 /* A request whose answer is {member: [rows]}, printed as a table. */
 int zm_ctl_listing (ZmCtl *ctl, JsonObject *request, const char *member, const ZmOutColumn *columns,
                     const char *none);
-/* A stream: part is called for each item until it gives FALSE, a signal comes, or the daemon ends it. */
-typedef gboolean (*ZmCtlPart) (ZmCtl *ctl, JsonNode *item, gpointer user);
-gboolean zm_ctl_stream (ZmCtl *ctl, JsonObject *request, ZmCtlPart part, gpointer user, GError **error);
+/* A stream of the daemon, such as its log. */
+typedef struct ZmCtlStream {
+  gboolean (*part) (ZmCtl *ctl, JsonNode *item, gpointer user); /* each item; FALSE: enough */
+  void (*ready) (ZmCtl *ctl, gpointer user); /* it is open: all that happens from now on comes; or NULL */
+  void (*quiet) (ZmCtl *ctl,
+                 gpointer user); /* nothing came in the first ZM_CTL_QUIET_US, told once; or NULL */
+  gint64 until_us;               /* zm_now_us of its end; 0: none */
+  gpointer user;
+} ZmCtlStream;
+/* Follows it until the part had enough, the time is over, a signal comes, or the daemon ends it. FALSE: error. */
+gboolean zm_ctl_stream (ZmCtl *ctl, JsonObject *request, const ZmCtlStream *stream, GError **error);
+/* Who waits this long for a message is told what for. */
+#define ZM_CTL_QUIET_US (3 * G_USEC_PER_SEC)
 
 /* ---- message.c: messages on the command line ---- */
 
@@ -190,10 +215,14 @@ typedef struct ZmCtlMessage {
   char *headers; /* JSON text, or NULL */
   GBytes *body;
 } ZmCtlMessage;
+/* A body as it is given on the command line: BODY, - or @FILE. NULL: error. */
+GBytes *zm_ctl_read_body (const char *text, GError **error);
 /* From KEY [BODY|-|@FILE] and the options flow, id, header. FALSE: *status is the exit status; it was said why. */
 gboolean zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, ZmCtlMessage *message,
                               int *status);
 void zm_ctl_message_clear (ZmCtlMessage *message);
+/* Is this text an id that a message may have? */
+gboolean zm_ctl_id_check (const char *id);
 /* Gives the message the next id. */
 void zm_ctl_message_next (ZmCtlMessage *message, ZmUuidMaker *ids);
 /* Sends it on the call socket and waits: [status][headers][body] as GBytes. NULL: error. */
@@ -205,6 +234,9 @@ GPtrArray *zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSp
 
 /* A plugin's note; errors name the file. */
 ZmManifest *zm_ctl_read_manifest (const char *path, GError **error);
+
+/* All that a status answer holds, for people (status --verbose). */
+void zm_ctl_status_all (const ZmCtl *ctl, JsonObject *status);
 
 /* ---- commands ---- */
 

@@ -119,7 +119,7 @@ read_value (ZmFlowTestCase *test, const ZmLine *line, ZmProblems *problems)
   } else {
     zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_KEY, line->file, line->line,
                      line->key_column, "given, flow, body, answer, expect, timeout", todo,
-                     "a case has no key “%s”", line->key);
+                     "a case has no key \"%s\"", line->key);
   }
 }
 
@@ -140,10 +140,10 @@ check_case (const char *path, const ZmFlowTestCase *test, ZmProblems *problems)
 {
   if (test->given == NULL)
     zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, path, test->line, 0, "given = KEY",
-                     NULL, "the case “%s” sends nothing", test->name);
+                     NULL, "the case \"%s\" sends nothing", test->name);
   if (test->expects->len == 0)
     zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, path, test->line, 0,
-                     "expect = KEY [BODY]", NULL, "the case “%s” expects nothing, so it cannot fail",
+                     "expect = KEY [BODY]", NULL, "the case \"%s\" expects nothing, so it cannot fail",
                      test->name);
 }
 

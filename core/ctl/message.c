@@ -59,8 +59,8 @@ read_stdin (GError **error)
   return g_byte_array_free_to_bytes (g_steal_pointer (&out));
 }
 
-static GBytes *
-read_body (const char *text, GError **error)
+GBytes *
+zm_ctl_read_body (const char *text, GError **error)
 {
   char *data = NULL;
   gsize size = 0;
@@ -86,7 +86,7 @@ add_header (const ZmCtl *ctl, JsonObject *headers, const char *text)
   g_autofree char *name = NULL;
 
   if (equals == NULL || equals == text) {
-    zm_ctl_usage (ctl, _ ("--header wants NAME=VALUE, not “%s”"), text);
+    zm_ctl_usage (ctl, _ ("--header wants NAME=VALUE, not \"%s\""), text);
     return FALSE;
   }
   name = g_strndup (text, (gsize) (equals - text));
@@ -132,7 +132,7 @@ read_topic (const ZmCtl *ctl, const char *text, ZmCtlMessage *message)
   if (error != NULL) {
     g_autofree char *safe = zm_printable (zm_span_text (text), 256);
 
-    zm_ctl_usage (ctl, _ ("the key “%s” is wrong: %s"), safe, error->message);
+    zm_ctl_usage (ctl, _ ("the key \"%s\" is wrong: %s"), safe, error->message);
     return FALSE;
   }
   if (flow != NULL && zm_name_check (zm_span_text (flow), NULL, &error) && *flow == '^')
@@ -148,28 +148,33 @@ read_topic (const ZmCtl *ctl, const char *text, ZmCtlMessage *message)
   return TRUE;
 }
 
+gboolean
+zm_ctl_id_check (const char *id)
+{
+  g_autofree char *topic = g_strconcat ("~~~~a~", id, NULL);
+  ZmTopic parsed;
+
+  return *id != '\0' && zm_topic_parse (zm_span_text (topic), &parsed, NULL);
+}
+
 /* The id given, or a new one. */
 static gboolean
 read_id (const ZmCtl *ctl, ZmCtlMessage *message)
 {
   const char *id = zm_ctl_text (ctl, "id");
-  g_autoptr (GError) error = NULL;
-  g_autofree char *topic = NULL;
   ZmUuidMaker ids;
-  ZmTopic parsed;
 
   if (id == NULL) {
     zm_uuid_maker_init (&ids);
     zm_ctl_message_next (message, &ids);
     return TRUE;
   }
-  topic = g_strconcat (message->prefix, id, NULL);
-  if (*id == '\0' || !zm_topic_parse (zm_span_text (topic), &parsed, &error)) {
+  if (!zm_ctl_id_check (id)) {
     zm_ctl_usage (ctl, _ ("--id: an id is 1 to 64 of A-Z a-z 0-9 _ . : -"));
     return FALSE;
   }
   message->id = g_strdup (id);
-  message->topic = g_steal_pointer (&topic);
+  message->topic = g_strconcat (message->prefix, id, NULL);
   return TRUE;
 }
 
@@ -186,7 +191,7 @@ zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, Z
     zm_ctl_message_clear (message);
     return FALSE;
   }
-  message->body = read_body (n > 1 ? arguments[1] : "", &error);
+  message->body = zm_ctl_read_body (n > 1 ? arguments[1] : "", &error);
   if (message->body != NULL)
     return TRUE;
   *status = zm_ctl_fail (ctl, error);

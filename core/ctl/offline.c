@@ -55,6 +55,7 @@ zm_offline_table (ZmCtl *ctl, GError **error)
   ZmTableInput input = { .timeout_ms = 30000 };
   g_auto (GStrv) workers = NULL;
   ZmTable *table = NULL;
+  guint errors;
 
   if (instance == NULL)
     return NULL;
@@ -69,9 +70,12 @@ zm_offline_table (ZmCtl *ctl, GError **error)
   read_beside (instance, config, &input, problems);
   read_own (instance, &input, problems);
   table = zm_table_build (&input, problems);
-  if (zm_problems_errors (problems) > 0)
-    fprintf (stderr, _ ("the files have %u errors; zmanagerctl check tells them\n"),
-             zm_problems_errors (problems));
+  errors = zm_problems_errors (problems);
+  if (errors > 0)
+    fprintf (stderr,
+             ngettext ("the files have %u error; zmanagerctl check tells it\n",
+                       "the files have %u errors; zmanagerctl check tells them\n", errors),
+             errors);
   return table;
 }
 

@@ -84,6 +84,12 @@ find_in (const ZmCtlOption *options, ZmSpan name)
   return NULL;
 }
 
+gboolean
+zm_ctl_has_option (const ZmCtlCommand *command, const char *name)
+{
+  return find_in (command->options, zm_span_text (name)) != NULL;
+}
+
 /* A command's own option goes before a global one of the same name. */
 static const ZmCtlOption *
 find_option (const ZmCtl *ctl, ZmSpan name)
@@ -150,7 +156,7 @@ check_value (const ZmCtl *ctl, const ZmCtlOption *option, const char *value)
   choices = g_strsplit (option->choices, "|", -1);
   if (g_strv_contains ((const char *const *) choices, value))
     return TRUE;
-  zm_ctl_usage (ctl, _ ("--%s cannot be “%s”; it is one of %s"), option->name, value, option->choices);
+  zm_ctl_usage (ctl, _ ("--%s cannot be \"%s\"; it is one of %s"), option->name, value, option->choices);
   return FALSE;
 }
 
@@ -250,13 +256,13 @@ unknown_command (ZmCtl *ctl, char **words, guint n)
   if (group && n < 2)
     return zm_ctl_usage (ctl, _ ("%s wants one of: %s"), words[0], list);
   if (group && near != NULL)
-    return zm_ctl_usage (ctl, _ ("unknown command “%s %s”; did you mean “%s %s”?"), words[0], text, words[0],
-                         near);
+    return zm_ctl_usage (ctl, _ ("unknown command \"%s %s\"; did you mean \"%s %s\"?"), words[0], text,
+                         words[0], near);
   if (group)
-    return zm_ctl_usage (ctl, _ ("unknown command “%s %s”; %s has: %s"), words[0], text, words[0], list);
+    return zm_ctl_usage (ctl, _ ("unknown command \"%s %s\"; %s has: %s"), words[0], text, words[0], list);
   if (near != NULL)
-    return zm_ctl_usage (ctl, _ ("unknown command “%s”; did you mean “%s”?"), text, near);
-  return zm_ctl_usage (ctl, _ ("unknown command “%s”"), text);
+    return zm_ctl_usage (ctl, _ ("unknown command \"%s\"; did you mean \"%s\"?"), text, near);
+  return zm_ctl_usage (ctl, _ ("unknown command \"%s\""), text);
 }
 
 /* Collects the words up to the end; each option goes to ctl. The command is known as soon as its words are. */
@@ -305,7 +311,7 @@ check_arguments (const ZmCtl *ctl, const GPtrArray *arguments)
     const char *extra = g_ptr_array_index (arguments, command->most);
     g_autofree char *text = zm_printable (zm_span_text (extra), 64);
 
-    zm_ctl_usage (ctl, _ ("%s: unexpected argument “%s”"), command->name, text);
+    zm_ctl_usage (ctl, _ ("%s: unexpected argument \"%s\""), command->name, text);
     return FALSE;
   }
   if (arguments->len < command->least) {

@@ -18,6 +18,8 @@
 #define LOG_NAME ".zmanagerctl.log"
 #define START_US (20 * G_USEC_PER_SEC)
 #define STOP_US  (5 * G_USEC_PER_SEC)
+/* Shown of the log of a daemon that ended by itself. */
+#define LOG_LINES 5
 
 /* what: a text with one %s for the path. */
 static gboolean
@@ -106,8 +108,8 @@ spawn (ZmPrivate *own, GError **error)
 {
   g_autofree char *program = zm_private_program ();
   g_autofree char *log = g_build_filename (own->dir, LOG_NAME, NULL);
-  /* --dev: bodies that cannot be written. Files do not change here, and nobody looks at the log's colours. */
-  const char *argv[] = { program, "--dev",  "--set", "zmanager.watch=no", "--log-format", "auto",
+  /* --dev: bodies that cannot be written. Files do not change here. Where something goes wrong people read the log's end. */
+  const char *argv[] = { program, "--dev",  "--set", "zmanager.watch=no", "--log-format", "human",
                          "--dir", own->dir, NULL };
   g_auto (GStrv) environment =
       g_environ_unsetenv (g_environ_unsetenv (g_get_environ (), "ZM_DIR"), "NOTIFY_SOCKET");
@@ -129,17 +131,22 @@ spawn (ZmPrivate *own, GError **error)
   return good;
 }
 
-/* The last lines of the daemon's log. The caller frees. */
+/* The last lines of the daemon's log: what it said before its end, not the story of its start. The caller frees. */
 static char *
 log_end (const ZmPrivate *own)
 {
   g_autofree char *path = g_build_filename (own->dir, LOG_NAME, NULL);
   g_autofree char *text = NULL;
+  const char *from = NULL;
   gsize size = 0;
 
   if (!g_file_get_contents (path, &text, &size, NULL) || size == 0)
     return g_strdup (_ ("(its log is empty)"));
-  return g_strdup (text + (size > 4000 ? size - 4000 : 0));
+  g_strchomp (text);
+  from = text + strlen (text);
+  for (guint lines = 0; from > text && lines < LOG_LINES; lines += *from == '\n')
+    from--;
+  return g_strdup (*from == '\n' ? from + 1 : from);
 }
 
 gboolean

@@ -22,6 +22,7 @@ static const ZmCtlOption global_options[] = {
 static const ZmCtlOption watch_options[] = {
   { "watch", ZM_OPT_FLAG, NULL, N_ ("Print it again and again, until Ctrl-C"), NULL },
   { "interval", ZM_OPT_DURATION, "TIME", N_ ("Time between two pictures (default 1s)"), NULL },
+  { "verbose", ZM_OPT_FLAG, NULL, N_ ("Print every figure and counter, under its own name"), NULL },
   END_OF_OPTIONS,
 };
 
@@ -62,6 +63,8 @@ static const ZmCtlOption show_options[] = {
 
 static const ZmCtlOption stream_options[] = {
   { "count", ZM_OPT_COUNT, "N", N_ ("End after N lines"), NULL },
+  { "for", ZM_OPT_DURATION, "TIME", N_ ("End after this time; exit status 1 where --count was not reached"),
+    NULL },
   END_OF_OPTIONS,
 };
 
@@ -99,7 +102,7 @@ static const ZmCtlCommand commands[] = {
   { "tail", ZM_GROUP_FIRST, "[KEY]", 0, 1, N_ ("Print what is published, as it comes"), tail_options,
     zm_ctl_cmd_tail },
   { "explain", ZM_GROUP_FIRST, "KEY|CODE", 1, 1,
-    N_ ("Show what a key leads to, or what a code (ZM1234) means"), NULL, zm_ctl_cmd_explain },
+    N_ ("Show what a key leads to, or what a code (ZM1234, no-taker) means"), NULL, zm_ctl_cmd_explain },
   { "plugin ls", ZM_GROUP_FIRST, "", 0, 0, N_ ("List the plugins"), NULL, zm_ctl_cmd_plugin_ls },
   { "plugin inspect", ZM_GROUP_FIRST, "FILE|NAME", 1, 1, N_ ("Show what a plugin says of itself"), NULL,
     zm_ctl_cmd_plugin_inspect },
@@ -109,12 +112,12 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_plugin_load },
   { "plugin new", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Make the folder of a new plugin"), new_options,
     zm_ctl_cmd_plugin_new },
-  { "plugin test", ZM_GROUP_FIRST, "FILE", 1, 1, N_ ("Call each action of a plugin in a daemon of its own"),
-    NULL, zm_ctl_cmd_plugin_test },
+  { "plugin test", ZM_GROUP_FIRST, "FILE [BODY|-|@FILE]", 1, 2,
+    N_ ("Call each action of a plugin in a daemon of its own"), NULL, zm_ctl_cmd_plugin_test },
   { "top", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("Show actions by rate and time, live"), top_options,
     zm_ctl_cmd_top },
-  { "trace", ZM_GROUP_UNDERSTAND, "[ID]", 0, 1, N_ ("Follow a message through its steps"), stream_options,
-    zm_ctl_cmd_trace },
+  { "trace", ZM_GROUP_UNDERSTAND, "[ID]", 0, 1, N_ ("Follow messages through their steps, as they go"),
+    stream_options, zm_ctl_cmd_trace },
   { "flow ls", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("List the flows"), NULL, zm_ctl_cmd_flow_ls },
   { "flow show", ZM_GROUP_UNDERSTAND, "NAME", 1, 1, N_ ("Show a flow's steps and what they are"),
     show_options, zm_ctl_cmd_flow_show },
@@ -130,8 +133,9 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_drain },
   { "log", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Print the daemon's log, as it comes, or set its level"),
     log_options, zm_ctl_cmd_log },
-  { "completion", ZM_GROUP_OPERATE, "bash|zsh|fish", 1, 1, N_ ("Print the completion script for a shell"),
-    NULL, zm_ctl_cmd_completion },
+  { "completion", ZM_GROUP_OPERATE, "bash|zsh|fish|flows|plugins|services", 1, 1,
+    N_ ("Print the completion script for a shell, or the daemon's names that it offers"), NULL,
+    zm_ctl_cmd_completion },
   { "help", ZM_GROUP_OPERATE, "[COMMAND]", 0, 2, N_ ("Print help"), help_options, zm_ctl_cmd_help },
   { "version", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Print the version"), NULL, zm_ctl_cmd_version },
   { NULL, ZM_GROUP_FIRST, NULL, 0, 0, NULL, NULL, NULL },

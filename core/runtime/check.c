@@ -53,10 +53,11 @@ char *
 zm_check_text (const ZmProblems *problems)
 {
   g_autofree char *list = zm_problems_format (problems);
+  guint errors = zm_problems_errors (problems), warnings = zm_problems_warnings (problems);
 
-  return g_strdup_printf ("%s%s%u errors, %u warnings\n", list,
-                          *list && !g_str_has_suffix (list, "\n") ? "\n" : "", zm_problems_errors (problems),
-                          zm_problems_warnings (problems));
+  return g_strdup_printf ("%s%s%u error%s, %u warning%s\n", list,
+                          *list && !g_str_has_suffix (list, "\n") ? "\n" : "", errors, errors == 1 ? "" : "s",
+                          warnings, warnings == 1 ? "" : "s");
 }
 
 char *

@@ -194,7 +194,7 @@ zm_command_flow (ZmCommandCall *call, GError **error)
   if (flow == NULL) {
     g_autofree char *printable = zm_printable (zm_span_text (name), 64);
 
-    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no flow “%s”; the command flows lists them",
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no flow \"%s\"; see zmanagerctl flow ls",
                  printable);
     return FALSE;
   }

@@ -38,25 +38,27 @@ NOT_ELF = write("not-elf.so", "this is no library")
 # (arguments, exit status, what the standard error says)
 BAD = [
     ([], 2, "say a command"),
-    (["stats"], 2, "did you mean “status”?"),
-    (["frobnicate"], 2, "unknown command “frobnicate”"),
+    (["stats"], 2, "did you mean \"status\"?"),
+    (["frobnicate"], 2, "unknown command \"frobnicate\""),
     ([""], 2, "unknown command"),
     (["plugin"], 2, "plugin wants one of: ls, inspect, load, unload, reload, new, test"),
-    (["plugin", "lst"], 2, "did you mean “plugin ls”?"),
+    (["plugin", "lst"], 2, "did you mean \"plugin ls\"?"),
     (["plugin", "frobnicate"], 2, "plugin has: ls, inspect"),
     (["flow"], 2, "flow wants one of: ls, show, test"),
-    (["flow", "shw", "x"], 2, "did you mean “flow show”?"),
-    (["status", "extra"], 2, "unexpected argument “extra”"),
+    (["flow", "shw", "x"], 2, "did you mean \"flow show\"?"),
+    (["status", "extra"], 2, "unexpected argument \"extra\""),
     (["check", "extra"], 2, "unexpected argument"),
     (["send"], 2, "KEY [BODY|-|@FILE] is missing"),
     (["call"], 2, "is missing"),
     (["explain"], 2, "KEY|CODE is missing"),
-    (["completion"], 2, "bash|zsh|fish is missing"),
+    (["completion"], 2, "bash|zsh|fish|flows|plugins|services is missing"),
     (["plugin", "inspect"], 2, "FILE|NAME is missing"),
     (["flow", "show"], 2, "NAME is missing"),
-    (["send", "?A?B", "body", "more"], 2, "unexpected argument “more”"),
-    (["tail", "?A?B", "more"], 2, "unexpected argument “more”"),
-    (["trace", "id", "more"], 2, "unexpected argument “more”"),
+    (["send", "?A?B", "body", "more"], 2, "unexpected argument \"more\""),
+    (["tail", "?A?B", "more"], 2, "unexpected argument \"more\""),
+    (["trace", "no id"], 2, "an id is 1 to 64"),
+    (["trace", ""], 2, "an id is 1 to 64"),
+    (["trace", "id", "more"], 2, "unexpected argument \"more\""),
     (["--frobnicate"], 2, "unknown option --frobnicate"),
     (["status", "--wach"], 2, "did you mean --watch?"),
     (["--flow", "x", "send", "?A?B"], 2, "it stands after the command"),
@@ -72,16 +74,18 @@ BAD = [
     (["tail", "--count", "many"], 2, "--count:"),
     (["tail", "--count", "0"], 2, "--count:"),
     (["tail", "--count", "99999999999999999999"], 2, "--count:"),
-    (["log", "--level", "loud"], 2, "--level cannot be “loud”; it is one of error|warning|notice|info|debug"),
-    (["send", "A"], 2, "the key “A” is wrong"),
+    (["log", "--level", "loud"], 2, "--level cannot be \"loud\"; it is one of error|warning|notice|info|debug"),
+    (["send", "A"], 2, "the key \"A\" is wrong"),
     (["send", ""], 2, "is wrong"),
     (["send", "A?B?C?D"], 2, "column 6"),
     (["send", "A B?C?D"], 2, "column 2"),
     (["send", "?A@B@C?D"], 2, "column"),
     (["send", "?A?B\nC"], 2, "column"),
-    (["call", "no key"], 2, "the key “no key” is wrong"),
-    (["tail", "x"], 2, "the key “x” is wrong"),
-    (["explain", "x"], 2, "neither a code such as ZM1234 nor a key"),
+    (["call", "no key"], 2, "the key \"no key\" is wrong"),
+    (["tail", "x"], 2, "the key \"x\" is wrong"),
+    (["explain", "no key"], 2, "neither a code such as ZM1234 or no-taker nor a key"),
+    (["explain", "no-takr"], 5, "did you mean no-taker?"),
+    (["explain", "overheated"], 5, "an action may have codes of its own"),
     (["explain", "ZMxyz"], 2, "neither a code"),
     (["explain", "ZM9999"], 5, "there is no code ZM9999"),
     (["explain", "99999999999999999999"], 5, "there is no code"),
@@ -95,17 +99,17 @@ BAD = [
     (["send", "?A?B", "--header", "novalue"], 2, "--header wants NAME=VALUE"),
     (["send", "?A?B", "--header", "=x"], 2, "--header wants NAME=VALUE"),
     (["send", "?A?B", "@/nonexistent/file"], 1, "cannot read the body"),
-    (["services", "name"], 2, "say a command for “name”"),
-    (["services", "name", "get_helth"], 2, "did you mean “get_health”?"),
+    (["services", "name"], 2, "say a command for \"name\""),
+    (["services", "name", "get_helth"], 2, "did you mean \"get_health\"?"),
     (["services", "name", "frobnicate"], 2, "they know: get_health"),
-    (["completion", "tcsh"], 2, "“tcsh” is none of bash, zsh, fish"),
-    (["help", "frobnicate"], 2, "there is no command “frobnicate”"),
-    (["help", "plugin", "frobnicate"], 2, "there is no command “frobnicate”"),
+    (["completion", "tcsh"], 2, "\"tcsh\" is none of bash, zsh, fish"),
+    (["help", "frobnicate"], 2, "there is no command \"frobnicate\""),
+    (["help", "plugin", "frobnicate"], 2, "there is no command \"frobnicate\""),
     (["plugin", "new", "../evil"], 2, "cannot be a plugin's name"),
     (["plugin", "new", "Upper"], 2, "cannot be a plugin's name"),
     (["plugin", "new", ""], 2, "cannot be a plugin's name"),
     (["plugin", "new", "x" * 65], 2, "cannot be a plugin's name"),
-    (["plugin", "new", "good", "--kind", "protocl"], 2, "--kind cannot be “protocl”; it is one of component|source"),
+    (["plugin", "new", "good", "--kind", "protocl"], 2, "--kind cannot be \"protocl\"; it is one of component|source"),
     (["plugin", "new", "good"], 5, "are not installed"),
     (["plugin", "inspect", "/nonexistent.so"], 5, "/nonexistent.so"),
     (["plugin", "inspect", NOT_ELF], 1, "not-elf.so"),
@@ -114,9 +118,9 @@ BAD = [
     (["flow", "test", "x", "--connect", "ipc:///x"], 2, "--connect makes no sense here"),
     (["check", "--connect", "ipc:///x"], 2, "--connect makes no sense here"),
     (["flow", "test", "/nonexistent.flowtest"], 1, "/nonexistent.flowtest"),
-    (["flow", "test", FLOWTEST], 1, "bad.flowtest:3:1: error ZM1001: a case has no key “expct”"),
+    (["flow", "test", FLOWTEST], 1, "bad.flowtest:3:1: error ZM1001: a case has no key \"expct\""),
     (["flow", "test", NO_CASE], 1, "there is no case"),
-    (["flow", "show", "Nothing", "--timeout", "50ms"], 5, "there is no flow “Nothing”"),
+    (["flow", "show", "Nothing", "--timeout", "50ms"], 5, "there is no flow \"Nothing\""),
     (["status", "--timeout", "50ms"], 3, "no daemon is there"),
     (["send", "?A?B", "--timeout", "50ms"], 3, "start one with: zmanagerd --dir"),
     (["call", "?A?B", "--timeout", "50ms"], 3, "no daemon is there"),
@@ -184,6 +188,7 @@ def help_knows_every_command():
         same = ctl(*name.split(), "--help")
         assert same.returncode == 0 and same.stdout == one.stdout, (name, same)
     assert "status" in first and "plugin new" in first and "completion" not in first, first
+    assert ctl("help", "plugin", "new").stdout.count(b"--dir ") == 1, ctl("help", "plugin", "new")
     assert ctl("help", "plugin").stdout.count(b"\n") == 7, ctl("help", "plugin")
     assert ctl("-h").stdout.decode() == first
 
@@ -211,6 +216,9 @@ def codes_need_no_daemon():
     assert done.returncode == 0 and done.stdout.startswith(b"ZM1000  ") and b"Cure:" in done.stdout, done
     assert ctl("explain", "1000").stdout == done.stdout
     assert json.loads(ctl("explain", "ZM1000", "--json").stdout)["code"] == 1000
+    done = ctl("explain", "no-taker")
+    assert done.returncode == 0 and done.stdout.startswith(b"no-taker  ") and b"Cure: " in done.stdout, done
+    assert json.loads(ctl("explain", "no-taker", "--json").stdout)["error"] == "no-taker"
 
 
 @case

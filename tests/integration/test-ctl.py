@@ -94,7 +94,10 @@ def a_daemon_that_is_starting_is_waited_for():
 @case
 def status_for_people_and_programs():
     text = ctl("status").stdout.decode()
-    assert ": ready, zmanagerd " in text and "table: " in text and "\x1b" not in text, text
+    assert ": ready, zmanagerd " in text and "\nrouting " in text and "\x1b" not in text, text
+    assert f"\nsockets      subject, call, topics, control in {DIR}/run\n" in text and "zmanager_" not in text, text
+    every = ctl("status", "--verbose").stdout.decode()
+    assert "zmanager_control_requests_total " in every and "table: " in every and "queue_limit" in every, every
     status = ctl_json("status")
     assert status["state"] == "ready" and status["pid"] == DAEMON.pid, status
     watch = Follower("status", "--watch", "--interval", "100ms", "--json", ready=None)
@@ -115,9 +118,8 @@ def plugin_ls_names_the_actions():
 def status_tells_of_troubles_and_hides_zeros():
     ctl("call", "?Nothing?Here", status=1)
     text = ctl("status").stdout.decode()
-    subject = [line for line in text.splitlines() if line.startswith("subject:")][0]
-    assert "trouble: " in text and " 1 ended in an error" in text, text
-    assert "malformed" not in text and "held" not in subject, text
+    assert "\ntrouble      1 ended in an error\n" in text and " called 1\n" in text, text
+    assert "malformed" not in text and "held" not in text and "inside" not in text, text
     assert {gate["name"] for gate in ctl_json("status")["connections"]} == {"subject", "call", "topics"}
 
 
@@ -161,6 +163,15 @@ def tail_of_a_key_finds_it_in_whatever_flow():
     ident = ctl("send", "?Hand?Push", '{"a": 1}', "--header", "color=red").stdout.decode().strip()
     message = json.loads(tail.end())
     assert message["flow"] == "Hand" and message["id"] == ident and message["body"] == {"a": 1}, message
+
+
+@case
+def tail_of_a_key_shows_what_became_of_it():
+    tail = Follower("tail", "?Nothing?Here", "--count", "1", "--json")
+    ctl("send", "?Nothing?Else", "not this")
+    ident = ctl("send", "Me?Nothing?Here").stdout.decode().strip()
+    message = json.loads(tail.end())
+    assert message["id"] == ident and message["body"]["code"] == "unmapped", message
 
 
 @case
@@ -229,6 +240,25 @@ def explain_and_flows_ask_the_daemon():
 
 
 @case
+def a_shell_completes_the_names_of_the_daemon():
+    assert set(ctl("completion", "flows").stdout.split()) == {b"Hand", b"Serve"}, ctl("completion", "flows")
+    assert set(ctl("completion", "plugins").stdout.split()) >= {b"echo", b"slow"}
+    if shutil.which("bash") is None:
+        raise Skip("bash is not installed")
+
+    def complete(*words):
+        script = (
+            f'PATH={BUILD}:$PATH; eval "$(zmanagerctl completion bash)"; COMP_WORDS=({" ".join(words)}); '
+            f"COMP_CWORD={len(words) - 1}; _zmanagerctl; echo \"${{COMPREPLY[@]}}\""
+        )
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, env=ENVIRONMENT).stdout.split()
+
+    assert complete("zmanagerctl", "--dir", DIR, "flow", "show", "Se") == ["Serve"]
+    assert complete("zmanagerctl", "--dir", DIR, "send", "--flow", "H") == ["Hand"]
+    assert complete("zmanagerctl", "--dir", DIR, "plugin", "reload", "ec") == ["echo"]
+
+
+@case
 def plugins_are_listed_replaced_and_let_go():
     names = {p["name"]: p for p in ctl_json("plugin", "ls")["plugins"]}
     assert names["echo"]["state"] == "loaded" and names["slow"]["state"] == "loaded", names
@@ -255,19 +285,37 @@ def streams_print_and_end():
     top = [json.loads(line) for line in ctl("--json", "top", "--count", "2", "--interval", "100ms").stdout.splitlines()]
     assert len(top) == 2 and any(r["key"] == "?Test?Echo" for r in top[1]["routes"]), top
     assert b"?Test?Echo" in ctl("top", "--count", "1").stdout
-    trace = Follower("trace", "--count", "1", "--json", ready=None)
-    wait_for(lambda: ctl("send", "?Test?Echo", "traced") and trace.process.poll() is not None)
-    assert json.loads(trace.end())["key"] == "?Test?Echo"
     log = Follower("log", "--level", "debug", "--count", "1", ready=None)
     wait_for(lambda: Follower("tail", "--for", "1ms").end() == b"" and log.process.poll() is not None)
     assert b": " in log.end()
 
 
 @case
+def a_trace_sees_all_that_is_sent_after_it_began():
+    trace = Follower("trace", "job-1", "--count", "2", ready=b"tracing job-1: waiting")
+    ctl("send", "?Test?Echo", "another one")
+    ctl("send", "--id", "job-1", "?Test?Echo", "traced")
+    lines = trace.end().decode().splitlines()
+    assert len(lines) == 2 and all(line.startswith("job-1 ") for line in lines), lines
+    assert "?Test?Echo" in lines[0] and " echo.echo" in lines[1] and "plugin=" not in lines[1], lines
+    trace = Follower("trace", "--count", "1", "--json", ready=b"tracing everything")
+    ctl("send", "?Test?Echo", "traced")
+    assert json.loads(trace.end())["key"] == "?Test?Echo"
+
+
+@case
+def a_trace_of_what_is_through_says_so():
+    ident = ctl("send", "?Test?Echo", "gone").stdout.decode().strip()
+    done = ctl("trace", ident, "--for", "3500ms")
+    assert done.stdout == b"" and b"nothing came yet: what a message went through before" in done.stderr, done
+    ctl("trace", ident, "--for", "50ms", "--count", "1", status=1)
+
+
+@case
 def services_and_workers_are_listed():
     tail = Follower("tail", "?Hand?over")
     services = ctl_json("services")["services"]
-    assert any(s["patterns"] == ["?Hand?over"] and s["state"] == "RUNNING" for s in services), services
+    assert any("?Hand?over" in s["patterns"] and s["state"] == "RUNNING" for s in services), services
     assert b"?Hand?over" in ctl("services").stdout
     ctl("services", "nobody", "get_health", status=5)
     tail.process.send_signal(signal.SIGTERM)
@@ -319,6 +367,14 @@ def plugins_are_tested_in_a_daemon_of_their_own():
     tested = ctl_json("plugin", "test", plugin_file("echo"))
     assert tested["plugin"] == "echo" and tested["failed"] == 0 and tested["actions"], tested
     assert b"loaded, " in ctl("plugin", "test", plugin_file("slow")).stdout
+    links = os.path.join(BUILD, "plugins/components/link-status/.libs/link-status.so")
+    text = ctl("plugin", "test", links).stdout
+    assert b' invalid: the body has no "state"' in text and b"The body was empty, which an action may refuse" in text, text
+    body = '{"interface": "eth0", "state": "up"}'
+    for given in [(body,), ("-",)]:
+        done = ctl("plugin", "test", links, *given, stdin=body.encode())
+        assert b" OK " in done.stdout and b"no \"state\"" not in done.stdout, done
+        assert b"The body was empty" not in done.stdout, done
 
 
 @case
@@ -336,6 +392,7 @@ def a_plugin_that_kills_its_daemon_fails_the_test():
     subprocess.run([compiler, "-shared", "-fPIC", "-I", os.path.join(SOURCE, "include"), source, "-o", library], check=True)
     done = ctl("plugin", "test", library, status=1)
     assert b"action crash: the daemon of the test was ended by signal 6" in done.stderr, done
+    assert done.stderr.count(b"\n") < 8 and b'{"time"' not in done.stderr, done
     assert "signal 6" in ctl_json("plugin", "test", library, status=1)["error"]["text"]
 
 

@@ -209,6 +209,8 @@ def every_error_code_is_explained():
     listed = set(re.findall(r"^[\[|][\[ ] ([a-z-]+)$", page, re.M))
     assert listed >= set(used), f"zmanager-wire(7) lacks {sorted((c, used[c]) for c in set(used) - listed)}"
     assert listed <= set(used), f"zmanager-wire(7) lists codes that nothing gives: {sorted(listed - set(used))}"
+    told = set(re.findall(r'^  \{ "([a-z-]+)",', read("core", "ctl", "error-codes.c"), re.M))
+    assert told == listed, f"zmanagerctl explain and zmanager-wire(7) differ in {sorted(told ^ listed)}"
 
 
 # Rows of the table of limits, and the constants that they tell.

@@ -267,7 +267,7 @@ TEST_F (Check, SaysItAsTextAndAsJson)
 
   zm_problems_add (problems, ZM_PROBLEM_ERROR, 1001, "f", 3, 7, "this", "do that", "wrong %s", "\"word\"");
   EXPECT_EQ (take (zm_check_text (problems)),
-             "f:3:7: error ZM1001: wrong \"word\"; expected this; do that\n1 errors, 0 warnings\n");
+             "f:3:7: error ZM1001: wrong \"word\"; expected this; do that\n1 error, 0 warnings\n");
   std::string json = take (zm_check_json (problems));
   EXPECT_TRUE (zm_json_valid (zm_span (json.data (), json.size ()))) << json;
   EXPECT_NE (json.find ("\"code\":\"ZM1001\""), std::string::npos) << json;
@@ -366,7 +366,7 @@ TEST_F (Command, MalformedRequestsAreRefused)
     { "{\"command\":\"explain\",\"key\":\"?a?b\",\"text\":1}", "invalid", "must be true or false" },
     { "{\"command\":\"explain\",\"key\":\"" + long_text + "\"}", "invalid", "longer than 65536" },
     { "{\"command\":\"flow\"}", "invalid", "“name” is missing" },
-    { "{\"command\":\"flow\",\"name\":\"none\"}", "not-found", "there is no flow “none”" },
+    { "{\"command\":\"flow\",\"name\":\"none\"}", "not-found", "there is no flow \"none\"" },
     { "{\"command\":\"flow\",\"name\":\"Greeting\",\"dot\":\"yes\"}", "invalid", "must be true or false" },
     { "{\"command\":\"plugins\",\"name\":\"none\"}", "not-found", "there is no plugin" },
     { "{\"command\":\"plugins\",\"name\":3}", "invalid", "must be a string" },

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the error codes of messages mean, and what to do: `zmanagerctl explain no-taker`. The same codes stand in
+ * zmanager-wire(7), ERRORS; a test compares both. English, like the texts of the codes ZM1234 and the errors themselves: people
+ * search for them.
+ */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+static const ZmCtlErrorCode codes[] = {
+  { "malformed", "Frames, key, topic, headers or JSON are wrong.",
+    "The error's text says what, where and what is expected; zmanager-wire(7) has the form." },
+  { "reserved",
+    "The action done or error, or a name that begins with ^, was sent: they belong to the daemon.",
+    "Send it under a name of your own." },
+  { "denied", "A plugin that authorises, or a hook, refused the message.",
+    "The text names the reason; ask who runs the daemon, or look for plugins with hooks in: zmanagerctl "
+    "plugin ls" },
+  { "busy",
+    "Too many calls wait, the workers' queue or that of a slow plugin is full, or too many flow instances "
+    "wait.",
+    "Send again later. Where it stays so, zmanagerctl top shows what takes the time; the limits stand in "
+    "zmanager.conf(5)." },
+  { "draining", "The daemon is ending and takes nothing new.", "Send again when it runs again." },
+  { "timeout",
+    "There was no result within the deadline of the call, of the action, or of a step that waits for an "
+    "answer.",
+    "Give more time (the header timeout; timeout= in [workers] or [action KEY]), or see with zmanagerctl top "
+    "and "
+    "zmanagerctl trace where it stays." },
+  { "shutdown", "The daemon ended before there was a result.",
+    "Send again. [workers] drain is how long the daemon waits at its end." },
+  { "no-store", "The message was to be kept safe, and this daemon has no store.",
+    "Use CALL instead of SEND." },
+  { "not-found", "No service of this name is registered: the daemon was started again.",
+    "Send HELLO again." },
+  { "unmapped",
+    "No mapping and no flow takes the key; or an error step, or a key that an action went on with, is in no "
+    "mapping.",
+    "zmanagerctl explain KEY shows what was tried. Add a mapping in actions.d, or a flow in flows.d. An "
+    "event that is "
+    "only to be published needs a flow: the key, then the same with @PUBLISH, then ??done." },
+  { "unavailable", "A mapping takes the key, but its plugin or worker is not there now.",
+    "The text says why; see zmanagerctl plugin ls, zmanagerctl workers and zmanagerctl status." },
+  { "no-such-flow", "The message names a flow that does not exist.", "zmanagerctl flow ls lists them." },
+  { "no-such-step", "The flow that the message names has no step of this key.",
+    "zmanagerctl flow show NAME shows its steps." },
+  { "no-such-instance",
+    "Nobody waits for this answer: the id is wrong, it came too late, or it was answered already.",
+    "An answer has the step's key, and the flow and id of what was handed over." },
+  { "no-taker", "The step is in no mapping, so it was to be handed over, and nobody subscribes its topic.",
+    "Start the service that takes it; or, if a plugin was meant, look for a slip in the key: zmanagerctl "
+    "explain KEY. "
+    "[workers] wait-for-taker is how long a step waits for a subscriber." },
+  { "duplicate", "An instance of this flow with this id waits already.",
+    "Give each message an id of its own." },
+  { "nesting", "Flows are nested too deep.", "zmanagerctl flow show NAME shows which flow a step starts." },
+  { "loop", "The message took too many steps, or was sent on from action to action too often.",
+    "zmanagerctl trace shows its way; look for two actions that send to each other." },
+  { "join", "Concurrent steps of a flow failed.", "The error names that of each branch." },
+  { "rejected", "The action refused the message without saying more.", "Ask its author to use zm_fail." },
+  { "retry", "The action asks for the message again later, which only a durable message can have.",
+    "Send it again." },
+  { "bad-status", "The action returned what is no outcome, or deferred in a wrong way.",
+    "A fault of the plugin; zmanager-plugin(3) lists the outcomes." },
+  { "stuck", "The plugin hung too often and takes no more calls until it is replaced.",
+    "zmanagerctl plugin reload NAME brings a new one in; zmanagerctl log says where it hung." },
+  { "failed", "Anything else.", "The error's text and zmanagerctl log say more." },
+};
+
+const ZmCtlErrorCode *
+zm_ctl_error_codes (guint *n)
+{
+  *n = G_N_ELEMENTS (codes);
+  return codes;
+}
