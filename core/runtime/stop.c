@@ -79,6 +79,8 @@ stop_plugins (ZmRuntime *runtime)
     zm_hosting_accept (runtime->hosting, FALSE);
     zm_hosting_set_hooks (runtime->hosting, NULL);
   }
+  if (runtime->externals != NULL)
+    zm_externals_set_ended (runtime->externals, NULL, NULL);
   if (runtime->pool != NULL && !zm_pool_stop (runtime->pool))
     runtime->stuck = TRUE;
   if (runtime->tables != NULL)
