@@ -94,6 +94,12 @@ static const ZmCodeInfo codes[] = {
     "What anybody may write is not loaded: it would let them run code in the daemon.\n"
     "Example: a plugin directory of mode 0777.\n"
     "Cure: chmod go-w, and check who owns it." },
+  { ZM_CODE_PROGRAM_NOT_FOUND, "Worker whose program cannot be started",
+    "exec= of a [worker NAME] is a command line whose first word is a program: a path, or a name that is "
+    "looked "
+    "for in PATH, as the daemon has it.\n"
+    "Example: exec = pyhton3 greet.py\n"
+    "Cure: correct the name, install the program, or make it executable." },
   /* action mappings */
   { ZM_CODE_DUPLICATE_MAPPING, "Key mapped twice",
     "Two lines map the same key; the later one in name order of the files counts.\n"

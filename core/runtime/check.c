@@ -18,6 +18,28 @@ open_plugins (const ZmInstance *instance, const ZmConfig *config)
   return zm_plugins_new (&plugins);
 }
 
+/* ---- programs of workers in other languages ---- */
+
+/* As the daemon looks for them when it starts them, though with the PATH of who checks. */
+static void
+check_workers (const ZmConfig *config, const ZmInstance *instance, ZmProblems *problems)
+{
+  g_auto (GStrv) names = zm_config_names (config, "worker");
+
+  for (char **name = names; *name != NULL; name++) {
+    g_autofree char *section = g_strconcat ("worker ", *name, NULL);
+    const char *exec = zm_config_text (config, section, "exec"), *path = NULL;
+    guint line = 0, column = 0;
+    g_autoptr (GError) error = NULL;
+
+    if (exec == NULL || zm_external_check_exec (exec, instance->dir, &error))
+      continue;
+    zm_config_place (config, section, "exec", &path, &line, &column);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_PROGRAM_NOT_FOUND, path, line, column, NULL, NULL,
+                     "[%s]: %s", section, error->message);
+  }
+}
+
 /* ---- doors ---- */
 
 gboolean
@@ -41,6 +63,7 @@ zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **er
   files = zm_plugins_scan (plugins, problems);
   zm_load_read_files (instance, files, NULL, mappings, flows, problems);
   zm_check_plugins (config, mappings, plugins, problems);
+  check_workers (config, instance, problems);
   wanted = zm_load_wanted (config, mappings, NULL, NULL);
   zm_plugins_check_needs (plugins, (const char *const *) wanted, problems);
   zm_table_unref (zm_load_table (config, mappings, flows, NULL, problems));

@@ -50,15 +50,8 @@ config_changes (const ZmConfig *before, const ZmConfig *after, GPtrArray *out)
 
 /* ---- workers in other languages ---- */
 
-static gboolean
-same_worker (const ZmConfig *a, const ZmConfig *b, const char *section)
-{
-  return g_strcmp0 (zm_config_text (a, section, "exec"), zm_config_text (b, section, "exec")) == 0 &&
-         g_strcmp0 (zm_config_text (a, section, "bind"), zm_config_text (b, section, "bind")) == 0 &&
-         zm_config_boolean (a, section, "restart") == zm_config_boolean (b, section, "restart");
-}
-
-/* One that cannot be started leaves its mappings unavailable and the daemon degraded; the others go on. */
+/* One that cannot be used leaves its mappings unavailable and the daemon degraded, for a reason that the externals tell; the
+ * others go on. */
 static void
 add_worker (ZmRuntime *runtime, const ZmConfig *config, const char *name)
 {
@@ -71,35 +64,27 @@ add_worker (ZmRuntime *runtime, const ZmConfig *config, const char *name)
     .exec = zm_config_text (config, section, "exec"),
     .bind = zm_config_text (config, section, "bind"),
     .restart = zm_config_boolean (config, section, "restart"),
+    .shared = zm_config_text (config, section, "bind") != NULL,
   };
 
   if (external.bind == NULL)
     external.bind = endpoint = zm_instance_bind_endpoint (runtime->instance, socket, &error);
-  if (external.bind != NULL && zm_externals_add (runtime->externals, &external, &error))
+  if (external.bind == NULL)
+    g_ptr_array_add (runtime->reasons, g_strdup_printf ("worker %s: %s", name, error->message));
+  else if (zm_externals_add (runtime->externals, &external, &error))
     return;
-  zm_log_write (runtime->log, ZM_LEVEL_ERROR, "runtime", "worker %s: %s", name, error->message);
-  g_ptr_array_add (runtime->reasons, g_strdup_printf ("worker %s: %s", name, error->message));
+  zm_log_write (runtime->log, ZM_LEVEL_ERROR, "runtime", "%s", error->message);
 }
 
-/* before: NULL at the start. Those whose section changed are ended and started anew. */
+/* Those that did not change stay as they are; what did not work before is tried again. */
 static void
-apply_workers (ZmRuntime *runtime, const ZmConfig *before, const ZmConfig *after)
+apply_workers (ZmRuntime *runtime, const ZmConfig *config)
 {
-  g_auto (GStrv) names = zm_config_names (after, "worker");
-  g_auto (GStrv) old = before ? zm_config_names (before, "worker") : g_new0 (char *, 1);
-  g_autoptr (GPtrArray) kept = g_ptr_array_new ();
+  g_auto (GStrv) names = zm_config_names (config, "worker");
 
-  for (char **name = names; *name != NULL; name++) {
-    g_autofree char *section = g_strconcat ("worker ", *name, NULL);
-
-    if (g_strv_contains ((const char *const *) old, *name) && same_worker (before, after, section))
-      g_ptr_array_add (kept, *name);
-  }
-  g_ptr_array_add (kept, NULL);
-  zm_externals_keep (runtime->externals, (const char *const *) kept->pdata);
+  zm_externals_keep (runtime->externals, (const char *const *) names);
   for (char **name = names; *name != NULL; name++)
-    if (!g_strv_contains ((const char *const *) kept->pdata, *name))
-      add_worker (runtime, after, *name);
+    add_worker (runtime, config, *name);
 }
 
 /* ---- commit and reload ---- */
@@ -137,7 +122,7 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
   /* New calls go to the new plugins from here on; the old ones are stopped when their sources have ended. */
   zm_succeed_prepare (runtime, load->set);
   zm_table_slot_swap (runtime->tables, g_steal_pointer (&load->table));
-  apply_workers (runtime, first ? NULL : before, runtime->config);
+  apply_workers (runtime, runtime->config);
   if (!first)
     zm_sources_apply (runtime->sources, runtime->config, load->set);
   zm_hosting_forget (runtime->hosting, load->set);

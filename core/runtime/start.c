@@ -33,6 +33,12 @@ pool_to_worker (const char *worker, ZmMessage *message, GError **error, gpointer
 }
 
 static void
+worker_ended (const char *worker, const char *how, gint64 before_us, gpointer user)
+{
+  zm_pool_worker_ended (((ZmRuntime *) user)->pool, worker, how, before_us);
+}
+
+static void
 pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
 {
   ZmSubject *subject = ((ZmRuntime *) user)->subject;
@@ -195,6 +201,8 @@ open_pool (ZmRuntime *runtime, GError **error)
   };
 
   runtime->pool = zm_pool_new (&config, error);
+  if (runtime->pool != NULL)
+    zm_externals_set_ended (runtime->externals, worker_ended, runtime);
   return runtime->pool != NULL;
 }
 

@@ -145,6 +145,8 @@ stop_plugins (ZmRuntime *runtime)
 
   if (runtime->hosting != NULL)
     zm_hosting_accept (runtime->hosting, FALSE);
+  if (runtime->externals != NULL)
+    zm_externals_set_ended (runtime->externals, NULL, NULL);
   if (runtime->pool != NULL && !zm_pool_stop (runtime->pool))
     runtime->stuck = TRUE;
   if (runtime->tables != NULL)

@@ -596,6 +596,8 @@ came (ZmWorker *worker, ZmRun *run)
 void
 zm_engine_run (ZmWorker *worker, ZmRun *run)
 {
+  if (run->is_abroad)
+    zm_abroad_back (run);
   zm_run_cancel_timer (run);
   if (G_UNLIKELY (!worker->view))
     zm_worker_refresh (worker);

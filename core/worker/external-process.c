@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The thread that keeps processes running. A process is a small state machine; only the thread takes steps and frees, others
- * append to the list or set a wish, under the lock, and wake it.
+ * The thread that keeps processes running. Only it takes steps and frees; others append to the list or set a wish, under the
+ * lock, and wake it.
  */
 #include "config.h"
 
 #include "worker/external-process.h"
 
 #include "base/zm-base.h"
-#include "worker/external-child.h"
+#include "worker/external-life.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,57 +16,18 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define BACKOFF_FIRST_US (100 * 1000)
-#define BACKOFF_MOST_US  (10 * G_USEC_PER_SEC)
-#define KILL_AFTER_US    (2 * G_USEC_PER_SEC)
-#define LEAVE_AFTER_US   (1 * G_USEC_PER_SEC) /* after SIGKILL: stuck in the kernel */
-#define NO_PIDFD_MS      100                  /* kernels before 5.3 are asked this often */
-
-typedef enum { STATE_WAITING, STATE_RUNNING, STATE_ENDED, STATE_GONE } State;
-
-typedef struct Process {
-  char *name;
-  char **argv, **environment;
-  char *directory;
-  gboolean restart;
-  gboolean stop;  /* the wish */
-  gboolean asked; /* SIGTERM was sent */
-  gboolean killed;
-  State state;
-  ZmChild child; /* while RUNNING */
-  gint64 started_us;
-  gint64 due_us; /* WAITING: start; stopping: the next measure */
-  gint64 backoff_us;
-  guint64 starts;
-  char *last_end; /* "exit status 1", or NULL */
-} Process;
+#define NO_PIDFD_MS 100 /* kernels before 5.3 are asked this often */
 
 struct ZmProcesses {
   pthread_t thread;
-  pthread_mutex_t lock;
-  int wake; /* eventfd */
+  int wake;             /* eventfd */
+  pthread_mutex_t lock; /* of the rest; the thread has it except while it polls */
   gboolean quit;
-  GPtrArray *list; /* Process* */
-  ZmLog *log;
-  ZmCounter *restarts, *suppressed;
+  GPtrArray *list; /* ZmLife, owned; successors after their predecessors */
+  ZmLifeWorld world;
 };
-
-static void
-process_free (gpointer data)
-{
-  Process *process = data;
-
-  zm_child_close (&process->child);
-  g_free (process->name);
-  g_strfreev (process->argv);
-  g_strfreev (process->environment);
-  g_free (process->directory);
-  g_free (process->last_end);
-  g_free (process);
-}
 
 static void
 wake (ZmProcesses *processes)
@@ -78,135 +39,32 @@ wake (ZmProcesses *processes)
     return;
 }
 
-/* ---- steps of one process ---- */
-
-static void
-wait_for_restart (Process *process, gint64 now)
-{
-  process->state = STATE_WAITING;
-  process->due_us = now + process->backoff_us;
-  process->backoff_us = MIN (process->backoff_us * 2, BACKOFF_MOST_US);
-}
-
-static void
-begin (ZmProcesses *processes, Process *process, gint64 now)
-{
-  g_autoptr (GError) error = NULL;
-
-  if (process->starts > 0)
-    zm_counter_add (processes->restarts, 1);
-  process->starts++;
-  process->started_us = now;
-  if (zm_child_start (&process->child, process->argv, process->environment, process->directory, &error)) {
-    process->state = STATE_RUNNING;
-    zm_log_write (processes->log, ZM_LEVEL_INFO, "worker", "%s: started, process %d", process->name,
-                  (int) process->child.pid);
-    return;
-  }
-  zm_log_limited (processes->log, ZM_LEVEL_ERROR, "worker", "cannot start", "%s: cannot be started: %s",
-                  process->name, error->message);
-  g_free (process->last_end);
-  process->last_end = g_strdup (error->message);
-  wait_for_restart (process, now);
-}
-
-static char *
-describe_end (int status)
-{
-  if (WIFSIGNALED (status))
-    return g_strdup_printf ("signal %d (%s)", WTERMSIG (status), g_strsignal (WTERMSIG (status)));
-  return g_strdup_printf ("exit status %d", WEXITSTATUS (status));
-}
-
-/* It ended: what it still wrote is read, and it is started again or not. */
-static void
-ended (ZmProcesses *processes, Process *process, int status, gint64 now)
-{
-  gboolean well = WIFEXITED (status) && WEXITSTATUS (status) == 0;
-
-  zm_child_read (&process->child, processes->log, process->name, processes->suppressed);
-  zm_child_close (&process->child);
-  g_free (process->last_end);
-  process->last_end = describe_end (status);
-  if (process->stop) {
-    zm_log_write (processes->log, ZM_LEVEL_INFO, "worker", "%s: ended, %s", process->name, process->last_end);
-    process->state = STATE_GONE;
-    return;
-  }
-  if (!process->restart) {
-    zm_log_write (processes->log, well ? ZM_LEVEL_NOTICE : ZM_LEVEL_WARNING, "worker",
-                  "%s: ended, %s; restart = no, so it stays ended until a reload names it anew",
-                  process->name, process->last_end);
-    process->state = STATE_ENDED;
-    return;
-  }
-  if (now - process->started_us > BACKOFF_MOST_US)
-    process->backoff_us = BACKOFF_FIRST_US;
-  zm_log_write (processes->log, well ? ZM_LEVEL_NOTICE : ZM_LEVEL_WARNING, "worker",
-                "%s: ended, %s; started again in %" G_GINT64_FORMAT " ms", process->name, process->last_end,
-                process->backoff_us / 1000);
-  wait_for_restart (process, now);
-}
-
-/* SIGTERM, SIGKILL, and at last it is left behind. */
-static void
-press (ZmProcesses *processes, Process *process, gint64 now)
-{
-  if (!process->asked) {
-    process->asked = TRUE;
-    process->due_us = now + KILL_AFTER_US;
-    zm_child_signal (&process->child, SIGTERM);
-  } else if (now >= process->due_us && !process->killed) {
-    process->killed = TRUE;
-    process->due_us = now + LEAVE_AFTER_US;
-    zm_log_write (processes->log, ZM_LEVEL_NOTICE, "worker",
-                  "%s: did not end within 2 s after SIGTERM: SIGKILL", process->name);
-    zm_child_signal (&process->child, SIGKILL);
-  } else if (now >= process->due_us) {
-    zm_log_write (processes->log, ZM_LEVEL_ERROR, "worker",
-                  "%s: process %d does not end even after SIGKILL: left behind", process->name,
-                  (int) process->child.pid);
-    process->state = STATE_GONE;
-  }
-}
-
-static void
-step (ZmProcesses *processes, Process *process, gint64 now)
-{
-  int status = 0;
-
-  process->stop |= processes->quit;
-  if (process->state == STATE_RUNNING && zm_child_reap (&process->child, &status))
-    ended (processes, process, status, now);
-  if (process->stop && process->state != STATE_RUNNING)
-    process->state = STATE_GONE;
-  else if (process->stop)
-    press (processes, process, now);
-  else if (process->state == STATE_WAITING && now >= process->due_us)
-    begin (processes, process, now);
-}
-
-/* When this process wants its next step whatever happens; -1: never. */
-static gint64
-next_due (const Process *process)
-{
-  if (process->state == STATE_WAITING || (process->state == STATE_RUNNING && process->asked))
-    return process->due_us;
-  return -1;
-}
-
 /* ---- the thread ---- */
 
+/* Is there an older one of this name? */
+static gboolean
+blocked (const ZmProcesses *processes, guint index)
+{
+  const ZmLife *life = g_ptr_array_index (processes->list, index);
+
+  for (guint i = 0; i < index; i++)
+    if (strcmp (((const ZmLife *) g_ptr_array_index (processes->list, i))->worker, life->worker) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* From the end, so that a successor sees its predecessor once more in the turn in which that ends. */
 static void
 step_all (ZmProcesses *processes)
 {
-  gint64 now = zm_now_us ();
+  gint64 now_us = zm_now_us ();
 
   for (guint i = processes->list->len; i > 0; i--) {
-    Process *process = g_ptr_array_index (processes->list, i - 1);
+    ZmLife *life = g_ptr_array_index (processes->list, i - 1);
 
-    step (processes, process, now);
-    if (process->state == STATE_GONE)
+    life->stop |= processes->quit;
+    zm_life_step (life, &processes->world, blocked (processes, i - 1), now_us);
+    if (life->state == ZM_LIFE_GONE)
       g_ptr_array_remove_index (processes->list, i - 1);
   }
 }
@@ -221,10 +79,10 @@ gather (ZmProcesses *processes, GArray *polls)
   g_array_set_size (polls, 0);
   g_array_append_val (polls, own);
   for (guint i = 0; i < processes->list->len; i++) {
-    const Process *process = g_ptr_array_index (processes->list, i);
-    gint64 due = next_due (process);
+    const ZmLife *life = g_ptr_array_index (processes->list, i);
+    gint64 due = zm_life_due (life);
 
-    if (process->state == STATE_RUNNING && !zm_child_add_polls (&process->child, polls))
+    if (life->state == ZM_LIFE_RUNNING && !zm_child_add_polls (&life->child, polls))
       due = due < 0 ? now + NO_PIDFD_MS * 1000 : MIN (due, now + NO_PIDFD_MS * 1000);
     if (due >= 0)
       wait_us = wait_us < 0 ? MAX (due - now, 0) : MIN (wait_us, MAX (due - now, 0));
@@ -240,10 +98,10 @@ read_all (ZmProcesses *processes)
   if (read (processes->wake, &count, sizeof count) < 0)
     count = 0; /* it was not this one */
   for (guint i = 0; i < processes->list->len; i++) {
-    Process *process = g_ptr_array_index (processes->list, i);
+    ZmLife *life = g_ptr_array_index (processes->list, i);
 
-    if (process->state == STATE_RUNNING)
-      zm_child_read (&process->child, processes->log, process->name, processes->suppressed);
+    if (life->state == ZM_LIFE_RUNNING)
+      zm_child_read (&life->child, processes->world.log, life->name, processes->world.suppressed);
   }
 }
 
@@ -308,11 +166,12 @@ zm_processes_new (ZmLog *log, ZmMetrics *metrics, GError **error)
   }
   processes = g_new0 (ZmProcesses, 1);
   processes->wake = fd;
-  processes->log = log;
-  processes->list = g_ptr_array_new_with_free_func (process_free);
-  processes->restarts = zm_metrics_counter (metrics, "zmanager_worker_restarts_total",
-                                            "Times that a worker's process was started again", NULL, NULL);
-  processes->suppressed =
+  processes->world.log = log;
+  processes->list = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_life_free);
+  processes->world.restarts =
+      zm_metrics_counter (metrics, "zmanager_worker_restarts_total",
+                          "Times that a worker's process was started again", NULL, NULL);
+  processes->world.suppressed =
       zm_metrics_counter (metrics, "zmanager_worker_output_suppressed_total",
                           "Lines of workers' output that were left out of the log", NULL, NULL);
   pthread_mutex_init (&processes->lock, NULL);
@@ -326,83 +185,74 @@ zm_processes_new (ZmLog *log, ZmMetrics *metrics, GError **error)
 }
 
 void
+zm_processes_set_ended (ZmProcesses *processes, ZmExternalEnded func, gpointer user)
+{
+  pthread_mutex_lock (&processes->lock);
+  processes->world.ended = func;
+  processes->world.user = user;
+  pthread_mutex_unlock (&processes->lock);
+}
+
+void
 zm_processes_start (ZmProcesses *processes, const ZmProcessSpec *spec)
 {
-  Process *process = g_new0 (Process, 1);
-
-  process->name = g_strdup (spec->name);
-  process->argv = g_strdupv ((char **) spec->argv);
-  process->environment = g_strdupv ((char **) spec->environment);
-  process->directory = g_strdup (spec->directory);
-  process->restart = spec->restart;
-  process->backoff_us = BACKOFF_FIRST_US;
-  zm_child_init (&process->child);
   pthread_mutex_lock (&processes->lock);
-  g_ptr_array_add (processes->list, process);
+  g_ptr_array_add (processes->list, zm_life_new (spec));
   pthread_mutex_unlock (&processes->lock);
   wake (processes);
 }
 
 /* One of that name that nobody wants to end: a replaced one may still be ending. */
-static Process *
-find (ZmProcesses *processes, const char *name)
+static ZmLife *
+find (ZmProcesses *processes, const char *worker)
 {
   for (guint i = 0; i < processes->list->len; i++) {
-    Process *process = g_ptr_array_index (processes->list, i);
+    ZmLife *life = g_ptr_array_index (processes->list, i);
 
-    if (!process->stop && strcmp (process->name, name) == 0)
-      return process;
+    if (!life->stop && strcmp (life->worker, worker) == 0)
+      return life;
   }
   return NULL;
 }
 
 void
-zm_processes_stop (ZmProcesses *processes, const char *name)
+zm_processes_stop (ZmProcesses *processes, const char *worker)
 {
-  Process *process;
+  ZmLife *life;
 
   pthread_mutex_lock (&processes->lock);
-  process = find (processes, name);
-  if (process != NULL)
-    process->stop = TRUE;
+  life = find (processes, worker);
+  if (life != NULL)
+    life->stop = TRUE;
   pthread_mutex_unlock (&processes->lock);
   wake (processes);
 }
 
 void
-zm_processes_append_json (ZmProcesses *processes, const char *name, GString *out)
+zm_processes_append_json (ZmProcesses *processes, const char *worker, GString *out)
 {
-  static const char *const states[] = { "waiting", "running", "ended", "ended" };
-  const Process *process;
+  const ZmLife *life;
 
   pthread_mutex_lock (&processes->lock);
-  process = find (processes, name);
-  if (process != NULL) {
-    g_string_append_printf (out, "\"state\":\"%s\",\"pid\":%d,\"starts\":%" G_GUINT64_FORMAT ",\"last_end\":",
-                            states[process->state],
-                            process->state == STATE_RUNNING ? (int) process->child.pid : 0, process->starts);
-    if (process->last_end != NULL)
-      zm_json_append_string (out, zm_span_text (process->last_end));
-    else
-      g_string_append (out, "null");
-  } else {
+  life = find (processes, worker);
+  if (life != NULL)
+    zm_life_append_json (life, out);
+  else
     g_string_append (out, "\"state\":\"ended\"");
-  }
   pthread_mutex_unlock (&processes->lock);
 }
 
 char *
-zm_processes_trouble (ZmProcesses *processes, const char *name)
+zm_processes_absence (ZmProcesses *processes, const char *worker, gboolean wanted_only)
 {
-  char *trouble = NULL;
+  const ZmLife *life;
+  char *absence;
 
   pthread_mutex_lock (&processes->lock);
-  const Process *process = find (processes, name);
-  if (process != NULL && process->state == STATE_WAITING)
-    trouble =
-        g_strdup_printf ("%s, and is started again", process->last_end ? process->last_end : "not started");
+  life = find (processes, worker);
+  absence = life != NULL ? zm_life_absence (life, wanted_only) : NULL;
   pthread_mutex_unlock (&processes->lock);
-  return trouble;
+  return absence;
 }
 
 void

@@ -1,86 +1,51 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Workers in other languages: their sockets, and what keeps their processes running. A PUSH socket is used by whichever
- * worker thread sends, one at a time under the worker's mutex (libzmq asks for a full fence between two threads).
+ * Workers in other languages: which there are, and sending to them. What each of them has is in other files: its socket
+ * (external-push.c) and its process (external-process.c).
  */
 #include "config.h"
 
 #include "worker/zm-external.h"
 
+#include "worker/external-exec.h"
 #include "worker/external-process.h"
+#include "worker/external-push.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#define LINGER_MS     1000
-#define CLOSE_WAIT_MS 1000
-#define HEARTBEAT_MS  10000
-#define DEAD_AFTER_MS 30000
-#define INCOMING_MOST 65536 /* nothing but handshakes comes in */
-#define ENDPOINT_MOST 256
-#define WORKERS_MOST  256
+#define WORKERS_MOST 256
 
-/* One [worker NAME]. Held by the list and by whoever sends. */
+/* One [worker NAME]. Held by the list and by whoever sends. What changes is written by the runtime's thread under the lock of
+ * the externals, and read there or under that lock. */
 typedef struct Worker {
   atomic_int refs;
   char *name;
-  char *exec; /* or NULL */
-  char *bind; /* as asked for */
-  char *endpoint;
-  gboolean restart;
-  pthread_mutex_t lock; /* the socket's */
-  void *socket;         /* NULL: closed */
-  ZmGate *gate;         /* or NULL; under lock */
+  char *bind;               /* as asked for */
+  char *exec;               /* or NULL; changes */
+  char *problem;            /* why it is not as the configuration wants it, or NULL; changes */
+  gboolean restart, shared; /* change */
+  ZmPush *push;             /* NULL: could not be bound */
   ZmCounter *sent, *refused;
 } Worker;
 
 struct ZmExternals {
   void *zmq;
   char *runtime_directory;
-  char *directory;
-  char **environment;
+  char *directory;    /* absolute: the processes' working directory */
+  char **environment; /* that all processes get beside the daemon's own */
   int high_water;
   ZmLog *log;
   ZmMetrics *metrics;
-  ZmGates *gates; /* or NULL */
+  ZmGates *gates;        /* or NULL */
+  ZmExternalEnded ended; /* or NULL */
+  gpointer user;         /* of ended */
   pthread_mutex_t lock;
-  GPtrArray *workers;     /* Worker* */
-  ZmProcesses *processes; /* made with the first exec= */
+  GPtrArray *workers;     /* Worker; only the runtime's thread changes it, under the lock */
+  ZmProcesses *processes; /* made with the first exec=, under the lock */
 };
-
-/* ---- the socket between threads ---- */
-
-#if defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif defined __has_feature
-#if __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined SANITIZED
-void __tsan_acquire (void *address);
-void __tsan_release (void *address);
-#else
-#define __tsan_acquire(address) ((void) (address))
-#define __tsan_release(address) ((void) (address))
-#endif
-
-/* libzmq is not instrumented: what happens inside is told to ThreadSanitizer here. */
-static void
-enter (Worker *worker)
-{
-  pthread_mutex_lock (&worker->lock);
-  __tsan_acquire (worker->socket);
-}
-
-static void
-leave (Worker *worker)
-{
-  __tsan_release (worker->socket);
-  pthread_mutex_unlock (&worker->lock);
-}
 
 /* ---- one worker ---- */
 
@@ -96,195 +61,40 @@ worker_unref (Worker *worker)
 {
   if (atomic_fetch_sub_explicit (&worker->refs, 1, memory_order_acq_rel) != 1)
     return;
-  if (worker->socket != NULL)
-    zmq_close (worker->socket);
-  pthread_mutex_destroy (&worker->lock);
+  zm_push_free (worker->push);
   g_free (worker->name);
-  g_free (worker->exec);
   g_free (worker->bind);
-  g_free (worker->endpoint);
+  g_free (worker->exec);
+  g_free (worker->problem);
   g_free (worker);
 }
 
 static Worker *
-worker_new (ZmExternals *externals, const ZmExternalConfig *config)
+worker_new (const ZmExternalConfig *config, const char *bind, ZmPush *push)
 {
   Worker *worker = g_new0 (Worker, 1);
 
   atomic_init (&worker->refs, 1);
-  pthread_mutex_init (&worker->lock, NULL);
   worker->name = g_strdup (config->name);
+  worker->bind = g_strdup (bind);
   worker->exec = g_strdup (config->exec);
-  worker->bind = config->bind != NULL
-                     ? g_strdup (config->bind)
-                     : g_strdup_printf ("ipc://%s/worker-%s", externals->runtime_directory, config->name);
   worker->restart = config->restart;
-  worker->socket = zmq_socket (externals->zmq, ZMQ_PUSH);
+  worker->shared = config->shared;
+  worker->push = push;
   return worker;
 }
 
+/* error: borrowed; NULL: all is well. */
 static void
-set_option (void *socket, int option, int value)
+set_problem (ZmExternals *externals, Worker *worker, const GError *error)
 {
-  /* Only fails for options and values that libzmq 4.3 knows. */
-  zmq_setsockopt (socket, option, &value, sizeof value);
-}
-
-/* In the gates' thread, which comes again where somebody is sending just now. */
-static void
-turn_gate (gpointer user)
-{
-  Worker *worker = user;
-
-  if (pthread_mutex_trylock (&worker->lock) != 0)
-    return;
-  __tsan_acquire (worker->socket);
-  zm_gate_turn (worker->gate);
-  leave (worker);
-}
-
-static gboolean
-watch_socket (ZmExternals *externals, Worker *worker, GError **error)
-{
-  if (externals->gates == NULL)
-    return TRUE;
-  enter (worker);
-  worker->gate =
-      zm_gate_new (externals->gates, "worker", 0, worker->socket, worker->endpoint, turn_gate, worker, error);
-  leave (worker);
-  return worker->gate != NULL;
-}
-
-static gboolean
-open_socket (Worker *worker, int high_water, GError **error)
-{
-  const gint64 incoming = INCOMING_MOST;
-  char endpoint[ENDPOINT_MOST];
-  size_t size = sizeof endpoint;
-
-  if (worker->socket == NULL) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "worker %s: no socket: %s; raise the limit of open files",
-                 worker->name, zmq_strerror (zmq_errno ()));
-    return FALSE;
-  }
-  set_option (worker->socket, ZMQ_SNDHWM, high_water);
-  set_option (worker->socket, ZMQ_LINGER, LINGER_MS);
-  /* Only to those who are there: a message for nobody is the sender's error now, not a surprise for somebody later. */
-  set_option (worker->socket, ZMQ_IMMEDIATE, 1);
-  set_option (worker->socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
-  set_option (worker->socket, ZMQ_HEARTBEAT_TIMEOUT, DEAD_AFTER_MS);
-  zmq_setsockopt (worker->socket, ZMQ_MAXMSGSIZE, &incoming, sizeof incoming);
-  if (zmq_bind (worker->socket, worker->bind) != 0) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
-                 "worker %s: cannot bind %s: %s; set [worker %s] bind to an endpoint that is free",
-                 worker->name, worker->bind, zmq_strerror (zmq_errno ()), worker->name);
-    return FALSE;
-  }
-  if (zmq_getsockopt (worker->socket, ZMQ_LAST_ENDPOINT, endpoint, &size) == 0)
-    worker->endpoint = g_strdup (endpoint);
-  else
-    worker->endpoint = g_strdup (worker->bind);
-  return TRUE;
-}
-
-/* Unbinding is done by libzmq's own thread, which removes an ipc socket's file at the end: waiting for it means that a
- * successor's file of the same name is not removed. */
-static void
-close_socket (ZmExternals *externals, Worker *worker)
-{
-  g_autofree char *address = g_strdup_printf ("inproc://worker-closed-%p", (void *) worker);
-  void *events = zmq_socket (externals->zmq, ZMQ_PAIR);
-  zmq_pollitem_t item = { .socket = events, .events = ZMQ_POLLIN };
-
-  enter (worker);
-  zm_gate_free (g_steal_pointer (&worker->gate));
-  if (events != NULL && zmq_socket_monitor (worker->socket, address, ZMQ_EVENT_CLOSED) == 0 &&
-      zmq_connect (events, address) == 0 && zmq_unbind (worker->socket, worker->endpoint) == 0)
-    zmq_poll (&item, 1, CLOSE_WAIT_MS);
-  zmq_socket_monitor (worker->socket, NULL, 0);
-  if (events != NULL) {
-    set_option (events, ZMQ_LINGER, 0);
-    zmq_close (events);
-  }
-  zmq_close (worker->socket);
-  __tsan_release (worker->socket);
-  worker->socket = NULL;
-  pthread_mutex_unlock (&worker->lock);
+  pthread_mutex_lock (&externals->lock);
+  g_free (worker->problem);
+  worker->problem = error != NULL ? g_strdup (error->message) : NULL;
+  pthread_mutex_unlock (&externals->lock);
 }
 
 /* ---- its process ---- */
-
-static char *
-process_name (const char *worker)
-{
-  return g_strdup_printf ("worker %s", worker);
-}
-
-/* argv[0] becomes a path: from PATH, or relative to where the process will run. */
-static gboolean
-find_program (ZmExternals *externals, const char *name, char **argv, GError **error)
-{
-  char *path;
-
-  if (strchr (argv[0], '/') != NULL)
-    path = g_path_is_absolute (argv[0]) ? g_strdup (argv[0])
-                                        : g_build_filename (externals->directory, argv[0], NULL);
-  else
-    path = g_find_program_in_path (argv[0]);
-  if (path != NULL && g_file_test (path, G_FILE_TEST_IS_EXECUTABLE) &&
-      !g_file_test (path, G_FILE_TEST_IS_DIR)) {
-    g_free (argv[0]);
-    argv[0] = path;
-    return TRUE;
-  }
-  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
-               "worker %s: exec: there is no program %s; install it, or give its full path", name,
-               path != NULL ? path : argv[0]);
-  g_free (path);
-  return FALSE;
-}
-
-/* The daemon's own, without what the service manager meant for it alone; then what was given; then the worker's. */
-static char **
-make_environment (ZmExternals *externals, const Worker *worker)
-{
-  static const char *const own[] = { "NOTIFY_SOCKET", "WATCHDOG_PID",   "WATCHDOG_USEC", "LISTEN_PID",
-                                     "LISTEN_FDS",    "LISTEN_FDNAMES", "MAINPID",       "JOURNAL_STREAM" };
-  char **environment = g_get_environ ();
-
-  for (guint i = 0; i < G_N_ELEMENTS (own); i++)
-    environment = g_environ_unsetenv (environment, own[i]);
-  for (char **pair = externals->environment; *pair != NULL; pair++) {
-    const char *equals = strchr (*pair, '=');
-    g_autofree char *name = equals != NULL ? g_strndup (*pair, (gsize) (equals - *pair)) : NULL;
-
-    if (name != NULL)
-      environment = g_environ_setenv (environment, name, equals + 1, TRUE);
-  }
-  environment = g_environ_setenv (environment, "ZM_WORKER_NAME", worker->name, TRUE);
-  return g_environ_setenv (environment, "ZM_WORKER_CONNECT", worker->endpoint, TRUE);
-}
-
-static gboolean
-parse_exec (ZmExternals *externals, const ZmExternalConfig *config, char ***argv, GError **error)
-{
-  g_autoptr (GError) problem = NULL;
-  g_auto (GStrv) parts = NULL;
-
-  *argv = NULL;
-  if (config->exec == NULL)
-    return TRUE;
-  if (!g_shell_parse_argv (config->exec, NULL, &parts, &problem)) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 "worker %s: exec is no command line: %s; quote as for a shell (no shell is run)",
-                 config->name, problem->message);
-    return FALSE;
-  }
-  if (!find_program (externals, config->name, parts, error))
-    return FALSE;
-  *argv = g_steal_pointer (&parts);
-  return TRUE;
-}
 
 /* The thread that watches processes is there once one is wanted. */
 static gboolean
@@ -292,39 +102,47 @@ need_processes (ZmExternals *externals, GError **error)
 {
   ZmProcesses *processes = externals->processes;
 
+  if (processes != NULL)
+    return TRUE;
+  processes = zm_processes_new (externals->log, externals->metrics, error);
   if (processes == NULL)
-    processes = zm_processes_new (externals->log, externals->metrics, error);
+    return FALSE;
+  zm_processes_set_ended (processes, externals->ended, externals->user);
   pthread_mutex_lock (&externals->lock);
   externals->processes = processes;
   pthread_mutex_unlock (&externals->lock);
-  return processes != NULL;
+  return TRUE;
 }
 
-static void
-start_process (ZmExternals *externals, const Worker *worker, char **argv)
+static gboolean
+start_process (ZmExternals *externals, const Worker *worker, GError **error)
 {
-  g_auto (GStrv) environment = make_environment (externals, worker);
-  g_autofree char *name = process_name (worker->name);
-  ZmProcessSpec spec = { .name = name,
-                         .argv = (const char *const *) argv,
-                         .environment = (const char *const *) environment,
+  g_auto (GStrv) environment = NULL;
+  ZmProcessSpec spec = { .worker = worker->name,
+                         .exec = worker->exec,
                          .directory = externals->directory,
-                         .restart = worker->restart };
+                         .restart = worker->restart,
+                         .alone = !worker->shared };
 
-  if (argv != NULL)
-    zm_processes_start (externals->processes, &spec);
+  if (worker->exec == NULL)
+    return TRUE;
+  if (!need_processes (externals, error))
+    return FALSE;
+  environment = zm_exec_environment ((const char *const *) externals->environment, worker->name,
+                                     zm_push_endpoint (worker->push));
+  spec.environment = (const char *const *) environment;
+  zm_processes_start (externals->processes, &spec);
+  return TRUE;
 }
 
 static void
 stop_process (ZmExternals *externals, const Worker *worker)
 {
-  g_autofree char *name = process_name (worker->name);
-
   if (worker->exec != NULL && externals->processes != NULL)
-    zm_processes_stop (externals->processes, name);
+    zm_processes_stop (externals->processes, worker->name);
 }
 
-/* ---- the door ---- */
+/* ---- the list ---- */
 
 ZmExternals *
 zm_externals_new (void *zmq, const char *runtime_directory, const char *directory,
@@ -349,6 +167,15 @@ void
 zm_externals_set_gates (ZmExternals *externals, ZmGates *gates)
 {
   externals->gates = gates;
+}
+
+void
+zm_externals_set_ended (ZmExternals *externals, ZmExternalEnded func, gpointer user)
+{
+  externals->ended = func;
+  externals->user = user;
+  if (externals->processes != NULL)
+    zm_processes_set_ended (externals->processes, func, user);
 }
 
 /* A new reference, or NULL. */
@@ -376,14 +203,16 @@ remove_worker (ZmExternals *externals, Worker *worker)
   g_ptr_array_remove (externals->workers, worker);
   pthread_mutex_unlock (&externals->lock);
   stop_process (externals, worker);
-  close_socket (externals, worker);
+  if (worker->push != NULL)
+    zm_push_close (worker->push, externals->zmq);
   zm_metrics_remove (externals->metrics, worker->sent);
   zm_metrics_remove (externals->metrics, worker->refused);
   worker_unref (worker);
 }
 
+/* Takes over the reference. */
 static void
-publish_worker (ZmExternals *externals, Worker *worker)
+list_worker (ZmExternals *externals, Worker *worker)
 {
   worker->sent = zm_metrics_counter (externals->metrics, "zmanager_worker_sent_total",
                                      "Messages given to workers in other languages", "worker", worker->name);
@@ -396,56 +225,74 @@ publish_worker (ZmExternals *externals, Worker *worker)
 }
 
 /* The socket stays, with those who are connected to it; only the process is another. */
-static void
-replace_process (ZmExternals *externals, Worker *worker, const ZmExternalConfig *config, char **argv)
+static gboolean
+replace_process (ZmExternals *externals, Worker *worker, const ZmExternalConfig *config, GError **error)
 {
-  if (g_strcmp0 (worker->exec, config->exec) == 0 && worker->restart == config->restart)
-    return;
+  gboolean same = g_strcmp0 (worker->exec, config->exec) == 0 && worker->restart == config->restart &&
+                  worker->shared == config->shared;
+
+  /* What is not running for want of a thread is tried again. */
+  if (same && (worker->exec == NULL || externals->processes != NULL))
+    return TRUE;
   stop_process (externals, worker);
   pthread_mutex_lock (&externals->lock);
   g_free (worker->exec);
   worker->exec = g_strdup (config->exec);
   worker->restart = config->restart;
+  worker->shared = config->shared;
   pthread_mutex_unlock (&externals->lock);
-  start_process (externals, worker, argv);
+  return start_process (externals, worker, error);
 }
 
-static gboolean
-add_new (ZmExternals *externals, Worker *worker, Worker *before, char **argv, GError **error)
+static ZmPush *
+make_push (ZmExternals *externals, const char *name, const char *bind, gboolean new_name, GError **error)
 {
-  if (before == NULL && externals->workers->len >= WORKERS_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "worker %s: there are %d workers already; use fewer",
-                 worker->name, WORKERS_MOST);
-    return FALSE;
-  }
-  if (!open_socket (worker, externals->high_water, error) || !watch_socket (externals, worker, error))
-    return FALSE;
+  if (!new_name || externals->workers->len < WORKERS_MOST)
+    return zm_push_new (externals->zmq, name, bind, externals->high_water, externals->gates, error);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "there are %d workers already; use fewer", WORKERS_MOST);
+  return NULL;
+}
+
+/* One with another endpoint, or the first of its name; before: the one that it replaces, or NULL. Gives the one that is
+ * listed now. */
+static Worker *
+add_new (ZmExternals *externals, const ZmExternalConfig *config, const char *bind, Worker *before,
+         GError **error)
+{
+  ZmPush *push = make_push (externals, config->name, bind, before == NULL, error);
+  Worker *worker;
+
+  if (push == NULL && before != NULL && before->push != NULL)
+    return before;
+  worker = worker_new (config, bind, push);
   if (before != NULL)
     remove_worker (externals, before);
-  publish_worker (externals, worker_ref (worker));
-  start_process (externals, worker, argv);
-  return TRUE;
+  list_worker (externals, worker);
+  if (push != NULL)
+    start_process (externals, worker, error);
+  return worker;
 }
 
 gboolean
 zm_externals_add (ZmExternals *externals, const ZmExternalConfig *config, GError **error)
 {
-  g_auto (GStrv) argv = NULL;
-  Worker *worker, *before;
-  gboolean good = TRUE;
+  g_autofree char *bind = config->bind != NULL ? g_strdup (config->bind)
+                                               : g_strdup_printf ("ipc://%s/worker-%s",
+                                                                  externals->runtime_directory, config->name);
+  g_autoptr (GError) problem = NULL;
+  Worker *before = find (externals, config->name), *worker = before;
 
-  if (!parse_exec (externals, config, &argv, error) || (argv != NULL && !need_processes (externals, error)))
-    return FALSE;
-  worker = worker_new (externals, config);
-  before = find (externals, config->name);
-  if (before != NULL && strcmp (before->bind, worker->bind) == 0)
-    replace_process (externals, before, config, argv);
+  if (before != NULL && before->push != NULL && strcmp (before->bind, bind) == 0)
+    replace_process (externals, before, config, &problem);
   else
-    good = add_new (externals, worker, before, argv, error);
-  worker_unref (worker);
+    worker = add_new (externals, config, bind, before, &problem);
+  set_problem (externals, worker, problem);
   if (before != NULL)
     worker_unref (before);
-  return good;
+  if (problem == NULL)
+    return TRUE;
+  g_propagate_prefixed_error (error, g_steal_pointer (&problem), "worker %s: ", config->name);
+  return FALSE;
 }
 
 void
@@ -460,61 +307,90 @@ zm_externals_keep (ZmExternals *externals, const char *const *names)
   }
 }
 
-static gboolean
-refuse (Worker *worker, int problem, GError **error)
+/* ---- sending ---- */
+
+/* Why it does not work, or NULL; the caller frees. wanted_only: as for zm_processes_absence. Under the lock. */
+static char *
+trouble_of (ZmExternals *externals, const Worker *worker, gboolean wanted_only)
 {
+  if (worker->problem != NULL)
+    return g_strdup (worker->problem);
+  if (worker->exec == NULL || externals->processes == NULL)
+    return NULL;
+  return zm_processes_absence (externals->processes, worker->name, wanted_only);
+}
+
+static void
+refuse (ZmExternals *externals, Worker *worker, int problem, GError **error)
+{
+  g_autofree char *trouble = NULL;
+
   zm_counter_add (worker->refused, 1);
-  if (problem == EAGAIN)
+  pthread_mutex_lock (&externals->lock);
+  trouble = trouble_of (externals, worker, FALSE);
+  pthread_mutex_unlock (&externals->lock);
+  if (worker->push != NULL && problem == ENOTSOCK)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "worker %s: it was removed from the configuration",
+                 worker->name);
+  else if (trouble != NULL)
+    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "worker %s: %s", worker->name, trouble);
+  else if (problem == EAGAIN)
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
                  "worker %s: no process is connected, or all have their queues full; see zmanagerctl workers",
                  worker->name);
   else
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "worker %s: %s", worker->name,
-                 problem == ENOTSOCK ? "it was removed from the configuration" : zmq_strerror (problem));
-  return FALSE;
+                 zmq_strerror (problem));
 }
 
 gboolean
 zm_externals_send (ZmExternals *externals, const char *name, ZmMessage *message, GError **error)
 {
   Worker *worker = find (externals, name);
-  int problem = ENOTSOCK; /* closed between find and here */
+  int problem;
 
   if (worker == NULL) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
                  "there is no [worker %s]; add it to the configuration", name);
     return FALSE;
   }
-  enter (worker);
-  if (worker->socket != NULL)
-    problem = zm_wire_send (worker->socket, message, ZM_FRAMES_MULTI, ZMQ_DONTWAIT) == 0 ? 0 : zmq_errno ();
-  leave (worker);
+  problem = worker->push != NULL ? zm_push_send (worker->push, message) : ENOTSOCK;
   if (problem == 0)
     zm_counter_add (worker->sent, 1);
   else
-    refuse (worker, problem, error);
+    refuse (externals, worker, problem, error);
   worker_unref (worker);
   return problem == 0;
 }
 
-static void
-append_worker (ZmExternals *externals, Worker *worker, GString *out)
-{
-  g_autofree char *process = process_name (worker->name);
+/* ---- what is shown ---- */
 
-  g_string_append (out, out->len > 1 ? ",{\"name\":" : "{\"name\":");
-  zm_json_append_string (out, zm_span_text (worker->name));
-  g_string_append (out, ",\"endpoint\":");
-  zm_json_append_string (out, zm_span_text (worker->endpoint));
-  g_string_append (out, ",\"exec\":");
-  if (worker->exec != NULL)
-    zm_json_append_string (out, zm_span_text (worker->exec));
+static void
+append_member (GString *out, const char *name, const char *text)
+{
+  g_string_append_printf (out, "\"%s\":", name);
+  if (text != NULL)
+    zm_json_append_string (out, zm_span_text (text));
   else
     g_string_append (out, "null");
-  g_string_append_printf (out, ",\"sent\":%" G_GINT64_FORMAT ",\"refused\":%" G_GINT64_FORMAT ",",
+  g_string_append_c (out, ',');
+}
+
+/* Under the lock. */
+static void
+append_worker (ZmExternals *externals, const Worker *worker, GString *out)
+{
+  g_string_append (out, out->len > 1 ? ",{" : "{");
+  append_member (out, "name", worker->name);
+  append_member (out, "endpoint", worker->push != NULL ? zm_push_endpoint (worker->push) : worker->bind);
+  append_member (out, "exec", worker->exec);
+  g_string_append_printf (out, "\"sent\":%" G_GINT64_FORMAT ",\"refused\":%" G_GINT64_FORMAT ",",
                           zm_counter_get (worker->sent), zm_counter_get (worker->refused));
-  if (worker->exec != NULL && externals->processes != NULL)
-    zm_processes_append_json (externals->processes, process, out);
+  if (worker->problem != NULL) {
+    append_member (out, "last_end", worker->problem);
+    g_string_append (out, "\"state\":\"failed\"");
+  } else if (worker->exec != NULL && externals->processes != NULL)
+    zm_processes_append_json (externals->processes, worker->name, out);
   else
     g_string_append (out, "\"state\":\"elsewhere\"");
   g_string_append_c (out, '}');
@@ -537,15 +413,22 @@ void
 zm_externals_reasons (ZmExternals *externals, GPtrArray *out)
 {
   pthread_mutex_lock (&externals->lock);
-  for (guint i = 0; i < externals->workers->len && externals->processes != NULL; i++) {
+  for (guint i = 0; i < externals->workers->len; i++) {
     const Worker *worker = g_ptr_array_index (externals->workers, i);
-    g_autofree char *process = process_name (worker->name);
-    g_autofree char *trouble = worker->exec ? zm_processes_trouble (externals->processes, process) : NULL;
+    g_autofree char *trouble = trouble_of (externals, worker, TRUE);
 
     if (trouble != NULL)
       g_ptr_array_add (out, g_strdup_printf ("worker %s: %s", worker->name, trouble));
   }
   pthread_mutex_unlock (&externals->lock);
+}
+
+gboolean
+zm_external_check_exec (const char *exec, const char *directory, GError **error)
+{
+  g_auto (GStrv) argv = zm_exec_find (exec, directory, error);
+
+  return argv != NULL;
 }
 
 void

@@ -81,8 +81,11 @@ struct ZmRun {
   ZmKey key;           /* by which the action was found: again where its plugin was replaced meanwhile */
   gboolean by_default; /* the default route may take it */
   char *abroad;        /* the worker in another language that has it, or NULL */
-  char *next_text;     /* what key points into where the action named it */
-  ZmStat *stat;        /* of the key; the pool's */
+  gboolean is_abroad;  /* listed in abroad.c; the owner's */
+  gint64 abroad_us;    /* when it went; with the list's links under the list's lock */
+  ZmRun *abroad_next, **abroad_link;
+  char *next_text; /* what key points into where the action named it */
+  ZmStat *stat;    /* of the key; the pool's */
   const ZmAction *action;
   ZmGeneration *generation; /* a reference while it is away from its worker */
   const char *holder;       /* of that reference */
@@ -197,6 +200,7 @@ typedef struct ZmLane {
 } ZmLane;
 
 typedef struct ZmTickets ZmTickets;
+typedef struct ZmAbroad ZmAbroad;
 
 struct ZmPool {
   ZmPoolConfig config;
@@ -225,6 +229,7 @@ struct ZmPool {
   pthread_mutex_t inside_lock;
   pthread_cond_t inside_cond;
   ZmTickets *tickets;
+  ZmAbroad *abroad;
   /* runs that wait for a taker */
   pthread_mutex_t later_lock;
   ZmRun *later_head, *later_tail;
@@ -383,6 +388,13 @@ gboolean zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key);
 void zm_wait_later_over (ZmTimer *timer, gpointer user);
 guint zm_wait_release_later (ZmPool *pool); /* those that wait for a taker try again at once */
 guint zm_wait_end_all (ZmPool *pool, const char *code, const char *text);
+
+/* abroad.c */
+ZmAbroad *zm_abroad_new (ZmPool *pool);
+void zm_abroad_end (ZmAbroad *abroad); /* its timer does not come any more */
+void zm_abroad_free (ZmAbroad *abroad);
+void zm_abroad_goes (ZmRun *run); /* before it is parked and sent; the owner */
+void zm_abroad_back (ZmRun *run); /* the owner, first of all: only where run->is_abroad */
 
 /* join.c */
 void zm_join_begin (ZmWorker *worker, ZmRun *run);

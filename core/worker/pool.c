@@ -540,6 +540,7 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   pool->later_timer.user = pool;
   pool->plugin_timers = g_hash_table_new (g_int64_hash, g_int64_equal);
   pool->tickets = zm_tickets_new (pool->config.deferred_most);
+  pool->abroad = zm_abroad_new (pool);
   make_counters (pool);
   gboolean good = zm_watchdog_start (pool, error);
   for (guint i = 0; good && i < pool->n_workers; i++)
@@ -669,6 +670,7 @@ end_waits (ZmPool *pool)
 {
   static const char text[] = "the daemon is shutting down and the answer has not come";
   zm_timers_cancel (pool->config.timers, &pool->later_timer, TRUE);
+  zm_abroad_end (pool->abroad);
   zm_wait_release_later (pool);
   zm_wait_end_all (pool, "shutdown", text);
   zm_tickets_cancel_all (pool, NULL, "shutdown", text);
@@ -715,6 +717,7 @@ zm_pool_free (ZmPool *pool)
     return;
   }
   zm_tickets_free (pool->tickets);
+  zm_abroad_free (pool->abroad);
   g_hash_table_unref (pool->plugin_timers);
   g_hash_table_unref (pool->stats);
   g_free (pool->trace_id);

@@ -48,6 +48,8 @@ zm_run_cancel_timer (ZmRun *run)
 void
 zm_run_free (ZmRun *run, ZmWorker *worker)
 {
+  if (run->is_abroad)
+    zm_abroad_back (run);
   zm_run_cancel_timer (run);
   zm_run_let_go (run);
   for (guint i = 0; i < run->depth; i++)

@@ -78,6 +78,8 @@ zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMess
   if (zm_traced (pool))
     zm_trace (run, "waits", key, NULL);
   g_autoptr (GError) error = NULL;
+  if (abroad)
+    zm_abroad_goes (run);
   if (!pool->config.keeper->ops->park (pool->config.keeper, &run->wait, &error)) {
     if (question)
       zm_message_unref (question);

@@ -103,6 +103,10 @@ void zm_pool_stuck (ZmPool *pool, ZmGeneration *generation);
  * one that follows. Its deferred calls go on: each ends when it is completed, or at its own deadline. After zm_pool_stop
  * nobody follows: who waited ends with the error `shutdown`. */
 void zm_pool_retire (ZmPool *pool, ZmGeneration *generation);
+/* The process of a worker in another language ended (how: "exit status 3"): messages sent to it before before_us (zm_now_us)
+ * whose answer has not come fail with the error `unavailable`, after a short grace for answers that are on their way. Any
+ * thread; does not wait. Not once zm_pool_stop has begun. */
+void zm_pool_worker_ended (ZmPool *pool, const char *worker, const char *how, gint64 before_us);
 /* Host services that live here; pool is found through the runtime's wrapper. */
 zm_ticket zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action,
                                guint first_ms, guint period_ms);

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from zmcase import SOURCE, ZMANAGERCTL, ZMANAGERD, case, run
 from zmtest import Daemon, PATIENCE, wait_for
@@ -29,6 +30,8 @@ while True:
     if frames[-1] == b"exit":
         print("ends", flush=True)
         sys.exit(3)
+    if frames[-1] == b"die":
+        os.kill(os.getpid(), 9)
     flow, decorator, sender, part, action, number = frames[0].decode().split("~")
     push.send_multipart(["~".join((flow, "", sender, part, action, number)).encode(), b"pid %d: " % os.getpid() + frames[-1].upper()])
 '''
@@ -36,7 +39,7 @@ while True:
 
 def connected(daemon, key="?Text?Shout", body=b"hello"):
     """Waits until a process has connected: a call that nobody takes says unavailable at once; what goes to one that was killed, and
-    is not known to be gone yet, ends in a timeout."""
+    is not known to be gone yet, does so once its end is."""
     return wait_for("the worker's process", lambda: (answer := daemon.call(key, body, {"timeout": 1000})) and answer[0] == "OK" and answer)
 
 
@@ -65,14 +68,14 @@ def a_plugin_in_python_in_two_lines():
 
 def busy_daemon():
     """Its programs run in the directory of the instance."""
-    daemon = Daemon(config=f"[worker shout]\nexec = {sys.executable} busy.py pid\n[workers]\nwait-timeout = 2s\n[zmanager]\nwatch = no\n", actions=ACTIONS, flows=FLOWS,
+    daemon = Daemon(config=f"[worker shout]\nexec = {sys.executable} busy.py pid\n[zmanager]\nwatch = no\n", actions=ACTIONS, flows=FLOWS,
                     plugins=["echo"], expect=["worker shout"])
     daemon.write("busy.py", BUSY)
     return daemon
 
 
 @case
-def killed_while_working_it_is_restarted_and_its_message_times_out():
+def killed_while_working_it_is_restarted_and_its_message_fails_at_once():
     with busy_daemon() as daemon:
         first = connected(daemon)[1].split(b":")[0]
         tail = daemon.tail("Shouting~~~~")
@@ -82,22 +85,73 @@ def killed_while_working_it_is_restarted_and_its_message_times_out():
             daemon.send(f"Shouting~~~Shouting~Push~victim-{kill}", b"sleep")
             wait_for("the worker to begin", lambda: os.path.exists(daemon.path("pid")) and open(daemon.path("pid")).read())
             os.kill(int(open(daemon.path("pid")).read()), signal.SIGKILL)
-            # Started again, it serves others while the flow of the victim still waits.
+            # Started again, it serves others.
             answer = connected(daemon)
             assert answer[1].split(b":")[0] != first, answer
             first = answer[1].split(b":")[0]
         errors = {}
         for _ in range(3):
             topic, _, body = tail.next()
-            errors[topic.id] = (topic.action, json.loads(body)["code"])
-        assert errors == {f"victim-{kill}": ("error", "timeout") for kill in range(3)}, errors
+            error = json.loads(body)
+            errors[topic.id] = (topic.action, error["code"])
+            assert "its process ended before it answered: signal 9 (Killed)" in error["text"], error
+        assert errors == {f"victim-{kill}": ("error", "unavailable") for kill in range(3)}, errors
         # One that ends by itself comes back too, and what it said is in the log.
         daemon.send("?Text?Shout", b"exit")
         daemon.wait_log("ends")
         assert connected(daemon)[1].split(b":")[0] != first
         shown = daemon.control("workers")["workers"][0]
         assert shown.get("restarts", 4) >= 4, shown
-        wait_for("the last one's timeout", lambda: daemon.control("status")["workers"]["waiting"] == 0)
+        wait_for("the last one's error", lambda: daemon.control("status")["workers"]["waiting"] == 0)
+
+
+@case
+def one_that_dies_of_its_message_fails_it_at_once_and_in_a_flow_too():
+    # Nothing waits for a timeout: that would be 60 s.
+    with busy_daemon() as daemon:
+        connected(daemon)
+        tail = daemon.tail("Shouting~~~~")
+        began = time.monotonic()
+        status, body = daemon.call("?Text?Shout", b"die")
+        assert status == "ERROR" and json.loads(body)["code"] == "unavailable", body
+        assert "worker shout: its process ended before it answered: signal 9 (Killed)" in json.loads(body)["text"], body
+        connected(daemon)
+        daemon.send("Shouting~~~Shouting~Push~in-a-flow", b"die")
+        topic, _, body = tail.next()
+        assert topic.action == "error" and json.loads(body)["code"] == "unavailable", body
+        assert time.monotonic() - began < 30
+        connected(daemon)
+        # One answer a process: what it pushed just before it ended still counts.
+        daemon.write("busy.py", BUSY + "    sys.exit(0)\n")
+        daemon.call("?Text?Shout", b"exit")
+        for number in range(5):
+            assert connected(daemon, body=b"n%d" % number)[1].endswith(b": N%d" % number)
+
+
+@case
+def a_program_that_is_not_there_is_shown_and_found_when_it_comes():
+    config = "[worker shout]\nexec = ./late.sh\n[zmanager]\nwatch = no\n"
+    text = "there is no program {}/./late.sh; install it, or give its full path"
+    with Daemon(config=config, actions=ACTIONS, plugins=["echo"], expect=["worker shout: cannot be started"]) as daemon:
+        text = "exec: " + text.format(os.path.realpath(daemon.directory))
+        wait_for("the reason", lambda: daemon.control("status")["reasons"] == ["worker shout: " + text])
+        assert daemon.control("status")["state"] == "degraded"
+        shown = daemon.control("workers")["workers"]
+        assert [(w["name"], w["state"], w["last_end"]) for w in shown] == [("shout", "failed", text)], shown
+        status, body = daemon.call("?Text?Shout", b"x")
+        assert status == "ERROR" and json.loads(body)["text"].endswith("worker shout: " + text), body
+        table = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "workers"], capture_output=True, text=True, timeout=60).stdout
+        assert text in table and "failed" in table, table
+        # The check says it beforehand, with the place.
+        check = subprocess.run([ZMANAGERD, "--dir", daemon.directory, "--check"], capture_output=True, text=True, timeout=60)
+        assert check.returncode != 0 and ":2:8: error ZM1021: [worker shout]: " + text in check.stdout, check.stdout
+        program = f"#!/bin/sh\nexec {sys.executable} {EXAMPLE}\n"
+        daemon.write("late.sh", program)
+        os.chmod(daemon.path("late.sh"), 0o700)
+        assert connected(daemon)[1] == b"HELLO"
+        assert daemon.control("status")["state"] == "ready"
+        check = subprocess.run([ZMANAGERD, "--dir", daemon.directory, "--check"], capture_output=True, text=True, timeout=60)
+        assert check.returncode == 0, check.stdout
 
 
 @case
