@@ -81,6 +81,13 @@ struct Order {
   const char *headers;
 };
 
+/* Else GoogleTest prints its bytes, and between them those that nobody has set. */
+void
+PrintTo (const Order &order, std::ostream *out)
+{
+  *out << order.name;
+}
+
 class Ordering : public Worker, public ::testing::WithParamInterface<Order> {};
 
 /* Every call of the same lane is made after the one before it, also where each is slow enough for the watchdog. */
