@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One call of an action, and the services that the plugin has while it runs. */
+/*
+ * One call of an action: from the strand of its plugin, through a section that the watchdog watches, to its outcome.
+ */
 #include "worker/internal.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #define HELP_DEPTH   2
 #define FULL_WAIT_US G_USEC_PER_SEC

@@ -257,7 +257,11 @@ struct ZmPool {
       *c_replaced, *c_unauthorised, *c_abandoned, *c_stalls, *c_overrun, *c_waits;
 };
 
-/* pool.c: the queue */
+/* queue.c */
+/* The next three: under the pool's lock. NULL: empty. */
+ZmMessage *zm_lane_pop (ZmLane *lane); /* of one that is not empty */
+ZmRun *zm_inbox_pop (ZmLane *lane);
+void zm_queue_wake (ZmPool *pool, ZmLane *lane);     /* one idle worker of the lane; NULL: of any */
 void zm_queue_run (ZmPool *pool, ZmRun *run);        /* to the inbox; never waits; any thread */
 void zm_queue_run_locked (ZmPool *pool, ZmRun *run); /* with the pool's lock held; wakes the watchdog later */
 ZmView *zm_pool_view (ZmPool *pool);                 /* a reference on the current one */
