@@ -290,6 +290,8 @@ void zm_run_hold (ZmRun *run, const char *holder); /* its generation, while it i
 void zm_run_let_go (ZmRun *run);
 /* Goes on in its place, as failed; blame is what its error names. */
 ZmRun *zm_run_heir (ZmRun *run, const ZmAction *blame, const char *code, const char *text);
+void zm_run_push (ZmRun *run, ZmFlow *flow, guint step);
+void zm_run_pop (ZmRun *run);
 const ZmStep *zm_run_step (const ZmRun *run);     /* NULL outside a flow */
 const ZmBranch *zm_run_branch (const ZmRun *run); /* the key text that runs now, NULL outside */
 ZmSpan zm_run_flow_name (const ZmRun *run);

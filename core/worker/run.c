@@ -139,6 +139,22 @@ zm_run_heir (ZmRun *run, const ZmAction *blame, const char *code, const char *te
   return heir;
 }
 
+/* Into a flow, or a child of the one that it is in. */
+void
+zm_run_push (ZmRun *run, ZmFlow *flow, guint step)
+{
+  run->frames[run->depth].flow = zm_flow_ref (flow);
+  run->frames[run->depth].step = step;
+  run->depth++;
+}
+
+void
+zm_run_pop (ZmRun *run)
+{
+  run->depth--;
+  zm_flow_unref (run->frames[run->depth].flow);
+}
+
 const ZmStep *
 zm_run_step (const ZmRun *run)
 {
