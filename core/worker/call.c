@@ -4,8 +4,8 @@
  */
 #include "worker/internal.h"
 
-#define HELP_DEPTH   2
-#define FULL_WAIT_US G_USEC_PER_SEC
+#define HELP_DEPTH   2              /* how deep runs are done while another waits for room */
+#define FULL_WAIT_US G_USEC_PER_SEC /* for room in a strand, at most */
 
 static zm_str
 str_of (ZmSpan span)
@@ -14,6 +14,8 @@ str_of (ZmSpan span)
   return str;
 }
 
+/* Sets what the plugin sees. All spans point into the message, the flow or the table, which the run holds: nothing is
+ * copied. */
 static void
 fill_call (ZmWorker *worker, ZmRun *run)
 {
@@ -45,6 +47,7 @@ fill_call (ZmWorker *worker, ZmRun *run)
   call->state = zm_generation_state (run->action->generation);
 }
 
+/* A callback is no action, but a call of the plugin like any: it takes its turn in the strand and is watched. */
 static int
 invoke (ZmRun *run)
 {
@@ -54,6 +57,7 @@ invoke (ZmRun *run)
   return ZM_OK;
 }
 
+/* Each sixteenth call is timed: the clock costs as much as a short action. */
 static void
 add_sample (ZmStat *stat, gint64 us)
 {
@@ -65,6 +69,8 @@ add_sample (ZmStat *stat, gint64 us)
     atomic_store_explicit (&stat->highest_us, (guint64) us, memory_order_relaxed);
 }
 
+/* One compare-and-swap decides between the thread and the watchdog: either this ends the call, and its run stays the
+ * thread's; or the call was claimed, and an heir has the message. */
 gboolean
 zm_watch_end (ZmWorker *worker, unsigned long long word)
 {
@@ -80,6 +86,9 @@ zm_watch_end (ZmWorker *worker, unsigned long long word)
   }
 }
 
+/* The word counts up with each call, so that the watchdog can tell two calls in a row from one that lasts. It is
+ * written last: who sees it sees the run and the deadline too. Only the watchdog writes it while the call runs, and
+ * only to claim or hold it. */
 unsigned long long
 zm_watch_begin (ZmWorker *worker, ZmRun *run)
 {
@@ -91,6 +100,7 @@ zm_watch_begin (ZmWorker *worker, ZmRun *run)
   return word;
 }
 
+/* Also the clock of the batch goes on where it was read anyway. */
 static int
 timed_call (ZmWorker *worker, ZmRun *run)
 {
@@ -122,7 +132,8 @@ watched_call (ZmWorker *worker, ZmRun *run, int *status)
   return zm_watch_end (worker, word);
 }
 
-/* The hung call has come back after its message was given to an heir. */
+/* The hung call has come back after its message was given to an heir. What the thread still has is cleaned up: a
+ * ticket, the strand, the timer, and the run itself, which nobody has looked at since the watchdog's lock was free. */
 void
 zm_call_came_back (ZmWorker *worker, ZmRun *run, int status)
 {
@@ -145,7 +156,8 @@ zm_call_came_back (ZmWorker *worker, ZmRun *run, int status)
   zm_run_free (run, worker);
 }
 
-/* Messages behind a slow action do not wait for it: results are handed over at once where calls are slow. */
+/* Messages behind a slow action do not wait for it: what is ready is handed over before a call of a key that takes 20
+ * us or more on average. */
 static void
 flush_if_slow (ZmWorker *worker, const ZmRun *run)
 {
@@ -156,6 +168,8 @@ flush_if_slow (ZmWorker *worker, const ZmRun *run)
     zm_worker_flush (worker);
 }
 
+/* With the strand owned where there is one. The strand is left before the outcome is handled: the next call of the
+ * plugin need not wait for the rest of this message's way. */
 static void
 call_now (ZmWorker *worker, ZmRun *run)
 {
@@ -188,7 +202,9 @@ call_now (ZmWorker *worker, ZmRun *run)
   }
 }
 
-/* The strand is full: this worker hands over what it has and does continuations until there is room. */
+/* The strand is full: this worker hands over what it has and does continuations until there is room, as those may be
+ * what the strand waits for. FALSE: the strand's call is slow, and waiting would cost others. Not nested more than
+ * twice, as each level takes stack. */
 static gboolean
 wait_for_room (ZmWorker *worker, ZmRun *run, ZmStrand *strand)
 {
@@ -209,6 +225,7 @@ wait_for_room (ZmWorker *worker, ZmRun *run, ZmStrand *strand)
   return moves;
 }
 
+/* A message gets its error. A timer or a callback has nobody to tell: it is counted and logged. */
 static void
 cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
 {
@@ -227,6 +244,7 @@ cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
   zm_engine_fail (worker, run);
 }
 
+/* A worker never waits for a busy strand: it leaves the run there and goes on; who leaves the strand takes it over. */
 void
 zm_engine_call (ZmWorker *worker, ZmRun *run)
 {

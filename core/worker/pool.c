@@ -4,6 +4,8 @@
 
 /* ---- what is inside ---- */
 
+/* Counted once a batch where messages come in and where a worker hands over. The lock is only taken for the last one:
+ * who waits checks the count under it, and so misses no signal. */
 void
 zm_pool_inside (ZmPool *pool, gint64 change)
 {
@@ -17,6 +19,7 @@ zm_pool_inside (ZmPool *pool, gint64 change)
 
 /* ---- begin and end ---- */
 
+/* All at the start: on the way of a message nothing is looked up by name. */
 static void
 make_counters (ZmPool *pool)
 {
@@ -47,6 +50,7 @@ make_counters (ZmPool *pool)
   pool->c_waits = zm_metrics_counter (m, "zmanager_worker_waits_total", "Flow instances parked", NULL, NULL);
 }
 
+/* 0 is `as usual`, for tests and for keys that are not set. */
 static void
 set_defaults (ZmPoolConfig *config)
 {
@@ -65,6 +69,7 @@ set_defaults (ZmPoolConfig *config)
     config->replacements_most = 16;
 }
 
+/* The watchdog is started before the workers, so that their first call is watched. */
 ZmPool *
 zm_pool_new (const ZmPoolConfig *config, GError **error)
 {
@@ -106,6 +111,7 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   return NULL;
 }
 
+/* Stops it first if nobody did. The keeper, the timers, the log and the metrics are the caller's and outlive it. */
 void
 zm_pool_free (ZmPool *pool)
 {

@@ -7,6 +7,7 @@
 
 /* ---- lists ---- */
 
+/* Messages and runs carry their own link, so that queueing never allocates and never fails. */
 static void
 lane_append (ZmLane *lane, ZmMessage *message)
 {
@@ -66,6 +67,7 @@ zm_queue_wake (ZmPool *pool, ZmLane *lane)
 
 /* ---- order ---- */
 
+/* What must stay in order has the same hash: the sender's own `ordering-key`, else the context or the whole key. */
 static guint64
 order_hash (const ZmMessage *message, ZmOrdering ordering)
 {
@@ -93,6 +95,8 @@ lane_of (ZmPool *pool, ZmView *view, const ZmMessage *message)
 
 /* ---- giving ---- */
 
+/* Only where some mapping asks for an order of its own is the table needed here; the look-up is then done twice for
+ * each message, once for its lane and once in its worker. NULL: it is not needed. */
 static ZmView *
 view_for_order (ZmPool *pool)
 {
@@ -102,6 +106,9 @@ view_for_order (ZmPool *pool)
   return view;
 }
 
+/* With room for all of them; under the lock. Which lane it was is noted in the message, so that its continuations
+ * come back to the same one. For the shared ring one worker is woken, who wakes the next if there is more: a wake-up
+ * costs more than a short message. */
 static void
 append_all (ZmPool *pool, ZmView *view, ZmMessage **messages, guint n)
 {
@@ -117,6 +124,7 @@ append_all (ZmPool *pool, ZmView *view, ZmMessage **messages, guint n)
     zm_queue_wake (pool, NULL);
 }
 
+/* The pool was closed while they waited for room. Each gets its error, none is lost silently. */
 static void
 drop_all (ZmPool *pool, ZmMessage **messages, guint n)
 {
@@ -124,6 +132,8 @@ drop_all (ZmPool *pool, ZmMessage **messages, guint n)
     zm_end_refused (pool, messages[i], "shutdown", "the daemon is shutting down");
 }
 
+/* Messages go in as room comes, so that a batch larger than the ring passes too; the caller's thread is the back-
+ * pressure. */
 gboolean
 zm_pool_push (ZmPool *pool, ZmMessage **messages, guint n)
 {
@@ -137,7 +147,7 @@ zm_pool_push (ZmPool *pool, ZmMessage **messages, guint n)
       continue;
     }
     room = MIN (room, n - given);
-    zm_pool_inside (pool, room);
+    zm_pool_inside (pool, room); /* before a worker can end one */
     append_all (pool, view, messages + given, room);
     given += room;
   }
@@ -168,7 +178,8 @@ zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n)
   return given;
 }
 
-/* A continuation, and what a slow call left, keeps the order of its message: it goes to the lane that the message came by. */
+/* A continuation, and what a slow call left, keeps the order of its message: it goes to the lane that the message
+ * came by. The inbox has no bound of its own: what is in it was inside already, and is bounded where it came in. */
 void
 zm_queue_run_locked (ZmPool *pool, ZmRun *run)
 {
@@ -194,6 +205,7 @@ zm_queue_run (ZmPool *pool, ZmRun *run)
   zm_watchdog_wake (pool);
 }
 
+/* For a worker that would only wait otherwise. NULL: nothing is there. */
 ZmRun *
 zm_queue_try_run (ZmWorker *worker)
 {

@@ -18,7 +18,8 @@ all_parked (ZmPool *pool)
   return all <= parked + atomic_load (&pool->joins);
 }
 
-/* Waits until all is over or parked, at most until the deadline. */
+/* Waits until all is over or parked, at most until the deadline. The end of the last one is signalled; that the rest
+ * became parked is not, so it looks again each 20 ms. */
 static void
 wait_quiet (ZmPool *pool, gint64 deadline_us)
 {
@@ -33,6 +34,8 @@ wait_quiet (ZmPool *pool, gint64 deadline_us)
   pthread_mutex_unlock (&pool->inside_lock);
 }
 
+/* What can end by itself has the time; then what waits for others is ended, and has a second at least in which its
+ * errors, and the flows that go on from them, come out. */
 guint
 zm_pool_drain (ZmPool *pool, gint64 deadline_us)
 {
@@ -48,7 +51,8 @@ zm_pool_drain (ZmPool *pool, gint64 deadline_us)
   return ended;
 }
 
-/* What is left of it, where its thread cannot be ended. */
+/* What is left of a worker whose thread cannot be ended: its batch goes to others, its message gets its error, and
+ * its memory stays, as the call may come back at any time. */
 static void
 leave_behind (ZmPool *pool, ZmWorker *worker)
 {
@@ -59,8 +63,8 @@ leave_behind (ZmPool *pool, ZmWorker *worker)
   pool->hung = TRUE;
 }
 
-/* Not only a replaced worker's call may hang: one over [workers] replacements, or within a deadline that is longer than the
- * drain. */
+/* Joins it, or leaves it behind. Not only a replaced worker's call may hang: one over [workers] replacements, or
+ * within a deadline that is longer than the drain. */
 static void
 end_worker (ZmPool *pool, ZmWorker *worker, const struct timespec *until)
 {
@@ -74,6 +78,8 @@ end_worker (ZmPool *pool, ZmWorker *worker, const struct timespec *until)
   g_free (worker);
 }
 
+/* The end of a run that nobody will do any more, by what it stands for: results that were given are published, a
+ * branch ends its join with an error, a message gets its error, a callback or timer is counted. */
 static void
 drop_run (ZmPool *pool, ZmRun *run)
 {
@@ -134,6 +140,8 @@ end_waits (ZmPool *pool)
   zm_tickets_end (pool);
 }
 
+/* The watchdog goes first, so that no worker is replaced any more; then the timers, which would bring work; then the
+ * threads, each after the message that it does; and with nobody left to do anything, what is still there is dropped. */
 gboolean
 zm_pool_stop (ZmPool *pool)
 {

@@ -10,6 +10,7 @@
 /* A last batch of so many shows that there is load. */
 #define YIELD_LEAST 4
 
+/* The calls of each key that this worker counted aside. */
 static void
 flush_stats (ZmWorker *worker)
 {
@@ -21,6 +22,9 @@ flush_stats (ZmWorker *worker)
   }
 }
 
+/* Hands over what this worker has done since the last time: results first, then figures, and last the count of what
+ * has ended, so that who waits for the pool to be empty finds everything published. Publishing may wait for slow
+ * subscribers, so no lock is held. */
 void
 zm_worker_flush (ZmWorker *worker)
 {
@@ -43,6 +47,7 @@ zm_worker_flush (ZmWorker *worker)
   }
 }
 
+/* The lock is against the watchdog, which takes the list away from a worker that hangs. */
 static ZmRun *
 local_pop (ZmWorker *worker)
 {
@@ -59,6 +64,8 @@ local_pop (ZmWorker *worker)
   return run;
 }
 
+/* Runs of strands that this worker left: who waited at one is given to the worker that left it, which has the plugin
+ * in its caches. */
 static void
 do_local (ZmWorker *worker)
 {
@@ -66,7 +73,7 @@ do_local (ZmWorker *worker)
     zm_engine_run (worker, run);
 }
 
-/* Takes a share of the lane into the batch. Under the lock. */
+/* Takes a share of the lane into the batch. Under the lock. Who waits for room is woken only where there was none. */
 static void
 take_share (ZmWorker *worker, ZmLane *lane, guint share)
 {
@@ -82,7 +89,9 @@ take_share (ZmWorker *worker, ZmLane *lane, guint share)
     pthread_cond_broadcast (&pool->room);
 }
 
-/* Waits for work: a continuation (returned), or a batch. FALSE: the pool ends. */
+/* Waits for work: a continuation (returned), or a batch. FALSE: the pool ends, or a replacement has this one's place.
+ * Continuations come first, as they free what they hold; then the worker's own lane, which nobody else may take; then
+ * a share of the shared ring, so small that all workers get one. */
 static gboolean
 take_work (ZmWorker *worker, ZmRun **run)
 {
@@ -140,6 +149,8 @@ take_work (ZmWorker *worker, ZmRun **run)
   return got;
 }
 
+/* One message after the other. `take` is the place of the next one, moved by one atomic addition, so that the
+ * watchdog can give the rest away while a call of this batch is slow. */
 static void
 do_batch (ZmWorker *worker)
 {
@@ -178,6 +189,8 @@ zm_pool_current_hops (ZmPool *pool)
   return worker->run->hops;
 }
 
+/* The table is taken anew only between batches: what a batch began with stays loaded until its end, and a message
+ * costs no reference of it. */
 static void *
 worker_main (void *user)
 {
@@ -186,7 +199,7 @@ worker_main (void *user)
   char name[16];
   g_snprintf (name, sizeof name, "zm-worker-%u", worker->index);
   pthread_setname_np (pthread_self (), name);
-  zm_uuid_maker_init (&worker->ids);
+  zm_uuid_maker_init (&worker->ids); /* one each: making an id takes no lock */
   ZmRun *run;
   while (!atomic_load (&worker->abandoned) && take_work (worker, &run)) {
     worker->now_us = zm_now_us ();
@@ -212,6 +225,7 @@ worker_main (void *user)
   return NULL;
 }
 
+/* The slot is taken and the thread begun under one lock: whoever walks the slots finds threads that run. */
 ZmWorker *
 zm_worker_start (ZmPool *pool, guint lane, GError **error)
 {
