@@ -4,6 +4,7 @@
 
 #include "runtime/private.h"
 
+#include "base/zm-codes.h"
 #include "runtime/check.h"
 #include "runtime/commands.h"
 
