@@ -5,6 +5,8 @@
  */
 #include "worker/ticket-private.h"
 
+/* The result is brought by a call of the plugin, in a worker and through its strand, as any other: SERIAL plugins
+ * need no lock in their done functions either. Takes the reference on generation. */
 static void
 call_back (ZmPool *pool, ZmGeneration *generation, zm_result_fn done, void *user, int status,
            const ZmMessage *result)
@@ -26,6 +28,7 @@ call_back (ZmPool *pool, ZmGeneration *generation, zm_result_fn done, void *user
   zm_queue_run (pool, run);
 }
 
+/* The slot is emptied under the lock, so done is called once, by the result or by the timeout. */
 gboolean
 zm_tickets_result (ZmPool *pool, guint64 ticket, int status, const ZmMessage *result)
 {
@@ -51,6 +54,7 @@ zm_tickets_result (ZmPool *pool, guint64 ticket, int status, const ZmMessage *re
   return TRUE;
 }
 
+/* In the timers' thread. The message may still be on its way; its end then finds the ticket stale. */
 static void
 caller_timeout (ZmTimer *timer, gpointer user)
 {
@@ -84,6 +88,8 @@ forget_caller (ZmTickets *tickets, guint64 ticket)
   return generation != NULL;
 }
 
+/* The slot stands before the message goes in: its result may be there before this returns. AGAIN: the ring is full,
+ * or too many wait; done is not called then. */
 int
 zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms,
                      zm_result_fn done, void *user)

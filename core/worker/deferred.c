@@ -12,6 +12,7 @@
 
 /* ---- outcomes ---- */
 
+/* NULL is none. */
 static void
 outcome_free (ZmOutcome *outcome)
 {
@@ -26,7 +27,8 @@ outcome_free (ZmOutcome *outcome)
   g_free (outcome);
 }
 
-/* NULL: no memory for the body. */
+/* Copied before the lock is taken, as a body may have megabytes and each deferred call needs that lock. NULL: no
+ * memory for the body. */
 static ZmOutcome *
 outcome_copy (const zm_outcome *from)
 {
@@ -70,7 +72,8 @@ outcome_apply (ZmOutcome *outcome, ZmRun *run)
 
 /* ---- deferred calls ---- */
 
-/* Takes the run out of its slot to end it as failed. Under the lock. */
+/* Takes the run out of its slot to end it as failed. Under the lock; who has it then queues it without. What the
+ * plugin said before its failure is forgotten. */
 static ZmRun *
 take_failed (ZmTickets *tickets, ZmSlot *slot, const char *code, const char *text)
 {
@@ -87,6 +90,7 @@ take_failed (ZmTickets *tickets, ZmSlot *slot, const char *code, const char *tex
   return run;
 }
 
+/* In the timers' thread. The slot tells whether the call is still deferred: its completion may have been first. */
 static void
 deferred_timeout (ZmTimer *timer, gpointer user)
 {
@@ -103,6 +107,8 @@ deferred_timeout (ZmTimer *timer, gpointer user)
     zm_queue_run (mine->pool, mine);
 }
 
+/* From inside the action. Asked twice it gives the same ticket. 0: too many are deferred; the call then fails as busy
+ * unless the action says otherwise. */
 zm_ticket
 zm_call_service_defer (zm_call *call)
 {
@@ -166,6 +172,7 @@ zm_tickets_returned (ZmWorker *worker, ZmRun *run, int status)
   zm_engine_outcome (worker, run, ZM_REJECT);
 }
 
+/* What a plugin completes with is checked as its replies are: it is code of somebody else. */
 static gboolean
 good_outcome (const zm_outcome *outcome)
 {
@@ -178,6 +185,8 @@ good_outcome (const zm_outcome *outcome)
   return outcome->status == ZM_OK || outcome->status == ZM_RETRY || outcome->status == ZM_REJECT;
 }
 
+/* Any thread. Whoever finds the slot takes it, so a call is completed once; later ones get ZM_E_LATE and are counted.
+ * While the action still runs what is said is kept at the slot, as the run is the action's until it returns. */
 int
 zm_pool_complete (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket, const zm_outcome *outcome)
 {
@@ -219,6 +228,7 @@ zm_pool_complete (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket, cons
   return status;
 }
 
+/* Also true of a ticket that is over: in both cases nobody waits for the completion. */
 int
 zm_pool_ticket_cancelled (ZmPool *pool, zm_ticket ticket)
 {

@@ -8,6 +8,7 @@
 
 /* ---- a mapped key ---- */
 
+/* Its answer comes by the Subject, as any service's does, and finds the parked run. */
 static void
 to_worker_abroad (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey *key)
 {
@@ -17,6 +18,8 @@ to_worker_abroad (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKe
   zm_wait_park (worker, run, key, step, zm_step_message (run, key), route->worker);
 }
 
+/* Calls are counted aside, by the route's place, and added to the key's figures when another key needs that place or
+ * the batch ends. Returns the key's figures, or NULL where there are too many keys. */
 static ZmStat *
 count_call (ZmWorker *worker, const ZmRoute *route)
 {
@@ -32,6 +35,7 @@ count_call (ZmWorker *worker, const ZmRoute *route)
   return stat;
 }
 
+/* A mapped key: to its action, to a worker in another language, or to the reason why neither is there. */
 void
 zm_engine_route (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey *key)
 {
@@ -56,6 +60,8 @@ zm_engine_route (ZmWorker *worker, ZmRun *run, const ZmRoute *route, const ZmKey
   }
 }
 
+/* Its plugin was replaced while the run waited at the strand: the key is looked up anew, in the table that has the
+ * new one. Each such turn counts as a hop, so that it ends. */
 void
 zm_engine_again (ZmWorker *worker, ZmRun *run)
 {
@@ -74,6 +80,7 @@ zm_engine_again (ZmWorker *worker, ZmRun *run)
 
 /* ---- outcomes ---- */
 
+/* The reply becomes the body, with its type; without one the body stays. */
 static void
 adopt_reply (ZmRun *run)
 {
@@ -125,6 +132,8 @@ component_of (const char *plugin)
   return zm_span_text (dot ? dot + 1 : plugin);
 }
 
+/* Outside a flow: a result goes out under the key that the action set, else under the message's own with the
+ * component as sender, so that it does not come back to the same mapping. */
 static void
 single_ends (ZmWorker *worker, ZmRun *run)
 {
@@ -144,6 +153,7 @@ single_ends (ZmWorker *worker, ZmRun *run)
   zm_end_result (worker, run, zm_span (NULL, 0), &key);
 }
 
+/* Each outcome leads to exactly one end or one next step. The run's call is over, and its strand is free. */
 void
 zm_engine_outcome (ZmWorker *worker, ZmRun *run, int status)
 {
@@ -178,6 +188,8 @@ zm_engine_outcome (ZmWorker *worker, ZmRun *run, int status)
 
 /* ---- events of runs that were away ---- */
 
+/* The answer is the result of the step that waited. An ASYNC step whose key is mapped then runs that mapping with the
+ * answer as body. */
 static void
 came (ZmWorker *worker, ZmRun *run)
 {
@@ -202,6 +214,7 @@ came (ZmWorker *worker, ZmRun *run)
   zm_engine_next (worker, run);
 }
 
+/* Takes the run: does what it waits for. Its timer is ended first, so that nobody else can take it any more. */
 void
 zm_engine_run (ZmWorker *worker, ZmRun *run)
 {

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+/* Takes the message. The body is shared with it until something replaces it: libzmq copies no bytes. */
 static ZmRun *
 run_for (ZmWorker *worker, ZmMessage *message)
 {
@@ -64,6 +65,8 @@ take_by_header (ZmWorker *worker, ZmMessage *message)
   return zm_wait_take (worker->pool, zm_span (flows, first), message->topic.id, &message->topic.key);
 }
 
+/* For a message that gets no further; takes it. format has one %s, for name, which came from outside and is shown as
+ * text. */
 static void
 refuse (ZmWorker *worker, ZmMessage *message, const char *code, const char *format, const char *name)
 {
@@ -74,7 +77,8 @@ refuse (ZmWorker *worker, ZmMessage *message, const char *code, const char *form
   zm_end_error (worker, run);
 }
 
-/* A message that names a flow: Push or the trigger enters it, any other of its steps is entered there. */
+/* A message that names a flow: Push or the trigger enters it, any other of its steps is entered there, where no
+ * instance is needed: a step that waits, or one that a service does, belongs to an instance that waits. */
 static void
 enter_named (ZmWorker *worker, ZmMessage *message)
 {
@@ -116,7 +120,8 @@ enter_named (ZmWorker *worker, ZmMessage *message)
   zm_engine_go (worker, run);
 }
 
-/* A message without a flow: flows that it triggers, else its mapping. */
+/* A message without a flow: flows that it triggers, else its mapping. Each further flow gets a message of its own
+ * with the same frames, and counts as one more inside. */
 static void
 enter_free (ZmWorker *worker, ZmMessage *message)
 {
@@ -154,6 +159,8 @@ enter_free (ZmWorker *worker, ZmMessage *message)
   }
 }
 
+/* The order matters: what is over already ends before it costs anything; who may not come in learns nothing of who
+ * waits; and an answer is for the instance that waits for it before it is for a mapping of its key. */
 void
 zm_engine_message (ZmWorker *worker, ZmMessage *message)
 {

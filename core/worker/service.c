@@ -4,18 +4,22 @@
 
 #include <string.h>
 
+/* The call that a plugin sees is a part of its run. */
 static ZmRun *
 run_of (const zm_call *call)
 {
   return (ZmRun *) ((char *) call - G_STRUCT_OFFSET (ZmRun, call));
 }
 
+/* Sizes beyond this are a mistake of the plugin rather than a message. */
 static gboolean
 over_limit (size_t size)
 {
   return size > G_MAXINT32;
 }
 
+/* Copied, so that the plugin may let go of its data at once. Replaces an earlier reply; after an error the earlier
+ * one stays. */
 static int
 service_reply (zm_call *call, const void *data, size_t size, const char *content_type)
 {
@@ -57,6 +61,7 @@ buffer_free (void *data, void *user)
   g_free (buffer);
 }
 
+/* Below 64 KiB a copy costs less than the bookkeeping. In every case free_fn is called once, also where this fails. */
 static int
 service_reply_take (zm_call *call, void *data, size_t size, zm_free_fn free_fn, void *hint,
                     const char *content_type)
@@ -127,6 +132,7 @@ service_next (zm_call *call, const char *key)
   return ZM_OK;
 }
 
+/* The last one counts, as the plugin knows best; a failure of the host's own (no room to defer) is replaced too. */
 static int
 service_fail (zm_call *call, const char *code, const char *text)
 {
@@ -137,6 +143,7 @@ service_fail (zm_call *call, const char *code, const char *text)
   return ZM_OK;
 }
 
+/* Returns the length as snprintf does, so that a buffer that was too small can be noticed. */
 static int
 service_header (const zm_call *call, const char *name, char *buffer, size_t size)
 {
@@ -153,12 +160,15 @@ service_header (const zm_call *call, const char *name, char *buffer, size_t size
   return (int) strlen (value);
 }
 
+/* Asked in loops, so it costs no more than a load. */
 static int
 service_cancelled (const zm_call *call)
 {
   return atomic_load_explicit (&run_of (call)->cancelled, memory_order_relaxed);
 }
 
+/* Services that need no lock and no look-up: the call itself leads to all they need. The runtime adds those that find
+ * their plugin first. */
 void
 zm_pool_fill_host (zm_host *host)
 {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+/* PUBLISH and ASYNC in a row are a question and its answer. */
 static gboolean
 next_is_wait (const ZmFrame *frame)
 {
@@ -56,6 +57,8 @@ do_child (ZmWorker *worker, ZmRun *run, ZmFlow *child)
   zm_engine_go (worker, run);
 }
 
+/* Steps are looked up in the table of now, though the flow may be of an older one: a reload changes what does a step,
+ * never which steps there are. */
 static void
 do_key (ZmWorker *worker, ZmRun *run)
 {
@@ -82,6 +85,7 @@ do_key (ZmWorker *worker, ZmRun *run)
     do_hand_over (worker, run, &branch->key);
 }
 
+/* Waits without a question of its own: something else asked, or nothing does. */
 static void
 do_async (ZmWorker *worker, ZmRun *run)
 {
@@ -89,7 +93,7 @@ do_async (ZmWorker *worker, ZmRun *run)
   zm_wait_park (worker, run, &zm_run_branch (run)->key, frame->step, NULL, NULL);
 }
 
-/* ??done: publishes, or gives a child's result to its parent. */
+/* A child gives its result to its parent's step. Without done the flow ends in silence. */
 static void
 flow_ends (ZmWorker *worker, ZmRun *run, gboolean published)
 {
@@ -106,6 +110,7 @@ flow_ends (ZmWorker *worker, ZmRun *run, gboolean published)
   zm_end_result (worker, run, zm_run_flow_name (run), &done);
 }
 
+/* The hops bound what one message may cost: a child flow, a next key and a step count alike. */
 void
 zm_engine_go (ZmWorker *worker, ZmRun *run)
 {
@@ -133,6 +138,7 @@ zm_engine_go (ZmWorker *worker, ZmRun *run)
   }
 }
 
+/* The step's result is in body already. What was held for its call is let go, as the next step may wait long. */
 void
 zm_engine_next (ZmWorker *worker, ZmRun *run)
 {

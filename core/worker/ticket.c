@@ -34,6 +34,7 @@ zm_slot_at (ZmTickets *tickets, guint index)
   return (ZmSlot *) tickets->chunks->pdata[index / CHUNK] + index % CHUNK;
 }
 
+/* Slots are made in chunks and never given back: who was used once is used again, and its address stays. */
 guint64
 zm_slot_take (ZmTickets *tickets, guint64 kind, ZmSlot **slot)
 {
@@ -56,6 +57,7 @@ zm_slot_take (ZmTickets *tickets, guint64 kind, ZmSlot **slot)
   return (*slot)->ticket;
 }
 
+/* A ticket of an earlier use has another number, so a late completion finds nothing. */
 ZmSlot *
 zm_slot_find (ZmTickets *tickets, guint64 ticket)
 {
