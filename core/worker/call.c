@@ -1,184 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One call of an action, and the services that the plugin has while it runs. */
+/*
+ * One call of an action: from the strand of its plugin, through a section that the watchdog watches, to its outcome.
+ */
 #include "worker/internal.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#define HELP_DEPTH   2
-#define FULL_WAIT_US G_USEC_PER_SEC
-
-/* ---- services during a call ---- */
-
-static ZmRun *
-run_of (const zm_call *call)
-{
-  return (ZmRun *) ((char *) call - G_STRUCT_OFFSET (ZmRun, call));
-}
-
-static gboolean
-over_limit (size_t size)
-{
-  return size > G_MAXINT32;
-}
-
-static int
-service_reply (zm_call *call, const void *data, size_t size, const char *content_type)
-{
-  ZmRun *run = run_of (call);
-  if (!data && size)
-    return ZM_E_INVALID;
-  zmq_msg_t body;
-  if (over_limit (size) || zmq_msg_init_size (&body, size) != 0)
-    return ZM_E_MEMORY;
-  if (size)
-    memcpy (zmq_msg_data (&body), data, size);
-  if (!run->reply.given)
-    zmq_msg_init (&run->reply.body);
-  zmq_msg_move (&run->reply.body, &body);
-  zmq_msg_close (&body);
-  run->reply.given = TRUE;
-  if (run->reply.content_type || content_type) {
-    g_free (run->reply.content_type);
-    run->reply.content_type = g_strdup (content_type);
-  }
-  return ZM_OK;
-}
-
-/* A buffer of the plugin's that went into a message: libzmq calls our function, never the plugin's, because the plugin may
- * only be closed after the last of its buffers is free. */
-typedef struct Buffer {
-  ZmGeneration *generation;
-  zm_free_fn free_fn;
-  void *hint;
-} Buffer;
-
-static void
-buffer_free (void *data, void *user)
-{
-  Buffer *buffer = user;
-  if (buffer->free_fn)
-    buffer->free_fn (data, buffer->hint);
-  zm_generation_unref (buffer->generation, "message buffer");
-  g_free (buffer);
-}
-
-static int
-service_reply_take (zm_call *call, void *data, size_t size, zm_free_fn free_fn, void *hint,
-                    const char *content_type)
-{
-  ZmRun *run = run_of (call);
-  if (size < 65536 || !data || over_limit (size) || !run->action) {
-    int status = service_reply (call, data, size, content_type);
-    if (free_fn)
-      free_fn (data, hint);
-    return status;
-  }
-  Buffer *buffer = g_new (Buffer, 1);
-  buffer->generation = zm_generation_ref (run->action->generation, "message buffer");
-  buffer->free_fn = free_fn;
-  buffer->hint = hint;
-  zmq_msg_t body;
-  if (zmq_msg_init_data (&body, data, size, buffer_free, buffer) != 0) {
-    buffer_free (data, buffer);
-    return ZM_E_MEMORY;
-  }
-  if (!run->reply.given)
-    zmq_msg_init (&run->reply.body);
-  zmq_msg_move (&run->reply.body, &body);
-  zmq_msg_close (&body);
-  run->reply.given = TRUE;
-  g_free (run->reply.content_type);
-  run->reply.content_type = g_strdup (content_type);
-  return ZM_OK;
-}
-
-/* A key from a plugin: well formed, and none of the runtime's names. */
-static int
-check_key (const ZmRun *run, const char *text)
-{
-  ZmKey key;
-  if (!text || !zm_key_parse (zm_span_text (text), &key, NULL, NULL))
-    return ZM_E_INVALID;
-  if (!zm_key_reserved (&key))
-    return ZM_OK;
-  zm_counter_add (run->pool->c_denied, 1);
-  zm_log_limited (
-      run->pool->config.log, ZM_LEVEL_WARNING, "worker", "reserved-key",
-      "%s.%s gave a key that belongs to the runtime (done, error, names that begin with ^); it was "
-      "refused",
-      run->action ? run->action->plugin : "a plugin", run->action ? run->action->symbol : "");
-  return ZM_E_DENIED;
-}
-
-static int
-service_reply_key (zm_call *call, const char *key)
-{
-  int status = check_key (run_of (call), key);
-  if (status != ZM_OK)
-    return status;
-  g_free (run_of (call)->reply.key);
-  run_of (call)->reply.key = g_strdup (key);
-  return ZM_OK;
-}
-
-static int
-service_next (zm_call *call, const char *key)
-{
-  int status = check_key (run_of (call), key);
-  if (status != ZM_OK)
-    return status;
-  g_free (run_of (call)->reply.next);
-  run_of (call)->reply.next = g_strdup (key);
-  return ZM_OK;
-}
-
-static int
-service_fail (zm_call *call, const char *code, const char *text)
-{
-  ZmRun *run = run_of (call);
-  g_clear_pointer (&run->code, g_free);
-  g_clear_pointer (&run->text, g_free);
-  zm_run_set_failure (run, code, text);
-  return ZM_OK;
-}
-
-static int
-service_header (const zm_call *call, const char *name, char *buffer, size_t size)
-{
-  const ZmRun *run = run_of (call);
-  if (!name)
-    return ZM_E_NOT_FOUND;
-  /* In a flow the body is the step's before it, and so is its type. */
-  g_autofree char *value =
-      strcmp (name, "content-type") == 0 ? zm_run_content_type (run) : zm_message_header (run->message, name);
-  if (!value)
-    return ZM_E_NOT_FOUND;
-  if (size)
-    g_strlcpy (buffer, value, size);
-  return (int) strlen (value);
-}
-
-static int
-service_cancelled (const zm_call *call)
-{
-  return atomic_load_explicit (&run_of (call)->cancelled, memory_order_relaxed);
-}
-
-void
-zm_pool_fill_host (zm_host *host)
-{
-  host->reply = service_reply;
-  host->reply_take = service_reply_take;
-  host->reply_key = service_reply_key;
-  host->next = service_next;
-  host->fail = service_fail;
-  host->header = service_header;
-  host->cancelled = service_cancelled;
-  host->defer = zm_call_service_defer;
-}
-
-/* ---- the call ---- */
+#define HELP_DEPTH   2              /* how deep runs are done while another waits for room */
+#define FULL_WAIT_US G_USEC_PER_SEC /* for room in a strand, at most */
 
 static zm_str
 str_of (ZmSpan span)
@@ -187,6 +14,8 @@ str_of (ZmSpan span)
   return str;
 }
 
+/* Sets what the plugin sees. All spans point into the message, the flow or the table, which the run holds: nothing is
+ * copied. */
 static void
 fill_call (ZmWorker *worker, ZmRun *run)
 {
@@ -218,6 +47,7 @@ fill_call (ZmWorker *worker, ZmRun *run)
   call->state = zm_generation_state (run->action->generation);
 }
 
+/* A callback is no action, but a call of the plugin like any: it takes its turn in the strand and is watched. */
 static int
 invoke (ZmRun *run)
 {
@@ -227,6 +57,7 @@ invoke (ZmRun *run)
   return ZM_OK;
 }
 
+/* Each sixteenth call is timed: the clock costs as much as a short action. */
 static void
 add_sample (ZmStat *stat, gint64 us)
 {
@@ -238,6 +69,8 @@ add_sample (ZmStat *stat, gint64 us)
     atomic_store_explicit (&stat->highest_us, (guint64) us, memory_order_relaxed);
 }
 
+/* One compare-and-swap decides between the thread and the watchdog: either this ends the call, and its run stays the
+ * thread's; or the call was claimed, and an heir has the message. */
 gboolean
 zm_watch_end (ZmWorker *worker, unsigned long long word)
 {
@@ -253,6 +86,9 @@ zm_watch_end (ZmWorker *worker, unsigned long long word)
   }
 }
 
+/* The word counts up with each call, so that the watchdog can tell two calls in a row from one that lasts. It is
+ * written last: who sees it sees the run and the deadline too. Only the watchdog writes it while the call runs, and
+ * only to claim or hold it. */
 unsigned long long
 zm_watch_begin (ZmWorker *worker, ZmRun *run)
 {
@@ -264,6 +100,7 @@ zm_watch_begin (ZmWorker *worker, ZmRun *run)
   return word;
 }
 
+/* Also the clock of the batch goes on where it was read anyway. */
 static int
 timed_call (ZmWorker *worker, ZmRun *run)
 {
@@ -295,7 +132,8 @@ watched_call (ZmWorker *worker, ZmRun *run, int *status)
   return zm_watch_end (worker, word);
 }
 
-/* The hung call has come back after its message was given to an heir. */
+/* The hung call has come back after its message was given to an heir. What the thread still has is cleaned up: a
+ * ticket, the strand, the timer, and the run itself, which nobody has looked at since the watchdog's lock was free. */
 void
 zm_call_came_back (ZmWorker *worker, ZmRun *run, int status)
 {
@@ -318,7 +156,8 @@ zm_call_came_back (ZmWorker *worker, ZmRun *run, int status)
   zm_run_free (run, worker);
 }
 
-/* Messages behind a slow action do not wait for it: results are handed over at once where calls are slow. */
+/* Messages behind a slow action do not wait for it: what is ready is handed over before a call of a key that takes 20
+ * us or more on average. */
 static void
 flush_if_slow (ZmWorker *worker, const ZmRun *run)
 {
@@ -329,6 +168,8 @@ flush_if_slow (ZmWorker *worker, const ZmRun *run)
     zm_worker_flush (worker);
 }
 
+/* With the strand owned where there is one. The strand is left before the outcome is handled: the next call of the
+ * plugin need not wait for the rest of this message's way. */
 static void
 call_now (ZmWorker *worker, ZmRun *run)
 {
@@ -361,7 +202,9 @@ call_now (ZmWorker *worker, ZmRun *run)
   }
 }
 
-/* The strand is full: this worker hands over what it has and does continuations until there is room. */
+/* The strand is full: this worker hands over what it has and does continuations until there is room, as those may be
+ * what the strand waits for. FALSE: the strand's call is slow, and waiting would cost others. Not nested more than
+ * twice, as each level takes stack. */
 static gboolean
 wait_for_room (ZmWorker *worker, ZmRun *run, ZmStrand *strand)
 {
@@ -382,6 +225,7 @@ wait_for_room (ZmWorker *worker, ZmRun *run, ZmStrand *strand)
   return moves;
 }
 
+/* A message gets its error. A timer or a callback has nobody to tell: it is counted and logged. */
 static void
 cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
 {
@@ -400,6 +244,7 @@ cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
   zm_engine_fail (worker, run);
 }
 
+/* A worker never waits for a busy strand: it leaves the run there and goes on; who leaves the strand takes it over. */
 void
 zm_engine_call (ZmWorker *worker, ZmRun *run)
 {

@@ -10,12 +10,14 @@
 
 /* ---- the list of a view ---- */
 
+/* What the hook is called in errors and logs, where it listens then; NULL where not. */
 static const ZmAction *
 name_of (ZmPool *pool, const ZmHook *hook, ZmHookMoment moment, gboolean there)
 {
   return there ? zm_strand_hook_action (pool, hook->generation, moment) : NULL;
 }
 
+/* Once a table: in the path of messages hooks are neither searched nor sorted. The table's set keeps them loaded. */
 void
 zm_hooks_fill (ZmPool *pool, ZmView *view, ZmPluginSet *set)
 {
@@ -45,6 +47,7 @@ enter (ZmWorker *worker, const ZmAction *hook)
   atomic_store_explicit (&worker->hook, hook, memory_order_relaxed);
 }
 
+/* The first that refuses decides, and those behind it are not asked. */
 int
 zm_hooks_before (ZmWorker *worker, ZmRun *run)
 {
@@ -61,6 +64,7 @@ zm_hooks_before (ZmWorker *worker, ZmRun *run)
   return status;
 }
 
+/* All are told, also of an action that failed; not of a call that a hook refused. */
 void
 zm_hooks_after (ZmWorker *worker, ZmRun *run, int status)
 {
@@ -124,6 +128,7 @@ question (ZmWorker *worker, ZmMessage *message)
   return run;
 }
 
+/* In place of everything else that the message would have led to. Takes the run. */
 static void
 refuse (ZmWorker *worker, ZmRun *run, const ZmHook *hook)
 {
@@ -137,6 +142,8 @@ refuse (ZmWorker *worker, ZmRun *run, const ZmHook *hook)
   zm_end_error (worker, run);
 }
 
+/* Asked in the worker and not where messages come in: there a hook that hangs would stop all input. Hooks of one
+ * plugin may so be asked by several workers at a time. */
 gboolean
 zm_hooks_authorise (ZmWorker *worker, ZmMessage *message)
 {

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the files of the worker room share.
- *
- * A ZmRun is one message's passage: the message, where it stands in its flow, the body as it is now, and the call that is
- * being made. It has one owner at a time: a worker that runs it, the queue's inbox, a strand, the ticket table (deferred),
- * the keeper (waiting), or a join. Ownership moves with the pointer, under the lock of the place that it moves to.
  */
 #pragma once
 
-#include "worker/zm-pool.h"
+#include "worker/run.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 G_BEGIN_DECLS
 
@@ -21,95 +16,9 @@ G_BEGIN_DECLS
 #define ZM_WORKERS_MOST 256  /* threads at one time, replacements included */
 #define ZM_STRAND_MOST  1024 /* calls that wait at one SERIAL plugin */
 #define ZM_STRAND_TURN  64   /* calls that one worker makes in a strand before it yields */
-#define ZM_CODE_MOST    64
-#define ZM_TEXT_MOST    4096 /* bytes of an error text kept */
 #define ZM_OUT          64   /* results that a worker collects before it hands them over */
 #define ZM_PENDING      16   /* keys of which a worker counts calls before it adds them */
 #define ZM_SAMPLE       16   /* each how many-th call is timed */
-
-/* What a run waits to be done with it. */
-typedef enum {
-  ZM_EVENT_FRESH,     /* a new message */
-  ZM_EVENT_STEP,      /* go on at the current step */
-  ZM_EVENT_CALL,      /* make the call: it was queued at a strand */
-  ZM_EVENT_COMPLETED, /* a deferred call ended: status and reply are set */
-  ZM_EVENT_CAME,      /* the answer that it waited for is in body */
-  ZM_EVENT_FAILED,    /* the current step failed: code and text are set */
-  ZM_EVENT_JOINED,    /* all branches ended: body is their array, or code is set */
-  ZM_EVENT_TIMER,     /* a plugin's timer */
-  ZM_EVENT_CALLBACK,  /* the result of zm_call_action for a plugin */
-  ZM_EVENT_OUT        /* no message: the results given in `lane` are to be published; not counted as inside */
-} ZmEvent;
-
-typedef struct ZmRun ZmRun;
-typedef struct ZmStat ZmStat;
-typedef struct ZmWorker ZmWorker;
-typedef struct ZmJoin ZmJoin;
-typedef struct ZmStrand ZmStrand;
-typedef struct ZmPluginTimer ZmPluginTimer;
-
-typedef struct ZmFrame {
-  ZmFlow *flow; /* a reference */
-  guint step;
-} ZmFrame;
-
-/* What an action said, until its outcome is handled. */
-typedef struct ZmReply {
-  gboolean given;
-  zmq_msg_t body; /* initialised where given */
-  char *content_type;
-  char *key;
-  char *next;
-} ZmReply;
-
-struct ZmRun {
-  ZmWait wait; /* first: the keeper's view of it */
-  ZmRun *next; /* of whoever owns it */
-  ZmPool *pool;
-  ZmEvent event;
-  ZmMessage *message; /* what started it */
-  zmq_msg_t body;     /* as it is now; always initialised */
-  char *content_type; /* of body where an action or an answer gave one */
-  gboolean replaced;  /* body is no longer the message's */
-  guint depth;        /* frames in use; 0: outside a flow */
-  ZmFrame frames[ZM_NESTING_MOST + 1];
-  gboolean on_error; /* the `!` step runs in place of the current one */
-  guint hops;
-  ZmJoin *join; /* this run is a branch of it */
-  guint branch;
-  /* the call */
-  ZmKey key;           /* by which the action was found: again where its plugin was replaced meanwhile */
-  gboolean by_default; /* the default route may take it */
-  char *abroad;        /* the worker in another language that has it, or NULL */
-  gboolean is_abroad;  /* listed in abroad.c; the owner's */
-  gint64 abroad_us;    /* when it went; with the list's links under the list's lock */
-  ZmRun *abroad_next, **abroad_link;
-  char *next_text; /* what key points into where the action named it */
-  ZmStat *stat;    /* of the key; the pool's */
-  const ZmAction *action;
-  ZmGeneration *generation; /* a reference while it is away from its worker */
-  const char *holder;       /* of that reference */
-  ZmStrand *strand;         /* owned while the call runs, or handed over with the run */
-  guint turns;              /* calls made in that strand without yielding */
-  gint64 timeout_us;
-  zm_call call;
-  void *guard; /* the body in pages of its own, or NULL */
-  gsize guard_size;
-  ZmReply reply;
-  char *code, *text; /* of a failure */
-  char *errors;      /* of a failed join: a JSON array of what each branch says; else NULL */
-  int status;
-  zm_ticket ticket;      /* of a deferred call */
-  ZmTimer timer;         /* of a deferred call or a wait */
-  gboolean timed;        /* timer was armed */
-  gint64 retry_until_us; /* waits for a taker until then */
-  atomic_int cancelled;
-  guint lane; /* OUT: whose given results are to be published */
-  /* TIMER and CALLBACK */
-  ZmPluginTimer *plugin_timer;
-  zm_result_fn done;
-  void *done_user;
-};
 
 /* Figures of one key, kept over reloads. */
 struct ZmStat {
@@ -257,7 +166,11 @@ struct ZmPool {
       *c_replaced, *c_unauthorised, *c_abandoned, *c_stalls, *c_overrun, *c_waits;
 };
 
-/* pool.c: the queue */
+/* queue.c */
+/* The next three: under the pool's lock. NULL: empty. */
+ZmMessage *zm_lane_pop (ZmLane *lane); /* of one that is not empty */
+ZmRun *zm_inbox_pop (ZmLane *lane);
+void zm_queue_wake (ZmPool *pool, ZmLane *lane);     /* one idle worker of the lane; NULL: of any */
 void zm_queue_run (ZmPool *pool, ZmRun *run);        /* to the inbox; never waits; any thread */
 void zm_queue_run_locked (ZmPool *pool, ZmRun *run); /* with the pool's lock held; wakes the watchdog later */
 ZmView *zm_pool_view (ZmPool *pool);                 /* a reference on the current one */
@@ -275,28 +188,8 @@ void
 zm_worker_give_results (ZmWorker *worker, unsigned long long word); /* of the call that word stands for */
 void zm_given_publish (ZmPool *pool, guint lane); /* all that was given there is published when it returns */
 
-/* run.c: runs */
-ZmRun *zm_run_new (ZmPool *pool, ZmWorker *worker); /* worker: whose spare ones are used, or NULL */
-void zm_run_free (ZmRun *run, ZmWorker *worker);
-void zm_run_set_failure (ZmRun *run, const char *code, const char *text); /* copies; the first one stays */
-void zm_run_set_failuref (ZmRun *run, const char *code, const char *format, ...) G_GNUC_PRINTF (3, 4);
-void zm_run_drop_reply (ZmRun *run);
-void zm_run_cancel_timer (ZmRun *run);
-void zm_run_hold (ZmRun *run, const char *holder); /* its generation, while it is away */
-void zm_run_let_go (ZmRun *run);
-/* Goes on in its place, as failed; blame is what its error names. */
-ZmRun *zm_run_heir (ZmRun *run, const ZmAction *blame, const char *code, const char *text);
-const ZmStep *zm_run_step (const ZmRun *run);     /* NULL outside a flow */
-const ZmBranch *zm_run_branch (const ZmRun *run); /* the key text that runs now, NULL outside */
-ZmSpan zm_run_flow_name (const ZmRun *run);
-char *zm_run_content_type (const ZmRun *run); /* of its body; the caller frees; or NULL */
-
 /* ahead.c */
 void zm_look_ahead (ZmWorker *worker, ZmMessage *const *messages, guint n); /* of a batch; changes nothing */
-
-/* guard.c: the call's body in pages that cannot be written; freed with the run or before its next call */
-void zm_run_guard (ZmRun *run);
-void zm_run_unguard (ZmRun *run);
 
 /* engine.c */
 void zm_engine_message (ZmWorker *worker, ZmMessage *message); /* takes it */
@@ -367,14 +260,18 @@ void zm_worker_release_local (ZmWorker *worker); /* to the inbox; the watchdog's
 ZmRun *zm_queue_try_run (ZmWorker *worker);      /* a continuation from the inbox, or NULL */
 
 /* ticket.c */
-zm_ticket zm_call_service_defer (zm_call *call);
 ZmTickets *zm_tickets_new (guint most);
-void zm_tickets_end (ZmPool *pool); /* no new ones; those of callers inside are let go */
 void zm_tickets_free (ZmTickets *tickets);
+guint zm_tickets_count (ZmPool *pool);
+
+/* deferred.c */
+zm_ticket zm_call_service_defer (zm_call *call);
 void
 zm_tickets_returned (ZmWorker *worker, ZmRun *run, int status); /* the action that deferred has returned */
 guint zm_tickets_cancel_all (ZmPool *pool, ZmGeneration *generation, const char *code, const char *text);
-guint zm_tickets_count (ZmPool *pool);
+
+/* caller.c */
+void zm_tickets_end (ZmPool *pool); /* no new ones; those of callers inside are let go */
 /* A call of zm_call_action: TRUE when the ticket was one of ours. */
 gboolean zm_tickets_result (ZmPool *pool, guint64 ticket, int status, const ZmMessage *result);
 

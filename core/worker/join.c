@@ -17,6 +17,8 @@ struct ZmJoin {
   char *failures[ZM_BRANCHES_MOST];   /* of those that failed: the same for people; else NULL */
 };
 
+/* A branch has the flow's step and the body as they are now, and no caller, so that only the whole join answers. Its
+ * message is shared. */
 static ZmRun *
 branch_run (ZmRun *parent, ZmJoin *join, guint branch)
 {
@@ -42,6 +44,7 @@ zm_join_parent (const ZmJoin *join)
   return join->parent;
 }
 
+/* The first branch runs here, so that a join always moves, also where all other workers are busy with joins. */
 void
 zm_join_begin (ZmWorker *worker, ZmRun *run)
 {
@@ -125,6 +128,7 @@ fail_parent (const ZmJoin *join, guint n_failed)
   join->parent->errors = g_string_free (collect (join, TRUE), FALSE);
 }
 
+/* The parent is not part of it: it goes on. */
 static void
 join_free (ZmJoin *join)
 {
@@ -135,6 +139,7 @@ join_free (ZmJoin *join)
   g_free (join);
 }
 
+/* In the thread of the branch that ended last; the run that forked them goes on in whichever worker is free. */
 static void
 join_ends (ZmJoin *join)
 {
@@ -159,6 +164,7 @@ join_ends (ZmJoin *join)
   zm_queue_run (parent->pool, parent);
 }
 
+/* Takes run. Each branch writes its own place; the count makes the last one see them all. */
 void
 zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed)
 {

@@ -11,6 +11,7 @@ static const char *const kept_headers[] = {
   "traceparent", "tracestate", "correlation-id", "ordering-key", "reply-to", "event", NULL
 };
 
+/* raw is JSON already. */
 static void
 append_member (GString *out, const char *name, ZmSpan raw)
 {
@@ -76,6 +77,8 @@ make_headers (const ZmRun *run, gboolean waits)
 
 /* ---- out ---- */
 
+/* Results are collected, and handed over when there are enough or the batch ends. The watchdog takes them where a
+ * call is slow. */
 void
 zm_out (ZmWorker *worker, ZmMessage *message)
 {
@@ -84,6 +87,8 @@ zm_out (ZmWorker *worker, ZmMessage *message)
     zm_worker_flush (worker);
 }
 
+/* A message to others about the current step: under the flow's name, with the id of the whole passage, so that an
+ * answer finds the way back. The body is shared. */
 ZmMessage *
 zm_step_message (ZmRun *run, const ZmKey *key)
 {
@@ -128,6 +133,7 @@ end_run (ZmWorker *worker, ZmRun *run, ZmEnd end, int status, ZmMessage *result)
   worker->ended++;
 }
 
+/* The body is given to the result, not copied. */
 void
 zm_end_result (ZmWorker *worker, ZmRun *run, ZmSpan flow, const ZmKey *key)
 {
@@ -222,6 +228,7 @@ error_message (const ZmMessage *message, ZmSpan flow, const char *json)
                          zm_span_text (json));
 }
 
+/* An error is published like a result, under the outermost flow: who started that is who wants to know. */
 void
 zm_end_error (ZmWorker *worker, ZmRun *run)
 {

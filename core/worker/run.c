@@ -6,6 +6,7 @@
 
 #define SPARE_MOST 256
 
+/* Spare ones are cleared here and not when they are freed: one that is never used again costs nothing more. */
 ZmRun *
 zm_run_new (ZmPool *pool, ZmWorker *worker)
 {
@@ -45,6 +46,7 @@ zm_run_cancel_timer (ZmRun *run)
   run->timed = FALSE;
 }
 
+/* Everything that the run may hold, whatever its event was. */
 void
 zm_run_free (ZmRun *run, ZmWorker *worker)
 {
@@ -74,6 +76,8 @@ zm_run_free (ZmRun *run, ZmWorker *worker)
   }
 }
 
+/* What plugins say is cut and made valid text here, as it goes into logs, JSON and other people's terminals. The
+ * first failure stays: what follows from it would only hide it. */
 void
 zm_run_set_failure (ZmRun *run, const char *code, const char *text)
 {
@@ -97,6 +101,8 @@ zm_run_set_failuref (ZmRun *run, const char *code, const char *format, ...)
   zm_run_set_failure (run, code, text);
 }
 
+/* While a run is away from its worker nothing else keeps its plugin: the worker's table may change. Held once,
+ * however often asked. */
 void
 zm_run_hold (ZmRun *run, const char *holder)
 {
@@ -115,7 +121,8 @@ zm_run_let_go (ZmRun *run)
   zm_generation_unref (generation, run->holder);
 }
 
-/* The call of `run` is over for its message but not for its thread: another run takes the message on. */
+/* The call of `run` is over for its message but not for its thread: another run takes the message on. The body is
+ * left: the action may still read it. Under dog_lock, so that the run is still there. */
 ZmRun *
 zm_run_heir (ZmRun *run, const ZmAction *blame, const char *code, const char *text)
 {
@@ -139,6 +146,22 @@ zm_run_heir (ZmRun *run, const ZmAction *blame, const char *code, const char *te
   return heir;
 }
 
+/* The reference pins the flow for as long as the run is in it. */
+void
+zm_run_push (ZmRun *run, ZmFlow *flow, guint step)
+{
+  run->frames[run->depth].flow = zm_flow_ref (flow);
+  run->frames[run->depth].step = step;
+  run->depth++;
+}
+
+void
+zm_run_pop (ZmRun *run)
+{
+  run->depth--;
+  zm_flow_unref (run->frames[run->depth].flow);
+}
+
 const ZmStep *
 zm_run_step (const ZmRun *run)
 {
@@ -148,6 +171,7 @@ zm_run_step (const ZmRun *run)
   return frame->step < frame->flow->n_steps ? &frame->flow->steps[frame->step] : NULL;
 }
 
+/* The `!` step where that runs; a branch of a join has its own of the line. */
 const ZmBranch *
 zm_run_branch (const ZmRun *run)
 {
@@ -159,6 +183,7 @@ zm_run_branch (const ZmRun *run)
   return &step->branches[run->join && run->depth == 1 ? run->branch : 0];
 }
 
+/* What an action or answer said, else the header of the message as long as its body is still the one that came. */
 char *
 zm_run_content_type (const ZmRun *run)
 {

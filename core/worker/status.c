@@ -107,6 +107,7 @@ append_route (GString *json, const ZmRoute *route, ZmStat *stat)
   g_string_append_c (json, '}');
 }
 
+/* Borrowed from the view of now, so that a reload meanwhile changes nothing. */
 char *
 zm_pool_routes_json (ZmPool *pool)
 {
@@ -120,7 +121,7 @@ zm_pool_routes_json (ZmPool *pool)
   return g_string_free (json, FALSE);
 }
 
-/* Under the dog's lock a call that was claimed cannot go; one that was not is only named by its deadline. */
+/* Only words and deadlines are read, never a run: a call may end at any moment, and its run with it. */
 char *
 zm_pool_running_json (ZmPool *pool)
 {

@@ -31,6 +31,7 @@ struct ZmStrand {
 
 static void open_now (ZmStrand *strand);
 
+/* The drain budget of the generation before is over: its call may hang, the new one begins all the same. */
 static void
 patience_over (ZmTimer *timer, gpointer user)
 {
@@ -38,6 +39,7 @@ patience_over (ZmTimer *timer, gpointer user)
   open_now (user);
 }
 
+/* Made at the first use of the generation, under a lock of the generation: there is one for all workers. */
 static gpointer
 strand_make (ZmGeneration *generation, gpointer user)
 {
@@ -64,7 +66,8 @@ strand_make (ZmGeneration *generation, gpointer user)
   return strand;
 }
 
-/* On the reaper thread, before the plugin's fini. */
+/* On the reaper thread, before the plugin's fini, when nobody holds the generation: no call of it runs or can begin.
+ * Its per-worker states end here and not in their threads, which do not stop for it. */
 static void
 strand_free (gpointer data)
 {
@@ -101,6 +104,8 @@ zm_strand_hook_action (ZmPool *pool, ZmGeneration *generation, ZmHookMoment mome
   return &zm_strand_of (pool, generation)->hooks[moment];
 }
 
+/* Begun at the first call in that worker, in its thread. A worker that replaces a hung one has another slot, and so a
+ * state of its own. No lock: the slot belongs to the thread. */
 void *
 zm_worker_state (ZmWorker *worker, ZmGeneration *generation)
 {
@@ -116,6 +121,7 @@ zm_worker_state (ZmWorker *worker, ZmGeneration *generation)
   return strand->states[slot];
 }
 
+/* Under the lock. */
 static void
 append (ZmStrand *strand, ZmRun *run)
 {
@@ -128,6 +134,7 @@ append (ZmStrand *strand, ZmRun *run)
   strand->length++;
 }
 
+/* Under the lock. Who waits for room is told where there was none. NULL: nobody waits. */
 static ZmRun *
 pop (ZmStrand *strand)
 {
@@ -143,6 +150,9 @@ pop (ZmStrand *strand)
   return run;
 }
 
+/* The run is either inside, or left with the strand, or still the caller's. One that is left behind keeps its
+ * generation itself, as the worker may meanwhile let go of the table. A callback (force) goes past the bound and past
+ * the closing: it belongs to this very generation and no other can take it. */
 ZmStrandEntry
 zm_strand_enter (ZmStrand *strand, ZmRun *run, gboolean force)
 {
@@ -167,6 +177,7 @@ zm_strand_enter (ZmStrand *strand, ZmRun *run, gboolean force)
   return entry;
 }
 
+/* Ends early where the strand closes, as the run then has to go elsewhere. FALSE: no room came. */
 gboolean
 zm_strand_wait_room (ZmStrand *strand, gint64 until_us)
 {
@@ -185,7 +196,8 @@ zm_strand_wait_room (ZmStrand *strand, gint64 until_us)
   return waited;
 }
 
-/* Closed and empty: the next generation may take calls. */
+/* Closed and empty: the next generation may take calls. Called with the lock, which is let go meanwhile: two strands
+ * are never locked at a time. */
 static void
 open_successor (ZmStrand *strand)
 {
@@ -197,6 +209,8 @@ open_successor (ZmStrand *strand)
   pthread_mutex_lock (&strand->lock);
 }
 
+/* The plugin is free for the next call, which is given to this worker, as long as it has not done so many that its
+ * own messages wait too long. A hung call that comes back at last opens its strand again. */
 void
 zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns)
 {
@@ -223,6 +237,8 @@ zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns)
     zm_generation_unref (kept, "strand");
 }
 
+/* Who waited since the old generation's calls began is taken in. The strand may have been replaced itself before it
+ * ever took a call. */
 static void
 open_now (ZmStrand *strand)
 {
@@ -244,6 +260,8 @@ open_now (ZmStrand *strand)
     zm_queue_run (strand->pool, next);
 }
 
+/* Before the new generation can be called. Two SERIAL generations of one plugin share what is outside the process
+ * (files, devices), so their calls do not overlap either. */
 void
 zm_strand_succeed (ZmStrand *old, ZmStrand *next, ZmGeneration *generation, gint64 until_us)
 {
@@ -267,7 +285,8 @@ take_queue (ZmStrand *strand)
   return all;
 }
 
-/* Without the lock: who queues may wake the watchdog, which locks strands. */
+/* Without the lock: who queues may wake the watchdog, which locks strands. Each goes to the queue as it was, finds
+ * the strand closed or stuck, and ends or goes on from there. */
 static void
 queue_all (ZmPool *pool, ZmRun *run)
 {
@@ -278,6 +297,8 @@ queue_all (ZmPool *pool, ZmRun *run)
   }
 }
 
+/* The generation was replaced. Who waits goes to the new one; while a call runs that is done by whoever leaves, one
+ * by one, unless the call hangs for good. */
 void
 zm_strand_close (ZmStrand *strand)
 {
@@ -294,6 +315,7 @@ zm_strand_close (ZmStrand *strand)
   queue_all (strand->pool, released);
 }
 
+/* For the end of the pool, where nobody will leave the strand any more. */
 void
 zm_strand_give_up (ZmStrand *strand)
 {
@@ -303,6 +325,7 @@ zm_strand_give_up (ZmStrand *strand)
   queue_all (strand->pool, released);
 }
 
+/* The call inside hangs for good. It still owns the strand: the plugin is SERIAL, and its call is not over. */
 void
 zm_strand_abandon (ZmStrand *strand)
 {
@@ -313,6 +336,7 @@ zm_strand_abandon (ZmStrand *strand)
   pthread_mutex_unlock (&strand->lock);
 }
 
+/* No fresh copy any more: who waits, and whoever comes, fails at once. */
 void
 zm_strand_stuck (ZmStrand *strand)
 {
@@ -324,6 +348,7 @@ zm_strand_stuck (ZmStrand *strand)
   queue_all (strand->pool, released);
 }
 
+/* While a call is past its soft deadline nobody waits for room: that might take until it ends. */
 void
 zm_strand_slow (ZmStrand *strand, gboolean slow)
 {
@@ -335,6 +360,7 @@ zm_strand_slow (ZmStrand *strand, gboolean slow)
 
 /* ---- runs handed to one worker ---- */
 
+/* From the thread of that worker; the lock is against the watchdog, which takes the list where the worker hangs. */
 void
 zm_worker_give_local (ZmWorker *worker, ZmRun *run)
 {

@@ -21,6 +21,7 @@ struct ZmPluginTimer {
   atomic_int stopped;
 };
 
+/* Also from a call that runs while the timer is stopped: the last one frees it, and lets its plugin go. */
 static void
 timer_unref (ZmPluginTimer *timer)
 {
@@ -32,6 +33,7 @@ timer_unref (ZmPluginTimer *timer)
   g_free (timer);
 }
 
+/* A message as any, so that the result of a timer is published under a key that tells whose it is. */
 static ZmMessage *
 timer_message (ZmPluginTimer *timer)
 {
@@ -48,6 +50,8 @@ timer_message (ZmPluginTimer *timer)
   return message;
 }
 
+/* In the timers' thread, which must not wait: the call is queued. One that still runs is not begun a second time;
+ * that is counted as overrun. */
 static void
 fires (ZmTimer *entry, gpointer user)
 {
@@ -121,6 +125,8 @@ no_room (ZmPool *pool, ZmGeneration *generation)
              : NULL;
 }
 
+/* Any thread, also before the plugin's start has returned. The action is any function of the plugin, so it has a
+ * ZmAction of its own here, which lives as long as the timer. */
 zm_ticket
 zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, zm_action_fn action,
                      guint first_ms, guint period_ms)
@@ -160,7 +166,7 @@ zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, z
   return ticket;
 }
 
-/* Out of the table already: ends it. */
+/* Out of the table already: ends it. When this returns it fires no more; a call that was begun goes on. */
 static void
 stop (ZmPool *pool, ZmPluginTimer *timer)
 {
@@ -171,6 +177,7 @@ stop (ZmPool *pool, ZmPluginTimer *timer)
   timer_unref (timer);
 }
 
+/* A ticket of another plugin is none: plugins cannot stop each other's timers. */
 int
 zm_pool_timer_stop (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket)
 {
@@ -188,6 +195,8 @@ zm_pool_timer_stop (ZmPool *pool, ZmGeneration *generation, zm_ticket ticket)
   return ZM_OK;
 }
 
+/* One by one, as ending a timer waits for its callback, which takes the lock. NULL: those of all, and none can be
+ * started any more. */
 void
 zm_plugin_timers_stop (ZmPool *pool, ZmGeneration *generation)
 {

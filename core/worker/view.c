@@ -2,6 +2,8 @@
 /* Views: the current table with what the pool knows beside it, held by each worker for a batch. */
 #include "worker/internal.h"
 
+/* Figures belong to the pool and its keys, not to a table: they count on over reloads. Bounded; NULL beyond that.
+ * Under view_lock. */
 static ZmStat *
 stat_of (ZmPool *pool, const char *key)
 {
@@ -13,6 +15,7 @@ stat_of (ZmPool *pool, const char *key)
   return stat;
 }
 
+/* Made once a table, by whichever worker comes first; under view_lock. */
 static ZmView *
 view_new (ZmPool *pool, ZmTable *table)
 {
@@ -50,6 +53,8 @@ zm_view_unref (ZmView *view)
   g_free (view);
 }
 
+/* A reference on the current one. The serial is one atomic load, the table itself is only asked for when that
+ * changed; the old view is let go without the lock, as it may be the last to hold a table and its plugins. */
 ZmView *
 zm_pool_view (ZmPool *pool)
 {
@@ -71,6 +76,7 @@ zm_pool_view (ZmPool *pool)
   return view;
 }
 
+/* Between batches, and where a run needs the table that is newer than its worker's. */
 void
 zm_worker_refresh (ZmWorker *worker)
 {

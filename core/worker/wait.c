@@ -10,6 +10,7 @@
 #define AGAIN_US   10000
 #define LATER_MOST 10000 /* that wait for a taker at a time */
 
+/* Where there is no worker at hand: the error is made by one, as the thread that noticed must not wait. */
 static void
 fail_later (ZmRun *run, const char *code, const char *text)
 {
@@ -31,6 +32,7 @@ wait_timeout (ZmTimer *timer, gpointer user)
     zm_timers_arm (pool->config.timers, timer, zm_now_us () + AGAIN_US);
 }
 
+/* The wait's own time, or the caller's where that is nearer: nobody reads an answer that comes later. */
 static gint64
 wait_deadline (const ZmRun *run, gint64 now_us)
 {
@@ -58,6 +60,7 @@ send_abroad (ZmWorker *worker, ZmMessage *question, const char *abroad)
   zm_engine_run (worker, run);
 }
 
+/* The timer is armed and the run parked before the question is out, so that no answer can be faster than the wait. */
 void
 zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
               const char *abroad)
@@ -100,6 +103,7 @@ zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMess
   zm_out (worker, question);
 }
 
+/* Keys are compared without their decorator: @ASYNC marks the step, the answer comes without it. */
 ZmRun *
 zm_wait_take (ZmPool *pool, ZmSpan flow, ZmSpan id, const ZmKey *key)
 {
@@ -110,6 +114,7 @@ zm_wait_take (ZmPool *pool, ZmSpan flow, ZmSpan id, const ZmKey *key)
 
 /* ---- later: runs that try their step again, all with one timer ---- */
 
+/* Each tries its step again, and comes back here if there is still nobody. Returns how many there were. */
 guint
 zm_wait_release_later (ZmPool *pool)
 {
@@ -134,7 +139,7 @@ zm_wait_later_over (ZmTimer *timer, gpointer user)
   zm_wait_release_later (user);
 }
 
-/* FALSE: too many wait already. */
+/* One timer for all of them: it is armed by the first. FALSE: too many wait already. */
 static gboolean
 try_later (ZmRun *run)
 {
@@ -157,6 +162,8 @@ try_later (ZmRun *run)
   return room;
 }
 
+/* A question that nobody hears would only end at its timeout; so it fails at once, or after the time that a service
+ * may take to come. FALSE: the run is no longer the caller's. */
 gboolean
 zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key)
 {
@@ -181,6 +188,7 @@ zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key)
   return FALSE;
 }
 
+/* One by one: each that is taken out is this thread's alone. */
 guint
 zm_wait_end_all (ZmPool *pool, const char *code, const char *text)
 {

@@ -10,6 +10,8 @@
 #define QUIET_TICKS 200 /* without work: then it sleeps */
 #define IDLE_US     G_USEC_PER_SEC
 
+/* The time of the watchdog's last tick, so that a long batch does not reckon with the time at its beginning; a clock
+ * of its own would cost each call more. */
 void
 zm_worker_clock (ZmWorker *worker)
 {
@@ -18,6 +20,8 @@ zm_worker_clock (ZmWorker *worker)
     worker->now_us = tick_us;
 }
 
+/* A thread that hangs cannot be ended, but its place can be given to another. The number is bounded, as each keeps a
+ * stack and what its call holds; where it is reached this is tried again at each tick. */
 static void
 replace_worker (ZmPool *pool, ZmWorker *worker)
 {
@@ -49,7 +53,8 @@ replace_worker (ZmPool *pool, ZmWorker *worker)
   pthread_mutex_unlock (&pool->lock);
 }
 
-/* Over its soft deadline: the message gets an heir, which fails; the call goes on with nothing. */
+/* Over its soft deadline: the message gets an heir, which fails; the call goes on with nothing. Either this or the
+ * end of the call wins the word, never both, so the message ends once. */
 gboolean
 zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
 {
@@ -87,6 +92,8 @@ zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
   return TRUE;
 }
 
+/* The plugin is SERIAL and its strand is blocked for good: a fresh copy of the plugin is asked for, once a call. A
+ * THREADSAFE one blocks nobody, and its worker was replaced already. */
 static void
 hard_deadline (ZmPool *pool, ZmWorker *worker)
 {
@@ -110,7 +117,8 @@ hard_deadline (ZmPool *pool, ZmWorker *worker)
   zm_generation_unref (generation, "hung call");
 }
 
-/* TRUE: a call runs in it. */
+/* TRUE: a call runs in it. A call is known by its word: one that is seen a second time, a tick later, is slow. What
+ * is judged here may be over the next moment; each measure asks the word again before it acts. */
 static gboolean
 look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
 {
@@ -141,7 +149,7 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
   return TRUE;
 }
 
-/* A replaced worker whose call has come back at last. */
+/* A replaced worker whose call has come back at last: its thread has ended by itself. */
 static void
 bury (ZmPool *pool, guint slot)
 {
@@ -156,6 +164,7 @@ bury (ZmPool *pool, guint slot)
   g_free (worker);
 }
 
+/* The list of workers is read under the lock, but only this thread takes one out. */
 static gboolean
 look_at_all (ZmPool *pool)
 {
@@ -179,6 +188,7 @@ look_at_all (ZmPool *pool)
   return busy;
 }
 
+/* Under dog_lock, which is let go meanwhile. */
 static void
 sleep_until (ZmPool *pool, gint64 until_us)
 {
@@ -186,6 +196,7 @@ sleep_until (ZmPool *pool, gint64 until_us)
   pthread_cond_timedwait (&pool->dog_cond, &pool->dog_lock, &at);
 }
 
+/* With work about it ticks; without, it sleeps, so that an idle daemon wakes once a second. */
 static void *
 watchdog_main (void *user)
 {
@@ -211,6 +222,7 @@ watchdog_main (void *user)
   }
 }
 
+/* Costs one relaxed load where it is awake, which it is whenever there is load. */
 void
 zm_watchdog_wake (ZmPool *pool)
 {

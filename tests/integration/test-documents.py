@@ -231,7 +231,7 @@ LIMITS = {
     "steps of one message": ("routing/zm-table.h", "ZM_HOPS_MOST", "100"),
     "worker threads, replacements included": ("worker/internal.h", "ZM_WORKERS_MOST", "256"),
     "calls that wait for one SERIAL plugin": ("worker/internal.h", "ZM_STRAND_MOST", "1,024"),
-    "an action's error text": ("worker/internal.h", "ZM_TEXT_MOST", "4 KiB"),
+    "an action's error text": ("worker/run.h", "ZM_TEXT_MOST", "4 KiB"),
     "timers of plugins": ("worker/timer.c", "TIMERS_MOST", "1,024"),
     "timers of one plugin": ("worker/timer.c", "PLUGIN_TIMERS_MOST", "256"),
     "worker threads": ("worker/zm-pool.h", "ZM_POOL_WORKERS_MOST", "64"),
