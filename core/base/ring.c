@@ -7,8 +7,7 @@
 
 #include "base/zm-ring.h"
 
-#include <pthread.h>
-#include <time.h>
+#include "base/zm-thread.h"
 
 struct ZmRing {
   pthread_mutex_t lock;
@@ -27,18 +26,14 @@ ZmRing *
 zm_ring_new (guint capacity)
 {
   ZmRing *ring = g_new0 (ZmRing, 1);
-  pthread_condattr_t attributes;
 
   ring->capacity = 1;
   while (ring->capacity < capacity && ring->capacity < 1u << 30)
     ring->capacity *= 2;
   ring->slots = g_new (gpointer, ring->capacity);
   pthread_mutex_init (&ring->lock, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&ring->filled, &attributes);
-  pthread_cond_init (&ring->freed, &attributes);
-  pthread_condattr_destroy (&attributes);
+  zm_cond_init_monotonic (&ring->filled);
+  zm_cond_init_monotonic (&ring->freed);
   return ring;
 }
 
@@ -133,19 +128,15 @@ zm_ring_try_push (ZmRing *ring, gpointer const *items, guint n)
 static gboolean
 wait_filled (ZmRing *ring, gint64 until_us)
 {
-  struct timespec until;
-  int result;
+  gboolean in_time = TRUE;
 
   ring->consumers_waiting++;
-  if (until_us < 0) {
-    result = pthread_cond_wait (&ring->filled, &ring->lock);
-  } else {
-    until.tv_sec = (time_t) (until_us / G_USEC_PER_SEC);
-    until.tv_nsec = (long) (until_us % G_USEC_PER_SEC) * 1000;
-    result = pthread_cond_timedwait (&ring->filled, &ring->lock, &until);
-  }
+  if (until_us < 0)
+    pthread_cond_wait (&ring->filled, &ring->lock);
+  else
+    in_time = zm_cond_wait_until (&ring->filled, &ring->lock, until_us);
   ring->consumers_waiting--;
-  return result == 0;
+  return in_time;
 }
 
 guint

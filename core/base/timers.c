@@ -5,12 +5,7 @@
 #include "base/zm-timers.h"
 
 #include "base/zm-base.h"
-
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <string.h>
-#include <time.h>
+#include "base/zm-thread.h"
 
 struct ZmTimers {
   pthread_mutex_t lock;
@@ -108,15 +103,6 @@ fire (ZmTimers *timers, ZmTimer *timer)
     pthread_cond_broadcast (&timers->ended);
 }
 
-static void
-wait_until (ZmTimers *timers, gint64 due_us)
-{
-  struct timespec until = { .tv_sec = (time_t) (due_us / G_USEC_PER_SEC),
-                            .tv_nsec = (long) (due_us % G_USEC_PER_SEC) * 1000 };
-
-  pthread_cond_timedwait (&timers->changed, &timers->lock, &until);
-}
-
 static void *
 timers_run (void *data)
 {
@@ -127,28 +113,12 @@ timers_run (void *data)
     if (timers->count == 0)
       pthread_cond_wait (&timers->changed, &timers->lock);
     else if (timers->heap[0]->due_us > zm_now_us ())
-      wait_until (timers, timers->heap[0]->due_us);
+      zm_cond_wait_until (&timers->changed, &timers->lock, timers->heap[0]->due_us);
     else
       fire (timers, timers->heap[0]);
   }
   pthread_mutex_unlock (&timers->lock);
   return NULL;
-}
-
-/* Signals are for the main thread: the new one starts with all of them blocked. */
-static int
-start_thread (ZmTimers *timers)
-{
-  sigset_t all, before;
-  int result;
-
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &before);
-  result = pthread_create (&timers->thread, NULL, timers_run, timers);
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  if (result == 0)
-    pthread_setname_np (timers->thread, "zm-timers");
-  return result;
 }
 
 static void
@@ -167,16 +137,12 @@ ZmTimers *
 zm_timers_new (GError **error)
 {
   ZmTimers *timers = g_new0 (ZmTimers, 1);
-  pthread_condattr_t attributes;
   int result;
 
   pthread_mutex_init (&timers->lock, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&timers->changed, &attributes);
-  pthread_cond_init (&timers->ended, &attributes);
-  pthread_condattr_destroy (&attributes);
-  result = start_thread (timers);
+  zm_cond_init_monotonic (&timers->changed);
+  zm_cond_init_monotonic (&timers->ended);
+  result = zm_thread_create (&timers->thread, "zm-timers", timers_run, timers);
   if (result != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
                  "cannot start the timer thread: %s; raise the limit on threads", g_strerror (result));

@@ -8,9 +8,9 @@
 #include "message/zm-gate.h"
 
 #include "base/zm-base.h"
+#include "base/zm-thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -251,11 +251,9 @@ zm_gates_new (void *zmq, ZmLog *log, ZmMetrics *metrics, GError **error)
   pthread_mutex_init (&gates->lock, NULL);
   pthread_cond_init (&gates->freed, NULL);
   gates->wake = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  rc = gates->wake < 0 ? errno : pthread_create (&gates->thread, NULL, run, gates);
-  if (rc == 0) {
-    pthread_setname_np (gates->thread, "zm-gates");
+  rc = gates->wake < 0 ? errno : zm_thread_create (&gates->thread, "zm-gates", run, gates);
+  if (rc == 0)
     return gates;
-  }
   g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot watch connections: %s", g_strerror (rc));
   if (gates->wake >= 0)
     close (gates->wake);

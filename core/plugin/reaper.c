@@ -8,7 +8,6 @@
 
 #include "plugin/zm-plugin-private.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define STOP_GRACE_MS 1000 /* beyond the deadline that stop was given, before it is said to hang */
@@ -235,11 +234,10 @@ look (Entry *entry, gint64 now_us, gint64 *next_us)
 static void
 wait_until (ZmReaper *reaper, gint64 until_us)
 {
-  const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
-  int status = 0;
+  gboolean in_time = TRUE;
 
-  while (!reaper->woken && status != ETIMEDOUT)
-    status = pthread_cond_timedwait (&reaper->changed, &reaper->lock, &until);
+  while (!reaper->woken && in_time)
+    in_time = zm_cond_wait_until (&reaper->changed, &reaper->lock, until_us);
 }
 
 static void
@@ -260,7 +258,6 @@ reaper_main (void *data)
 {
   ZmReaper *reaper = data;
 
-  pthread_setname_np (pthread_self (), "zm-reaper");
   pthread_mutex_lock (&reaper->lock);
   while (!reaper->closing) {
     gint64 next_us = zm_now_us () + (gint64) 60 * 1000000;
@@ -279,19 +276,15 @@ ZmReaper *
 zm_reaper_new (guint drain_ms, ZmLog *log, ZmMetrics *metrics)
 {
   ZmReaper *reaper = g_new0 (ZmReaper, 1);
-  pthread_condattr_t attributes;
 
   atomic_init (&reaper->references, 1);
   pthread_mutex_init (&reaper->lock, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&reaper->changed, &attributes);
-  pthread_condattr_destroy (&attributes);
+  zm_cond_init_monotonic (&reaper->changed);
   reaper->entries = g_ptr_array_new ();
   reaper->drain_ms = drain_ms;
   reaper->log = log != NULL ? zm_log_ref (log) : NULL;
   reaper->metrics = metrics;
-  reaper->has_thread = pthread_create (&reaper->thread, NULL, reaper_main, reaper) == 0;
+  reaper->has_thread = zm_thread_create (&reaper->thread, "zm-reaper", reaper_main, reaper) == 0;
   return reaper;
 }
 
@@ -369,12 +362,11 @@ void
 zm_reaper_settle (ZmReaper *reaper, const ZmGeneration *generation, guint timeout_ms)
 {
   gint64 until_us = zm_now_us () + (gint64) timeout_ms * 1000;
-  const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
-  int status = 0;
+  gboolean in_time = TRUE;
 
   pthread_mutex_lock (&reaper->lock);
-  while (has_entry (reaper, generation) && status != ETIMEDOUT)
-    status = pthread_cond_timedwait (&reaper->changed, &reaper->lock, &until);
+  while (has_entry (reaper, generation) && in_time)
+    in_time = zm_cond_wait_until (&reaper->changed, &reaper->lock, until_us);
   pthread_mutex_unlock (&reaper->lock);
 }
 
@@ -382,13 +374,12 @@ gboolean
 zm_reaper_close (ZmReaper *reaper, guint timeout_ms)
 {
   gint64 until_us = zm_now_us () + (gint64) timeout_ms * 1000;
-  const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
-  int status = 0;
+  gboolean in_time = TRUE;
   gboolean empty;
 
   pthread_mutex_lock (&reaper->lock);
-  while (busy (reaper) && status != ETIMEDOUT && reaper->has_thread)
-    status = pthread_cond_timedwait (&reaper->changed, &reaper->lock, &until);
+  while (busy (reaper) && in_time && reaper->has_thread)
+    in_time = zm_cond_wait_until (&reaper->changed, &reaper->lock, until_us);
   empty = reaper->entries->len == 0;
   reaper->closing = TRUE;
   reaper->metrics = NULL; /* the caller's, who goes on to free it */

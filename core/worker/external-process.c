@@ -8,12 +8,12 @@
 #include "worker/external-process.h"
 
 #include "base/zm-base.h"
+#include "base/zm-thread.h"
 #include "worker/external-life.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -129,20 +129,6 @@ run (void *user)
 
 /* ---- the door ---- */
 
-/* Signals are the main thread's. */
-static int
-start_thread (ZmProcesses *processes)
-{
-  sigset_t all, before;
-  int result;
-
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &before);
-  result = pthread_create (&processes->thread, NULL, run, processes);
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  return result;
-}
-
 static void
 release (ZmProcesses *processes)
 {
@@ -175,7 +161,7 @@ zm_processes_new (ZmLog *log, ZmMetrics *metrics, GError **error)
       zm_metrics_counter (metrics, "zmanager_worker_output_suppressed_total",
                           "Lines of workers' output that were left out of the log", NULL, NULL);
   pthread_mutex_init (&processes->lock, NULL);
-  result = start_thread (processes);
+  result = zm_thread_create (&processes->thread, "zm-processes", run, processes);
   if (result == 0)
     return processes;
   g_set_error (error, ZM_ERROR, ZM_ERROR_IO,

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/zm-thread.h"
 #include "worker/zm-pool.h"
 
 #include <pthread.h>

@@ -410,9 +410,6 @@ worker_main (void *user)
 {
   ZmWorker *worker = user;
   this_worker = worker;
-  char name[16];
-  g_snprintf (name, sizeof name, "zm-worker-%u", worker->index);
-  pthread_setname_np (pthread_self (), name);
   zm_uuid_maker_init (&worker->ids);
   ZmRun *run;
   while (!atomic_load (&worker->abandoned) && take_work (worker, &run)) {
@@ -453,8 +450,10 @@ zm_worker_start (ZmPool *pool, guint lane, GError **error)
     slot++;
   int failed = slot == ZM_WORKERS_MOST ? EAGAIN : 0;
   worker->index = slot;
+  char name[16];
+  g_snprintf (name, sizeof name, "zm-worker-%u", slot);
   if (!failed)
-    failed = pthread_create (&worker->thread, NULL, worker_main, worker);
+    failed = zm_thread_create (&worker->thread, name, worker_main, worker);
   if (!failed) {
     pool->workers[slot] = worker;
     pool->n_slots = MAX (pool->n_slots, slot + 1);
@@ -532,12 +531,8 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   pthread_mutex_init (&pool->view_lock, NULL);
   pool->stats = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   pthread_mutex_init (&pool->inside_lock, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init (&monotonic);
-  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init (&pool->inside_cond, &monotonic);
-  pthread_cond_init (&pool->dog_cond, &monotonic);
-  pthread_condattr_destroy (&monotonic);
+  zm_cond_init_monotonic (&pool->inside_cond);
+  zm_cond_init_monotonic (&pool->dog_cond);
   pthread_mutex_init (&pool->dog_lock, NULL);
   pthread_mutex_init (&pool->trace_lock, NULL);
   pthread_mutex_init (&pool->timers_lock, NULL);
