@@ -10,8 +10,8 @@
 #define TEXT_MOST     2048 /* bytes of one text */
 
 struct ZmProblems {
-  GPtrArray *list;
-  guint errors;
+  GPtrArray *list; /* ZmProblem, owned; PROBLEMS_MOST at most */
+  guint errors;    /* found, kept or not */
   guint warnings;
 };
 
@@ -52,6 +52,7 @@ safe_text (const char *text)
   return text != NULL ? zm_printable (zm_span_text (text), TEXT_MOST) : NULL;
 }
 
+/* Counts first and keeps afterwards: the numbers are right beyond the bound too. */
 void
 zm_problems_add (ZmProblems *problems, ZmSeverity severity, guint code, const char *file, guint line,
                  guint column, const char *expected, const char *todo, const char *what, ...)
@@ -107,6 +108,7 @@ zm_problems_get (const ZmProblems *problems, guint index)
   return g_ptr_array_index (problems->list, index);
 }
 
+/* The form that editors and compilers have taught people: file:line:column first, so that it can be jumped to. */
 char *
 zm_problem_format (const ZmProblem *problem)
 {
@@ -129,6 +131,7 @@ zm_problem_format (const ZmProblem *problem)
   return g_string_free (out, FALSE);
 }
 
+/* All of one severity, in the order in which they were found. */
 static void
 append_all (const ZmProblems *problems, ZmSeverity severity, GString *out)
 {
@@ -143,6 +146,7 @@ append_all (const ZmProblems *problems, ZmSeverity severity, GString *out)
   }
 }
 
+/* Errors first: they are what keeps it from starting. */
 char *
 zm_problems_format (const ZmProblems *problems)
 {

@@ -36,6 +36,7 @@ distance (const char *a, gsize a_size, const char *b, gsize b_size)
   return rows[a_size % 3][b_size];
 }
 
+/* The first of those that are equally near: candidates come in an order that means something to who asks. */
 const char *
 zm_suggest (const char *word, const char *const *candidates)
 {

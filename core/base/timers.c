@@ -12,16 +12,17 @@ struct ZmTimers {
   pthread_cond_t changed; /* the thread waits here for the next due time, or for a nearer one */
   pthread_cond_t ended;   /* cancellers wait here for the end of a callback */
   pthread_t thread;
-  ZmTimer **heap; /* the nearest first; heap[i]->index == i + 1 */
-  guint count;
-  guint size;
+  ZmTimer **heap;  /* the nearest first; heap[i]->index == i + 1 */
+  guint count;     /* in use */
+  guint size;      /* of the array */
   ZmTimer *firing; /* whose callback runs now; only compared, since it may be freed already */
   guint waiting;   /* cancellers */
-  gboolean stop;
+  gboolean stop;   /* the thread ends after the callback that runs */
 };
 
 /* ---- the heap; with the lock held ---- */
 
+/* A timer knows its place, so that one in the middle is taken out without a search. */
 static void
 place (ZmTimers *timers, guint at, ZmTimer *timer)
 {
@@ -55,6 +56,8 @@ sift_down (ZmTimers *timers, guint at, ZmTimer *timer)
   place (timers, at, timer);
 }
 
+/* TRUE: it was armed. The last one of the heap takes its place, and may belong further up or down: it comes from another
+ * branch. */
 static gboolean
 remove_timer (ZmTimers *timers, ZmTimer *timer)
 {
@@ -75,6 +78,7 @@ remove_timer (ZmTimers *timers, ZmTimer *timer)
   return TRUE;
 }
 
+/* The array only grows: as many timers are armed again soon. */
 static void
 add_timer (ZmTimers *timers, ZmTimer *timer)
 {
@@ -87,6 +91,8 @@ add_timer (ZmTimers *timers, ZmTimer *timer)
 
 /* ---- the thread ---- */
 
+/* func and user are copied before the lock is let go, and the timer is not touched afterwards: the callback may free the
+ * object that it is in. `firing` is an address to compare with, nothing more. */
 static void
 fire (ZmTimers *timers, ZmTimer *timer)
 {
@@ -103,6 +109,8 @@ fire (ZmTimers *timers, ZmTimer *timer)
     pthread_cond_broadcast (&timers->ended);
 }
 
+/* Sleeps until the nearest is due; one that is armed nearer, and the end, wake it. The heap is looked at anew after each
+ * callback, as anything may have changed meanwhile. */
 static void *
 timers_run (void *data)
 {
@@ -152,6 +160,7 @@ zm_timers_new (GError **error)
   return timers;
 }
 
+/* Not from a callback: it waits for the thread. */
 void
 zm_timers_free (ZmTimers *timers)
 {
@@ -165,6 +174,7 @@ zm_timers_free (ZmTimers *timers)
   timers_dispose (timers);
 }
 
+/* The thread is woken only where this became the nearest one; otherwise it wakes early enough by itself. */
 void
 zm_timers_arm (ZmTimers *timers, ZmTimer *timer, gint64 due_us)
 {
@@ -177,6 +187,8 @@ zm_timers_arm (ZmTimers *timers, ZmTimer *timer, gint64 due_us)
   pthread_mutex_unlock (&timers->lock);
 }
 
+/* Without `wait` a callback that has begun may still run when this returns; who frees the timer's memory next must wait,
+ * or be that callback. */
 gboolean
 zm_timers_cancel (ZmTimers *timers, ZmTimer *timer, gboolean wait)
 {

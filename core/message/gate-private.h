@@ -17,15 +17,15 @@ typedef enum { GATE_OPEN, GATE_CLOSING, GATE_SHUT, GATE_OPENING } ZmGateState;
 
 struct ZmGate {
   ZmGates *gates;
-  char *name, *endpoint;
-  guint limit;
-  void *socket; /* the owner's */
-  void *events; /* the monitor's other end: the thread's, once the gate is in the list */
-  ZmGateWake wake;
-  gpointer user;
-  atomic_int state;  /* ZmGateState */
-  atomic_int failed; /* errno of the last attempt to bind again */
-  ZmCounter *connections, *shuts;
+  char *name, *endpoint;          /* never change, as the limit */
+  guint limit;                    /* connections */
+  void *socket;                   /* the owner's */
+  void *events;                   /* the monitor's other end: the thread's, once the gate is in the list */
+  ZmGateWake wake;                /* called in the thread, under the lock of the gates */
+  gpointer user;                  /* of wake */
+  atomic_int state;               /* ZmGateState */
+  atomic_int failed;              /* errno of the last attempt to bind again */
+  ZmCounter *connections, *shuts; /* the metrics'; removed with the gate */
   /* The rest under the lock of the gates. */
   GHashTable *open;   /* descriptors of the connections: a set cannot drift where a number would */
   gint64 reopen_us;   /* SHUT: when to open again; 0: not yet known */
@@ -34,16 +34,16 @@ struct ZmGate {
 };
 
 struct ZmGates {
-  void *zmq;
+  void *zmq; /* borrowed, as the next two */
   ZmLog *log;
   ZmMetrics *metrics;
   pthread_t thread;
-  pthread_mutex_t lock;
-  pthread_cond_t freed;
-  int wake; /* eventfd */
-  gboolean stopping;
-  guint64 serial;  /* for names of monitors */
-  GPtrArray *list; /* ZmGate */
+  pthread_mutex_t lock; /* of what follows, and of the gates' last members */
+  pthread_cond_t freed; /* some gates were */
+  int wake;             /* eventfd */
+  gboolean stopping;    /* the thread ends */
+  guint64 serial;       /* for names of monitors */
+  GPtrArray *list;      /* ZmGate, owned; only the thread takes off */
 };
 
 /* Wakes the thread, which then looks at every gate. Any thread. */

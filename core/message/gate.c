@@ -46,6 +46,8 @@ make_counters (ZmGate *gate)
                                     "endpoint", gate->endpoint);
 }
 
+/* In the owner's thread: the monitor is asked for on its socket. The other end is the thread's once the gate is in the
+ * list. */
 ZmGate *
 zm_gate_new (ZmGates *gates, const char *name, guint limit, void *socket, const char *endpoint,
              ZmGateWake wake, gpointer user, GError **error)
@@ -75,6 +77,8 @@ zm_gate_new (ZmGates *gates, const char *name, guint limit, void *socket, const 
   return gate;
 }
 
+/* In the owner's thread. Where somebody else has the endpoint by now it stays shut, and is tried again in a second, with
+ * the reason shown. */
 static void
 bind_again (ZmGate *gate)
 {
@@ -87,6 +91,8 @@ bind_again (ZmGate *gate)
   atomic_store (&gate->state, bound ? GATE_OPEN : GATE_SHUT);
 }
 
+/* In the owner's thread, between two things that it does. The state is looked at without the lock: only this thread
+ * moves it on from CLOSING and OPENING, and a change that is seen late is seen at the next wake. */
 void
 zm_gate_turn (ZmGate *gate)
 {
@@ -102,6 +108,7 @@ zm_gate_turn (ZmGate *gate)
   zm_gates_poke (gate->gates);
 }
 
+/* Waits for the thread, which may be in the middle of wake: so who calls this must hold no lock that wake waits for. */
 gboolean
 zm_gate_free (ZmGate *gate)
 {
@@ -133,6 +140,7 @@ is_shut (ZmGate *gate)
   return state == GATE_SHUT || state == GATE_OPENING;
 }
 
+/* Under the lock of the gates. */
 static void
 append_gate (GString *json, ZmGate *gate)
 {

@@ -16,6 +16,7 @@
 #define REMIND_MS   100
 #define EVENTS_MOST 1000 /* of one monitor at a time, so that a flood cannot keep the others waiting */
 
+/* From any thread; an eventfd, as the thread sleeps in zmq_poll beside its sockets. */
 void
 zm_gates_poke (ZmGates *gates)
 {
@@ -46,7 +47,8 @@ read_event (void *events, guint16 *event, gint32 *value)
   return got;
 }
 
-/* While it is open, or just about to be; what comes in between belongs to connections that are gone. */
+/* While it is open, or just about to be; what comes in between belongs to connections that are gone. A reason, once
+ * there is one, stays until the endpoint is open again: it is shown. */
 static void
 take_event (ZmGate *gate, guint16 event, gint32 value)
 {
@@ -60,6 +62,8 @@ take_event (ZmGate *gate, guint16 event, gint32 value)
     gate->reason = "has more connections than its limit";
 }
 
+/* In the thread, under the lock, as the set of connections is shown by others. At most EVENTS_MOST of them: poll comes
+ * back at once where there are more. */
 static void
 read_events (ZmGate *gate)
 {
@@ -75,6 +79,7 @@ read_events (ZmGate *gate)
 
 /* ---- the thread ---- */
 
+/* The thread may not touch the socket, which is its owner's: it only says what is to be done, and wakes the owner. */
 static void
 close_gate (ZmGate *gate)
 {
@@ -107,7 +112,8 @@ step (ZmGate *gate, gint64 now_us)
     gate->wake (gate->user);
 }
 
-/* Milliseconds until one of them needs a look; -1: none. */
+/* Milliseconds until one of them needs a look; -1: none. An owner that has not yet done its part is reminded: it may
+ * have been in the middle of something. */
 static int
 next_look (ZmGates *gates, gint64 now_us)
 {
@@ -123,6 +129,7 @@ next_look (ZmGates *gates, gint64 now_us)
   return least == G_MAXINT64 ? -1 : (int) least;
 }
 
+/* In the thread, as the monitor's end is its socket. Its figures go with it. */
 static void
 gate_destroy (ZmGate *gate)
 {
@@ -135,6 +142,7 @@ gate_destroy (ZmGate *gate)
   g_free (gate);
 }
 
+/* Frees those that their owners have left, and tells the owners, who wait for that. */
 static void
 sweep (ZmGates *gates)
 {
@@ -148,7 +156,7 @@ sweep (ZmGates *gates)
   pthread_cond_broadcast (&gates->freed);
 }
 
-/* Under the lock. The caller frees. */
+/* Made anew for each wait, as the list changes; the sockets in it stay valid, since only this thread closes them. */
 static zmq_pollitem_t *
 poll_items (ZmGates *gates, int *n)
 {
@@ -161,6 +169,7 @@ poll_items (ZmGates *gates, int *n)
   return items;
 }
 
+/* One turn over all gates, under the lock. */
 static void
 look (ZmGates *gates)
 {
@@ -175,6 +184,7 @@ look (ZmGates *gates)
   sweep (gates);
 }
 
+/* The lock is let go only while it sleeps. What happens meanwhile (a gate made, freed, turned) comes with a poke. */
 static void *
 run (void *user)
 {
@@ -224,6 +234,7 @@ zm_gates_new (void *zmq, ZmLog *log, ZmMetrics *metrics, GError **error)
   return NULL;
 }
 
+/* Once no gate is left: those free their monitors in the thread that ends here. */
 void
 zm_gates_free (ZmGates *gates)
 {

@@ -10,7 +10,7 @@
 typedef struct Guard {
   pthread_mutex_t lock;
   pthread_cond_t ended_changed;
-  ZmGuardFunc func, done;
+  ZmGuardFunc func, done; /* the work, and what is called after it where nobody waits */
   gpointer user;
   gboolean ended;     /* func has returned */
   gboolean abandoned; /* nobody waits any more: the thread frees this and calls done */
@@ -37,6 +37,7 @@ guard_free (Guard *guard)
   g_free (guard);
 }
 
+/* Whether somebody still waits decides who frees: that is settled under the lock, once. */
 static void *
 guard_thread (void *data)
 {
@@ -85,6 +86,8 @@ guard_wait (Guard *guard, guint timeout_ms)
   return ended;
 }
 
+/* TRUE: func has returned. FALSE: it runs on, `late` is called when it returns, and what user points to must live until
+ * then. */
 gboolean
 zm_guard_call (const char *name, ZmGuardFunc func, ZmGuardFunc late, gpointer user, guint timeout_ms)
 {
@@ -104,6 +107,7 @@ zm_guard_call (const char *name, ZmGuardFunc func, ZmGuardFunc late, gpointer us
   return TRUE;
 }
 
+/* Nobody waits: done is called in that thread, or here where there was none to be had. */
 void
 zm_guard_start (const char *name, ZmGuardFunc func, ZmGuardFunc done, gpointer user)
 {

@@ -9,6 +9,7 @@
 
 #define STOP_GRACE_MS 1000 /* beyond the deadline that stop was given, before it is said to hang */
 
+/* The register is the caller's of zm_reaper_close, who goes on to free it: not there any more after that. */
 static void
 count (ZmReaper *reaper, const char *name, const char *help)
 {
@@ -27,6 +28,7 @@ entry_free (gpointer data)
   g_free (entry);
 }
 
+/* From the job's own thread, when it is done: the entry is the reaper's again. */
 static void
 set_state (ZmReaperEntry *entry, ZmReaperState state)
 {
@@ -38,6 +40,7 @@ set_state (ZmReaperEntry *entry, ZmReaperState state)
 
 /* ---- the two jobs, each in a thread of its own; until its state changes the entry is theirs ---- */
 
+/* Foreign code, without the lock: the entry is this thread's until stop_done. */
 static void
 stop_job (gpointer data)
 {
@@ -52,6 +55,7 @@ stop_done (gpointer data)
   set_state (data, ZM_REAPER_STOPPED);
 }
 
+/* fini and dlclose. Where the library must stay, kept gets the reason; else the generation is freed. */
 static void
 finish_job (gpointer data)
 {
@@ -60,6 +64,8 @@ finish_job (gpointer data)
   zm_generation_finalise (entry->generation, &entry->kept);
 }
 
+/* The entry may be freed as soon as the state is GONE and the lock is let go: so the reaper is held by a reference of
+ * its own. */
 static void
 finish_done (gpointer data)
 {
@@ -77,7 +83,7 @@ finish_done (gpointer data)
 
 /* ---- the thread ---- */
 
-/* Does another one that is not stopped yet depend on this one? */
+/* Does another one that is not stopped yet depend on this one? One that hangs does not count: nobody waits for ever. */
 static gboolean
 needed (const ZmReaper *reaper, const ZmReaperEntry *entry)
 {
@@ -91,6 +97,8 @@ needed (const ZmReaper *reaper, const ZmReaperEntry *entry)
   return FALSE;
 }
 
+/* With the lock held, which is let go meanwhile. The state says that the entry is the job's before anybody else can
+ * look. */
 static void
 begin (ZmReaperEntry *entry, ZmReaperState state, ZmGuardFunc job, ZmGuardFunc done)
 {
@@ -105,6 +113,7 @@ begin (ZmReaperEntry *entry, ZmReaperState state, ZmGuardFunc job, ZmGuardFunc d
   pthread_mutex_lock (&reaper->lock);
 }
 
+/* Reads the generation, so not while its fini runs, which may free it. */
 char *
 zm_reaper_held_by (const ZmReaperEntry *entry)
 {
@@ -121,6 +130,7 @@ zm_reaper_held_by (const ZmReaperEntry *entry)
   return g_steal_pointer (&holders);
 }
 
+/* Once. It is not an end: should it come back, all goes on. */
 static void
 say_hangs (ZmReaperEntry *entry)
 {
@@ -133,6 +143,7 @@ say_hangs (ZmReaperEntry *entry)
                 entry->state == ZM_REAPER_FINISHING ? "fini" : "stop");
 }
 
+/* Once, when the drain budget is over: from then on somebody may want to know. */
 static void
 say_held (ZmReaperEntry *entry)
 {
@@ -177,6 +188,7 @@ look (ZmReaperEntry *entry, gint64 now_us, gint64 *next_us)
     *next_us = MIN (*next_us, entry->drain_due_us);
 }
 
+/* With the lock held. `woken` is what counts: a wake between the look and the wait is not lost. */
 static void
 wait_until (ZmReaper *reaper, gint64 until_us)
 {
@@ -186,6 +198,7 @@ wait_until (ZmReaper *reaper, gint64 until_us)
     in_time = zm_cond_wait_until (&reaper->changed, &reaper->lock, until_us);
 }
 
+/* Two rounds, as the first may let the lock go (begin), and only then is it known who is gone. */
 static void
 sweep (ZmReaper *reaper, gint64 *next_us)
 {
@@ -199,6 +212,7 @@ sweep (ZmReaper *reaper, gint64 *next_us)
   pthread_cond_broadcast (&reaper->changed);
 }
 
+/* Looks at all entries whenever something changed, and when the next deadline is due; once a minute in any case. */
 void *
 zm_reaper_main (void *user)
 {

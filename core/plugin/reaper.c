@@ -15,6 +15,7 @@ zm_reaper_wake_locked (ZmReaper *reaper)
   pthread_cond_broadcast (&reaper->changed);
 }
 
+/* A reference went, a thread ended: there may be something to do. Any thread. */
 void
 zm_reaper_wake (ZmReaper *reaper)
 {
@@ -23,6 +24,7 @@ zm_reaper_wake (ZmReaper *reaper)
   pthread_mutex_unlock (&reaper->lock);
 }
 
+/* Without a thread (the limit of tasks) nothing is ever let go: old generations stay loaded, and the daemon works. */
 ZmReaper *
 zm_reaper_new (guint drain_ms, ZmLog *log, ZmMetrics *metrics)
 {
@@ -46,6 +48,7 @@ zm_reaper_ref (ZmReaper *reaper)
   return reaper;
 }
 
+/* Entries hold references: one whose fini hangs keeps the reaper, for the day it comes back. */
 void
 zm_reaper_unref (ZmReaper *reaper)
 {
@@ -58,6 +61,7 @@ zm_reaper_unref (ZmReaper *reaper)
   g_free (reaper);
 }
 
+/* From here on the generation is the reaper's. */
 static void
 add_entry (ZmReaper *reaper, ZmGeneration *generation, ZmReaperState state, const char *why)
 {
@@ -109,6 +113,7 @@ has_entry (const ZmReaper *reaper, const ZmGeneration *generation)
   return FALSE;
 }
 
+/* Waits until this generation is gone: for who wants to load the same file anew. generation is only compared. */
 void
 zm_reaper_settle (ZmReaper *reaper, const ZmGeneration *generation, guint timeout_ms)
 {
@@ -121,6 +126,7 @@ zm_reaper_settle (ZmReaper *reaper, const ZmGeneration *generation, guint timeou
   pthread_mutex_unlock (&reaper->lock);
 }
 
+/* At the end of the daemon. TRUE: all are gone; FALSE: something hangs or is held, and stays with the process. */
 gboolean
 zm_reaper_close (ZmReaper *reaper, guint timeout_ms)
 {
@@ -164,6 +170,7 @@ zm_reaper_held (ZmReaper *reaper)
   return (char **) g_ptr_array_free (out, FALSE);
 }
 
+/* Under the lock, so func must not call the reaper. Those whose fini runs are left out: they are their thread's. */
 void
 zm_reaper_each (ZmReaper *reaper, void (*func) (ZmGeneration *generation, gpointer user), gpointer user)
 {

@@ -19,7 +19,7 @@ typedef enum {
 } ZmReaperState;
 
 typedef struct ZmReaperEntry {
-  ZmReaper *reaper;
+  ZmReaper *reaper;         /* a reference */
   ZmGeneration *generation; /* that of another thread while its fini runs, and NULL once it is gone */
   char *label;              /* "hello generation 3" */
   ZmReaperState state;
@@ -27,21 +27,23 @@ typedef struct ZmReaperEntry {
   gint64 drain_due_us; /* when it is said who holds it */
   gboolean hangs;      /* has been said */
   gboolean reported;   /* has been said */
-  gboolean threads_ended;
-  char *kept; /* why it stays, where its own count does not tell */
+  gboolean
+      threads_ended; /* its own threads, within the time of stop; those that did not are asked for again */
+  char *kept;        /* why it stays, where its own count does not tell */
 } ZmReaperEntry;
 
 struct ZmReaper {
-  atomic_uint references;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
+  atomic_uint references; /* the registry's, and one an entry */
+  pthread_mutex_t lock;   /* of the rest */
+  pthread_cond_t changed; /* the thread waits here, and who waits for entries to go */
   pthread_t thread;
-  gboolean has_thread;
-  gboolean woken, closing;
-  GPtrArray *entries; /* ZmReaperEntry, not yet gone */
-  guint drain_ms;
-  ZmLog *log;
-  ZmMetrics *metrics;
+  gboolean has_thread; /* and it is not joined yet */
+  gboolean woken;      /* something changed since the thread looked */
+  gboolean closing;    /* the thread ends */
+  GPtrArray *entries;  /* ZmReaperEntry, not yet gone */
+  guint drain_ms;      /* what stop gets, and until it is said who holds a generation */
+  ZmLog *log;          /* a reference, or NULL */
+  ZmMetrics *metrics;  /* borrowed; NULL once closed */
 };
 
 /* Wakes the thread, and whoever waits for an entry to go. With the lock held. */

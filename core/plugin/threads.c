@@ -53,6 +53,8 @@ zm_threads_free (ZmThreads *threads)
   g_free (threads);
 }
 
+/* Its last act is to say that it is about to go; what comes after (destructors, the end of the thread itself) only a
+ * join can tell. */
 static void *
 thread_main (void *data)
 {
@@ -82,6 +84,7 @@ join_over (ZmThreads *threads)
   }
 }
 
+/* Bounded, so that a plugin which starts a thread for each message hears it early. */
 static int
 start_locked (ZmThreads *threads, Thread *thread)
 {
@@ -96,6 +99,7 @@ start_locked (ZmThreads *threads, Thread *thread)
   return ZM_OK;
 }
 
+/* Called by plugins, from any of their threads. */
 int
 zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), void (*wake) (void *),
                   void *user)
@@ -179,6 +183,8 @@ join_returned (ZmThreads *threads, gint64 until_us)
   return over;
 }
 
+/* wake is called once a thread and without the lock, as it is the plugin's code. A thread that was started a moment
+ * before is woken too: it is on the list before its start returns. */
 gboolean
 zm_threads_stop (ZmThreads *threads, guint timeout_ms)
 {
@@ -220,6 +226,7 @@ zm_threads_running (ZmThreads *threads)
   return left;
 }
 
+/* For the log and `plugin ls`: who keeps the generation. */
 void
 zm_threads_describe (ZmThreads *threads, GString *out)
 {

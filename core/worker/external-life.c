@@ -48,6 +48,7 @@ zm_life_free (ZmLife *life)
 
 /* ---- start ---- */
 
+/* Twice as long each time, up to ten seconds: a worker that ends at once must not keep the machine busy. */
 static void
 wait_for_restart (ZmLife *life, gint64 now_us)
 {
@@ -69,6 +70,7 @@ not_started (ZmLife *life, const ZmLifeWorld *world, const char *why, gint64 now
   wait_for_restart (life, now_us);
 }
 
+/* The program is looked for each time: it may have come, or moved, since. */
 static void
 begin (ZmLife *life, const ZmLifeWorld *world, gint64 now_us)
 {
@@ -100,6 +102,7 @@ tell_end (const ZmLife *life, const ZmLifeWorld *world, const char *how, gint64 
     world->ended (life->worker, how, now_us + BACKOFF_FIRST_US, world->user);
 }
 
+/* For the log, `zmanagerctl workers` and the errors of messages that it had. */
 static char *
 describe_end (int status)
 {
@@ -170,6 +173,8 @@ press (ZmLife *life, const ZmLifeWorld *world, gint64 now_us)
 
 /* ---- steps ---- */
 
+/* In the thread, under its lock; does not wait. An end is looked for first, so that a process which ended by itself is
+ * not pressed any more. */
 void
 zm_life_step (ZmLife *life, const ZmLifeWorld *world, gboolean blocked, gint64 now_us)
 {

@@ -15,27 +15,27 @@ G_BEGIN_DECLS
  * the externals, and read there or under that lock. */
 typedef struct ZmExternal {
   atomic_int refs;
-  char *name;
-  char *bind;               /* as asked for */
-  char *exec;               /* or NULL; changes */
-  char *problem;            /* why it is not as the configuration wants it, or NULL; changes */
-  gboolean restart, shared; /* change */
-  ZmPush *push;             /* NULL: could not be bound */
-  ZmCounter *sent, *refused;
+  char *name;                /* never changes, as the next */
+  char *bind;                /* as asked for */
+  char *exec;                /* or NULL; changes */
+  char *problem;             /* why it is not as the configuration wants it, or NULL; changes */
+  gboolean restart, shared;  /* as ZmExternalConfig has them; change */
+  ZmPush *push;              /* NULL: could not be bound */
+  ZmCounter *sent, *refused; /* the metrics'; set before it is listed */
 } ZmExternal;
 
 struct ZmExternals {
-  void *zmq;
-  char *runtime_directory;
-  char *directory;    /* absolute: the processes' working directory */
-  char **environment; /* that all processes get beside the daemon's own */
-  int high_water;
+  void *zmq;               /* context, borrowed as the log, the metrics and the gates */
+  char *runtime_directory; /* of endpoints that nobody chose */
+  char *directory;         /* absolute: the processes' working directory */
+  char **environment;      /* that all processes get beside the daemon's own */
+  int high_water;          /* messages that wait for one connection */
   ZmLog *log;
   ZmMetrics *metrics;
-  ZmGates *gates;        /* or NULL */
-  ZmExternalEnded ended; /* or NULL */
-  gpointer user;         /* of ended */
-  pthread_mutex_t lock;
+  ZmGates *gates;         /* or NULL */
+  ZmExternalEnded ended;  /* or NULL */
+  gpointer user;          /* of ended */
+  pthread_mutex_t lock;   /* taken before that of the processes, never the other way round */
   GPtrArray *workers;     /* ZmExternal; only the runtime's thread changes it, under the lock */
   ZmProcesses *processes; /* made with the first exec=, under the lock */
 };

@@ -69,7 +69,8 @@ step_all (ZmProcesses *processes)
   }
 }
 
-/* Descriptors to poll, and how long at most (milliseconds, -1: until something happens). */
+/* Descriptors to poll, and how long at most (milliseconds, -1: until something happens). Under the lock; the array is
+ * used without it, which is fine as only this thread closes what is in it. */
 static int
 gather (ZmProcesses *processes, GArray *polls)
 {
@@ -90,6 +91,7 @@ gather (ZmProcesses *processes, GArray *polls)
   return wait_us < 0 ? -1 : (int) ((wait_us + 999) / 1000);
 }
 
+/* What the processes wrote is read before their ends are taken, in the order in which it happened. */
 static void
 read_all (ZmProcesses *processes)
 {
@@ -105,6 +107,8 @@ read_all (ZmProcesses *processes)
   }
 }
 
+/* The lock is let go only while it polls, and forks happen under it: so a start that another thread asks for waits a
+ * moment at most. */
 static void *
 run (void *user)
 {
@@ -129,6 +133,7 @@ run (void *user)
 
 /* ---- the door ---- */
 
+/* Once the thread has ended, or never began. */
 static void
 release (ZmProcesses *processes)
 {
@@ -241,6 +246,7 @@ zm_processes_absence (ZmProcesses *processes, const char *worker, gboolean wante
   return absence;
 }
 
+/* Waits until all have ended: three seconds at most, as press leaves none out. */
 void
 zm_processes_free (ZmProcesses *processes)
 {

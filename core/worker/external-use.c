@@ -20,6 +20,7 @@ trouble_of (ZmExternals *externals, const ZmExternal *worker, gboolean wanted_on
   return zm_processes_absence (externals->processes, worker->name, wanted_only);
 }
 
+/* Counted, and explained with what is known: that its process does not run says more than that nobody is connected. */
 static void
 refuse (ZmExternals *externals, ZmExternal *worker, int problem, GError **error)
 {
@@ -43,6 +44,8 @@ refuse (ZmExternals *externals, ZmExternal *worker, int problem, GError **error)
                  zmq_strerror (problem));
 }
 
+/* A worker thread's, so it waits for nothing but another sender. The reference keeps the worker while it is taken off
+ * the list elsewhere; its socket may be closed by then, which send tells. */
 gboolean
 zm_externals_send (ZmExternals *externals, const char *name, ZmMessage *message, GError **error)
 {
@@ -65,6 +68,7 @@ zm_externals_send (ZmExternals *externals, const char *name, ZmMessage *message,
 
 /* ---- what is shown ---- */
 
+/* With the comma behind it: the state is always last. */
 static void
 append_member (GString *out, const char *name, const char *text)
 {
@@ -123,6 +127,7 @@ zm_externals_reasons (ZmExternals *externals, GPtrArray *out)
   pthread_mutex_unlock (&externals->lock);
 }
 
+/* Nothing is started and nothing kept. */
 gboolean
 zm_external_check_exec (const char *exec, const char *directory, GError **error)
 {

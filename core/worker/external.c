@@ -61,7 +61,7 @@ set_problem (ZmExternals *externals, ZmExternal *worker, const GError *error)
 
 /* ---- its process ---- */
 
-/* The thread that watches processes is there once one is wanted. */
+/* The thread that watches processes is there once one is wanted: most daemons have none. */
 static gboolean
 need_processes (ZmExternals *externals, GError **error)
 {
@@ -79,6 +79,8 @@ need_processes (ZmExternals *externals, GError **error)
   return TRUE;
 }
 
+/* The environment is made of what the worker is now; its socket is bound by then, so that a process which connects at
+ * once finds it. */
 static gboolean
 start_process (ZmExternals *externals, const ZmExternal *worker, GError **error)
 {
@@ -100,6 +102,7 @@ start_process (ZmExternals *externals, const ZmExternal *worker, GError **error)
   return TRUE;
 }
 
+/* Does not wait: the thread sees it to its end. */
 static void
 stop_process (ZmExternals *externals, const ZmExternal *worker)
 {
@@ -208,6 +211,7 @@ replace_process (ZmExternals *externals, ZmExternal *worker, const ZmExternalCon
   return start_process (externals, worker, error);
 }
 
+/* new_name: the list would grow. */
 static ZmPush *
 make_push (ZmExternals *externals, const char *name, const char *bind, gboolean new_name, GError **error)
 {
@@ -237,6 +241,8 @@ add_new (ZmExternals *externals, const ZmExternalConfig *config, const char *bin
   return worker;
 }
 
+/* In the runtime's thread. The socket is made first, and only then is the older one taken away, so that a mistake in the
+ * configuration costs nothing that works. */
 gboolean
 zm_externals_add (ZmExternals *externals, const ZmExternalConfig *config, GError **error)
 {
@@ -271,6 +277,7 @@ zm_externals_keep (ZmExternals *externals, const char *const *names)
   }
 }
 
+/* Who told of ends is told of none any more when this returns. */
 void
 zm_externals_free (ZmExternals *externals)
 {
