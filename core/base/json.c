@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* JSON text without a tree: written, checked, one member looked up. Every byte is read once; nothing is allocated but results. */
+/*
+ * JSON text without a tree: written, checked, one member looked up. Every byte is read once; nothing is allocated but results.
+ *
+ * Headers and control requests are small and asked for one or two members, and results are only to be known as valid: a tree
+ * would be built to be thrown away. The scan_… functions take one thing each from the front of the text and say whether it was
+ * well formed; after FALSE the place means nothing. They are strict (RFC 8259): what other readers of the same text might
+ * understand otherwise is refused.
+ */
 #include "config.h"
 
 #include "base/zm-base.h"

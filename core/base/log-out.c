@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The three formats of a log line, and journald's socket. */
+/*
+ * The three formats of a log line, and journald's socket.
+ *
+ * Texts may quote what peers and files hold. Whatever the format, control characters are made visible, lengths are cut, and one
+ * record stays one line: nobody can forge a second one.
+ */
 #include "config.h"
 
 #include "base/log-out.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The register of counters and gauges. Its lock guards the names; the numbers themselves are atomic. */
+/*
+ * The register of counters and gauges. Its lock guards the names; the numbers themselves are atomic.
+ *
+ * A counter is looked up once, by who will count, and then added to without lock or look-up; so it lives as long as the
+ * register, and removing one only hides it.
+ */
 #include "config.h"
 
 #include "base/zm-metrics.h"

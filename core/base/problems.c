@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The list of problems that a checker finds, and their one-line form. */
+/*
+ * The list of problems that a checker finds, and their one-line form.
+ *
+ * All of them are collected before anything is said: who corrects a file wants the whole list, not its first line again and
+ * again. Bounded, as the files may be anybody's: beyond the bound they are counted.
+ */
 #include "config.h"
 
 #include "base/zm-base.h"
@@ -45,7 +50,7 @@ zm_problems_free (ZmProblems *problems)
   g_free (problems);
 }
 
-/* Files quote what stands in them, so no text of a problem is trusted to be printable. */
+/* Files quote what stands in them, so no text of a problem is trusted to be printable. NULL stays NULL. */
 static char *
 safe_text (const char *text)
 {

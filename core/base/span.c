@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Borrowed bytes, text of peers made printable, the rooms' error domain and the two clocks. */
+/*
+ * Borrowed bytes, text of peers made printable, the rooms' error domain and the two clocks.
+ *
+ * Spans are compared and hashed on the way of every message, so both take whole words; the hash needs to be fast and to spread
+ * well, and keeps no secret.
+ */
 #include "config.h"
 
 #include "base/zm-base.h"

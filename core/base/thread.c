@@ -25,6 +25,7 @@ begin (void *data)
   return start.run (start.user);
 }
 
+/* All signals but those that a fault of the thread itself raises, or abort. */
 static void
 from_outside (sigset_t *set)
 {

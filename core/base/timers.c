@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The timer thread and its heap. */
+/*
+ * The timer thread and its heap.
+ *
+ * Most timers are deadlines that never fire: each call that waits arms one and cancels it soon. So arming and cancelling are
+ * cheap (a few moves in the heap, no allocation, a wake-up only for a nearer time), and one thread is enough for the few that
+ * fire, since callbacks only hand over.
+ */
 #include "config.h"
 
 #include "base/zm-timers.h"

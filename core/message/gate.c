@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Gates for those who own the sockets: made, turned, freed; and how they are. */
+/*
+ * Gates for those who own the sockets: made, turned, freed; and how they are.
+ *
+ * Un-binding an endpoint ends its connections, which is the only way that libzmq offers to end one. Honest peers come back when
+ * it is bound again a second later; one that opens connections without end has gained nothing by then.
+ */
 #include "config.h"
 
 #include "message/gate-private.h"

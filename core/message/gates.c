@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The thread of the gates: it reads what the monitors of all sockets tell, and says when one is to be shut or opened. */
+/*
+ * The thread of the gates: it reads what the monitors of all sockets tell, and says when one is to be shut or opened.
+ *
+ * A socket is not thread safe, its monitor is a socket of its own: so the thread has the monitors, the owner has the socket, and
+ * between the two goes the state, one step each in turn. What the thread wants done it asks for (wake) until it is done.
+ */
 #include "config.h"
 
 #include "message/gate-private.h"
@@ -209,6 +214,7 @@ run (void *user)
 
 /* ---- the gates ---- */
 
+/* The thread sleeps until there is a gate. */
 ZmGates *
 zm_gates_new (void *zmq, ZmLog *log, ZmMetrics *metrics, GError **error)
 {

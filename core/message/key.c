@@ -28,6 +28,7 @@ take_part (KeyReader *reader, const char *name, ZmSpan *part)
   return TRUE;
 }
 
+/* Looks without taking. */
 static gboolean
 is_next (const KeyReader *reader, char c)
 {
@@ -163,6 +164,7 @@ zm_key_equal (const ZmKey *a, const ZmKey *b)
          zm_span_equal (a->sender, b->sender) && zm_span_equal (a->decorator, b->decorator);
 }
 
+/* An empty part of a pattern stands for anything. */
 static gboolean
 part_matches (ZmSpan pattern, ZmSpan part)
 {
@@ -176,6 +178,7 @@ zm_key_matches (const ZmKey *pattern, const ZmKey *key)
          part_matches (pattern->sender, key->sender) && part_matches (pattern->decorator, key->decorator);
 }
 
+/* Names that begin with ^ are the runtime's: ^batch, ^hello. */
 static gboolean
 is_runtime_name (ZmSpan part)
 {

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Messages: made once, shared by reference, frames moved and never copied where a move will do. */
+/*
+ * Messages: made once, shared by reference, frames moved and never copied where a move will do.
+ *
+ * Who may write: the maker, until the message is given away. After that it only has readers, in any number of threads, each
+ * with a reference. Frames are counted by libzmq, which writes to a frame when it is copied for the first time; zm_message_ref
+ * does that while there is only one holder, so that later copies in several threads at a time only count.
+ */
 #include "config.h"
 
 #include "message/make.h"
@@ -8,7 +14,8 @@
 
 /* ---- references ---- */
 
-/* After this, zmq_msg_copy of the frame from several threads only counts atomically and writes nothing to it. */
+/* A copy is made and closed again: what stays is libzmq's mark that the frame is shared. After this, zmq_msg_copy of the
+ * frame from several threads only counts atomically and writes nothing to it. */
 static void
 make_shared (zmq_msg_t *frame)
 {

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The wire: two or three frames, the single frame of ZManager, and batch envelopes. */
+/*
+ * The wire: two or three frames, the single frame of ZManager, and batch envelopes.
+ *
+ *   [topic] [body]              [topic] [headers] [body]
+ *   [flow~decorator~sender~context~action~id~body]
+ *   [^batch~~~~~] [size topic size headers size body, again and again]
+ *
+ * An action key may stand for the topic in the first two. What comes in is a stranger's: every size is checked against what
+ * is there, every bound has its error, and one bad message or part never costs another one.
+ */
 #include "config.h"
 
 #include "message/make.h"
@@ -305,6 +314,8 @@ send_single (void *socket, const ZmMessage *message, int flags)
   return result < 0 ? -1 : 0;
 }
 
+/* All or nothing: libzmq takes the later frames of a message that it has begun to take, so only the first can be refused
+ * for want of room. */
 int
 zm_wire_send (void *socket, ZmMessage *message, ZmFramesForm form, int flags)
 {

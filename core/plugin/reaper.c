@@ -3,6 +3,8 @@
  * The reaper: one thread that lets old generations go. For each: stop (in a thread of its own, so that one which hangs
  * delays nobody), wait for its references, fini, dlclose. What is still held after the drain budget stays loaded, is
  * counted, and told with who holds it.
+ *
+ * This is its door, used by the registry and by whoever lets a reference go; what the thread does is in reap.c.
  */
 #include "config.h"
 
@@ -79,19 +81,21 @@ add_entry (ZmReaper *reaper, ZmGeneration *generation, ZmReaperState state, cons
   pthread_mutex_unlock (&reaper->lock);
 }
 
+/* stop, references, fini, dlclose: in the thread, in that order. */
 void
 zm_reaper_take (ZmReaper *reaper, ZmGeneration *generation)
 {
   add_entry (reaper, generation, ZM_REAPER_WAITING, NULL);
 }
 
+/* It stays loaded, for the reason that is shown: foreign code of it runs that does not end. */
 void
 zm_reaper_keep (ZmReaper *reaper, ZmGeneration *generation, const char *why)
 {
   add_entry (reaper, generation, ZM_REAPER_KEPT, why);
 }
 
-/* Is anything left that may still come to an end by itself? With the lock held. */
+/* Is anything left that may still come to an end by itself? What is kept on purpose may not. With the lock held. */
 static gboolean
 busy (const ZmReaper *reaper)
 {
@@ -148,6 +152,7 @@ zm_reaper_close (ZmReaper *reaper, guint timeout_ms)
   return empty;
 }
 
+/* A NULL-terminated list of sentences for `status` and the log; the caller frees it with g_strfreev. */
 char **
 zm_reaper_held (ZmReaper *reaper)
 {

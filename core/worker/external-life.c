@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One worker's process from its first start to its last end. */
+/*
+ * One worker's process from its first start to its last end.
+ *
+ *   WAITING --due-----> RUNNING --ended--> WAITING  restart = yes: for 100 ms, 200 ms … 10 s
+ *      ^                 |    |  --ended--> ENDED    restart = no
+ *      +--cannot start---+    +---stop----> GONE     SIGTERM, two seconds, SIGKILL, one second
+ *
+ * A start that comes to no process (no such program, no memory) is a step from WAITING to WAITING with the reason kept. The
+ * back-off begins anew once a process has run for ten seconds. `stop` is a wish that may come in any state; from all but
+ * RUNNING it leads to GONE at once.
+ */
 #include "config.h"
 
 #include "worker/external-life.h"
@@ -16,6 +26,7 @@
 #define KILL_AFTER_US    (2 * G_USEC_PER_SEC)
 #define LEAVE_AFTER_US   (1 * G_USEC_PER_SEC) /* after SIGKILL: stuck in the kernel */
 
+/* Nothing is started here: the thread does that at its next step. */
 ZmLife *
 zm_life_new (const ZmProcessSpec *spec)
 {
@@ -192,6 +203,7 @@ zm_life_step (ZmLife *life, const ZmLifeWorld *world, gboolean blocked, gint64 n
     begin (life, world, now_us);
 }
 
+/* A process that runs in peace has no time of its own: its end and its output wake the thread. */
 gint64
 zm_life_due (const ZmLife *life)
 {
@@ -214,6 +226,7 @@ zm_life_absence (const ZmLife *life, gboolean wanted_only)
   return NULL;
 }
 
+/* Under the lock of the thread, for who shows it. */
 void
 zm_life_append_json (const ZmLife *life, GString *out)
 {

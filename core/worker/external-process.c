@@ -2,6 +2,10 @@
 /*
  * The thread that keeps processes running. Only it takes steps and frees; others append to the list or set a wish, under the
  * lock, and wake it.
+ *
+ * All there is to wait for is a descriptor: an eventfd for those who want something, a pidfd for the end of each process, the
+ * pipes of its output. So there is no SIGCHLD handler, which would be the whole program's, and no waitpid for any child,
+ * which would take the ends of a plugin's own.
  */
 #include "config.h"
 
@@ -29,6 +33,7 @@ struct ZmProcesses {
   ZmLifeWorld world;
 };
 
+/* From any thread, after the lock was let go or under it. */
 static void
 wake (ZmProcesses *processes)
 {
@@ -206,6 +211,7 @@ find (ZmProcesses *processes, const char *worker)
   return NULL;
 }
 
+/* Of the one that is wanted now: predecessors were told already. */
 void
 zm_processes_stop (ZmProcesses *processes, const char *worker)
 {

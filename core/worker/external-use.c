@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Workers in other languages as others use them, from any thread: sending to them, and how they are. */
+/*
+ * Workers in other languages as others use them, from any thread: sending to them, and how they are.
+ *
+ * Sending never waits for a process. A message that nobody can take at once is refused here, with the reason, and its flow goes
+ * on to its error; what was given to a process that ends before it answers is the pool's affair (abroad.c).
+ */
 #include "config.h"
 
 #include "worker/external-exec.h"

@@ -2,6 +2,10 @@
 /*
  * Workers in other languages: which there are. What each of them has is in other files: its socket (external-push.c) and its
  * process (external-process.c); sending to them and showing them is external-use.c.
+ *
+ * The list changes in the runtime's thread alone, at the start and at a reload; worker threads only look a name up and hold
+ * what they found by a reference. A worker that cannot be used is listed all the same, with its problem: an operator looks
+ * for it there, and a message to it is told why.
  */
 #include "config.h"
 
@@ -14,6 +18,7 @@
 
 /* ---- one worker ---- */
 
+/* Whoever has one reference may make another. */
 static ZmExternal *
 worker_ref (ZmExternal *worker)
 {
@@ -34,6 +39,7 @@ zm_external_unref (ZmExternal *worker)
   g_free (worker);
 }
 
+/* Not listed yet; the caller has the one reference. Takes push, which may be NULL. */
 static ZmExternal *
 worker_new (const ZmExternalConfig *config, const char *bind, ZmPush *push)
 {
