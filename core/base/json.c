@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* JSON text without a tree: written, checked, one member looked up. Every byte is read once; nothing is allocated but results. */
+/*
+ * JSON text without a tree: written, checked, one member looked up. Every byte is read once; nothing is allocated but results.
+ *
+ * Headers and control requests are small and asked for one or two members, and results are only to be known as valid: a tree
+ * would be built to be thrown away. The scan_… functions take one thing each from the front of the text and say whether it was
+ * well formed; after FALSE the place means nothing. They are strict (RFC 8259): what other readers of the same text might
+ * understand otherwise is refused.
+ */
 #include "config.h"
 
 #include "base/zm-base.h"
@@ -9,12 +16,13 @@
 #define DEPTH_MOST 64
 
 typedef struct Scanner {
-  const char *at;
+  const char *at; /* what is not read yet */
   const char *end;
 } Scanner;
 
 /* ---- writing ---- */
 
+/* The short form where JSON has one; backspace and form feed are left to \u, as nobody writes them. */
 static void
 append_control (GString *out, guint c)
 {
@@ -61,6 +69,8 @@ is_plain (guchar c)
   return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* Runs of plain ASCII are copied whole; only what is special is looked at byte by byte. The result is always valid JSON
+ * in plain sight: invalid UTF-8 becomes U+FFFD, and no control character reaches a terminal. */
 void
 zm_json_append_string (GString *out, ZmSpan text)
 {
@@ -132,6 +142,7 @@ take_unicode (Scanner *scanner)
   return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
 }
 
+/* What follows a backslash. */
 static gboolean
 scan_escape (Scanner *scanner)
 {
@@ -142,6 +153,7 @@ scan_escape (Scanner *scanner)
   return strchr ("\"\\/bfnrt", scanner->at[-1]) != NULL && scanner->at[-1] != '\0';
 }
 
+/* UTF-8 is checked for the string as a whole, and only where there was a byte beyond ASCII. */
 static gboolean
 scan_string (Scanner *scanner)
 {
@@ -162,6 +174,7 @@ scan_string (Scanner *scanner)
   return FALSE;
 }
 
+/* At least one. */
 static gboolean
 scan_digits (Scanner *scanner)
 {
@@ -172,6 +185,7 @@ scan_digits (Scanner *scanner)
   return scanner->at > start;
 }
 
+/* As RFC 8259 has it: no leading zeros, no plus sign, digits on both sides of the point. */
 static gboolean
 scan_number (Scanner *scanner)
 {
@@ -201,6 +215,7 @@ scan_word (Scanner *scanner, const char *word)
 
 static gboolean scan_value (Scanner *scanner, guint depth);
 
+/* The name of a member, with its colon. */
 static gboolean
 scan_name (Scanner *scanner)
 {
@@ -228,7 +243,8 @@ scan_members (Scanner *scanner, char close, guint depth)
   return take_char (scanner, close);
 }
 
-/* depth: how many arrays and objects may still be opened. The recursion is bounded by it. */
+/* depth: how many arrays and objects may still be opened. The recursion is bounded by it, so that a text of nothing but
+ * brackets cannot use up a thread's stack. */
 static gboolean
 scan_value (Scanner *scanner, guint depth)
 {
@@ -248,6 +264,7 @@ scan_value (Scanner *scanner, guint depth)
   }
 }
 
+/* Used for results before they are put into other JSON text: one that passes cannot break what is around it. */
 gboolean
 zm_json_valid (ZmSpan text)
 {
@@ -261,6 +278,7 @@ zm_json_valid (ZmSpan text)
 
 /* ---- reading ---- */
 
+/* raw with its quotes. Names with escapes are rare, and only they are made into a text. */
 static gboolean
 name_is (ZmSpan raw, const char *name)
 {
@@ -272,6 +290,8 @@ name_is (ZmSpan raw, const char *name)
   return text != NULL && strcmp (text, name) == 0;
 }
 
+/* Stops at the member that was asked for; what is behind it is not read. Headers are looked up with it, so it is the
+ * order of the sender that decides what a look-up costs. */
 gboolean
 zm_json_member (ZmSpan object, const char *name, ZmSpan *value)
 {
@@ -305,6 +325,7 @@ zm_json_member (ZmSpan object, const char *name, ZmSpan *value)
   return FALSE;
 }
 
+/* What follows a backslash, in a string that scan_string has found good: so nothing is checked here again. */
 static void
 append_unescaped (GString *out, Scanner *scanner)
 {
@@ -323,6 +344,7 @@ append_unescaped (GString *out, Scanner *scanner)
   g_string_append_c (out, found != NULL ? to[found - from] : c);
 }
 
+/* raw may come from anywhere: it is checked as a whole before it is read. */
 char *
 zm_json_text (ZmSpan raw)
 {

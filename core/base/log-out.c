@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The three formats of a log line, and journald's socket. */
+/*
+ * The three formats of a log line, and journald's socket.
+ *
+ * Texts may quote what peers and files hold. Whatever the format, control characters are made visible, lengths are cut, and one
+ * record stays one line: nobody can forge a second one.
+ */
 #include "config.h"
 
 #include "base/log-out.h"
@@ -20,6 +25,7 @@
 
 /* ---- JSON ---- */
 
+/* Cut and made printable before it is made JSON: a reader of the log may be a terminal. */
 static void
 append_json_text (GString *out, const char *text, gsize most)
 {
@@ -28,6 +34,7 @@ append_json_text (GString *out, const char *text, gsize most)
   zm_json_append_string (out, zm_span_text (safe));
 }
 
+/* UTC with microseconds, RFC 3339, so that the lines of several machines can be laid side by side. */
 static void
 append_time (GString *out, gint64 wall_us)
 {
@@ -40,6 +47,8 @@ append_time (GString *out, gint64 wall_us)
   g_string_append_printf (out, "%s.%06dZ", text, (int) (wall_us % G_USEC_PER_SEC));
 }
 
+/* One object: the fixed members first, then the line's own fields, names and values in turns; a field without a value is
+ * left out. */
 char *
 zm_log_json (const ZmLogRecord *record)
 {
@@ -64,6 +73,7 @@ zm_log_json (const ZmLogRecord *record)
 
 /* ---- for people ---- */
 
+/* Errors are loud, ordinary lines plain. */
 static const char *
 level_colour (ZmLevel level)
 {
@@ -77,6 +87,8 @@ level_colour (ZmLevel level)
   }
 }
 
+/* Local time to the millisecond: for somebody who sits before it. Names of fields come from the program, only values are
+ * made printable. */
 char *
 zm_log_human (const ZmLogRecord *record, gboolean colour)
 {
@@ -114,6 +126,8 @@ append_field_name (GString *out, const char *name)
     g_string_append_c (out, g_ascii_isalnum (*name) ? g_ascii_toupper (*name) : '_');
 }
 
+/* journald's native protocol: NAME=value, one a line. No value can hold a line feed here, as zm_printable has made it
+ * visible; so the binary form is never needed. */
 char *
 zm_log_journal (const ZmLogRecord *record)
 {
@@ -134,6 +148,7 @@ zm_log_journal (const ZmLogRecord *record)
   return g_string_free (out, FALSE);
 }
 
+/* Connected once; it does not block, so that a full journal delays no thread. -1: no journald. */
 int
 zm_log_journal_open (const char *path)
 {
@@ -151,6 +166,8 @@ zm_log_journal_open (const char *path)
   return fd;
 }
 
+/* systemd tells in JOURNAL_STREAM which file it made our stderr; somebody may have redirected it since, so that is
+ * compared. */
 gboolean
 zm_log_is_journal (const char *stream, int fd)
 {

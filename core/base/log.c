@@ -32,12 +32,12 @@ typedef struct Kind {
 } Kind;
 
 struct ZmLog {
-  _Atomic int refs;
-  _Atomic int level;
+  _Atomic int refs;  /* who has a reference may use everything */
+  _Atomic int level; /* a ZmLevel: lines up to this are written */
   ZmLogFormat format;
-  int fd;      /* borrowed */
-  int journal; /* own, or -1 */
-  gboolean colour;
+  int fd;                 /* borrowed */
+  int journal;            /* own, or -1 */
+  gboolean colour;        /* the human format, to a terminal */
   pthread_mutex_t output; /* one line at a time */
   guint lost;             /* lines that nobody took, not yet told; under output */
   pthread_mutex_t lock;   /* the rest */
@@ -45,7 +45,7 @@ struct ZmLog {
   guint n_kinds;
   char *recent[RECENT_MOST]; /* JSON texts, a ring */
   guint64 n_recent;
-  ZmLogTap tap;
+  ZmLogTap tap; /* or NULL */
   gpointer tap_user;
 };
 
@@ -68,6 +68,8 @@ zm_level_name (ZmLevel level)
   return level_names[CLAMP ((int) level, ZM_LEVEL_ERROR, ZM_LEVEL_DEBUG) - ZM_LEVEL_ERROR];
 }
 
+/* What suits where the lines go: journald's own protocol where stderr is the journal, colours for a terminal, JSON for a
+ * file or a pipe. */
 static ZmLogFormat
 choose_format (ZmLog *log, ZmLogFormat wanted)
 {
@@ -115,6 +117,7 @@ zm_log_set_level (ZmLog *log, ZmLevel level)
     atomic_store_explicit (&log->level, (int) level, memory_order_relaxed);
 }
 
+/* Relaxed, as it stands before every line: a changed level is seen soon, not at once. */
 gboolean
 zm_log_enabled (const ZmLog *log, ZmLevel level)
 {
@@ -148,7 +151,8 @@ write_all (int fd, const char *text, gsize size)
   }
 }
 
-/* With the output's lock held. */
+/* As soon as the reader takes lines again it is told how many are missing: nothing is dropped without a word. With the
+ * output's lock held. */
 static void
 tell_lost (ZmLog *log)
 {
@@ -164,6 +168,8 @@ tell_lost (ZmLog *log)
   write_all (log->fd, "\n", 1);
 }
 
+/* FALSE: journald does not take it now (its queue is full, it is being restarted): the line goes to stderr then, which
+ * is the journal too. */
 static gboolean
 send_journal (ZmLog *log, const ZmLogRecord *record)
 {
@@ -172,6 +178,7 @@ send_journal (ZmLog *log, const ZmLogRecord *record)
   return send (log->journal, datagram, strlen (datagram), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
+/* The line is made before the lock is taken, which is held for one write only: lines of several threads do not mix. */
 static void
 put_out (ZmLog *log, const ZmLogRecord *record, const char *json)
 {
@@ -196,6 +203,8 @@ put_out (ZmLog *log, const ZmLogRecord *record, const char *json)
   pthread_mutex_unlock (&log->output);
 }
 
+/* To the output, to who listens to the log (`zmanagerctl log`), and where it is a warning or worse into the recent
+ * lines, which the control command log-recent gives. The tap is called under the lock, so it must not log. */
 static void
 put_line (ZmLog *log, ZmLevel level, const char *room, const char *text, const char *const *fields)
 {
@@ -217,7 +226,8 @@ put_line (ZmLog *log, ZmLevel level, const char *room, const char *text, const c
 
 /* ---- limits ---- */
 
-/* The entry of a kind; further kinds than there is room for share the last one. With the lock held. */
+/* The entry of a kind. Kinds are compared by address: they are literals of the program, and a comparison of texts for
+ * every line would cost more than the line. Further kinds than there is room for share the last one. With the lock held. */
 static Kind *
 find_kind (ZmLog *log, ZmLevel level, const char *room, const char *kind)
 {
@@ -257,7 +267,9 @@ admit (ZmLog *log, ZmLevel level, const char *room, const char *kind)
   return yes;
 }
 
-/* Says what was suppressed in windows that are over; all: in the running ones too. */
+/* Says what was suppressed in windows that are over; all: in the running ones too. Called before each line, so there is
+ * no timer: what was suppressed in the last window is told with the next line of any kind, or at the end. The lock is
+ * let go for each line, which takes it again. */
 static void
 report_suppressed (ZmLog *log, gboolean all)
 {
@@ -281,6 +293,7 @@ report_suppressed (ZmLog *log, gboolean all)
   }
 }
 
+/* The last one says what it still has to say, and leaves the descriptor, which is not its own. */
 void
 zm_log_unref (ZmLog *log)
 {
@@ -321,6 +334,7 @@ zm_log_write (ZmLog *log, ZmLevel level, const char *room, const char *format, .
   zm_log_line (log, level, room, text, NULL);
 }
 
+/* The text is made only where the line may be written: a flood costs a lock and a look at the clock a line. */
 void
 zm_log_limited (ZmLog *log, ZmLevel level, const char *room, const char *kind, const char *format, ...)
 {
@@ -347,6 +361,7 @@ zm_log_set_tap (ZmLog *log, ZmLogTap tap, gpointer user)
   pthread_mutex_unlock (&log->lock);
 }
 
+/* A JSON array, the oldest first; the lines are JSON already. */
 char *
 zm_log_recent (ZmLog *log)
 {

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The register of counters and gauges. Its lock guards the names; the numbers themselves are atomic. */
+/*
+ * The register of counters and gauges. Its lock guards the names; the numbers themselves are atomic.
+ *
+ * A counter is looked up once, by who will count, and then added to without lock or look-up; so it lives as long as the
+ * register, and removing one only hides it.
+ */
 #include "config.h"
 
 #include "base/zm-metrics.h"
@@ -18,15 +23,15 @@ struct ZmCounter {
   char *label_name; /* NULL where there is no label */
   char *label;
   char *help;
-  gboolean gauge;
-  gboolean hidden;
+  gboolean gauge;  /* goes up and down */
+  gboolean hidden; /* removed: not shown; under the lock of the register */
 };
 
 struct ZmMetrics {
   pthread_mutex_t lock;
   GHashTable *by_name; /* "name", or "name\nlabel name\nlabel" -> ZmCounter */
   GPtrArray *all;      /* in the order in which they were made */
-  ZmCounter *overflow;
+  ZmCounter *overflow; /* takes what found no room */
 };
 
 static void
@@ -41,6 +46,8 @@ counter_free (gpointer data)
   free (counter);
 }
 
+/* A cache line of its own: counters of different threads that lie side by side would take it from each other at every
+ * addition. NULL: out of memory; the caller has one for that. */
 static ZmCounter *
 counter_new (const char *name, const char *help, const char *label_name, const char *label, gboolean gauge)
 {
@@ -81,6 +88,9 @@ zm_metrics_free (ZmMetrics *metrics)
   g_free (metrics);
 }
 
+/* The counter of this name and label, made where it is not there yet. Never NULL: over COUNTERS_MOST, which labels of
+ * peers' making could reach, the rest goes into one sum. A counter is never freed before the register, so who has one
+ * needs no lock and no reference. */
 static ZmCounter *
 get (ZmMetrics *metrics, const char *name, const char *help, const char *label_name, const char *label,
      gboolean gauge)
@@ -126,6 +136,7 @@ zm_metrics_gauge (ZmMetrics *metrics, const char *name, const char *help, const 
   return get (metrics, name, help, label_name, label, TRUE);
 }
 
+/* Only hidden: somebody may still add to it, and its number goes on where the same label comes back. */
 void
 zm_metrics_remove (ZmMetrics *metrics, ZmCounter *counter)
 {
@@ -136,6 +147,7 @@ zm_metrics_remove (ZmMetrics *metrics, ZmCounter *counter)
   pthread_mutex_unlock (&metrics->lock);
 }
 
+/* Relaxed: a number that is looked at, on which nothing else depends. */
 void
 zm_counter_add (ZmCounter *counter, guint64 n)
 {
@@ -163,6 +175,7 @@ compare_counters (gconstpointer a, gconstpointer b)
   return by_name != 0 ? by_name : g_strcmp0 (one->label, other->label);
 }
 
+/* Sorted, so that two pictures can be compared. func is called without the lock: counters live as long as the register. */
 void
 zm_metrics_each (ZmMetrics *metrics, ZmMetricFunc func, gpointer user)
 {

@@ -10,10 +10,11 @@
 #define DURATION_MOST_MS (G_GINT64_CONSTANT (100000) * 86400 * 1000) /* as microseconds it still fits */
 
 typedef struct Unit {
-  const char *name;
-  guint64 factor;
+  const char *name; /* as written behind the number */
+  guint64 factor;   /* how many of the smallest unit it is */
 } Unit;
 
+/* The text is quoted, made printable and short: it may come from a peer. FALSE always. */
 static gboolean
 invalid (GError **error, const char *text, const char *wanted)
 {
@@ -46,6 +47,7 @@ scale (const char *text, const Unit *units, guint64 most, guint64 *value)
   return TRUE;
 }
 
+/* A bare number is seconds, as people think of timeouts; milliseconds must say so. */
 gboolean
 zm_parse_duration (const char *text, gint64 *milliseconds, GError **error)
 {
@@ -60,6 +62,7 @@ zm_parse_duration (const char *text, gint64 *milliseconds, GError **error)
   return TRUE;
 }
 
+/* Powers of 1,024 only: k and K are the same. */
 gboolean
 zm_parse_size (const char *text, guint64 *bytes, GError **error)
 {
@@ -72,6 +75,7 @@ zm_parse_size (const char *text, guint64 *bytes, GError **error)
   return TRUE;
 }
 
+/* What is no number and what is one out of range are different errors, as their cures are. */
 gboolean
 zm_parse_integer (const char *text, gint64 least, gint64 most, gint64 *value, GError **error)
 {
@@ -97,6 +101,7 @@ zm_parse_integer (const char *text, gint64 least, gint64 most, gint64 *value, GE
   return FALSE;
 }
 
+/* Only the words that are told to be right: `y` or `enabled` would be guesses. */
 gboolean
 zm_parse_boolean (const char *text, gboolean *value, GError **error)
 {

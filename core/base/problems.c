@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The list of problems that a checker finds, and their one-line form. */
+/*
+ * The list of problems that a checker finds, and their one-line form.
+ *
+ * All of them are collected before anything is said: who corrects a file wants the whole list, not its first line again and
+ * again. Bounded, as the files may be anybody's: beyond the bound they are counted.
+ */
 #include "config.h"
 
 #include "base/zm-base.h"
@@ -10,8 +15,8 @@
 #define TEXT_MOST     2048 /* bytes of one text */
 
 struct ZmProblems {
-  GPtrArray *list;
-  guint errors;
+  GPtrArray *list; /* ZmProblem, owned; PROBLEMS_MOST at most */
+  guint errors;    /* found, kept or not */
   guint warnings;
 };
 
@@ -45,13 +50,14 @@ zm_problems_free (ZmProblems *problems)
   g_free (problems);
 }
 
-/* Files quote what stands in them, so no text of a problem is trusted to be printable. */
+/* Files quote what stands in them, so no text of a problem is trusted to be printable. NULL stays NULL. */
 static char *
 safe_text (const char *text)
 {
   return text != NULL ? zm_printable (zm_span_text (text), TEXT_MOST) : NULL;
 }
 
+/* Counts first and keeps afterwards: the numbers are right beyond the bound too. */
 void
 zm_problems_add (ZmProblems *problems, ZmSeverity severity, guint code, const char *file, guint line,
                  guint column, const char *expected, const char *todo, const char *what, ...)
@@ -126,6 +132,7 @@ zm_problems_sort (ZmProblems *problems)
   g_ptr_array_sort (problems->list, compare_places);
 }
 
+/* The form that editors and compilers have taught people: file:line:column first, so that it can be jumped to. */
 char *
 zm_problem_format (const ZmProblem *problem)
 {
@@ -148,6 +155,7 @@ zm_problem_format (const ZmProblem *problem)
   return g_string_free (out, FALSE);
 }
 
+/* All of one severity, in the order in which they were found. */
 static void
 append_all (const ZmProblems *problems, ZmSeverity severity, GString *out)
 {
@@ -162,6 +170,7 @@ append_all (const ZmProblems *problems, ZmSeverity severity, GString *out)
   }
 }
 
+/* Errors first: they are what keeps it from starting. */
 char *
 zm_problems_format (const ZmProblems *problems)
 {

@@ -7,38 +7,34 @@
 
 #include "base/zm-ring.h"
 
-#include <pthread.h>
-#include <time.h>
+#include "base/zm-thread.h"
 
 struct ZmRing {
   pthread_mutex_t lock;
   pthread_cond_t filled; /* consumers wait here */
   pthread_cond_t freed;  /* producers wait here */
-  gpointer *slots;
-  guint capacity; /* a power of two */
-  guint64 head;   /* number of the next item to take */
-  guint64 tail;   /* number of the next item to put */
+  gpointer *slots;       /* the caller's pointers; place of number n: n & (capacity - 1) */
+  guint capacity;        /* a power of two */
+  guint64 head;          /* number of the next item to take */
+  guint64 tail;          /* number of the next item to put */
   guint consumers_waiting;
   guint producers_waiting;
-  gboolean closed;
+  gboolean closed; /* takes nothing new */
 };
 
+/* A power of two, as places are found by a mask. Not more than 2^30, whatever is asked for. */
 ZmRing *
 zm_ring_new (guint capacity)
 {
   ZmRing *ring = g_new0 (ZmRing, 1);
-  pthread_condattr_t attributes;
 
   ring->capacity = 1;
   while (ring->capacity < capacity && ring->capacity < 1u << 30)
     ring->capacity *= 2;
   ring->slots = g_new (gpointer, ring->capacity);
   pthread_mutex_init (&ring->lock, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&ring->filled, &attributes);
-  pthread_cond_init (&ring->freed, &attributes);
-  pthread_condattr_destroy (&attributes);
+  zm_cond_init_monotonic (&ring->filled);
+  zm_cond_init_monotonic (&ring->freed);
   return ring;
 }
 
@@ -56,6 +52,8 @@ zm_ring_free (ZmRing *ring)
 
 /* ---- with the lock held ---- */
 
+/* As many as there is room for; none once it is closed. One waiting consumer is woken for one item and all for several:
+ * who finds nothing goes back to sleep, which costs less than a consumer that sleeps beside work. */
 static guint
 put (ZmRing *ring, gpointer const *items, guint n)
 {
@@ -74,6 +72,7 @@ put (ZmRing *ring, gpointer const *items, guint n)
   return count;
 }
 
+/* At most so many. One producer is woken, however many places became free: pass_on_room wakes the next. */
 static guint
 take (ZmRing *ring, gpointer *items, guint most)
 {
@@ -97,6 +96,8 @@ pass_on_room (ZmRing *ring)
 
 /* ---- the door ---- */
 
+/* Waits for room, and puts in what fits meanwhile: a batch that is larger than the ring goes through it in pieces, and
+ * others' items may come between. FALSE: it was closed; *given were taken and will be popped. */
 gboolean
 zm_ring_push (ZmRing *ring, gpointer const *items, guint n, guint *given)
 {
@@ -118,6 +119,7 @@ zm_ring_push (ZmRing *ring, gpointer const *items, guint n, guint *given)
   return done == n;
 }
 
+/* Never waits: how many were taken, from the front. */
 guint
 zm_ring_try_push (ZmRing *ring, gpointer const *items, guint n)
 {
@@ -129,25 +131,22 @@ zm_ring_try_push (ZmRing *ring, gpointer const *items, guint n)
   return done;
 }
 
-/* FALSE: the time is over. */
+/* FALSE: the time is over. until_us negative: there is no limit. */
 static gboolean
 wait_filled (ZmRing *ring, gint64 until_us)
 {
-  struct timespec until;
-  int result;
+  gboolean in_time = TRUE;
 
   ring->consumers_waiting++;
-  if (until_us < 0) {
-    result = pthread_cond_wait (&ring->filled, &ring->lock);
-  } else {
-    until.tv_sec = (time_t) (until_us / G_USEC_PER_SEC);
-    until.tv_nsec = (long) (until_us % G_USEC_PER_SEC) * 1000;
-    result = pthread_cond_timedwait (&ring->filled, &ring->lock, &until);
-  }
+  if (until_us < 0)
+    pthread_cond_wait (&ring->filled, &ring->lock);
+  else
+    in_time = zm_cond_wait_until (&ring->filled, &ring->lock, until_us);
   ring->consumers_waiting--;
-  return result == 0;
+  return in_time;
 }
 
+/* 0: the time is over, or the ring is closed and empty: what was in it when it was closed still comes out. */
 guint
 zm_ring_pop (ZmRing *ring, gpointer *items, guint most, gint64 until_us)
 {
@@ -193,6 +192,7 @@ zm_ring_capacity (const ZmRing *ring)
   return ring->capacity;
 }
 
+/* All who wait come back: producers with what they could not give, consumers with what is left. */
 void
 zm_ring_close (ZmRing *ring)
 {

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Borrowed bytes, text of peers made printable, the rooms' error domain and the two clocks. */
+/*
+ * Borrowed bytes, text of peers made printable, the rooms' error domain and the two clocks.
+ *
+ * Spans are compared and hashed on the way of every message, so both take whole words; the hash needs to be fast and to spread
+ * well, and keeps no secret.
+ */
 #include "config.h"
 
 #include "base/zm-base.h"
@@ -15,6 +20,7 @@ zm_span_text (const char *text)
   return zm_span (text, text != NULL ? strlen (text) : 0);
 }
 
+/* Two empty spans are equal, whether or not they have an address; memcmp does not like NULL even for no bytes. */
 gboolean
 zm_span_equal (ZmSpan a, ZmSpan b)
 {
@@ -44,6 +50,7 @@ zm_span_dup (ZmSpan span)
 #define HASH_A G_GUINT64_CONSTANT (0xa0761d6478bd642f)
 #define HASH_B G_GUINT64_CONSTANT (0xe7037ed1a0b428db)
 
+/* All bits of the product come together in 64: one multiplication mixes 16 bytes. */
 static inline guint64
 fold (guint64 a, guint64 b)
 {
@@ -52,6 +59,7 @@ fold (guint64 a, guint64 b)
   return (guint64) product ^ (guint64) (product >> 64);
 }
 
+/* memcpy is how C reads a word from anywhere; compilers make one instruction of it. */
 static inline guint64
 load8 (const char *at)
 {
@@ -83,6 +91,7 @@ fold_rest (const char *at, gsize left, guint64 hash)
                hash);
 }
 
+/* Each round takes the hash so far into the product, so that the order of the pieces counts. */
 guint64
 zm_span_hash (ZmSpan span)
 {
@@ -114,6 +123,8 @@ printable_size (const char *at, gsize left)
   return (gsize) (g_utf8_next_char (at) - at);
 }
 
+/* Goes through the text character by character; each stands as it is, or as \xHH a byte. The cut falls between
+ * characters, at the last place that left room for the dots. */
 char *
 zm_printable (ZmSpan text, gsize most)
 {

@@ -50,6 +50,7 @@ zm_similar (ZmSpan word, ZmSpan candidate, guint *away)
   return *away <= most && *away < MAX (word.size, candidate.size);
 }
 
+/* The first of those that are equally near: candidates come in an order that means something to who asks. */
 const char *
 zm_suggest (const char *word, const char *const *candidates)
 {

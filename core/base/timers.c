@@ -1,32 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The timer thread and its heap. */
+/*
+ * The timer thread and its heap.
+ *
+ * Most timers are deadlines that never fire: each call that waits arms one and cancels it soon. So arming and cancelling are
+ * cheap (a few moves in the heap, no allocation, a wake-up only for a nearer time), and one thread is enough for the few that
+ * fire, since callbacks only hand over.
+ */
 #include "config.h"
 
 #include "base/zm-timers.h"
 
 #include "base/zm-base.h"
-
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <string.h>
-#include <time.h>
+#include "base/zm-thread.h"
 
 struct ZmTimers {
   pthread_mutex_t lock;
   pthread_cond_t changed; /* the thread waits here for the next due time, or for a nearer one */
   pthread_cond_t ended;   /* cancellers wait here for the end of a callback */
   pthread_t thread;
-  ZmTimer **heap; /* the nearest first; heap[i]->index == i + 1 */
-  guint count;
-  guint size;
+  ZmTimer **heap;  /* the nearest first; heap[i]->index == i + 1 */
+  guint count;     /* in use */
+  guint size;      /* of the array */
   ZmTimer *firing; /* whose callback runs now; only compared, since it may be freed already */
   guint waiting;   /* cancellers */
-  gboolean stop;
+  gboolean stop;   /* the thread ends after the callback that runs */
 };
 
 /* ---- the heap; with the lock held ---- */
 
+/* A timer knows its place, so that one in the middle is taken out without a search. */
 static void
 place (ZmTimers *timers, guint at, ZmTimer *timer)
 {
@@ -60,6 +62,8 @@ sift_down (ZmTimers *timers, guint at, ZmTimer *timer)
   place (timers, at, timer);
 }
 
+/* TRUE: it was armed. The last one of the heap takes its place, and may belong further up or down: it comes from another
+ * branch. */
 static gboolean
 remove_timer (ZmTimers *timers, ZmTimer *timer)
 {
@@ -80,6 +84,7 @@ remove_timer (ZmTimers *timers, ZmTimer *timer)
   return TRUE;
 }
 
+/* The array only grows: as many timers are armed again soon. */
 static void
 add_timer (ZmTimers *timers, ZmTimer *timer)
 {
@@ -92,6 +97,8 @@ add_timer (ZmTimers *timers, ZmTimer *timer)
 
 /* ---- the thread ---- */
 
+/* func and user are copied before the lock is let go, and the timer is not touched afterwards: the callback may free the
+ * object that it is in. `firing` is an address to compare with, nothing more. */
 static void
 fire (ZmTimers *timers, ZmTimer *timer)
 {
@@ -108,15 +115,8 @@ fire (ZmTimers *timers, ZmTimer *timer)
     pthread_cond_broadcast (&timers->ended);
 }
 
-static void
-wait_until (ZmTimers *timers, gint64 due_us)
-{
-  struct timespec until = { .tv_sec = (time_t) (due_us / G_USEC_PER_SEC),
-                            .tv_nsec = (long) (due_us % G_USEC_PER_SEC) * 1000 };
-
-  pthread_cond_timedwait (&timers->changed, &timers->lock, &until);
-}
-
+/* Sleeps until the nearest is due; one that is armed nearer, and the end, wake it. The heap is looked at anew after each
+ * callback, as anything may have changed meanwhile. */
 static void *
 timers_run (void *data)
 {
@@ -127,28 +127,12 @@ timers_run (void *data)
     if (timers->count == 0)
       pthread_cond_wait (&timers->changed, &timers->lock);
     else if (timers->heap[0]->due_us > zm_now_us ())
-      wait_until (timers, timers->heap[0]->due_us);
+      zm_cond_wait_until (&timers->changed, &timers->lock, timers->heap[0]->due_us);
     else
       fire (timers, timers->heap[0]);
   }
   pthread_mutex_unlock (&timers->lock);
   return NULL;
-}
-
-/* Signals are for the main thread: the new one starts with all of them blocked. */
-static int
-start_thread (ZmTimers *timers)
-{
-  sigset_t all, before;
-  int result;
-
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &before);
-  result = pthread_create (&timers->thread, NULL, timers_run, timers);
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  if (result == 0)
-    pthread_setname_np (timers->thread, "zm-timers");
-  return result;
 }
 
 static void
@@ -167,16 +151,12 @@ ZmTimers *
 zm_timers_new (GError **error)
 {
   ZmTimers *timers = g_new0 (ZmTimers, 1);
-  pthread_condattr_t attributes;
   int result;
 
   pthread_mutex_init (&timers->lock, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&timers->changed, &attributes);
-  pthread_cond_init (&timers->ended, &attributes);
-  pthread_condattr_destroy (&attributes);
-  result = start_thread (timers);
+  zm_cond_init_monotonic (&timers->changed);
+  zm_cond_init_monotonic (&timers->ended);
+  result = zm_thread_create (&timers->thread, "zm-timers", timers_run, timers);
   if (result != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
                  "cannot start the timer thread: %s; raise the limit on threads", g_strerror (result));
@@ -186,6 +166,7 @@ zm_timers_new (GError **error)
   return timers;
 }
 
+/* Not from a callback: it waits for the thread. */
 void
 zm_timers_free (ZmTimers *timers)
 {
@@ -199,6 +180,7 @@ zm_timers_free (ZmTimers *timers)
   timers_dispose (timers);
 }
 
+/* The thread is woken only where this became the nearest one; otherwise it wakes early enough by itself. */
 void
 zm_timers_arm (ZmTimers *timers, ZmTimer *timer, gint64 due_us)
 {
@@ -211,6 +193,8 @@ zm_timers_arm (ZmTimers *timers, ZmTimer *timer, gint64 due_us)
   pthread_mutex_unlock (&timers->lock);
 }
 
+/* Without `wait` a callback that has begun may still run when this returns; who frees the timer's memory next must wait,
+ * or be that callback. */
 gboolean
 zm_timers_cancel (ZmTimers *timers, ZmTimer *timer, gboolean wait)
 {

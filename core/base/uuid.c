@@ -38,6 +38,7 @@ next_random (ZmUuidMaker *maker)
   return maker->random[1] + b;
 }
 
+/* So many digits, the highest first; gives where the next one goes. */
 static inline char *
 put_hex (char *out, guint64 word, int digits)
 {
@@ -46,6 +47,8 @@ put_hex (char *out, guint64 word, int digits)
   return out;
 }
 
+/* A clock that stands still or falls back makes the sequence go on in the last microsecond, and when that is full the
+ * microsecond itself: so ids sort as they were made, at the price of running a little ahead of the clock. */
 void
 zm_uuid_make (ZmUuidMaker *maker, gint64 now_us, char out[ZM_UUID_SIZE])
 {

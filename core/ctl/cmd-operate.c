@@ -114,11 +114,12 @@ static const ZmOutColumn worker_columns[] = {
   { "name", N_ ("NAME"), FALSE },
   { "state", N_ ("STATE"), FALSE },
   { "pid", N_ ("PROCESS"), TRUE },
-  { "sent", N_ ("SENT"), TRUE },
   { "starts", N_ ("STARTS"), TRUE },
-  { "last_end", N_ ("LAST END"), FALSE },
+  { "sent", N_ ("SENT"), TRUE },
   { "endpoint", N_ ("ENDPOINT"), FALSE },
   { "exec", N_ ("COMMAND"), FALSE },
+  /* A sentence where it cannot be started, so it comes last. */
+  { "last_end", N_ ("LAST END"), FALSE },
   { NULL, NULL, FALSE },
 };
 

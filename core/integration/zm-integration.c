@@ -4,6 +4,7 @@
 
 #include "integration/zm-integration.h"
 
+#include "base/zm-thread.h"
 #include "integration/integration-private.h"
 
 #include <errno.h>
@@ -136,13 +137,12 @@ integration_clear (ZmIntegration *integration, int linger_ms)
 static gboolean
 start (ZmIntegration *integration, GError **error)
 {
-  int rc = pthread_create (&integration->thread, NULL, zm_publisher_run, integration);
+  int rc = zm_thread_create (&integration->thread, "zm-publisher", zm_publisher_run, integration);
   if (rc != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "topics: cannot start the publisher's thread: %s",
                  g_strerror (rc));
     return FALSE;
   }
-  pthread_setname_np (integration->thread, "zm-publisher");
   return TRUE;
 }
 

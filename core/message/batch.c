@@ -4,11 +4,11 @@
 
 #include "message/zm-message.h"
 
-#define BATCH_BYTES_MOST (1u << 30)
+#define BATCH_BYTES_MOST (1u << 30) /* of one envelope: below what a GByteArray's length holds */
 
 struct ZmBatch {
-  GByteArray *bytes;
-  guint parts;
+  GByteArray *bytes; /* the envelope's body as it grows */
+  guint parts;       /* ZM_BATCH_PARTS_MOST at most */
 };
 
 ZmBatch *
@@ -29,6 +29,7 @@ zm_batch_free (ZmBatch *batch)
   g_free (batch);
 }
 
+/* Four bytes of size, big-endian, and the bytes; what take_sized in wire.c takes off again. */
 static void
 append_sized (GByteArray *bytes, ZmSpan span)
 {
@@ -63,6 +64,7 @@ zm_batch_count (const ZmBatch *batch)
   return batch->parts;
 }
 
+/* GByteArray hands its memory over, so a large batch is not copied; a new array takes its place. */
 GBytes *
 zm_batch_steal (ZmBatch *batch)
 {

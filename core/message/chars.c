@@ -32,6 +32,7 @@ letter_size (const char *at, const char *end)
   return (gsize) (g_utf8_next_char (at) - at);
 }
 
+/* ASCII in an inner loop of one look-up a byte, which is all that most texts ever see; GLib decides about the rest. */
 gsize
 zm_chars_word (const char *at, const char *end)
 {
@@ -58,6 +59,7 @@ zm_chars_id (const char *at, const char *end)
   return (gsize) (at - start);
 }
 
+/* Counted anew from the start: only errors ask. */
 guint
 zm_chars_column (ZmSpan text, const char *at)
 {
@@ -71,6 +73,7 @@ zm_chars_column (ZmSpan text, const char *at)
   return column;
 }
 
+/* error NULL: only the column is wanted, and no text is made. */
 gboolean
 zm_chars_error (ZmSpan text, const char *at, guint *column, GError **error, const char *what, ...)
 {
@@ -89,6 +92,8 @@ zm_chars_error (ZmSpan text, const char *at, guint *column, GError **error, cons
   return FALSE;
 }
 
+/* A character that cannot be seen is named by its number, one that can is shown: nothing of a peer's goes into a log or
+ * a terminal as it came. */
 gboolean
 zm_chars_refuse (ZmSpan text, const char *at, const char *where, const char *allowed, guint *column,
                  GError **error)

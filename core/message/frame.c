@@ -8,6 +8,8 @@
 
 #define SLICE_LEAST 4096 /* bytes; below it copying is cheaper than counting references */
 
+/* zmq_msg_data wants a frame that may be written to, and only reads it. The span lives as long as the frame stays where
+ * it is: a small frame has its bytes inside. */
 ZmSpan
 zm_frame_span (const zmq_msg_t *frame)
 {
@@ -23,6 +25,7 @@ zm_frame_clear (zmq_msg_t *frame)
   zmq_msg_init (frame);
 }
 
+/* libzmq calls it, in any thread: it must be ours and never a plugin's, which may be unloaded by then. */
 static void
 free_bytes (void *data, void *hint)
 {
@@ -55,12 +58,14 @@ free_holder (void *data, void *hint)
   g_free (hint);
 }
 
+/* A large part is not copied: the new frame points into the whole, of which `holder` keeps a counted copy until the new
+ * one is closed. A part that keeps its whole alive may hold at most twice its own size, so that many small parts of one
+ * batch cannot pin it. */
 void
 zm_frame_init_slice (zmq_msg_t *frame, zmq_msg_t *whole, ZmSpan part)
 {
   zmq_msg_t *holder;
 
-  /* A part that keeps its whole alive may hold at most twice its own size. */
   if (part.size < SLICE_LEAST || part.size < zmq_msg_size (whole) / 2) {
     zm_frame_init_copy (frame, part);
     return;

@@ -1,287 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Gates of bound endpoints. A gate goes round: open -> closing (the thread saw too many) -> shut (the owner has un-bound) ->
- * opening (a second later) -> open (the owner has bound). Each of them writes the state only where it is its turn.
+ * Gates for those who own the sockets: made, turned, freed; and how they are.
+ *
+ * Un-binding an endpoint ends its connections, which is the only way that libzmq offers to end one. Honest peers come back when
+ * it is bound again a second later; one that opens connections without end has gained nothing by then.
  */
 #include "config.h"
 
-#include "message/zm-gate.h"
+#include "message/gate-private.h"
 
 #include "base/zm-base.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 #include <zmq.h>
 
-#define SHUT_US     (1 * G_USEC_PER_SEC)
-#define REMIND_MS   100
-#define EVENTS_MOST 1000 /* of one monitor at a time, so that a flood cannot keep the others waiting */
 #define EVENTS_ASKED \
   (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED)
-
-typedef enum { GATE_OPEN, GATE_CLOSING, GATE_SHUT, GATE_OPENING } ZmGateState;
-
-struct ZmGate {
-  ZmGates *gates;
-  char *name, *endpoint;
-  guint limit;
-  void *socket; /* the owner's */
-  void *events; /* the monitor's other end: the thread's, once the gate is in the list */
-  ZmGateWake wake;
-  gpointer user;
-  atomic_int state;  /* ZmGateState */
-  atomic_int failed; /* errno of the last attempt to bind again */
-  ZmCounter *connections, *shuts;
-  /* The rest under the lock of the gates. */
-  GHashTable *open;   /* descriptors of the connections: a set cannot drift where a number would */
-  gint64 reopen_us;   /* SHUT: when to open again; 0: not yet known */
-  const char *reason; /* static */
-  gboolean gone;      /* the owner has left it; the thread frees it */
-};
-
-struct ZmGates {
-  void *zmq;
-  ZmLog *log;
-  ZmMetrics *metrics;
-  pthread_t thread;
-  pthread_mutex_t lock;
-  pthread_cond_t freed;
-  int wake; /* eventfd */
-  gboolean stopping;
-  guint64 serial;  /* for names of monitors */
-  GPtrArray *list; /* ZmGate */
-};
-
-/* Wakes the thread. A full eventfd means that it wakes anyway. */
-static void
-poke (ZmGates *gates)
-{
-  guint64 one = 1;
-  ssize_t written = write (gates->wake, &one, sizeof one);
-  (void) written;
-}
-
-/* ---- events ---- */
-
-/* One event: a frame of its number (16 bits) and value (32 bits), and one of the address. FALSE: there is none. */
-static gboolean
-read_event (void *events, guint16 *event, gint32 *value)
-{
-  zmq_msg_t frame;
-  gboolean got;
-  zmq_msg_init (&frame);
-  got = zmq_msg_recv (&frame, events, ZMQ_DONTWAIT) == (int) (sizeof *event + sizeof *value);
-  if (got) {
-    const char *data = zmq_msg_data (&frame);
-    memcpy (event, data, sizeof *event);
-    memcpy (value, data + sizeof *event, sizeof *value);
-  }
-  while (zmq_msg_more (&frame) && zmq_msg_recv (&frame, events, ZMQ_DONTWAIT) >= 0)
-    continue;
-  zmq_msg_close (&frame);
-  return got;
-}
-
-/* While it is open, or just about to be; what comes in between belongs to connections that are gone. */
-static void
-take_event (ZmGate *gate, guint16 event, gint32 value)
-{
-  switch (event) {
-  case ZMQ_EVENT_ACCEPTED: g_hash_table_add (gate->open, GINT_TO_POINTER (value)); break;
-  case ZMQ_EVENT_DISCONNECTED: g_hash_table_remove (gate->open, GINT_TO_POINTER (value)); break;
-  case ZMQ_EVENT_ACCEPT_FAILED: gate->reason = "could not accept a connection (out of descriptors?)"; break;
-  default: break;
-  }
-  if (g_hash_table_size (gate->open) > gate->limit)
-    gate->reason = "has more connections than its limit";
-}
-
-static void
-read_events (ZmGate *gate)
-{
-  int state = atomic_load (&gate->state);
-  gboolean counts = state == GATE_OPEN || state == GATE_OPENING;
-  guint16 event;
-  gint32 value;
-  for (guint i = 0; i < EVENTS_MOST && read_event (gate->events, &event, &value); i++)
-    if (counts)
-      take_event (gate, event, value);
-  zm_counter_set (gate->connections, g_hash_table_size (gate->open));
-}
-
-/* ---- the thread ---- */
-
-static void
-close_gate (ZmGate *gate)
-{
-  zm_counter_add (gate->shuts, 1);
-  zm_log_limited (gate->gates->log, ZM_LEVEL_WARNING, "gate", gate->endpoint,
-                  "%s: %s %s (%u connections, limit %u); it is closed for a second", gate->name,
-                  gate->endpoint, gate->reason, g_hash_table_size (gate->open), gate->limit);
-  gate->reopen_us = 0;
-  atomic_store (&gate->state, GATE_CLOSING);
-}
-
-/* What time and events ask of one gate. */
-static void
-step (ZmGate *gate, gint64 now_us)
-{
-  int state = atomic_load (&gate->state);
-  if (state == GATE_OPEN && gate->reason != NULL) {
-    close_gate (gate);
-  } else if (state == GATE_SHUT && gate->reopen_us == 0) {
-    gate->reopen_us = now_us + SHUT_US;
-    g_hash_table_remove_all (gate->open);
-    zm_counter_set (gate->connections, 0);
-  } else if (state == GATE_SHUT && gate->reopen_us <= now_us) {
-    gate->reopen_us = 0;
-    gate->reason = NULL;
-    atomic_store (&gate->state, GATE_OPENING);
-  }
-  state = atomic_load (&gate->state);
-  if (state == GATE_CLOSING || state == GATE_OPENING)
-    gate->wake (gate->user);
-}
-
-/* Milliseconds until one of them needs a look; -1: none. */
-static int
-next_look (ZmGates *gates, gint64 now_us)
-{
-  gint64 least = G_MAXINT64;
-  for (guint i = 0; i < gates->list->len; i++) {
-    ZmGate *gate = gates->list->pdata[i];
-    int state = atomic_load (&gate->state);
-    if (state == GATE_CLOSING || state == GATE_OPENING || (state == GATE_SHUT && gate->reopen_us == 0))
-      least = MIN (least, REMIND_MS);
-    else if (state == GATE_SHUT)
-      least = MIN (least, (MAX (gate->reopen_us - now_us, 0) + 999) / 1000);
-  }
-  return least == G_MAXINT64 ? -1 : (int) least;
-}
-
-static void
-gate_destroy (ZmGate *gate)
-{
-  zmq_close (gate->events);
-  zm_metrics_remove (gate->gates->metrics, gate->connections);
-  zm_metrics_remove (gate->gates->metrics, gate->shuts);
-  g_hash_table_unref (gate->open);
-  g_free (gate->name);
-  g_free (gate->endpoint);
-  g_free (gate);
-}
-
-static void
-sweep (ZmGates *gates)
-{
-  for (guint i = gates->list->len; i > 0; i--) {
-    ZmGate *gate = gates->list->pdata[i - 1];
-    if (!gate->gone)
-      continue;
-    g_ptr_array_remove_index_fast (gates->list, i - 1);
-    gate_destroy (gate);
-  }
-  pthread_cond_broadcast (&gates->freed);
-}
-
-/* Under the lock. The caller frees. */
-static zmq_pollitem_t *
-poll_items (ZmGates *gates, int *n)
-{
-  zmq_pollitem_t *items = g_new0 (zmq_pollitem_t, gates->list->len + 1);
-  items[0] = (zmq_pollitem_t){ .fd = gates->wake, .events = ZMQ_POLLIN };
-  for (guint i = 0; i < gates->list->len; i++)
-    items[i + 1] =
-        (zmq_pollitem_t){ .socket = ((ZmGate *) gates->list->pdata[i])->events, .events = ZMQ_POLLIN };
-  *n = (int) gates->list->len + 1;
-  return items;
-}
-
-static void
-look (ZmGates *gates)
-{
-  gint64 now_us = zm_now_us ();
-  for (guint i = 0; i < gates->list->len; i++) {
-    ZmGate *gate = gates->list->pdata[i];
-    if (gate->gone)
-      continue;
-    read_events (gate);
-    step (gate, now_us);
-  }
-  sweep (gates);
-}
-
-static void *
-run (void *user)
-{
-  ZmGates *gates = user;
-  guint64 count;
-  pthread_mutex_lock (&gates->lock);
-  while (!gates->stopping) {
-    int n = 0;
-    int timeout = next_look (gates, zm_now_us ());
-    g_autofree zmq_pollitem_t *items = poll_items (gates, &n);
-    pthread_mutex_unlock (&gates->lock);
-    if (zmq_poll (items, n, timeout) > 0 && items[0].revents != 0) {
-      ssize_t got = read (gates->wake, &count, sizeof count);
-      (void) got;
-    }
-    pthread_mutex_lock (&gates->lock);
-    look (gates);
-  }
-  pthread_mutex_unlock (&gates->lock);
-  return NULL;
-}
-
-/* ---- the gates ---- */
-
-ZmGates *
-zm_gates_new (void *zmq, ZmLog *log, ZmMetrics *metrics, GError **error)
-{
-  ZmGates *gates = g_new0 (ZmGates, 1);
-  int rc;
-  gates->zmq = zmq;
-  gates->log = log;
-  gates->metrics = metrics;
-  gates->list = g_ptr_array_new ();
-  pthread_mutex_init (&gates->lock, NULL);
-  pthread_cond_init (&gates->freed, NULL);
-  gates->wake = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  rc = gates->wake < 0 ? errno : pthread_create (&gates->thread, NULL, run, gates);
-  if (rc == 0) {
-    pthread_setname_np (gates->thread, "zm-gates");
-    return gates;
-  }
-  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot watch connections: %s", g_strerror (rc));
-  if (gates->wake >= 0)
-    close (gates->wake);
-  pthread_cond_destroy (&gates->freed);
-  pthread_mutex_destroy (&gates->lock);
-  g_ptr_array_unref (gates->list);
-  g_free (gates);
-  return NULL;
-}
-
-void
-zm_gates_free (ZmGates *gates)
-{
-  if (gates == NULL)
-    return;
-  pthread_mutex_lock (&gates->lock);
-  gates->stopping = TRUE;
-  pthread_mutex_unlock (&gates->lock);
-  poke (gates);
-  pthread_join (gates->thread, NULL);
-  close (gates->wake);
-  pthread_cond_destroy (&gates->freed);
-  pthread_mutex_destroy (&gates->lock);
-  g_ptr_array_unref (gates->list);
-  g_free (gates);
-}
 
 /* ---- one gate, for its owner ---- */
 
@@ -317,6 +51,8 @@ make_counters (ZmGate *gate)
                                     "endpoint", gate->endpoint);
 }
 
+/* In the owner's thread: the monitor is asked for on its socket. The other end is the thread's once the gate is in the
+ * list. */
 ZmGate *
 zm_gate_new (ZmGates *gates, const char *name, guint limit, void *socket, const char *endpoint,
              ZmGateWake wake, gpointer user, GError **error)
@@ -342,10 +78,12 @@ zm_gate_new (ZmGates *gates, const char *name, guint limit, void *socket, const 
   pthread_mutex_lock (&gates->lock);
   g_ptr_array_add (gates->list, gate);
   pthread_mutex_unlock (&gates->lock);
-  poke (gates);
+  zm_gates_poke (gates);
   return gate;
 }
 
+/* In the owner's thread. Where somebody else has the endpoint by now it stays shut, and is tried again in a second, with
+ * the reason shown. */
 static void
 bind_again (ZmGate *gate)
 {
@@ -358,6 +96,8 @@ bind_again (ZmGate *gate)
   atomic_store (&gate->state, bound ? GATE_OPEN : GATE_SHUT);
 }
 
+/* In the owner's thread, between two things that it does. The state is looked at without the lock: only this thread
+ * moves it on from CLOSING and OPENING, and a change that is seen late is seen at the next wake. */
 void
 zm_gate_turn (ZmGate *gate)
 {
@@ -370,9 +110,10 @@ zm_gate_turn (ZmGate *gate)
   } else {
     bind_again (gate);
   }
-  poke (gate->gates);
+  zm_gates_poke (gate->gates);
 }
 
+/* Waits for the thread, which may be in the middle of wake: so who calls this must hold no lock that wake waits for. */
 gboolean
 zm_gate_free (ZmGate *gate)
 {
@@ -387,7 +128,7 @@ zm_gate_free (ZmGate *gate)
   state = atomic_load (&gate->state);
   bound = state == GATE_OPEN || state == GATE_CLOSING;
   gate->gone = TRUE;
-  poke (gates);
+  zm_gates_poke (gates);
   /* Until the monitor's other end is closed: it is the thread's, and the context may end soon. */
   while (g_ptr_array_find (gates->list, gate, NULL))
     pthread_cond_wait (&gates->freed, &gates->lock);
@@ -404,6 +145,7 @@ is_shut (ZmGate *gate)
   return state == GATE_SHUT || state == GATE_OPENING;
 }
 
+/* Under the lock of the gates. */
 static void
 append_gate (GString *json, ZmGate *gate)
 {

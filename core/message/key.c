@@ -9,10 +9,10 @@
 
 /* The text and where the errors go. */
 typedef struct KeyReader {
-  ZmSpan text;
-  const char *at;
+  ZmSpan text;    /* the whole, to count columns from */
+  const char *at; /* what is not taken yet */
   const char *end;
-  guint *column;
+  guint *column; /* or NULL */
   GError **error;
 } KeyReader;
 
@@ -28,12 +28,14 @@ take_part (KeyReader *reader, const char *name, ZmSpan *part)
   return TRUE;
 }
 
+/* Looks without taking. */
 static gboolean
 is_next (const KeyReader *reader, char c)
 {
   return reader->at < reader->end && *reader->at == c;
 }
 
+/* What stands here is no character of a key: the error names it. */
 static gboolean
 refuse (const KeyReader *reader)
 {
@@ -43,6 +45,8 @@ refuse (const KeyReader *reader)
 
 #define FORM "Sender?Context@Decorator?Action"
 
+/* Takes the '?' that must come now. Each way to get it wrong has its own words: these errors are read by people who
+ * write their first mapping. */
 static gboolean
 take_question_mark (KeyReader *reader, const char *which)
 {
@@ -59,6 +63,7 @@ take_question_mark (KeyReader *reader, const char *which)
   return refuse (reader);
 }
 
+/* Nothing may follow. */
 static gboolean
 take_end (KeyReader *reader)
 {
@@ -73,6 +78,8 @@ take_end (KeyReader *reader)
   return refuse (reader);
 }
 
+/* From left to right, once; the parts point into the text. Empty parts are allowed anywhere: `??done` is a key. *key is
+ * cleared first, so that it is never half of an older one. */
 gboolean
 zm_key_parse (ZmSpan text, ZmKey *key, guint *column, GError **error)
 {
@@ -95,6 +102,7 @@ zm_key_parse (ZmSpan text, ZmKey *key, guint *column, GError **error)
          take_end (&reader);
 }
 
+/* The same characters as a part of a key, but never empty: names become parts of topics. */
 gboolean
 zm_name_check (ZmSpan name, guint *column, GError **error)
 {
@@ -133,6 +141,7 @@ zm_key_text (const ZmKey *key)
   return g_string_free (out, FALSE);
 }
 
+/* The order of a topic, not that of a key, so that the slug of a received topic is looked up as it stands in the text. */
 void
 zm_key_append_slug (const ZmKey *key, GString *out)
 {
@@ -147,6 +156,7 @@ zm_key_append_slug (const ZmKey *key, GString *out)
 
 /* ---- comparing ---- */
 
+/* The action first: it is what differs most often. */
 gboolean
 zm_key_equal (const ZmKey *a, const ZmKey *b)
 {
@@ -154,6 +164,7 @@ zm_key_equal (const ZmKey *a, const ZmKey *b)
          zm_span_equal (a->sender, b->sender) && zm_span_equal (a->decorator, b->decorator);
 }
 
+/* An empty part of a pattern stands for anything. */
 static gboolean
 part_matches (ZmSpan pattern, ZmSpan part)
 {
@@ -167,12 +178,14 @@ zm_key_matches (const ZmKey *pattern, const ZmKey *key)
          part_matches (pattern->sender, key->sender) && part_matches (pattern->decorator, key->decorator);
 }
 
+/* Names that begin with ^ are the runtime's: ^batch, ^hello. */
 static gboolean
 is_runtime_name (ZmSpan part)
 {
   return part.size > 0 && part.data[0] == '^';
 }
 
+/* By whoever stands at a door where peers or plugins name keys; a forged `done` would end other people's flows. */
 gboolean
 zm_key_reserved (const ZmKey *key)
 {

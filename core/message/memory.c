@@ -34,10 +34,10 @@ typedef struct Handful {
 /* What all threads share. */
 static struct {
   pthread_mutex_t lock;
-  Handful full[HANDFULS_MOST];
+  Handful full[HANDFULS_MOST]; /* under the lock, as is n */
   guint n;
   pthread_once_t once;
-  pthread_key_t key;
+  pthread_key_t key; /* its destructor empties the hand of a thread that ends */
 } shared = { .lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT };
 
 /* What one thread has at hand. */
@@ -46,6 +46,7 @@ static _Thread_local struct {
   gboolean known; /* its end is watched */
 } hand;
 
+/* Back to malloc. */
 static void
 free_all (Handful *handful)
 {
@@ -57,6 +58,8 @@ free_all (Handful *handful)
   handful->n = 0;
 }
 
+/* The key's destructor: what the thread has at hand would be lost with its thread-local storage. Messages that it frees
+ * later still, in other destructors, begin a new handful, and the key is set again: POSIX calls this again then. */
 static void
 thread_ends (void *user)
 {
@@ -72,6 +75,7 @@ make_key (void)
   pthread_key_create (&shared.key, thread_ends);
 }
 
+/* Once a thread: only one with something at hand has its end watched. */
 static void
 watch_thread (void)
 {
@@ -80,6 +84,8 @@ watch_thread (void)
   pthread_setspecific (shared.key, &hand);
 }
 
+/* The spare one first, which needs no lock; then a full one of the common list. The hand stays empty where that is empty
+ * too. */
 static void
 take_handful (void)
 {
@@ -96,6 +102,8 @@ take_handful (void)
     watch_thread ();
 }
 
+/* Called with `now` full. It becomes the spare one, and the spare one before it goes to the common list: a thread that
+ * makes and frees in turns moves between these two and never meets the lock. */
 static void
 give_handful (void)
 {
@@ -113,6 +121,7 @@ give_handful (void)
   free_all (&full);
 }
 
+/* Memory of one message, uninitialised. Of the thread's own, but for one in HANDFUL. */
 static ZmMessage *
 take_memory (void)
 {
@@ -143,6 +152,8 @@ give_memory (ZmMessage *message)
     give_handful ();
 }
 
+/* Everything up to `inside` is cleared; the room for a short topic behind it is not, as that would cost more than the
+ * rest. */
 ZmMessage *
 zm_message_alloc (ZmOrigin origin)
 {
@@ -157,6 +168,7 @@ zm_message_alloc (ZmOrigin origin)
   return message;
 }
 
+/* Whichever thread drops the last reference: its hand gets the memory. */
 void
 zm_message_release (ZmMessage *message)
 {

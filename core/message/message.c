@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Messages: made once, shared by reference, frames moved and never copied where a move will do. */
+/*
+ * Messages: made once, shared by reference, frames moved and never copied where a move will do.
+ *
+ * Who may write: the maker, until the message is given away. After that it only has readers, in any number of threads, each
+ * with a reference. Frames are counted by libzmq, which writes to a frame when it is copied for the first time; zm_message_ref
+ * does that while there is only one holder, so that later copies in several threads at a time only count.
+ */
 #include "config.h"
 
 #include "message/make.h"
@@ -8,7 +14,8 @@
 
 /* ---- references ---- */
 
-/* After this, zmq_msg_copy of the frame from several threads only counts atomically and writes nothing to it. */
+/* A copy is made and closed again: what stays is libzmq's mark that the frame is shared. After this, zmq_msg_copy of the
+ * frame from several threads only counts atomically and writes nothing to it. */
 static void
 make_shared (zmq_msg_t *frame)
 {
@@ -33,6 +40,7 @@ zm_message_ref (ZmMessage *message)
   return message;
 }
 
+/* The one that drops the last reference frees: acquire, so that it sees what all the others did with it before. */
 void
 zm_message_unref (ZmMessage *message)
 {
@@ -46,6 +54,7 @@ zm_message_unref (ZmMessage *message)
 
 /* ---- topic ---- */
 
+/* Copies a field to *at, moves *at behind it, and gives the copy's span. */
 static ZmSpan
 put (char **at, ZmSpan field)
 {
@@ -57,6 +66,7 @@ put (char **at, ZmSpan field)
   return put;
 }
 
+/* The same with the separator behind it. */
 static ZmSpan
 put_field (char **at, ZmSpan field)
 {
@@ -66,6 +76,9 @@ put_field (char **at, ZmSpan field)
   return span;
 }
 
+/* The text is written once, and the spans are set as it is: nothing is parsed. A short one stands in the message itself,
+ * which saves the allocation that libzmq makes for frames of over 33 bytes. Only for a message that nobody else sees
+ * yet. */
 void
 zm_message_set_topic (ZmMessage *message, ZmSpan flow, const ZmKey *key, ZmSpan id)
 {
@@ -90,6 +103,7 @@ zm_message_set_topic (ZmMessage *message, ZmSpan flow, const ZmKey *key, ZmSpan 
   topic->slug = zm_span (topic->key.decorator.data, (gsize) (topic->id.data - 1 - topic->key.decorator.data));
 }
 
+/* ids NULL: the topic stays without an id, for messages that are only tried. */
 void
 zm_message_set_topic_with_id (ZmMessage *message, const ZmTopic *topic, ZmUuidMaker *ids, gint64 wall_us)
 {
@@ -105,6 +119,8 @@ zm_message_set_topic_with_id (ZmMessage *message, const ZmTopic *topic, ZmUuidMa
 
 /* ---- making ---- */
 
+/* A topic is tried first and without an error text, as nearly every first frame is one. Text with a '?' can only have
+ * been meant as an action key; for all else the topic's error is the one that helps. */
 gboolean
 zm_message_read_first (ZmSpan first, ZmTopic *topic, GError **error)
 {
@@ -129,7 +145,8 @@ rebase (ZmSpan *span, const char *from, const char *to)
   span->data = to + (span->data - from);
 }
 
-/* Small frames keep their bytes inside zmq_msg_t, so that moving one moves the text. */
+/* The frame moves and is not copied; the spans of the parsed topic follow it to where its bytes stand now. Small frames
+ * keep their bytes inside zmq_msg_t, so that moving one moves the text. */
 static void
 move_topic (ZmMessage *message, zmq_msg_t *first, const ZmTopic *topic)
 {
@@ -147,6 +164,8 @@ move_topic (ZmMessage *message, zmq_msg_t *first, const ZmTopic *topic)
   rebase (&message->topic.slug, from, to);
 }
 
+/* The bound is here and not at the socket, which only knows the size of whole messages: headers are kept and read as
+ * text. */
 static gboolean
 check_headers (const zmq_msg_t *headers, GError **error)
 {
@@ -157,6 +176,8 @@ check_headers (const zmq_msg_t *headers, GError **error)
   return FALSE;
 }
 
+/* All checks come before anything is made. Where the topic can stay as it came, its frame becomes the message's; a key,
+ * or a topic without an id, is written anew. */
 ZmMessage *
 zm_message_take_frames (zmq_msg_t *first, zmq_msg_t *headers, zmq_msg_t *body, ZmUuidMaker *ids,
                         gint64 wall_us, GError **error)
@@ -183,6 +204,7 @@ zm_message_take_frames (zmq_msg_t *first, zmq_msg_t *headers, zmq_msg_t *body, Z
   return message;
 }
 
+/* What the two ways to make a message have in common; the body is set next. */
 static ZmMessage *
 message_with (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers)
 {
@@ -215,6 +237,7 @@ zm_message_new_take (ZmSpan flow, const ZmKey *key, ZmSpan id, ZmSpan headers, z
   return message;
 }
 
+/* The body's frame is shared by its count, whatever its size: this is how one body goes through the steps of a flow. */
 ZmMessage *
 zm_message_derive (ZmMessage *from, ZmSpan flow, const ZmKey *key, ZmSpan id, gboolean keep_headers)
 {
@@ -243,6 +266,7 @@ zm_message_topic (const ZmMessage *message)
   return zm_frame_span (&message->topic_frame);
 }
 
+/* Made when it is first asked for, which writes to the message: hence only for who has the only reference. */
 zmq_msg_t *
 zm_message_topic_frame (ZmMessage *message)
 {

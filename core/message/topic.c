@@ -8,11 +8,12 @@
 #include <string.h>
 
 #define FIELDS  6
-#define ID_MOST 64
+#define ID_MOST 64 /* bytes */
 
 static const char *const field_names[FIELDS] = { "flow", "decorator", "sender", "context", "action", "id" };
 
-/* Why the field that begins at `start` and of which `size` bytes are well is refused. */
+/* Why the field that begins at `start` and of which `size` bytes are well is refused. Only here is the fault looked for:
+ * the parser itself just stops. */
 static gboolean
 refuse_field (ZmSpan text, const char *start, gsize size, guint field, GError **error)
 {
@@ -33,6 +34,8 @@ refuse_field (ZmSpan text, const char *start, gsize size, guint field, GError **
   return zm_chars_error (text, at, NULL, error, "a sixth '~'; nothing may follow the id of a topic");
 }
 
+/* On the way of every message: each field ends at the next '~' after nothing but word characters, which is one table
+ * look-up a byte. error may be NULL, and then a refusal costs no text. */
 gboolean
 zm_topic_parse (ZmSpan text, ZmTopic *topic, GError **error)
 {
@@ -58,6 +61,7 @@ zm_topic_parse (ZmSpan text, ZmTopic *topic, GError **error)
   return TRUE;
 }
 
+/* Empty fields at the end are left out, those between stay: a subscription to a prefix takes whatever stands there. */
 char *
 zm_topic_prefix (const char *flow, const ZmKey *key)
 {

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The wire: two or three frames, the single frame of ZManager, and batch envelopes. */
+/*
+ * The wire: two or three frames, the single frame of ZManager, and batch envelopes.
+ *
+ *   [topic] [body]              [topic] [headers] [body]
+ *   [flow~decorator~sender~context~action~id~body]
+ *   [^batch~~~~~] [size topic size headers size body, again and again]
+ *
+ * An action key may stand for the topic in the first two. What comes in is a stranger's: every size is checked against what
+ * is there, every bound has its error, and one bad message or part never costs another one.
+ */
 #include "config.h"
 
 #include "message/make.h"
@@ -18,6 +27,7 @@ typedef struct Taking {
   guint count; /* added to out */
 } Taking;
 
+/* From here on the message is the caller's, with its one reference. */
 static void
 add (Taking *taking, ZmMessage *message)
 {
@@ -25,7 +35,7 @@ add (Taking *taking, ZmMessage *message)
   taking->count++;
 }
 
-/* Takes the error. */
+/* Takes the error. One bad part of a batch costs only itself, so errors are told one by one and not returned. */
 static void
 fail (Taking *taking, GError *error)
 {
@@ -48,6 +58,9 @@ fail_text (Taking *taking, const char *format, ...)
 
 /* ---- batch envelopes ---- */
 
+/* Takes one sized piece off the front: four bytes of size, big-endian, then so many bytes. FALSE: the text ends before
+ * that; nothing was taken. The size is compared with what is left, never added to a pointer, so that no number a peer
+ * writes can overflow. */
 static gboolean
 take_sized (ZmSpan *rest, ZmSpan *part)
 {
@@ -73,6 +86,9 @@ is_batch (ZmSpan topic)
   return topic.size >= sizeof mark - 1 && memcmp (topic.data, mark, sizeof mark - 1) == 0;
 }
 
+/* One part is checked as a message of its own would be: nesting, the headers' size, the topic. headers and body are
+ * borrowed from the envelope: short texts are copied, a large body keeps the envelope alive instead
+ * (zm_frame_init_slice). */
 static void
 take_part (Taking *taking, zmq_msg_t *envelope, ZmSpan first, ZmSpan headers, ZmSpan body, guint index)
 {
@@ -103,6 +119,8 @@ take_part (Taking *taking, zmq_msg_t *envelope, ZmSpan first, ZmSpan headers, Zm
   add (taking, message);
 }
 
+/* Goes through the parts until one does not fit. What came before that stays good; behind it nothing can be told apart,
+ * so the rest is refused as a whole, with one error. */
 static void
 take_batch (Taking *taking, zmq_msg_t *envelope)
 {
@@ -145,6 +163,7 @@ split_single (ZmSpan whole, ZmSpan *topic, ZmSpan *body)
   return TRUE;
 }
 
+/* ZManager's own form: topic and body in one frame. It has no headers, and no batch. */
 static void
 take_single (Taking *taking, zmq_msg_t *frame)
 {
@@ -174,6 +193,7 @@ take_single (Taking *taking, zmq_msg_t *frame)
 
 /* ---- taking ---- */
 
+/* Two or three frames: topic, headers (or not), body. Their content moves into the message. */
 static void
 take_frames (Taking *taking, zmq_msg_t *frames, guint n)
 {
@@ -197,6 +217,8 @@ take_frames (Taking *taking, zmq_msg_t *frames, guint n)
     fail (taking, error);
 }
 
+/* The one entry for everything that peers send, so it assumes nothing of the frames. Whatever happens they are empty
+ * afterwards: the caller receives into the same ones again. */
 guint
 zm_wire_take (zmq_msg_t *frames, guint n, ZmFramesForm form, ZmUuidMaker *ids, gint64 wall_us, GPtrArray *out,
               ZmWireFailed failed, gpointer user)
@@ -221,6 +243,8 @@ zm_wire_take (zmq_msg_t *frames, guint n, ZmFramesForm form, ZmUuidMaker *ids, g
 
 /* ---- sending ---- */
 
+/* A copy is sent, which libzmq counts instead of copying bytes; so the message stays whole, for who sends it elsewhere
+ * too. The errno is kept over the clean-up, as the caller tells EAGAIN from an error by it. */
 static int
 send_frame (void *socket, zmq_msg_t *frame, int flags)
 {
@@ -267,6 +291,7 @@ send_next (void *socket, zmq_msg_t *frame, int flags)
   return result;
 }
 
+/* The one place where a body is copied to be sent: the form wants it behind the topic, in the same frame. */
 static int
 send_single (void *socket, const ZmMessage *message, int flags)
 {
@@ -289,6 +314,8 @@ send_single (void *socket, const ZmMessage *message, int flags)
   return result < 0 ? -1 : 0;
 }
 
+/* All or nothing: libzmq takes the later frames of a message that it has begun to take, so only the first can be refused
+ * for want of room. */
 int
 zm_wire_send (void *socket, ZmMessage *message, ZmFramesForm form, int flags)
 {

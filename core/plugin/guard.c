@@ -7,30 +7,22 @@
 
 #include "plugin/zm-plugin-private.h"
 
-#include <errno.h>
-
 typedef struct Guard {
   pthread_mutex_t lock;
   pthread_cond_t ended_changed;
-  char name[16];
-  ZmGuardFunc func, done;
+  ZmGuardFunc func, done; /* the work, and what is called after it where nobody waits */
   gpointer user;
   gboolean ended;     /* func has returned */
   gboolean abandoned; /* nobody waits any more: the thread frees this and calls done */
 } Guard;
 
 static Guard *
-guard_new (const char *name, ZmGuardFunc func, ZmGuardFunc done, gpointer user)
+guard_new (ZmGuardFunc func, ZmGuardFunc done, gpointer user)
 {
   Guard *guard = g_new0 (Guard, 1);
-  pthread_condattr_t attributes;
 
   pthread_mutex_init (&guard->lock, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&guard->ended_changed, &attributes);
-  pthread_condattr_destroy (&attributes);
-  g_strlcpy (guard->name, name, sizeof guard->name);
+  zm_cond_init_monotonic (&guard->ended_changed);
   guard->func = func;
   guard->done = done;
   guard->user = user;
@@ -45,13 +37,13 @@ guard_free (Guard *guard)
   g_free (guard);
 }
 
+/* Whether somebody still waits decides who frees: that is settled under the lock, once. */
 static void *
 guard_thread (void *data)
 {
   Guard *guard = data;
   gboolean mine;
 
-  pthread_setname_np (pthread_self (), guard->name);
   guard->func (guard->user);
   /* A thread that the plugin started has its name by now; the host's own code below is not the plugin's. */
   pthread_setname_np (pthread_self (), "zm-guard");
@@ -69,9 +61,9 @@ guard_thread (void *data)
 }
 
 static gboolean
-guard_spawn (Guard *guard, pthread_t *thread)
+guard_spawn (Guard *guard, const char *name, pthread_t *thread)
 {
-  if (pthread_create (thread, NULL, guard_thread, guard) == 0)
+  if (zm_thread_create (thread, name, guard_thread, guard) == 0)
     return TRUE;
   /* No thread to be had: without a limit is better than not at all (stop and fini must run). */
   guard->func (guard->user);
@@ -83,26 +75,26 @@ static gboolean
 guard_wait (Guard *guard, guint timeout_ms)
 {
   gint64 until_us = zm_now_us () + (gint64) timeout_ms * 1000;
-  const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
-  int status = 0;
-  gboolean ended;
+  gboolean ended, in_time = TRUE;
 
   pthread_mutex_lock (&guard->lock);
-  while (!guard->ended && status != ETIMEDOUT)
-    status = pthread_cond_timedwait (&guard->ended_changed, &guard->lock, &until);
+  while (!guard->ended && in_time)
+    in_time = zm_cond_wait_until (&guard->ended_changed, &guard->lock, until_us);
   ended = guard->ended;
   guard->abandoned = !ended;
   pthread_mutex_unlock (&guard->lock);
   return ended;
 }
 
+/* TRUE: func has returned. FALSE: it runs on, `late` is called when it returns, and what user points to must live until
+ * then. */
 gboolean
 zm_guard_call (const char *name, ZmGuardFunc func, ZmGuardFunc late, gpointer user, guint timeout_ms)
 {
-  Guard *guard = guard_new (name, func, late, user);
+  Guard *guard = guard_new (func, late, user);
   pthread_t thread;
 
-  if (!guard_spawn (guard, &thread)) {
+  if (!guard_spawn (guard, name, &thread)) {
     guard_free (guard);
     return TRUE;
   }
@@ -115,14 +107,15 @@ zm_guard_call (const char *name, ZmGuardFunc func, ZmGuardFunc late, gpointer us
   return TRUE;
 }
 
+/* Nobody waits: done is called in that thread, or here where there was none to be had. */
 void
 zm_guard_start (const char *name, ZmGuardFunc func, ZmGuardFunc done, gpointer user)
 {
-  Guard *guard = guard_new (name, func, done, user);
+  Guard *guard = guard_new (func, done, user);
   pthread_t thread;
 
   guard->abandoned = TRUE;
-  if (guard_spawn (guard, &thread)) {
+  if (guard_spawn (guard, name, &thread)) {
     pthread_detach (thread);
     return;
   }

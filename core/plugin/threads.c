@@ -7,7 +7,6 @@
 
 #include "plugin/zm-plugin-private.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,29 +20,25 @@ typedef struct Thread {
   void (*run) (void *);
   void (*wake) (void *);
   void *user;
-  gboolean ended; /* run has returned; joining it takes no time */
+  gboolean returned; /* run has; destructors of thread-specific data may still run */
 } Thread;
 
 struct ZmThreads {
-  pthread_mutex_t lock;
+  pthread_mutex_t lock; /* of the rest */
   pthread_cond_t changed;
-  GPtrArray *list; /* Thread, running or not joined yet */
-  guint running;
-  gboolean closed;
+  GPtrArray *list; /* Thread, owned: not joined yet, nor being joined */
+  guint joining;   /* taken off the list by who joins them */
+  gboolean closed; /* no new ones */
 };
 
 ZmThreads *
 zm_threads_new (void)
 {
   ZmThreads *threads = g_new0 (ZmThreads, 1);
-  pthread_condattr_t attributes;
 
   pthread_mutex_init (&threads->lock, NULL);
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&threads->changed, &attributes);
-  pthread_condattr_destroy (&attributes);
-  threads->list = g_ptr_array_new_with_free_func (g_free);
+  zm_cond_init_monotonic (&threads->changed);
+  threads->list = g_ptr_array_new ();
   return threads;
 }
 
@@ -58,52 +53,53 @@ zm_threads_free (ZmThreads *threads)
   g_free (threads);
 }
 
+/* Its last act is to say that it is about to go; what comes after (destructors, the end of the thread itself) only a
+ * join can tell. */
 static void *
 thread_main (void *data)
 {
   Thread *thread = data;
   ZmThreads *threads = thread->owner;
 
-  pthread_setname_np (pthread_self (), thread->name);
   thread->run (thread->user);
   pthread_mutex_lock (&threads->lock);
-  thread->ended = TRUE;
-  threads->running--;
+  thread->returned = TRUE;
   pthread_cond_broadcast (&threads->changed);
   pthread_mutex_unlock (&threads->lock);
   return NULL;
 }
 
-/* Joins those that have ended: their destructors of thread-specific data may be the plugin's code. With the lock held; they
- * need it no more. */
+/* Joins those that are over, and never waits: what a returned one still has to do is the plugin's code, which may want the
+ * lock. With the lock held. */
 static void
-join_ended (ZmThreads *threads)
+join_over (ZmThreads *threads)
 {
   for (guint i = threads->list->len; i > 0; i--) {
     Thread *thread = g_ptr_array_index (threads->list, i - 1);
 
-    if (!thread->ended)
+    if (!thread->returned || pthread_tryjoin_np (thread->thread, NULL) != 0)
       continue;
-    pthread_join (thread->thread, NULL);
     g_ptr_array_remove_index_fast (threads->list, i - 1);
+    g_free (thread);
   }
 }
 
+/* Bounded, so that a plugin which starts a thread for each message hears it early. */
 static int
 start_locked (ZmThreads *threads, Thread *thread)
 {
-  join_ended (threads);
+  join_over (threads);
   if (threads->closed)
     return ZM_E_DENIED;
-  if (threads->list->len >= MOST_THREADS)
+  if (threads->list->len + threads->joining >= MOST_THREADS)
     return ZM_E_AGAIN;
-  if (pthread_create (&thread->thread, NULL, thread_main, thread) != 0)
+  if (zm_thread_create (&thread->thread, thread->name, thread_main, thread) != 0)
     return ZM_E_FAILED;
-  threads->running++;
   g_ptr_array_add (threads->list, thread);
   return ZM_OK;
 }
 
+/* Called by plugins, from any of their threads. */
 int
 zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), void (*wake) (void *),
                   void *user)
@@ -124,6 +120,8 @@ zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), vo
   return status;
 }
 
+/* ---- stop ---- */
+
 /* Copies of the running ones: wake is foreign code and may start or end threads itself. */
 static GArray *
 running_threads (ZmThreads *threads)
@@ -133,20 +131,66 @@ running_threads (ZmThreads *threads)
   for (guint i = 0; i < threads->list->len; i++) {
     const Thread *thread = g_ptr_array_index (threads->list, i);
 
-    if (!thread->ended)
+    if (!thread->returned)
       g_array_append_vals (running, thread, 1);
   }
   return running;
 }
 
+/* One that has returned, off the list; or NULL. With the lock held. */
+static Thread *
+take_returned (ZmThreads *threads)
+{
+  for (guint i = 0; i < threads->list->len; i++) {
+    Thread *thread = g_ptr_array_index (threads->list, i);
+
+    if (thread->returned)
+      return g_ptr_array_remove_index_fast (threads->list, i);
+  }
+  return NULL;
+}
+
+/* FALSE: it is not over in time. By the wall clock, as ThreadSanitizer does not know the join by the monotonic one; a jump of
+ * it makes the wait shorter or longer, once. Without the lock. */
+static gboolean
+join_until (Thread *thread, gint64 until_us)
+{
+  gint64 wall_us = zm_wall_us () + MAX (until_us - zm_now_us (), 0);
+  const struct timespec until = { wall_us / G_USEC_PER_SEC, wall_us % G_USEC_PER_SEC * 1000 };
+
+  return pthread_timedjoin_np (thread->thread, NULL, &until) == 0;
+}
+
+/* Waits for those that have returned to be over, one after another. With the lock held, which is let go meanwhile. FALSE: one
+ * was not in time, and is back on the list. */
+static gboolean
+join_returned (ZmThreads *threads, gint64 until_us)
+{
+  gboolean over = TRUE;
+
+  for (Thread *thread; over && (thread = take_returned (threads)) != NULL;) {
+    threads->joining++;
+    pthread_mutex_unlock (&threads->lock);
+    over = join_until (thread, until_us);
+    pthread_mutex_lock (&threads->lock);
+    threads->joining--;
+    if (over)
+      g_free (thread);
+    else
+      g_ptr_array_add (threads->list, thread);
+    pthread_cond_broadcast (&threads->changed);
+  }
+  return over;
+}
+
+/* wake is called once a thread and without the lock, as it is the plugin's code. A thread that was started a moment
+ * before is woken too: it is on the list before its start returns. */
 gboolean
 zm_threads_stop (ZmThreads *threads, guint timeout_ms)
 {
   gint64 until_us = zm_now_us () + (gint64) timeout_ms * 1000;
-  const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
   g_autoptr (GArray) running = NULL;
-  gboolean all;
-  int status = 0;
+  gboolean in_time = TRUE, all;
 
   pthread_mutex_lock (&threads->lock);
   threads->closed = TRUE;
@@ -155,10 +199,9 @@ zm_threads_stop (ZmThreads *threads, guint timeout_ms)
   for (guint i = 0; i < running->len; i++)
     g_array_index (running, Thread, i).wake (g_array_index (running, Thread, i).user);
   pthread_mutex_lock (&threads->lock);
-  while (threads->running > 0 && status != ETIMEDOUT)
-    status = pthread_cond_timedwait (&threads->changed, &threads->lock, &until);
-  all = threads->running == 0;
-  join_ended (threads);
+  while (in_time && join_returned (threads, until_us) && threads->list->len + threads->joining > 0)
+    in_time = zm_cond_wait_until (&threads->changed, &threads->lock, until_us);
+  all = threads->list->len + threads->joining == 0;
   pthread_mutex_unlock (&threads->lock);
   return all;
 }
@@ -174,24 +217,25 @@ zm_threads_reopen (ZmThreads *threads)
 guint
 zm_threads_running (ZmThreads *threads)
 {
-  guint running;
+  guint left;
 
   pthread_mutex_lock (&threads->lock);
-  join_ended (threads);
-  running = threads->running;
+  join_over (threads);
+  left = threads->list->len + threads->joining;
   pthread_mutex_unlock (&threads->lock);
-  return running;
+  return left;
 }
 
+/* For the log and `plugin ls`: who keeps the generation. */
 void
 zm_threads_describe (ZmThreads *threads, GString *out)
 {
   pthread_mutex_lock (&threads->lock);
+  join_over (threads);
   for (guint i = 0; i < threads->list->len; i++) {
     const Thread *thread = g_ptr_array_index (threads->list, i);
 
-    if (!thread->ended)
-      g_string_append_printf (out, "%sthread %s", out->len > 0 ? ", " : "", thread->name);
+    g_string_append_printf (out, "%sthread %s", out->len > 0 ? ", " : "", thread->name);
   }
   pthread_mutex_unlock (&threads->lock);
 }

@@ -3,10 +3,11 @@
 #pragma once
 
 #include "base/zm-codes.h"
+#include "base/zm-thread.h"
+#include "plugin/threads.h"
 #include "plugin/zm-plugins.h"
 
 #include <link.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 G_BEGIN_DECLS
@@ -104,22 +105,6 @@ void zm_probes_free (ZmProbes *probes);
 /* Probes the copy where this identity is not known yet. */
 gboolean zm_probes_check (ZmProbes *probes, const char *program, const char *copy, const ZmManifest *manifest,
                           const ZmIdentity *identity, guint timeout_ms, gboolean *unloads, GError **error);
-
-/* ---- threads.c: those that a plugin started through the host ---- */
-
-typedef struct ZmThreads ZmThreads;
-ZmThreads *zm_threads_new (void);
-void zm_threads_free (ZmThreads *threads); /* none may be running */
-int zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), void (*wake) (void *),
-                      void *user);
-/* Lets no more start, wakes those that run, waits; TRUE: all have ended and are joined. */
-gboolean zm_threads_stop (ZmThreads *threads, guint timeout_ms);
-/* Lets them start again, after a stop that ended all. */
-void zm_threads_reopen (ZmThreads *threads);
-guint zm_threads_running (ZmThreads *threads);
-void zm_threads_describe (ZmThreads *threads, GString *out);
-/* Threads of this process whose name says that this generation's code made them: names, separated by commas, or NULL. */
-char *zm_threads_strays (const char *mark);
 
 /* ---- reaper.c ---- */
 

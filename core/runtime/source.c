@@ -2,10 +2,10 @@
 /* The life of one source: open, run, close, a pause, and again. */
 #include "config.h"
 
+#include "base/zm-thread.h"
 #include "runtime/private.h"
 #include "runtime/source.h"
 
-#include <signal.h>
 #include <string.h>
 
 #define PAUSE_FIRST_US (G_USEC_PER_SEC / 4)
@@ -181,13 +181,8 @@ zm_source_free (ZmSource *source)
 static void
 init_sync (ZmSource *source)
 {
-  pthread_condattr_t monotonic;
-
   pthread_mutex_init (&source->lock, NULL);
-  pthread_condattr_init (&monotonic);
-  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init (&source->wakeup, &monotonic);
-  pthread_condattr_destroy (&monotonic);
+  zm_cond_init_monotonic (&source->wakeup);
 }
 
 ZmSource *
@@ -214,23 +209,12 @@ zm_source_new (ZmRuntime *runtime, const char *name, ZmConfig *config, ZmGenerat
   return source;
 }
 
-/* Signals are the main thread's affair. */
 int
 zm_source_start (ZmSource *source)
 {
-  sigset_t all, before;
-  int status;
+  g_autofree char *title = g_strdup_printf ("src-%.11s", source->name);
 
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &before);
-  status = pthread_create (&source->thread, NULL, source_main, source);
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  if (status == 0) {
-    g_autofree char *title = g_strdup_printf ("src-%.11s", source->name);
-
-    pthread_setname_np (source->thread, title);
-  }
-  return status;
+  return zm_thread_create (&source->thread, title, source_main, source);
 }
 
 void

@@ -38,7 +38,7 @@ typedef struct ZmSource {
 /* A source that does not run yet. The generation has source operations. */
 ZmSource *
 zm_source_new (struct ZmRuntime *runtime, const char *name, ZmConfig *config, ZmGeneration *generation);
-/* Starts the thread: 0, or the error of pthread_create. */
+/* Starts the thread: 0, or the errno of zm_thread_create. */
 int zm_source_start (ZmSource *source);
 /* Tells it to end, once; does not wait. */
 void zm_source_wake (ZmSource *source);

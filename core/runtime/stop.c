@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include "base/zm-thread.h"
 #include "runtime/private.h"
 
 #include <unistd.h>
@@ -129,7 +130,7 @@ zm_runtime_drain (ZmRuntime *runtime)
   tell_who_waits (runtime);
   if (!zm_sources_stop (runtime->sources, zm_now_us () + SOURCES_STOP_US))
     runtime->stuck = TRUE;
-  runtime->drain_began = pthread_create (&runtime->drain_thread, NULL, drain_main, runtime) == 0;
+  runtime->drain_began = zm_thread_create (&runtime->drain_thread, "zm-drain", drain_main, runtime) == 0;
   if (!runtime->drain_began)
     drain_main (runtime);
 }

@@ -4,6 +4,7 @@
 
 #include "subject/zm-subject.h"
 
+#include "base/zm-thread.h"
 #include "subject/subject-private.h"
 
 #include <string.h>
@@ -72,11 +73,7 @@ zm_subject_new (const ZmSubjectConfig *config, GError **error)
   copy_config (subject, config);
   make_counters (subject, config->metrics);
   pthread_mutex_init (&subject->mutex, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init (&monotonic);
-  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init (&subject->paused, &monotonic);
-  pthread_condattr_destroy (&monotonic);
+  zm_cond_init_monotonic (&subject->paused);
   zm_uuid_maker_init (&subject->ids);
   subject->waker.fd = -1;
   subject->stage = g_ptr_array_new ();
@@ -97,13 +94,12 @@ zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error)
 {
   subject->config.pool = pool;
   zm_integration_watch_subscriptions (subject->config.integration, subscription_seen, subject);
-  int rc = pthread_create (&subject->thread, NULL, zm_subject_run, subject);
+  int rc = zm_thread_create (&subject->thread, "zm-subject", zm_subject_run, subject);
   if (rc != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "subject: cannot start its thread: %s", g_strerror (rc));
     return FALSE;
   }
   subject->started = TRUE;
-  pthread_setname_np (subject->thread, "zm-subject");
   return TRUE;
 }
 

@@ -25,6 +25,7 @@ zm_child_init (ZmChild *child)
   child->pidfd = child->out.fd = child->err.fd = -1;
 }
 
+/* Closes once; a second time does nothing. */
 static void
 shut (int *fd)
 {
@@ -46,6 +47,7 @@ zm_child_close (ZmChild *child)
 
 /* ---- in the child, between fork and exec ---- */
 
+/* To the pipe of the daemon, which logs it with the worker's name: there is nobody else to tell. */
 static void
 say (const char *text)
 {
@@ -53,6 +55,7 @@ say (const char *text)
     return;
 }
 
+/* What the daemon ignores (SIGPIPE) and what its threads block would be inherited by the program, which expects neither. */
 static void
 plain_signals (void)
 {
@@ -64,6 +67,8 @@ plain_signals (void)
   sigprocmask (SIG_SETMASK, &none, NULL);
 }
 
+/* In the child. Only what is safe after fork in a process of many threads: no allocation, no lock, no log; everything
+ * was made before. */
 _Noreturn static void
 become (char *const *argv, char *const *environment, const char *directory, const int *ends, pid_t parent)
 {
@@ -91,7 +96,8 @@ become (char *const *argv, char *const *environment, const char *directory, cons
 
 /* ---- start ---- */
 
-/* Read ends do not block: the thread polls many. */
+/* Read ends do not block: the thread polls many. All are close-on-exec, so that no sibling holds another's pipe open.
+ * After an error what was opened stays in child and ends, for the caller to close. */
 static gboolean
 open_pipes (ZmChild *child, int ends[3])
 {
@@ -140,6 +146,7 @@ zm_child_start (ZmChild *child, char *const *argv, char *const *environment, con
   return TRUE;
 }
 
+/* To the group, as a shell or a launcher may have started the real worker. */
 void
 zm_child_signal (const ZmChild *child, int number)
 {
@@ -150,6 +157,8 @@ zm_child_signal (const ZmChild *child, int number)
     kill (child->pid, number);
 }
 
+/* Does not wait. The end is looked at first and taken last: as long as it is not taken its number, and that of its
+ * group, is nobody else's. */
 gboolean
 zm_child_reap (ZmChild *child, int *status)
 {
@@ -166,6 +175,8 @@ zm_child_reap (ZmChild *child, int *status)
   return waitpid (child->pid, status, WNOHANG) == child->pid;
 }
 
+/* A pidfd becomes readable when the process ends, so no signal handler is needed, and nobody else's children are
+ * touched. */
 gboolean
 zm_child_add_polls (const ZmChild *child, GArray *polls)
 {
@@ -204,6 +215,7 @@ may_log (ZmChild *child, ZmLog *log, const char *name, ZmCounter *suppressed)
   return FALSE;
 }
 
+/* A line without text is left out. Text of the child is made printable: it goes into the log. */
 static void
 log_line (ZmChild *child, ZmChildPipe *pipe, ZmLog *log, const char *name, ZmCounter *suppressed)
 {
@@ -219,6 +231,8 @@ log_line (ZmChild *child, ZmChildPipe *pipe, ZmLog *log, const char *name, ZmCou
   pipe->cut = FALSE;
 }
 
+/* Puts bytes to the line until it ends; what does not fit is cut and marked, so a child that never ends its line costs
+ * no memory. */
 static void
 take (ZmChild *child, ZmChildPipe *pipe, ZmSpan bytes, ZmLog *log, const char *name, ZmCounter *suppressed)
 {
@@ -232,6 +246,7 @@ take (ZmChild *child, ZmChildPipe *pipe, ZmSpan bytes, ZmLog *log, const char *n
   }
 }
 
+/* Reads what there is, and closes the pipe at its end; a last line without a line feed counts too. */
 static void
 read_pipe (ZmChild *child, ZmChildPipe *pipe, ZmLog *log, const char *name, ZmCounter *suppressed)
 {

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a worker's process is started with: its arguments and its environment. */
+/*
+ * What a worker's process is started with: its arguments and its environment.
+ *
+ * The program is looked for here and not left to execvp: between fork and exec nothing can be said but by an exit status, while
+ * this text goes to the check, the log, the list of workers, and to the caller of a message.
+ */
 #include "config.h"
 
 #include "worker/external-exec.h"

@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One worker's process from its first start to its last end. */
+/*
+ * One worker's process from its first start to its last end.
+ *
+ *   WAITING --due-----> RUNNING --ended--> WAITING  restart = yes: for 100 ms, 200 ms … 10 s
+ *      ^                 |    |  --ended--> ENDED    restart = no
+ *      +--cannot start---+    +---stop----> GONE     SIGTERM, two seconds, SIGKILL, one second
+ *
+ * A start that comes to no process (no such program, no memory) is a step from WAITING to WAITING with the reason kept. The
+ * back-off begins anew once a process has run for ten seconds. `stop` is a wish that may come in any state; from all but
+ * RUNNING it leads to GONE at once.
+ */
 #include "config.h"
 
 #include "worker/external-life.h"
@@ -16,6 +26,7 @@
 #define KILL_AFTER_US    (2 * G_USEC_PER_SEC)
 #define LEAVE_AFTER_US   (1 * G_USEC_PER_SEC) /* after SIGKILL: stuck in the kernel */
 
+/* Nothing is started here: the thread does that at its next step. */
 ZmLife *
 zm_life_new (const ZmProcessSpec *spec)
 {
@@ -48,6 +59,7 @@ zm_life_free (ZmLife *life)
 
 /* ---- start ---- */
 
+/* Twice as long each time, up to ten seconds: a worker that ends at once must not keep the machine busy. */
 static void
 wait_for_restart (ZmLife *life, gint64 now_us)
 {
@@ -69,6 +81,7 @@ not_started (ZmLife *life, const ZmLifeWorld *world, const char *why, gint64 now
   wait_for_restart (life, now_us);
 }
 
+/* The program is looked for each time: it may have come, or moved, since. */
 static void
 begin (ZmLife *life, const ZmLifeWorld *world, gint64 now_us)
 {
@@ -100,6 +113,7 @@ tell_end (const ZmLife *life, const ZmLifeWorld *world, const char *how, gint64 
     world->ended (life->worker, how, now_us + BACKOFF_FIRST_US, world->user);
 }
 
+/* For the log, `zmanagerctl workers` and the errors of messages that it had. */
 static char *
 describe_end (int status)
 {
@@ -170,6 +184,8 @@ press (ZmLife *life, const ZmLifeWorld *world, gint64 now_us)
 
 /* ---- steps ---- */
 
+/* In the thread, under its lock; does not wait. An end is looked for first, so that a process which ended by itself is
+ * not pressed any more. */
 void
 zm_life_step (ZmLife *life, const ZmLifeWorld *world, gboolean blocked, gint64 now_us)
 {
@@ -187,6 +203,7 @@ zm_life_step (ZmLife *life, const ZmLifeWorld *world, gboolean blocked, gint64 n
     begin (life, world, now_us);
 }
 
+/* A process that runs in peace has no time of its own: its end and its output wake the thread. */
 gint64
 zm_life_due (const ZmLife *life)
 {
@@ -209,6 +226,7 @@ zm_life_absence (const ZmLife *life, gboolean wanted_only)
   return NULL;
 }
 
+/* Under the lock of the thread, for who shows it. */
 void
 zm_life_append_json (const ZmLife *life, GString *out)
 {

@@ -2,18 +2,22 @@
 /*
  * The thread that keeps processes running. Only it takes steps and frees; others append to the list or set a wish, under the
  * lock, and wake it.
+ *
+ * All there is to wait for is a descriptor: an eventfd for those who want something, a pidfd for the end of each process, the
+ * pipes of its output. So there is no SIGCHLD handler, which would be the whole program's, and no waitpid for any child,
+ * which would take the ends of a plugin's own.
  */
 #include "config.h"
 
 #include "worker/external-process.h"
 
 #include "base/zm-base.h"
+#include "base/zm-thread.h"
 #include "worker/external-life.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -29,6 +33,7 @@ struct ZmProcesses {
   ZmLifeWorld world;
 };
 
+/* From any thread, after the lock was let go or under it. */
 static void
 wake (ZmProcesses *processes)
 {
@@ -69,7 +74,8 @@ step_all (ZmProcesses *processes)
   }
 }
 
-/* Descriptors to poll, and how long at most (milliseconds, -1: until something happens). */
+/* Descriptors to poll, and how long at most (milliseconds, -1: until something happens). Under the lock; the array is
+ * used without it, which is fine as only this thread closes what is in it. */
 static int
 gather (ZmProcesses *processes, GArray *polls)
 {
@@ -90,6 +96,7 @@ gather (ZmProcesses *processes, GArray *polls)
   return wait_us < 0 ? -1 : (int) ((wait_us + 999) / 1000);
 }
 
+/* What the processes wrote is read before their ends are taken, in the order in which it happened. */
 static void
 read_all (ZmProcesses *processes)
 {
@@ -105,6 +112,8 @@ read_all (ZmProcesses *processes)
   }
 }
 
+/* The lock is let go only while it polls, and forks happen under it: so a start that another thread asks for waits a
+ * moment at most. */
 static void *
 run (void *user)
 {
@@ -129,20 +138,7 @@ run (void *user)
 
 /* ---- the door ---- */
 
-/* Signals are the main thread's. */
-static int
-start_thread (ZmProcesses *processes)
-{
-  sigset_t all, before;
-  int result;
-
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &before);
-  result = pthread_create (&processes->thread, NULL, run, processes);
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  return result;
-}
-
+/* Once the thread has ended, or never began. */
 static void
 release (ZmProcesses *processes)
 {
@@ -175,7 +171,7 @@ zm_processes_new (ZmLog *log, ZmMetrics *metrics, GError **error)
       zm_metrics_counter (metrics, "zmanager_worker_output_suppressed_total",
                           "Lines of workers' output that were left out of the log", NULL, NULL);
   pthread_mutex_init (&processes->lock, NULL);
-  result = start_thread (processes);
+  result = zm_thread_create (&processes->thread, "zm-processes", run, processes);
   if (result == 0)
     return processes;
   g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
@@ -215,6 +211,7 @@ find (ZmProcesses *processes, const char *worker)
   return NULL;
 }
 
+/* Of the one that is wanted now: predecessors were told already. */
 void
 zm_processes_stop (ZmProcesses *processes, const char *worker)
 {
@@ -255,6 +252,7 @@ zm_processes_absence (ZmProcesses *processes, const char *worker, gboolean wante
   return absence;
 }
 
+/* Waits until all have ended: three seconds at most, as press leaves none out. */
 void
 zm_processes_free (ZmProcesses *processes)
 {

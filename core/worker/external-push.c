@@ -70,6 +70,7 @@ turn_gate (gpointer user)
 
 /* ---- made ---- */
 
+/* Only fails for options and values that libzmq 4.3 does not know. */
 static void
 set_option (void *socket, int option, int value)
 {
@@ -77,6 +78,7 @@ set_option (void *socket, int option, int value)
   zmq_setsockopt (socket, option, &value, sizeof value);
 }
 
+/* Bounded on both sides, and never holding a message for somebody who may come later. */
 static void
 set_options (void *socket, int high_water)
 {
@@ -91,6 +93,7 @@ set_options (void *socket, int high_water)
   zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &incoming, sizeof incoming);
 }
 
+/* The endpoint is read back: with a wildcard port only libzmq knows what it became, and the process must be told. */
 static gboolean
 open_socket (ZmPush *push, const char *worker, const char *endpoint, GError **error)
 {
@@ -125,6 +128,7 @@ watch_socket (ZmPush *push, ZmGates *gates, GError **error)
   return push->gate != NULL;
 }
 
+/* A half-made one is closed and freed here; who gets a pointer can send. */
 ZmPush *
 zm_push_new (void *zmq, const char *worker, const char *endpoint, int high_water, ZmGates *gates,
              GError **error)
@@ -182,6 +186,7 @@ unbind (ZmPush *push, void *zmq)
   }
 }
 
+/* Under the lock, so that who sends just now has finished; who comes later finds no socket. */
 void
 zm_push_close (ZmPush *push, void *zmq)
 {

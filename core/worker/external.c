@@ -1,63 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Workers in other languages: which there are, and sending to them. What each of them has is in other files: its socket
- * (external-push.c) and its process (external-process.c).
+ * Workers in other languages: which there are. What each of them has is in other files: its socket (external-push.c) and its
+ * process (external-process.c); sending to them and showing them is external-use.c.
+ *
+ * The list changes in the runtime's thread alone, at the start and at a reload; worker threads only look a name up and hold
+ * what they found by a reference. A worker that cannot be used is listed all the same, with its problem: an operator looks
+ * for it there, and a message to it is told why.
  */
 #include "config.h"
 
-#include "worker/zm-external.h"
-
 #include "worker/external-exec.h"
-#include "worker/external-process.h"
-#include "worker/external-push.h"
+#include "worker/external-private.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #define WORKERS_MOST 256
 
-/* One [worker NAME]. Held by the list and by whoever sends. What changes is written by the runtime's thread under the lock of
- * the externals, and read there or under that lock. */
-typedef struct Worker {
-  atomic_int refs;
-  char *name;
-  char *bind;               /* as asked for */
-  char *exec;               /* or NULL; changes */
-  char *problem;            /* why it is not as the configuration wants it, or NULL; changes */
-  gboolean restart, shared; /* change */
-  ZmPush *push;             /* NULL: could not be bound */
-  ZmCounter *sent, *refused;
-} Worker;
-
-struct ZmExternals {
-  void *zmq;
-  char *runtime_directory;
-  char *directory;    /* absolute: the processes' working directory */
-  char **environment; /* that all processes get beside the daemon's own */
-  int high_water;
-  ZmLog *log;
-  ZmMetrics *metrics;
-  ZmGates *gates;        /* or NULL */
-  ZmExternalEnded ended; /* or NULL */
-  gpointer user;         /* of ended */
-  pthread_mutex_t lock;
-  GPtrArray *workers;     /* Worker; only the runtime's thread changes it, under the lock */
-  ZmProcesses *processes; /* made with the first exec=, under the lock */
-};
-
 /* ---- one worker ---- */
 
-static Worker *
-worker_ref (Worker *worker)
+/* Whoever has one reference may make another. */
+static ZmExternal *
+worker_ref (ZmExternal *worker)
 {
   atomic_fetch_add_explicit (&worker->refs, 1, memory_order_relaxed);
   return worker;
 }
 
-static void
-worker_unref (Worker *worker)
+void
+zm_external_unref (ZmExternal *worker)
 {
   if (atomic_fetch_sub_explicit (&worker->refs, 1, memory_order_acq_rel) != 1)
     return;
@@ -69,10 +39,11 @@ worker_unref (Worker *worker)
   g_free (worker);
 }
 
-static Worker *
+/* Not listed yet; the caller has the one reference. Takes push, which may be NULL. */
+static ZmExternal *
 worker_new (const ZmExternalConfig *config, const char *bind, ZmPush *push)
 {
-  Worker *worker = g_new0 (Worker, 1);
+  ZmExternal *worker = g_new0 (ZmExternal, 1);
 
   atomic_init (&worker->refs, 1);
   worker->name = g_strdup (config->name);
@@ -86,7 +57,7 @@ worker_new (const ZmExternalConfig *config, const char *bind, ZmPush *push)
 
 /* error: borrowed; NULL: all is well. */
 static void
-set_problem (ZmExternals *externals, Worker *worker, const GError *error)
+set_problem (ZmExternals *externals, ZmExternal *worker, const GError *error)
 {
   pthread_mutex_lock (&externals->lock);
   g_free (worker->problem);
@@ -96,7 +67,7 @@ set_problem (ZmExternals *externals, Worker *worker, const GError *error)
 
 /* ---- its process ---- */
 
-/* The thread that watches processes is there once one is wanted. */
+/* The thread that watches processes is there once one is wanted: most daemons have none. */
 static gboolean
 need_processes (ZmExternals *externals, GError **error)
 {
@@ -114,8 +85,10 @@ need_processes (ZmExternals *externals, GError **error)
   return TRUE;
 }
 
+/* The environment is made of what the worker is now; its socket is bound by then, so that a process which connects at
+ * once finds it. */
 static gboolean
-start_process (ZmExternals *externals, const Worker *worker, GError **error)
+start_process (ZmExternals *externals, const ZmExternal *worker, GError **error)
 {
   g_auto (GStrv) environment = NULL;
   ZmProcessSpec spec = { .worker = worker->name,
@@ -135,8 +108,9 @@ start_process (ZmExternals *externals, const Worker *worker, GError **error)
   return TRUE;
 }
 
+/* Does not wait: the thread sees it to its end. */
 static void
-stop_process (ZmExternals *externals, const Worker *worker)
+stop_process (ZmExternals *externals, const ZmExternal *worker)
 {
   if (worker->exec != NULL && externals->processes != NULL)
     zm_processes_stop (externals->processes, worker->name);
@@ -178,15 +152,14 @@ zm_externals_set_ended (ZmExternals *externals, ZmExternalEnded func, gpointer u
     zm_processes_set_ended (externals->processes, func, user);
 }
 
-/* A new reference, or NULL. */
-static Worker *
-find (ZmExternals *externals, const char *name)
+ZmExternal *
+zm_external_find (ZmExternals *externals, const char *name)
 {
-  Worker *found = NULL;
+  ZmExternal *found = NULL;
 
   pthread_mutex_lock (&externals->lock);
   for (guint i = 0; i < externals->workers->len && found == NULL; i++) {
-    Worker *worker = g_ptr_array_index (externals->workers, i);
+    ZmExternal *worker = g_ptr_array_index (externals->workers, i);
 
     if (strcmp (worker->name, name) == 0)
       found = worker_ref (worker);
@@ -197,7 +170,7 @@ find (ZmExternals *externals, const char *name)
 
 /* Takes it off the list; the process is told to end, the socket is closed once nobody sends. */
 static void
-remove_worker (ZmExternals *externals, Worker *worker)
+remove_worker (ZmExternals *externals, ZmExternal *worker)
 {
   pthread_mutex_lock (&externals->lock);
   g_ptr_array_remove (externals->workers, worker);
@@ -207,12 +180,12 @@ remove_worker (ZmExternals *externals, Worker *worker)
     zm_push_close (worker->push, externals->zmq);
   zm_metrics_remove (externals->metrics, worker->sent);
   zm_metrics_remove (externals->metrics, worker->refused);
-  worker_unref (worker);
+  zm_external_unref (worker);
 }
 
 /* Takes over the reference. */
 static void
-list_worker (ZmExternals *externals, Worker *worker)
+list_worker (ZmExternals *externals, ZmExternal *worker)
 {
   worker->sent = zm_metrics_counter (externals->metrics, "zmanager_worker_sent_total",
                                      "Messages given to workers in other languages", "worker", worker->name);
@@ -226,7 +199,7 @@ list_worker (ZmExternals *externals, Worker *worker)
 
 /* The socket stays, with those who are connected to it; only the process is another. */
 static gboolean
-replace_process (ZmExternals *externals, Worker *worker, const ZmExternalConfig *config, GError **error)
+replace_process (ZmExternals *externals, ZmExternal *worker, const ZmExternalConfig *config, GError **error)
 {
   gboolean same = g_strcmp0 (worker->exec, config->exec) == 0 && worker->restart == config->restart &&
                   worker->shared == config->shared;
@@ -244,6 +217,7 @@ replace_process (ZmExternals *externals, Worker *worker, const ZmExternalConfig 
   return start_process (externals, worker, error);
 }
 
+/* new_name: the list would grow. */
 static ZmPush *
 make_push (ZmExternals *externals, const char *name, const char *bind, gboolean new_name, GError **error)
 {
@@ -255,12 +229,12 @@ make_push (ZmExternals *externals, const char *name, const char *bind, gboolean 
 
 /* One with another endpoint, or the first of its name; before: the one that it replaces, or NULL. Gives the one that is
  * listed now. */
-static Worker *
-add_new (ZmExternals *externals, const ZmExternalConfig *config, const char *bind, Worker *before,
+static ZmExternal *
+add_new (ZmExternals *externals, const ZmExternalConfig *config, const char *bind, ZmExternal *before,
          GError **error)
 {
   ZmPush *push = make_push (externals, config->name, bind, before == NULL, error);
-  Worker *worker;
+  ZmExternal *worker;
 
   if (push == NULL && before != NULL && before->push != NULL)
     return before;
@@ -273,6 +247,8 @@ add_new (ZmExternals *externals, const ZmExternalConfig *config, const char *bin
   return worker;
 }
 
+/* In the runtime's thread. The socket is made first, and only then is the older one taken away, so that a mistake in the
+ * configuration costs nothing that works. */
 gboolean
 zm_externals_add (ZmExternals *externals, const ZmExternalConfig *config, GError **error)
 {
@@ -280,7 +256,7 @@ zm_externals_add (ZmExternals *externals, const ZmExternalConfig *config, GError
                                                : g_strdup_printf ("ipc://%s/worker-%s",
                                                                   externals->runtime_directory, config->name);
   g_autoptr (GError) problem = NULL;
-  Worker *before = find (externals, config->name), *worker = before;
+  ZmExternal *before = zm_external_find (externals, config->name), *worker = before;
 
   if (before != NULL && before->push != NULL && strcmp (before->bind, bind) == 0)
     replace_process (externals, before, config, &problem);
@@ -288,7 +264,7 @@ zm_externals_add (ZmExternals *externals, const ZmExternalConfig *config, GError
     worker = add_new (externals, config, bind, before, &problem);
   set_problem (externals, worker, problem);
   if (before != NULL)
-    worker_unref (before);
+    zm_external_unref (before);
   if (problem == NULL)
     return TRUE;
   g_propagate_prefixed_error (error, g_steal_pointer (&problem), "worker %s: ", config->name);
@@ -300,137 +276,14 @@ zm_externals_keep (ZmExternals *externals, const char *const *names)
 {
   /* Only this thread changes the list: the lock is for those who send. */
   for (guint i = externals->workers->len; i > 0; i--) {
-    Worker *worker = g_ptr_array_index (externals->workers, i - 1);
+    ZmExternal *worker = g_ptr_array_index (externals->workers, i - 1);
 
     if (!g_strv_contains (names, worker->name))
       remove_worker (externals, worker);
   }
 }
 
-/* ---- sending ---- */
-
-/* Why it does not work, or NULL; the caller frees. wanted_only: as for zm_processes_absence. Under the lock. */
-static char *
-trouble_of (ZmExternals *externals, const Worker *worker, gboolean wanted_only)
-{
-  if (worker->problem != NULL)
-    return g_strdup (worker->problem);
-  if (worker->exec == NULL || externals->processes == NULL)
-    return NULL;
-  return zm_processes_absence (externals->processes, worker->name, wanted_only);
-}
-
-static void
-refuse (ZmExternals *externals, Worker *worker, int problem, GError **error)
-{
-  g_autofree char *trouble = NULL;
-
-  zm_counter_add (worker->refused, 1);
-  pthread_mutex_lock (&externals->lock);
-  trouble = trouble_of (externals, worker, FALSE);
-  pthread_mutex_unlock (&externals->lock);
-  if (worker->push != NULL && problem == ENOTSOCK)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "worker %s: it was removed from the configuration",
-                 worker->name);
-  else if (trouble != NULL)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "worker %s: %s", worker->name, trouble);
-  else if (problem == EAGAIN)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
-                 "worker %s: no process is connected, or all have their queues full; see zmanagerctl workers",
-                 worker->name);
-  else
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "worker %s: %s", worker->name,
-                 zmq_strerror (problem));
-}
-
-gboolean
-zm_externals_send (ZmExternals *externals, const char *name, ZmMessage *message, GError **error)
-{
-  Worker *worker = find (externals, name);
-  int problem;
-
-  if (worker == NULL) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
-                 "there is no [worker %s]; add it to the configuration", name);
-    return FALSE;
-  }
-  problem = worker->push != NULL ? zm_push_send (worker->push, message) : ENOTSOCK;
-  if (problem == 0)
-    zm_counter_add (worker->sent, 1);
-  else
-    refuse (externals, worker, problem, error);
-  worker_unref (worker);
-  return problem == 0;
-}
-
-/* ---- what is shown ---- */
-
-static void
-append_member (GString *out, const char *name, const char *text)
-{
-  g_string_append_printf (out, "\"%s\":", name);
-  if (text != NULL)
-    zm_json_append_string (out, zm_span_text (text));
-  else
-    g_string_append (out, "null");
-  g_string_append_c (out, ',');
-}
-
-/* Under the lock. */
-static void
-append_worker (ZmExternals *externals, const Worker *worker, GString *out)
-{
-  g_string_append (out, out->len > 1 ? ",{" : "{");
-  append_member (out, "name", worker->name);
-  append_member (out, "endpoint", worker->push != NULL ? zm_push_endpoint (worker->push) : worker->bind);
-  append_member (out, "exec", worker->exec);
-  g_string_append_printf (out, "\"sent\":%" G_GINT64_FORMAT ",\"refused\":%" G_GINT64_FORMAT ",",
-                          zm_counter_get (worker->sent), zm_counter_get (worker->refused));
-  if (worker->problem != NULL) {
-    append_member (out, "last_end", worker->problem);
-    g_string_append (out, "\"state\":\"failed\"");
-  } else if (worker->exec != NULL && externals->processes != NULL)
-    zm_processes_append_json (externals->processes, worker->name, out);
-  else
-    g_string_append (out, "\"state\":\"elsewhere\"");
-  g_string_append_c (out, '}');
-}
-
-char *
-zm_externals_json (ZmExternals *externals)
-{
-  GString *out = g_string_new ("[");
-
-  pthread_mutex_lock (&externals->lock);
-  for (guint i = 0; i < externals->workers->len; i++)
-    append_worker (externals, g_ptr_array_index (externals->workers, i), out);
-  pthread_mutex_unlock (&externals->lock);
-  g_string_append_c (out, ']');
-  return g_string_free (out, FALSE);
-}
-
-void
-zm_externals_reasons (ZmExternals *externals, GPtrArray *out)
-{
-  pthread_mutex_lock (&externals->lock);
-  for (guint i = 0; i < externals->workers->len; i++) {
-    const Worker *worker = g_ptr_array_index (externals->workers, i);
-    g_autofree char *trouble = trouble_of (externals, worker, TRUE);
-
-    if (trouble != NULL)
-      g_ptr_array_add (out, g_strdup_printf ("worker %s: %s", worker->name, trouble));
-  }
-  pthread_mutex_unlock (&externals->lock);
-}
-
-gboolean
-zm_external_check_exec (const char *exec, const char *directory, GError **error)
-{
-  g_auto (GStrv) argv = zm_exec_find (exec, directory, error);
-
-  return argv != NULL;
-}
-
+/* Who told of ends is told of none any more when this returns. */
 void
 zm_externals_free (ZmExternals *externals)
 {

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/zm-thread.h"
 #include "worker/run.h"
 
 #include <pthread.h>

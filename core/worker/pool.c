@@ -86,12 +86,8 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   pthread_mutex_init (&pool->view_lock, NULL);
   pool->stats = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   pthread_mutex_init (&pool->inside_lock, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init (&monotonic);
-  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init (&pool->inside_cond, &monotonic);
-  pthread_cond_init (&pool->dog_cond, &monotonic);
-  pthread_condattr_destroy (&monotonic);
+  zm_cond_init_monotonic (&pool->inside_cond);
+  zm_cond_init_monotonic (&pool->dog_cond);
   pthread_mutex_init (&pool->dog_lock, NULL);
   pthread_mutex_init (&pool->trace_lock, NULL);
   pthread_mutex_init (&pool->timers_lock, NULL);

@@ -58,11 +58,7 @@ strand_make (ZmGeneration *generation, gpointer user)
   strand->patience.func = patience_over;
   strand->patience.user = strand;
   pthread_mutex_init (&strand->lock, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init (&monotonic);
-  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init (&strand->room, &monotonic);
-  pthread_condattr_destroy (&monotonic);
+  zm_cond_init_monotonic (&strand->room);
   return strand;
 }
 

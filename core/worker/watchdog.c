@@ -202,7 +202,6 @@ watchdog_main (void *user)
 {
   ZmPool *pool = user;
   guint quiet = 0;
-  pthread_setname_np (pthread_self (), "zm-watchdog");
   for (;;) {
     quiet = look_at_all (pool) ? 0 : quiet + 1;
     pthread_mutex_lock (&pool->dog_lock);
@@ -237,7 +236,7 @@ zm_watchdog_wake (ZmPool *pool)
 gboolean
 zm_watchdog_start (ZmPool *pool, GError **error)
 {
-  int failed = pthread_create (&pool->watchdog, NULL, watchdog_main, pool);
+  int failed = zm_thread_create (&pool->watchdog, "zm-watchdog", watchdog_main, pool);
   if (failed)
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot start the watchdog thread: %s", g_strerror (failed));
   else

@@ -196,9 +196,6 @@ worker_main (void *user)
 {
   ZmWorker *worker = user;
   this_worker = worker;
-  char name[16];
-  g_snprintf (name, sizeof name, "zm-worker-%u", worker->index);
-  pthread_setname_np (pthread_self (), name);
   zm_uuid_maker_init (&worker->ids); /* one each: making an id takes no lock */
   ZmRun *run;
   while (!atomic_load (&worker->abandoned) && take_work (worker, &run)) {
@@ -240,8 +237,10 @@ zm_worker_start (ZmPool *pool, guint lane, GError **error)
     slot++;
   int failed = slot == ZM_WORKERS_MOST ? EAGAIN : 0;
   worker->index = slot;
+  char name[16];
+  g_snprintf (name, sizeof name, "zm-worker-%u", slot);
   if (!failed)
-    failed = pthread_create (&worker->thread, NULL, worker_main, worker);
+    failed = zm_thread_create (&worker->thread, name, worker_main, worker);
   if (!failed) {
     pool->workers[slot] = worker;
     pool->n_slots = MAX (pool->n_slots, slot + 1);

@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 
 import zmq
 
@@ -246,6 +247,21 @@ def a_hung_plugin_gets_copies_then_is_stuck():
         status = daemon.control("status")
         assert status["state"] == "degraded" and any("stuck" in r for r in status["reasons"]), status
         assert any("hang past their hard deadline: 1;" in r for r in status["reasons"]), status
+
+
+@case
+def signals_are_the_main_threads():
+    actions = {"h.ini": "[actionmapping]\n?Hello?Greet = hello.greet\n"}
+    with Daemon(config="[worker w]\nexec = sleep 1000\n", actions=actions, plugins=["hello"]) as daemon:
+        wait_for("the process", lambda: daemon.control("workers")["workers"][0]["state"] == "running")
+        tasks, names = f"/proc/{daemon.process.pid}/task", {}
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/status") as status:
+                fields = dict(line.split(":", 1) for line in status.read().splitlines())
+            names[fields["Name"].strip()] = int(fields["SigBlk"], 16)
+            for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
+                assert bool(int(fields["SigBlk"], 16) >> (number - 1) & 1) == (int(task) != daemon.process.pid), fields
+        assert {"zm-subject", "zm-watchdog", "zm-publisher", "zm-timers", "zm-reaper", "zm-gates", "zm-processes"} <= set(names), names
 
 
 def subject_gate(status):

@@ -101,7 +101,11 @@ def killed_while_working_it_is_restarted_and_its_message_fails_at_once():
         daemon.wait_log("ends")
         assert connected(daemon)[1].split(b":")[0] != first
         shown = daemon.control("workers")["workers"][0]
-        assert shown.get("restarts", 4) >= 4, shown
+        assert shown["starts"] >= 5 and shown["last_end"] == "exit status 3", shown
+        table = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "workers"], capture_output=True, text=True, timeout=60).stdout.splitlines()
+        heads, row = table[0].split(), table[1].split()
+        assert heads[:4] == ["NAME", "STATE", "PROCESS", "STARTS"] and heads[-2:] == ["LAST", "END"], table
+        assert int(row[3]) == shown["starts"] and table[1].endswith("exit status 3"), table
         wait_for("the last one's error", lambda: daemon.control("status")["workers"]["waiting"] == 0)
 
 
