@@ -155,10 +155,8 @@ zm_generation_stop (ZmGeneration *generation, guint deadline_ms)
 static void
 generation_free (ZmGeneration *generation)
 {
-  ZmConfig *config = atomic_load (&generation->config);
-
   zm_library_clear (&generation->library);
-  g_clear_pointer (&config, zm_config_unref);
+  g_clear_pointer (&generation->config, zm_config_unref);
   g_clear_pointer (&generation->old_config, zm_config_unref);
   zm_threads_free (generation->threads);
   g_hash_table_unref (generation->action_names);
@@ -372,11 +370,27 @@ void
 zm_generation_set_config (ZmGeneration *generation, ZmConfig *config)
 {
   g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
-  ZmConfig *old = atomic_exchange (&generation->config, config != NULL ? zm_config_ref (config) : NULL);
+  ZmConfig *oldest;
 
-  g_clear_pointer (&generation->old_config, zm_config_unref);
-  generation->old_config = old;
+  pthread_mutex_lock (&generation->lock);
+  oldest = generation->old_config;
+  generation->old_config = generation->config;
+  generation->config = config != NULL ? zm_config_ref (config) : NULL;
+  pthread_mutex_unlock (&generation->lock);
+  g_clear_pointer (&oldest, zm_config_unref);
   generation->priority = config != NULL ? zm_config_integer (config, section, "priority") : 0;
+}
+
+ZmConfig *
+zm_generation_config_ref (const ZmGeneration *generation)
+{
+  pthread_mutex_t *lock = (pthread_mutex_t *) &generation->lock;
+  ZmConfig *config;
+
+  pthread_mutex_lock (lock);
+  config = generation->config != NULL ? zm_config_ref (generation->config) : NULL;
+  pthread_mutex_unlock (lock);
+  return config;
 }
 
 static const char *
@@ -389,11 +403,13 @@ standard_value (const ZmGeneration *generation, const char *key)
   return option != NULL && option->name != NULL ? option->standard : NULL;
 }
 
+/* The reference is for the look-up: reloads go on in the runtime's thread meanwhile. What is given out lives in the
+ * configuration that the generation itself keeps, one reload longer than it is current. */
 const char *
 zm_generation_config (const ZmGeneration *generation, const char *key, guint index)
 {
   g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
-  ZmConfig *config = atomic_load (&generation->config);
+  g_autoptr (ZmConfig) config = zm_generation_config_ref (generation);
   const char *const *values = config != NULL && key != NULL ? zm_config_list (config, section, key) : NULL;
   guint count = 0;
 

@@ -236,8 +236,9 @@ static gboolean
 same_config (const ZmGeneration *generation, ZmConfig *config)
 {
   g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
+  g_autoptr (ZmConfig) before = zm_generation_config_ref (generation);
 
-  return same_section (atomic_load (&((ZmGeneration *) generation)->config), config, section);
+  return same_section (before, config, section);
 }
 
 /* One prepare. */

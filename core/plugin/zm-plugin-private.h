@@ -163,8 +163,8 @@ struct ZmGeneration {
   gint64 priority;
   GPtrArray *actions;       /* ZmAction */
   GHashTable *action_names; /* symbol -> ZmAction */
-  _Atomic (ZmConfig *) config;
-  ZmConfig *old_config; /* kept one reload longer: plugins hold values from it */
+  ZmConfig *config;         /* under lock; what it is made with, or got at its last reload */
+  ZmConfig *old_config;     /* under lock; kept one reload longer: plugins hold values from it */
   ZmThreads *threads;
   ZmReaper *reaper;
   gboolean no_dlclose;
@@ -173,7 +173,7 @@ struct ZmGeneration {
   gboolean started;     /* start succeeded: stop is owed */
   atomic_uint references;
   atomic_bool retired;
-  pthread_mutex_t lock; /* holders, attachment */
+  pthread_mutex_t lock; /* holders, attachment, configurations */
   struct {
     const char *who;
     guint count;
@@ -211,7 +211,10 @@ gboolean zm_generation_stop (ZmGeneration *generation, guint deadline_ms);
 void zm_generation_finalise (ZmGeneration *generation, char **kept);
 /* "deferred call (2), thread pump"; empty: nobody. */
 char *zm_generation_holders (ZmGeneration *generation);
+/* From now on it answers from this one. The runtime's thread. */
 void zm_generation_set_config (ZmGeneration *generation, ZmConfig *config);
+/* A new reference to the current one, or NULL. Any thread. */
+ZmConfig *zm_generation_config_ref (const ZmGeneration *generation);
 const ZmAction *zm_generation_action (ZmGeneration *generation, const char *symbol);
 
 /* ---- describe.c: reading a descriptor that may be older or newer than ours ---- */
