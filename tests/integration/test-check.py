@@ -139,4 +139,28 @@ def the_dump_shows_what_is_in_effect():
         files.close()
 
 
+@case
+def inspect_lists_options_of_a_file_when_asked():
+    files = instance("", "", {"words": OPTIONS, "crashing": CRASHING})
+    try:
+        def inspect(*arguments):
+            return call(files, "plugin", "inspect", *arguments, program=ZMANAGERCTL)
+
+        noted = inspect("--json", files.path("plugins", "crashing.so"))
+        assert noted.returncode == 0 and "options" not in json.loads(noted.stdout), "none of its code runs"
+        assert "--options" in inspect(files.path("plugins", "words.so")).stderr
+        for subject in (files.path("plugins", "words.so"), "words"):
+            shown = json.loads(inspect("--json", "--options", subject).stdout)
+            assert [action["name"] for action in shown["actions"]] == ["noted", "listed"], shown
+            assert shown["options"] == [
+                {"name": "min-length", "type": "integer", "required": False, "secret": False, "list": False,
+                 "standard": "3", "doc": "Shortest word that counts"},
+                {"name": "where", "type": "string", "required": True, "secret": False, "list": False,
+                 "doc": "Where to"}], shown
+        crashed = inspect("--options", files.path("plugins", "crashing.so"))
+        assert crashed.returncode == 4 and "crashed in its constructor" in crashed.stderr, crashed
+    finally:
+        files.close()
+
+
 run()
