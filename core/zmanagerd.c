@@ -4,6 +4,7 @@
 
 #include "base/i18n.h"
 #include "base/version.h"
+#include "base/zm-log.h"
 #include "runtime/zm-runtime.h"
 
 #include <stdlib.h>
@@ -27,6 +28,26 @@ options_clear (Options *options)
   g_free (options->log_format);
   g_free (options->log_level);
   g_strfreev (options->settings);
+}
+
+/* A word of the command line that is none of those there are is a wrong command line, not a wrong configuration. */
+static gboolean
+check_words (const Options *options, GError **error)
+{
+  static const char *const formats[] = { "auto", "human", "json", "journal", NULL };
+  ZmLevel level;
+
+  if (options->log_level != NULL && !zm_level_parse (options->log_level, &level)) {
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 _ ("“%s” is no log level: error, warning, notice, info or debug"), options->log_level);
+    return FALSE;
+  }
+  if (options->log_format != NULL && !g_strv_contains (formats, options->log_format)) {
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 _ ("“%s” is no form of the log: auto, human, json or journal"), options->log_format);
+    return FALSE;
+  }
+  return TRUE;
 }
 
 static gboolean
@@ -69,6 +90,8 @@ parse (Options *options, int *argc, char ***argv, GError **error)
                          _ ("give --check or --dump, not both"));
     return FALSE;
   }
+  if (!check_words (options, error))
+    return FALSE;
   if (options->json && !options->check && !options->dump) {
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                          _ ("--json goes with --check or --dump"));

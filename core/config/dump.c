@@ -132,15 +132,33 @@ each (const ZmConfig *config, EachFunc func, gpointer user)
 
 typedef struct Dump {
   GString *out;
-  char *section; /* the last one written */
+  char *section;            /* the last one written */
+  ZmConfigStandIn stand_in; /* or NULL */
+  gconstpointer user;       /* its own */
 } Dump;
+
+/* The items to show: where nothing is set, what stands in for it. */
+static char **
+dumped_items (const Dump *dump, const ZmConfig *config, const char *section, const char *key,
+              gboolean as_file)
+{
+  char **items = shown_items (config, section, key, as_file);
+  g_autofree char *effective = NULL;
+
+  if (items[0] == NULL && dump->stand_in != NULL)
+    effective = dump->stand_in (config, section, key, dump->user);
+  if (effective == NULL)
+    return items;
+  g_strfreev (items);
+  return g_strdupv ((char *[]){ effective, NULL });
+}
 
 /* One line a value where a file would need several. */
 static void
 dump_text (const ZmConfig *config, const char *section, const char *key, gpointer user)
 {
   Dump *dump = user;
-  g_auto (GStrv) items = shown_items (config, section, key, TRUE);
+  g_auto (GStrv) items = dumped_items (dump, config, section, key, TRUE);
   g_autofree char *origin = zm_config_origin (config, section, key);
 
   if (g_strcmp0 (dump->section, section) != 0) {
@@ -168,8 +186,9 @@ append_member (GString *out, const char *name, const char *value)
 static void
 dump_json (const ZmConfig *config, const char *section, const char *key, gpointer user)
 {
-  GString *out = ((Dump *) user)->out;
-  g_auto (GStrv) items = shown_items (config, section, key, FALSE);
+  const Dump *dump = user;
+  GString *out = dump->out;
+  g_auto (GStrv) items = dumped_items (dump, config, section, key, FALSE);
   g_autofree char *origin = zm_config_origin (config, section, key);
 
   g_string_append (out, out->len > 0 ? ",\n{" : "{");
@@ -187,7 +206,13 @@ dump_json (const ZmConfig *config, const char *section, const char *key, gpointe
 char *
 zm_config_dump (const ZmConfig *config, gboolean json)
 {
-  Dump dump = { .out = g_string_new (NULL) };
+  return zm_config_dump_effective (config, json, NULL, NULL);
+}
+
+char *
+zm_config_dump_effective (const ZmConfig *config, gboolean json, ZmConfigStandIn stand_in, gconstpointer user)
+{
+  Dump dump = { .out = g_string_new (NULL), .stand_in = stand_in, .user = user };
 
   each (config, json ? dump_json : dump_text, &dump);
   g_free (dump.section);

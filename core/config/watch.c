@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Watches directories by inotify. Events only mark a directory; the function is called once nothing more came for a
- * moment, so that copying a tree is one change. A directory that is not there is waited for at its nearest parent that is.
+ * Watches directories by inotify: what an event means, and when it is told. Events only mark a directory; the function is
+ * called once nothing more came for a moment, so that copying a tree is one change. All of it runs in the thread of the
+ * main context, so nothing here is locked.
  */
 #include "config.h"
 
-#include "config/zm-watch.h"
-
-#include "base/zm-base.h"
+#include "config/watch-private.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -17,162 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define QUIET_MS    250
-#define BUSY_MS     2000 /* something that never rests is told all the same */
-#define PLACES_MOST 256
-
-#define CONTENT_EVENTS                                                                                    \
-  (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | \
-   IN_ONLYDIR)
-
-/* One directory that somebody wants, or one below it. */
-typedef struct Place {
-  char *path;
-  int wd;       /* -1: none */
-  char *anchor; /* what is watched instead, while path is not there; else NULL */
-  char *only;   /* the one name in it that counts, or NULL: all */
-  gboolean recursive;
-  gboolean root; /* asked for; others come and go with their parent */
-  gboolean changed;
-} Place;
-
-struct ZmWatch {
-  int fd;
-  GSource *source; /* of fd */
-  GSource *timer;  /* until it is quiet, or NULL */
-  gint64 first_us; /* the oldest change not yet told; 0: none */
-  GMainContext *context;
-  GPtrArray *places; /* Place* */
-  ZmWatchFunc func;
-  gpointer user;
-};
-
-static void
-place_free (gpointer data)
-{
-  Place *place = data;
-
-  g_free (place->path);
-  g_free (place->anchor);
-  g_free (place->only);
-  g_free (place);
-}
-
-static Place *
-find_path (ZmWatch *watch, const char *path)
-{
-  for (guint i = 0; i < watch->places->len; i++) {
-    Place *place = g_ptr_array_index (watch->places, i);
-
-    if (strcmp (place->path, path) == 0)
-      return place;
-  }
-  return NULL;
-}
-
-/* The kernel gives one descriptor to all who watch a directory (an anchor may be watched for itself too). */
-static gboolean
-wd_used (ZmWatch *watch, int wd)
-{
-  for (guint i = 0; i < watch->places->len; i++)
-    if (((Place *) g_ptr_array_index (watch->places, i))->wd == wd)
-      return TRUE;
-  return FALSE;
-}
-
-static void
-let_go (ZmWatch *watch, Place *place)
-{
-  int wd = place->wd;
-
-  place->wd = -1;
-  g_clear_pointer (&place->anchor, g_free);
-  if (wd >= 0 && !wd_used (watch, wd))
-    inotify_rm_watch (watch->fd, wd);
-}
-
-/* ---- settling: what is watched for a place now ---- */
-
-static void settle (ZmWatch *watch, Place *place);
-
-static gboolean
-add_place (ZmWatch *watch, const char *path, gboolean recursive, gboolean root, GError **error)
-{
-  Place *place;
-
-  if (watch->places->len >= PLACES_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT,
-                 "cannot watch %s: %d directories are watched already; use fewer or leave recursion out",
-                 path, PLACES_MOST);
-    return FALSE;
-  }
-  place = g_new0 (Place, 1);
-  place->path = g_strdup (path);
-  place->wd = -1;
-  place->recursive = recursive;
-  place->root = root;
-  g_ptr_array_add (watch->places, place);
-  settle (watch, place);
-  return TRUE;
-}
-
-static void
-add_below (ZmWatch *watch, const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-    g_autofree char *below = g_build_filename (path, name, NULL);
-
-    /* Links are left out: they lead to circles. */
-    if (name[0] != '.' && !g_file_test (below, G_FILE_TEST_IS_SYMLINK) &&
-        g_file_test (below, G_FILE_TEST_IS_DIR) && find_path (watch, below) == NULL)
-      add_place (watch, below, TRUE, FALSE, NULL);
-  }
-}
-
-/* The nearest directory above that is there. */
-static char *
-nearest_parent (const char *path)
-{
-  char *parent = g_path_get_dirname (path);
-
-  while (!g_file_test (parent, G_FILE_TEST_IS_DIR) && strcmp (parent, "/") != 0 &&
-         strcmp (parent, ".") != 0) {
-    char *above = g_path_get_dirname (parent);
-
-    g_free (parent);
-    parent = above;
-  }
-  return parent;
-}
-
-static void
-settle (ZmWatch *watch, Place *place)
-{
-  g_autofree char *path = g_strdup (place->path);
-  gboolean recursive = place->recursive;
-  int wd = inotify_add_watch (watch->fd, path, CONTENT_EVENTS);
-
-  if (wd < 0 && place->root) {
-    g_autofree char *anchor = nearest_parent (path);
-
-    wd = inotify_add_watch (watch->fd, anchor, CONTENT_EVENTS);
-    if (wd != place->wd)
-      let_go (watch, place);
-    g_free (place->anchor);
-    place->anchor = g_steal_pointer (&anchor);
-    place->wd = wd;
-    return;
-  }
-  if (wd != place->wd)
-    let_go (watch, place);
-  g_clear_pointer (&place->anchor, g_free);
-  place->wd = wd;
-  if (wd >= 0 && recursive)
-    add_below (watch, path);
-}
+#define QUIET_MS 250
+#define BUSY_MS  2000 /* something that never rests is told all the same */
 
 /* ---- events ---- */
 
@@ -197,11 +42,11 @@ arm (ZmWatch *watch)
 }
 
 /* The wanted directory to which this one belongs. */
-static Place *
-root_of (ZmWatch *watch, Place *place)
+static ZmWatchPlace *
+root_of (ZmWatch *watch, ZmWatchPlace *place)
 {
   for (guint i = 0; i < watch->places->len && !place->root; i++) {
-    Place *root = g_ptr_array_index (watch->places, i);
+    ZmWatchPlace *root = g_ptr_array_index (watch->places, i);
 
     if (root->root && root->recursive && g_str_has_prefix (place->path, root->path) &&
         place->path[strlen (root->path)] == '/')
@@ -212,7 +57,7 @@ root_of (ZmWatch *watch, Place *place)
 
 /* Names the editors and package tools use while they write, and hidden ones, are no change. */
 static gboolean
-ignored (const Place *place, const struct inotify_event *event)
+ignored (const ZmWatchPlace *place, const struct inotify_event *event)
 {
   if (place->only != NULL && (event->len == 0 || strcmp (event->name, place->only) != 0))
     return TRUE;
@@ -221,7 +66,7 @@ ignored (const Place *place, const struct inotify_event *event)
 
 /* A plain file that was made is a change once it was written and closed; what is never written (a link) is one now. */
 static gboolean
-unfinished (const Place *place, const struct inotify_event *event)
+unfinished (const ZmWatchPlace *place, const struct inotify_event *event)
 {
   g_autofree char *path = NULL;
   struct stat info;
@@ -234,44 +79,32 @@ unfinished (const Place *place, const struct inotify_event *event)
 
 /* TRUE where it concerns a wanted directory. */
 static gboolean
-handle_place (ZmWatch *watch, Place *place, const struct inotify_event *event)
+handle_place (ZmWatch *watch, ZmWatchPlace *place, const struct inotify_event *event)
 {
   gboolean was_waiting = place->anchor != NULL;
 
   if ((event->mask & IN_IGNORED) != 0) {
     place->wd = -1;
-    settle (watch, place);
+    zm_watch_settle (watch, place);
     return FALSE;
   }
   if (was_waiting) {
-    settle (watch, place);
+    zm_watch_settle (watch, place);
     /* What it holds by now came without an event of its own. */
     place->changed |= place->anchor == NULL;
     return place->anchor == NULL;
   }
   if ((event->mask & (IN_DELETE_SELF | IN_MOVE_SELF)) != 0) {
-    let_go (watch, place);
-    settle (watch, place);
+    zm_watch_let_go (watch, place);
+    zm_watch_settle (watch, place);
   } else if ((event->mask & IN_ISDIR) != 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0 &&
              place->recursive) {
-    add_below (watch, place->path);
+    zm_watch_add_below (watch, place->path);
   }
   if (ignored (place, event) || unfinished (place, event))
     return FALSE;
   root_of (watch, place)->changed = TRUE;
   return TRUE;
-}
-
-/* Those below that are gone make room for others. */
-static void
-sweep (ZmWatch *watch)
-{
-  for (guint i = watch->places->len; i > 0; i--) {
-    Place *place = g_ptr_array_index (watch->places, i - 1);
-
-    if (!place->root && place->wd < 0)
-      g_ptr_array_remove_index_fast (watch->places, i - 1);
-  }
 }
 
 /* The kernel's queue ran over: everything may have changed. */
@@ -281,10 +114,10 @@ handle_overflow (ZmWatch *watch)
   guint n = watch->places->len;
 
   for (guint i = 0; i < n; i++) {
-    Place *place = g_ptr_array_index (watch->places, i);
+    ZmWatchPlace *place = g_ptr_array_index (watch->places, i);
 
     place->changed |= place->root;
-    settle (watch, place);
+    zm_watch_settle (watch, place);
   }
   arm (watch);
 }
@@ -300,7 +133,7 @@ handle (ZmWatch *watch, const struct inotify_event *event)
     return;
   }
   for (guint i = 0; i < n; i++) {
-    Place *place = g_ptr_array_index (watch->places, i);
+    ZmWatchPlace *place = g_ptr_array_index (watch->places, i);
 
     if (place->wd == event->wd)
       concerns |= handle_place (watch, place, event);
@@ -323,7 +156,7 @@ readable (gint fd, GIOCondition condition, gpointer user)
     handle (watch, event);
     at += sizeof *event + event->len;
   }
-  sweep (watch);
+  zm_watch_sweep (watch);
   return G_SOURCE_CONTINUE;
 }
 
@@ -337,7 +170,7 @@ tell (gpointer user)
   g_clear_pointer (&watch->timer, g_source_unref);
   watch->first_us = 0;
   for (guint i = 0; i < watch->places->len; i++) {
-    Place *place = g_ptr_array_index (watch->places, i);
+    ZmWatchPlace *place = g_ptr_array_index (watch->places, i);
 
     if (place->changed)
       g_ptr_array_add (paths, g_strdup (place->path));
@@ -368,7 +201,7 @@ zm_watch_new (GMainContext *context, ZmWatchFunc func, gpointer user, GError **e
   watch->func = func;
   watch->user = user;
   watch->context = context != NULL ? g_main_context_ref (context) : NULL;
-  watch->places = g_ptr_array_new_with_free_func (place_free);
+  watch->places = g_ptr_array_new_with_free_func (zm_watch_place_free);
   watch->source = g_unix_fd_source_new (fd, G_IO_IN);
   g_source_set_callback (watch->source, G_SOURCE_FUNC (readable), watch, NULL);
   g_source_attach (watch->source, context);
@@ -379,7 +212,7 @@ gboolean
 zm_watch_add (ZmWatch *watch, const char *directory, gboolean recursive, GError **error)
 {
   g_autofree char *path = g_canonicalize_filename (directory, NULL);
-  Place *place = find_path (watch, path);
+  ZmWatchPlace *place = zm_watch_find (watch, path);
 
   if (g_file_test (path, G_FILE_TEST_EXISTS) && !g_file_test (path, G_FILE_TEST_IS_DIR)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
@@ -387,14 +220,14 @@ zm_watch_add (ZmWatch *watch, const char *directory, gboolean recursive, GError 
     return FALSE;
   }
   if (place == NULL) {
-    if (!add_place (watch, path, recursive, TRUE, error))
+    if (!zm_watch_add_place (watch, path, recursive, TRUE, error))
       return FALSE;
   } else {
     place->root = TRUE;
     place->recursive |= recursive;
-    settle (watch, place);
+    zm_watch_settle (watch, place);
   }
-  if (find_path (watch, path)->wd >= 0)
+  if (zm_watch_find (watch, path)->wd >= 0)
     return TRUE;
   g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
                "cannot watch %s: %s; check its permissions and fs.inotify.max_user_watches", path,
@@ -409,7 +242,7 @@ zm_watch_add_name (ZmWatch *watch, const char *directory, const char *name, GErr
 
   if (!zm_watch_add (watch, path, FALSE, error))
     return FALSE;
-  Place *place = find_path (watch, path);
+  ZmWatchPlace *place = zm_watch_find (watch, path);
   g_free (place->only);
   place->only = g_strdup (name);
   return TRUE;

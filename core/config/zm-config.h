@@ -75,9 +75,16 @@ char *zm_config_origin (const ZmConfig *config, const char *section, const char 
  * there is one. *file is borrowed, and NULL where nothing is known. */
 gboolean zm_config_place (const ZmConfig *config, const char *section, const char *key, const char **file,
                           guint *line, guint *column);
-/* The effective configuration with each value's origin, as text (a file that reads back) or JSON. Secrets, plugins' keys
- * whose names look like one, and passwords in addresses are shown as "***". */
+/* Every key with its value's origin, as text (a file that reads back) or JSON. Secrets, plugins' keys whose names look like
+ * one, and passwords in addresses are shown as "***". The caller frees. */
 char *zm_config_dump (const ZmConfig *config, gboolean json);
+/* What is in effect where nothing is set and the schema has no default, as it depends on the place (the host's name, the
+ * instance's sockets): the caller frees; NULL: nothing. */
+typedef char *(*ZmConfigStandIn) (const ZmConfig *config, const char *section, const char *key,
+                                  gconstpointer user);
+/* The same with what stands in for such keys. stand_in may be NULL. */
+char *zm_config_dump_effective (const ZmConfig *config, gboolean json, ZmConfigStandIn stand_in,
+                                gconstpointer user);
 /* Checks the own keys of [section] against a plugin's options table; unknown ones with "did you mean". Remembers which are
  * secret, for the dump. Any thread. */
 struct zm_option_desc;

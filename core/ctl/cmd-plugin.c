@@ -3,9 +3,12 @@
 #include "config.h"
 
 #include "ctl/ctl.h"
+#include "plugin/zm-plugins.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define ASK_MS 10000 /* what a library may take to tell its options */
 
 /* ---- ls ---- */
 
@@ -87,6 +90,63 @@ manifest_object (const char *path, const ZmManifest *manifest)
   return object;
 }
 
+static JsonArray *
+option_array (const zm_option_desc *options)
+{
+  JsonArray *array = json_array_new ();
+
+  for (const zm_option_desc *option = options; option->name != NULL; option++) {
+    JsonObject *object = json_object_new ();
+
+    json_object_set_string_member (object, "name", option->name);
+    json_object_set_string_member (object, "type", zm_option_type_name (option->type));
+    json_object_set_boolean_member (object, "required", (option->flags & ZM_OPTION_REQUIRED) != 0);
+    json_object_set_boolean_member (object, "secret", (option->flags & ZM_OPTION_SECRET) != 0);
+    json_object_set_boolean_member (object, "list", (option->flags & ZM_OPTION_LIST) != 0);
+    set_text (object, "standard", option->standard);
+    set_text (object, "doc", option->doc);
+    json_array_add_object_element (array, object);
+  }
+  return array;
+}
+
+/* Actions that its descriptor lists beside those of the note. */
+static void
+add_listed (JsonArray *actions, const ZmManifest *manifest, const char *const *listed)
+{
+  for (; *listed != NULL; listed++) {
+    JsonObject *action;
+
+    if (g_strv_contains ((const char *const *) manifest->actions, *listed))
+      continue;
+    action = json_object_new ();
+    json_object_set_string_member (action, "name", *listed);
+    json_array_add_object_element (actions, action);
+  }
+}
+
+/* What its own code says: that runs in zmanager-probe. */
+static gboolean
+add_description (JsonObject *object, const char *path, const ZmManifest *manifest, GError **error)
+{
+  g_autofree char *probe = zm_plugins_find_probe ();
+  g_autoptr (ZmDescription) description = NULL;
+
+  if (probe == NULL) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
+                 _ ("zmanager-probe, which asks a library for its options, is not installed"));
+    return FALSE;
+  }
+  description = zm_description_ask (probe, path, ASK_MS, error);
+  if (description == NULL) {
+    g_prefix_error (error, "%s: ", path);
+    return FALSE;
+  }
+  add_listed (json_object_get_array_member (object, "actions"), manifest, description->actions);
+  json_object_set_array_member (object, "options", option_array (description->options));
+  return TRUE;
+}
+
 static void
 print_object (const ZmCtl *ctl, JsonObject *object)
 {
@@ -118,7 +178,12 @@ inspect_file (const ZmCtl *ctl, const char *path)
   if (manifest == NULL)
     return zm_ctl_fail (ctl, error);
   object = manifest_object (path, manifest);
+  if (zm_ctl_flag (ctl, "options") && !add_description (object, path, manifest, &error))
+    return zm_ctl_fail (ctl, error);
   print_object (ctl, object);
+  if (!ctl->json && !zm_ctl_flag (ctl, "options"))
+    fprintf (stderr,
+             _ ("its options are known to its code only: --options asks it, in a process of its own\n"));
   return ZM_EXIT_OK;
 }
 

@@ -61,6 +61,12 @@ static const ZmCtlOption show_options[] = {
   END_OF_OPTIONS,
 };
 
+static const ZmCtlOption inspect_options[] = {
+  { "options", ZM_OPT_FLAG, NULL,
+    N_ ("Of a file: also what its code tells, such as its options; it runs in a process of its own"), NULL },
+  END_OF_OPTIONS,
+};
+
 static const ZmCtlOption stream_options[] = {
   { "count", ZM_OPT_COUNT, "N", N_ ("End after N lines"), NULL },
   { "for", ZM_OPT_DURATION, "TIME", N_ ("End after this time; exit status 1 where --count was not reached"),
@@ -104,8 +110,8 @@ static const ZmCtlCommand commands[] = {
   { "explain", ZM_GROUP_FIRST, "KEY|CODE", 1, 1,
     N_ ("Show what a key leads to, or what a code (ZM1234, no-taker) means"), NULL, zm_ctl_cmd_explain },
   { "plugin ls", ZM_GROUP_FIRST, "", 0, 0, N_ ("List the plugins"), NULL, zm_ctl_cmd_plugin_ls },
-  { "plugin inspect", ZM_GROUP_FIRST, "FILE|NAME", 1, 1, N_ ("Show what a plugin says of itself"), NULL,
-    zm_ctl_cmd_plugin_inspect },
+  { "plugin inspect", ZM_GROUP_FIRST, "FILE|NAME", 1, 1, N_ ("Show what a plugin says of itself"),
+    inspect_options, zm_ctl_cmd_plugin_inspect },
   { "plugin load", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Load a plugin"), NULL, zm_ctl_cmd_plugin_load },
   { "plugin unload", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Unload a plugin"), NULL, zm_ctl_cmd_plugin_load },
   { "plugin reload", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Replace a plugin by its file as it is now"), NULL,

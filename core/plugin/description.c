@@ -11,6 +11,15 @@
 
 #define MOST_ANSWER ((gsize) 1 << 20) /* bytes that are read of what the helper tells */
 
+const char *
+zm_option_type_name (guint32 type)
+{
+  /* In the order of ZM_OPTION_*. */
+  static const char *const types[] = { "string", "integer", "number", "boolean", "duration", "size" };
+
+  return type < G_N_ELEMENTS (types) ? types[type] : "string";
+}
+
 /* The text after "option-doc " and its like; NULL: it is another line. */
 static const char *
 after (const char *line, const char *word)

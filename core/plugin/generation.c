@@ -10,7 +10,6 @@
 #include "plugin/zm-plugin-private.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #define MAGIC 0x5a4d4745u
 
@@ -84,81 +83,11 @@ zm_generation_new (const ZmGenerationConfig *config)
   return zm_generation_ref (generation, "table");
 }
 
-/* ---- the descriptor's calls, in their order ---- */
-
-/* The code of a status in a sentence. */
-static gboolean
-status_error (const char *what, int status, GError **error)
+void
+zm_generation_free (ZmGeneration *generation)
 {
-  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its %s failed with %d; the log may tell more", what,
-               status);
-  return FALSE;
-}
-
-gboolean
-zm_generation_open (ZmGeneration *generation, GError **error)
-{
-  zm_plugin_query_fn query;
-
-  if (!zm_library_open (&generation->library, error))
-    return FALSE;
-  query = (zm_plugin_query_fn) zm_library_symbol (&generation->library, ZM_PLUGIN_QUERY_SYMBOL, error);
-  if (query == NULL || !zm_descriptor_adopt (generation, query (&generation->host), error))
-    return FALSE;
-  if (generation->stays == NULL)
-    generation->stays = zm_library_stays (&generation->library);
-  if (generation->stays != NULL)
-    generation->flags |= ZM_PLUGIN_RESIDENT;
-  return TRUE;
-}
-
-gboolean
-zm_generation_init (ZmGeneration *generation, GError **error)
-{
-  int status = ZM_OK;
-
-  if (generation->descriptor.init != NULL)
-    status = generation->descriptor.init (&generation->host, &generation->state);
-  if (status != ZM_OK)
-    return status_error ("init", status, error);
-  generation->initialised = TRUE;
-  return TRUE;
-}
-
-gboolean
-zm_generation_start (ZmGeneration *generation, GError **error)
-{
-  int status = ZM_OK;
-
-  zm_threads_reopen (generation->threads);
-  if (generation->descriptor.start != NULL)
-    status = generation->descriptor.start (generation->state);
-  if (status != ZM_OK)
-    return status_error ("start", status, error);
-  generation->started = TRUE;
-  return TRUE;
-}
-
-gboolean
-zm_generation_stop (ZmGeneration *generation, guint deadline_ms)
-{
-  gint64 until_us = zm_now_us () + (gint64) deadline_ms * 1000;
-  gint64 left_ms;
-
-  if (generation->started && generation->descriptor.stop != NULL)
-    generation->descriptor.stop (generation->state, deadline_ms);
-  generation->started = FALSE;
-  left_ms = (until_us - zm_now_us ()) / 1000;
-  return zm_threads_stop (generation->threads, (guint) MAX (left_ms, 100));
-}
-
-static void
-generation_free (ZmGeneration *generation)
-{
-  ZmConfig *config = atomic_load (&generation->config);
-
   zm_library_clear (&generation->library);
-  g_clear_pointer (&config, zm_config_unref);
+  g_clear_pointer (&generation->config, zm_config_unref);
   g_clear_pointer (&generation->old_config, zm_config_unref);
   zm_threads_free (generation->threads);
   g_hash_table_unref (generation->action_names);
@@ -170,42 +99,6 @@ generation_free (ZmGeneration *generation)
   pthread_mutex_destroy (&generation->lock);
   generation->magic = 0;
   g_free (generation);
-}
-
-/* A thread that its maker has joined is still listed for an instant. */
-static char *
-wait_for_strays (const ZmGeneration *generation)
-{
-  char *strays = zm_threads_strays (generation->mark);
-
-  for (guint tries = 0; strays != NULL && tries < 20; tries++) {
-    g_free (strays);
-    g_usleep (5000);
-    strays = zm_threads_strays (generation->mark);
-  }
-  return strays;
-}
-
-void
-zm_generation_finalise (ZmGeneration *generation, char **kept)
-{
-  g_autofree char *strays = NULL;
-
-  *kept = NULL;
-  if (generation->attachment_free != NULL)
-    generation->attachment_free (generation->attachment);
-  generation->attachment_free = NULL;
-  if (generation->initialised && generation->descriptor.fini != NULL)
-    generation->descriptor.fini (generation->state);
-  generation->initialised = FALSE;
-  strays = wait_for_strays (generation);
-  if (strays != NULL) {
-    *kept = g_strdup_printf ("thread %s, which it started behind the host's back", strays);
-    return;
-  }
-  if (!generation->no_dlclose && !(generation->flags & ZM_PLUGIN_RESIDENT))
-    zm_library_close (&generation->library);
-  generation_free (generation);
 }
 
 /* ---- references ---- */
@@ -372,11 +265,27 @@ void
 zm_generation_set_config (ZmGeneration *generation, ZmConfig *config)
 {
   g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
-  ZmConfig *old = atomic_exchange (&generation->config, config != NULL ? zm_config_ref (config) : NULL);
+  ZmConfig *oldest;
 
-  g_clear_pointer (&generation->old_config, zm_config_unref);
-  generation->old_config = old;
+  pthread_mutex_lock (&generation->lock);
+  oldest = generation->old_config;
+  generation->old_config = generation->config;
+  generation->config = config != NULL ? zm_config_ref (config) : NULL;
+  pthread_mutex_unlock (&generation->lock);
+  g_clear_pointer (&oldest, zm_config_unref);
   generation->priority = config != NULL ? zm_config_integer (config, section, "priority") : 0;
+}
+
+ZmConfig *
+zm_generation_config_ref (const ZmGeneration *generation)
+{
+  pthread_mutex_t *lock = (pthread_mutex_t *) &generation->lock;
+  ZmConfig *config;
+
+  pthread_mutex_lock (lock);
+  config = generation->config != NULL ? zm_config_ref (generation->config) : NULL;
+  pthread_mutex_unlock (lock);
+  return config;
 }
 
 static const char *
@@ -389,11 +298,13 @@ standard_value (const ZmGeneration *generation, const char *key)
   return option != NULL && option->name != NULL ? option->standard : NULL;
 }
 
+/* The reference is for the look-up: reloads go on in the runtime's thread meanwhile. What is given out lives in the
+ * configuration that the generation itself keeps, one reload longer than it is current. */
 const char *
 zm_generation_config (const ZmGeneration *generation, const char *key, guint index)
 {
   g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
-  ZmConfig *config = atomic_load (&generation->config);
+  g_autoptr (ZmConfig) config = zm_generation_config_ref (generation);
   const char *const *values = config != NULL && key != NULL ? zm_config_list (config, section, key) : NULL;
   guint count = 0;
 

@@ -118,11 +118,9 @@ add_noted_actions (GString *out, const ZmManifest *manifest)
 static void
 add_option (GString *out, const zm_option_desc *option)
 {
-  static const char *const types[] = { "string", "integer", "number", "boolean", "duration", "size" };
-
   g_string_append_c (out, '{');
   add_text (out, "name", option->name);
-  add_text (out, "type", option->type < G_N_ELEMENTS (types) ? types[option->type] : "string");
+  add_text (out, "type", zm_option_type_name (option->type));
   add_flag (out, "required", (option->flags & ZM_OPTION_REQUIRED) != 0);
   add_flag (out, "secret", (option->flags & ZM_OPTION_SECRET) != 0);
   add_flag (out, "list", (option->flags & ZM_OPTION_LIST) != 0);

@@ -148,8 +148,8 @@ struct ZmGeneration {
   gint64 priority;
   GPtrArray *actions;       /* ZmAction */
   GHashTable *action_names; /* symbol -> ZmAction */
-  _Atomic (ZmConfig *) config;
-  ZmConfig *old_config; /* kept one reload longer: plugins hold values from it */
+  ZmConfig *config;         /* under lock; what it is made with, or got at its last reload */
+  ZmConfig *old_config;     /* under lock; kept one reload longer: plugins hold values from it */
   ZmThreads *threads;
   ZmReaper *reaper;
   gboolean no_dlclose;
@@ -158,7 +158,7 @@ struct ZmGeneration {
   gboolean started;     /* start succeeded: stop is owed */
   atomic_uint references;
   atomic_bool retired;
-  pthread_mutex_t lock; /* holders, attachment */
+  pthread_mutex_t lock; /* holders, attachment, configurations */
   struct {
     const char *who;
     guint count;
@@ -185,6 +185,11 @@ typedef struct ZmGenerationConfig {
 
 /* Empty, with one reference (holder "table"); takes a copy of what it is given. */
 ZmGeneration *zm_generation_new (const ZmGenerationConfig *config);
+/* Frees what has been closed; the last that is done to it. */
+void zm_generation_free (ZmGeneration *generation);
+
+/* ---- life.c ---- */
+
 /* dlopen, query, actions. In a guard. */
 gboolean zm_generation_open (ZmGeneration *generation, GError **error);
 gboolean zm_generation_init (ZmGeneration *generation, GError **error);
@@ -194,16 +199,21 @@ gboolean zm_generation_stop (ZmGeneration *generation, guint deadline_ms);
 /* Attachment, fini, dlclose, free. In a guard; nobody holds a reference. What keeps it loaded on purpose is told in
  * *kept (a sentence, or NULL): then it is not freed. */
 void zm_generation_finalise (ZmGeneration *generation, char **kept);
+/* ---- generation.c again: references, configuration ---- */
+
 /* "deferred call (2), thread pump"; empty: nobody. */
 char *zm_generation_holders (ZmGeneration *generation);
+/* From now on it answers from this one. The runtime's thread. */
 void zm_generation_set_config (ZmGeneration *generation, ZmConfig *config);
+/* A new reference to the current one, or NULL. Any thread. */
+ZmConfig *zm_generation_config_ref (const ZmGeneration *generation);
 const ZmAction *zm_generation_action (ZmGeneration *generation, const char *symbol);
 
 /* ---- describe.c: reading a descriptor that may be older or newer than ours ---- */
 
 gboolean zm_descriptor_adopt (ZmGeneration *generation, const zm_plugin_desc *theirs, GError **error);
 
-/* ---- registry.c, choose.c, json.c ---- */
+/* ---- registry.c, set.c, prepare.c, choose.c, json.c ---- */
 
 /* One file of a scan, with what only this room knows of it. */
 typedef struct ZmScanned {
@@ -243,6 +253,14 @@ struct ZmPlugins {
   ZmReaper *reaper;
   ZmProbes *probes;
 };
+
+/* set.c: a set while it is prepared. */
+/* Empty, with one reference; config may be NULL. */
+ZmPluginSet *zm_set_new (ZmConfig *config);
+/* Takes the reference. */
+void zm_set_add (ZmPluginSet *set, ZmGeneration *generation);
+/* Keeps the running one of `current`, and what it depends on. */
+void zm_set_keep (ZmPluginSet *set, ZmPluginSet *current, ZmGeneration *old);
 
 /* scan.c: reads the path into plugins->files. */
 void zm_scan_path (ZmPlugins *plugins, ZmProblems *problems);

@@ -83,6 +83,8 @@ typedef struct ZmDescription {
   const char **actions;    /* those of the descriptor, which need no note; NULL-terminated */
   GStringChunk *texts;     /* all names and texts, which live as long as the description */
 } ZmDescription;
+/* "string", "integer", … of a ZM_OPTION_*; a type of a later ABI is a string. A literal. */
+const char *zm_option_type_name (guint32 type);
 /* Asks the library at path in a process of its own, program being zmanager-probe: its constructors and its query function run
  * there, nothing else of it. Waits at most timeout_ms. NULL: ZM_ERROR_REFUSED with what the library did, ZM_ERROR_IO where
  * the program cannot be run. Any thread. */

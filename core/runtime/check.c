@@ -8,6 +8,8 @@
 #include "runtime/check.h"
 #include "runtime/commands.h"
 
+#include <string.h>
+
 /* A registry that only looks. */
 static ZmPlugins *
 open_plugins (const ZmInstance *instance, const ZmConfig *config)
@@ -96,6 +98,43 @@ zm_check_json (const ZmProblems *problems)
   return g_string_free (out, FALSE);
 }
 
+/* ---- --dump ---- */
+
+/* Where the daemon would bind: as zm_instance_bind_endpoint, which also makes the link for a long path. */
+static char *
+own_endpoint (const ZmInstance *instance, const char *name)
+{
+  g_autofree char *path = g_build_filename (instance->run_dir, name, NULL);
+  gboolean fits = strlen (path) <= ZM_INSTANCE_SOCKET_MOST;
+
+  return g_strdup_printf ("ipc://%s/%s", fits ? instance->run_dir : instance->short_dir, name);
+}
+
+/* What start.c and reload.c take where the configuration is silent. */
+static char *
+stand_in (const ZmConfig *config, const char *section, const char *key, gconstpointer user)
+{
+  const ZmInstance *instance = user;
+
+  (void) config;
+  if (strcmp (section, "zmanager") == 0 && strcmp (key, "node") == 0)
+    return g_strdup (g_get_host_name ());
+  if (strcmp (key, "bind") != 0)
+    return NULL;
+  if (g_str_has_prefix (section, "worker ")) {
+    g_autofree char *name = g_strconcat ("worker-", section + strlen ("worker "), NULL);
+
+    return own_endpoint (instance, name);
+  }
+  return own_endpoint (instance, strcmp (section, "integration") == 0 ? "topics" : section);
+}
+
+char *
+zm_runtime_config_dump (const ZmInstance *instance, const ZmConfig *config, gboolean json)
+{
+  return zm_config_dump_effective (config, json, stand_in, instance);
+}
+
 char *
 zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *problems, GError **error)
 {
@@ -104,5 +143,5 @@ zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *pro
 
   if (config == NULL || zm_problems_errors (problems) > 0)
     return NULL;
-  return zm_config_dump (config, json);
+  return zm_runtime_config_dump (instance, config, json);
 }

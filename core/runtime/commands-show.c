@@ -129,7 +129,7 @@ zm_command_metrics (ZmCommandCall *call, GError **error)
 gboolean
 zm_command_config (ZmCommandCall *call, GError **error)
 {
-  g_autofree char *json = zm_config_dump (call->runtime->config, TRUE);
+  g_autofree char *json = zm_runtime_config_dump (call->runtime->instance, call->runtime->config, TRUE);
 
   (void) error;
   g_string_append (call->out, json);

@@ -125,6 +125,11 @@ ZmTable *zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *
 /* The options as the runtime copied them; borrowed. */
 ZmRuntimeOptions zm_runtime_options (const ZmRuntime *runtime);
 
+/* ---- check.c ---- */
+
+/* The effective configuration of this instance; the caller frees. */
+char *zm_runtime_config_dump (const ZmInstance *instance, const ZmConfig *config, gboolean json);
+
 /* ---- reload.c ---- */
 
 /* Puts a load into use: table, sources, workers in other languages, plugins, in this order. Takes it. */

@@ -115,4 +115,52 @@ def every_finding_has_its_place_and_they_come_in_order():
         files.close()
 
 
+@case
+def the_dump_shows_what_is_in_effect():
+    files = instance("[worker py]\nexec = true\n[integration]\nbind = ipc:///tmp/elsewhere\n")
+    try:
+        dumped = call(files, "--dump")
+        assert dumped.returncode == 0, dumped
+        lines = dumped.stdout.splitlines()
+        run_dir = os.path.realpath(files.directory) + "/run"
+        for line in (f"node = {os.uname().nodename}", f"bind = ipc://{run_dir}/subject", f"bind = ipc://{run_dir}/call",
+                     f"bind = ipc://{run_dir}/worker-py"):
+            assert lines[lines.index(line) - 1] == "# default", (line, dumped.stdout)
+        assert "bind = ipc:///tmp/elsewhere" in lines and f"bind = ipc://{run_dir}/topics" not in lines, dumped.stdout
+        assert not os.path.exists(files.path("run")), "a dump makes nothing"
+        with open(files.path("zmanager.conf"), "w") as config:
+            config.write(dumped.stdout)
+        assert [line for line in call(files, "--dump").stdout.splitlines() if line[:1] != "#"] == [
+            line for line in lines if line[:1] != "#"], "it reads back"
+        values = {(entry["section"], entry["key"]): entry["values"]
+                  for entry in json.loads(call(files, "--dump", "--json").stdout)["configuration"]}
+        assert values["call", "bind"] == [f"ipc://{run_dir}/call"], values
+    finally:
+        files.close()
+
+
+@case
+def inspect_lists_options_of_a_file_when_asked():
+    files = instance("", "", {"words": OPTIONS, "crashing": CRASHING})
+    try:
+        def inspect(*arguments):
+            return call(files, "plugin", "inspect", *arguments, program=ZMANAGERCTL)
+
+        noted = inspect("--json", files.path("plugins", "crashing.so"))
+        assert noted.returncode == 0 and "options" not in json.loads(noted.stdout), "none of its code runs"
+        assert "--options" in inspect(files.path("plugins", "words.so")).stderr
+        for subject in (files.path("plugins", "words.so"), "words"):
+            shown = json.loads(inspect("--json", "--options", subject).stdout)
+            assert [action["name"] for action in shown["actions"]] == ["noted", "listed"], shown
+            assert shown["options"] == [
+                {"name": "min-length", "type": "integer", "required": False, "secret": False, "list": False,
+                 "standard": "3", "doc": "Shortest word that counts"},
+                {"name": "where", "type": "string", "required": True, "secret": False, "list": False,
+                 "doc": "Where to"}], shown
+        crashed = inspect("--options", files.path("plugins", "crashing.so"))
+        assert crashed.returncode == 4 and "crashed in its constructor" in crashed.stderr, crashed
+    finally:
+        files.close()
+
+
 run()

@@ -28,4 +28,12 @@ def unknown_option_is_a_usage_error():
         assert done.stderr.startswith(name + ": ") and "--help" in done.stderr, done
 
 
+@case
+def wrong_words_are_usage_errors():
+    for arguments in (["--log-level", "foo"], ["--log-format", "foo"], ["--json"], ["--check", "--dump"], ["word"]):
+        done = call(ZMANAGERD, *arguments)
+        assert done.returncode == 2 and not done.stdout, done
+        assert done.stderr.startswith("zmanagerd: ") and "--help" in done.stderr, done
+
+
 run()

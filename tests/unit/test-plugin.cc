@@ -406,6 +406,37 @@ TEST_F (PluginTest, AChangedSectionReachesTheRunningOne)
   EXPECT_EQ (zm_generation_priority (before), 7);
 }
 
+/* A plugin's threads ask for values while reloads take the configuration from under them. */
+TEST_F (PluginTest, ValuesAreAskedForDuringReloads)
+{
+  settings = { "plugin hello.where=0" };
+  install ("plugins/options", "hello");
+  load ({ "hello" });
+  const zm_host *host = zm_generation_host (current ("hello"));
+  std::atomic<bool> stop{ false };
+  std::atomic<guint> missing{ 0 }, asked{ 0 };
+  std::vector<std::thread> askers;
+
+  for (int i = 0; i < 4; i++)
+    askers.emplace_back ([&] {
+      while (!stop) {
+        missing += host->config (host, "where", 0) == nullptr;
+        asked++;
+      }
+    });
+  for (int i = 1; i <= 200; i++) {
+    settings = { "plugin hello.where=" + std::to_string (i) };
+    load ({ "hello" });
+  }
+  EXPECT_TRUE (eventually ([&] { return asked > 1000; }));
+  stop = true;
+  for (auto &asker : askers)
+    asker.join ();
+  EXPECT_EQ (missing, 0u);
+  EXPECT_EQ (zm_generation_number (current ("hello")), 1u) << "it has reload, so it stays";
+  EXPECT_STREQ (host->config (host, "where", 0), "200");
+}
+
 TEST_F (PluginTest, AChangedSectionReplacesOneWithoutReload)
 {
   install ("plugins/swap", "hello");

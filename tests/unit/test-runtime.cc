@@ -455,6 +455,35 @@ TEST_F (Command, ReloadNamesEveryProblemAndChangesNothing)
       << reply;
 }
 
+/* What is different counts, whether it can be used or not. */
+TEST_F (Command, ReloadTellsOfMappingsWhosePluginIsNotThere)
+{
+  const struct {
+    const char *file, *text, *change;
+  } table[] = {
+    { "actions.d/a.ini", "?A?B = nope.x\n", "+1 mapping (?A?B)" },
+    { "actions.d/b.ini", "?? = nope.y\n",
+      "+1 mapping (?"
+      "?)" },
+    { "actions.d/a.ini", "?A?B = nope.other\n", "1 mapping changed (?A?B)" },
+    { "actions.d/c.ini", "?A?B = absent.x\n", "1 mapping changed (?A?B)" },
+    { "actions.d/a.ini", "?A?C = nope.x\n?A?D = nope.x\n", "+2 mappings" },
+    { "actions.d/a.ini", "?A?C = nope.x\n?A?E = nope.x\n", "+1 mapping (?A?E)\",\"-1 mapping (?A?D)" },
+    { "actions.d/b.ini", "",
+      "-1 mapping (?"
+      "?)" },
+  };
+  std::string reply;
+
+  zm_log_set_level (runtime->log, ZM_LEVEL_ERROR);
+  for (const auto &row : table) {
+    write (row.file, std::string ("[actionmapping]\n") + row.text);
+    EXPECT_EQ (run ("{\"command\":\"reload\"}", &reply), ZM_REPLY_OK);
+    EXPECT_NE (reply.find (std::string ("\"changes\":[\"") + row.change + "\"]"), std::string::npos)
+        << row.text << reply;
+  }
+}
+
 TEST_F (Command, MetricsOfPluginsAreBounded)
 {
   ZmHosting *hosting = runtime->hosting;
