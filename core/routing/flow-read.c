@@ -11,12 +11,14 @@
 #define FILE_MOST (1024 * 1024)
 #define LINE_MOST (64 * 1024)
 
+/* The line was seen to be UTF-8 before anything counts in it, but for the error that says it is not. */
 guint
 zm_flow_reader_column (const ZmFlowReader *reader, const char *at)
 {
   return 1 + (guint) g_utf8_strlen (reader->text.data, at - reader->text.data);
 }
 
+/* Reading goes on after every error, so that one pass tells all of them. */
 void
 zm_flow_reader_complain (ZmFlowReader *reader, guint code, const char *at, const char *expected,
                          const char *todo, const char *what, ...)
@@ -32,6 +34,7 @@ zm_flow_reader_complain (ZmFlowReader *reader, guint code, const char *at, const
                    todo, "%s", text);
 }
 
+/* A carriage return too: files of other editors have one before each line's end. */
 static gboolean
 blank (char c)
 {
@@ -56,6 +59,8 @@ zm_flow_reader_quote (ZmSpan text)
 
 /* ---- steps ---- */
 
+/* `!` belongs to the step above it, which must be there, be no trigger, and have none yet. In a flow that is lost
+ * the line is still read, so that its own mistakes are told. */
 static void
 add_error_step (ZmFlowReader *reader, ZmSpan text)
 {
@@ -89,6 +94,7 @@ add_error_step (ZmFlowReader *reader, ZmSpan text)
   g_free (branch.text);
 }
 
+/* The array stays for the next flow; what its steps own goes. */
 static void
 drop_steps (ZmFlowReader *reader)
 {
@@ -97,6 +103,8 @@ drop_steps (ZmFlowReader *reader)
   g_array_set_size (reader->steps, 0);
 }
 
+/* The first step of a flow is its trigger; without a good one the next line would be taken for it, so the rest of
+ * the flow is lost. */
 static void
 add_step (ZmFlowReader *reader, ZmSpan text)
 {
@@ -131,6 +139,7 @@ add_step (ZmFlowReader *reader, ZmSpan text)
 
 /* ---- flows ---- */
 
+/* Gives the flow to out as it is complete, or drops what was read of one that is not. */
 static void
 end_flow (ZmFlowReader *reader)
 {
@@ -153,6 +162,7 @@ end_flow (ZmFlowReader *reader)
   g_ptr_array_add (reader->out, flow);
 }
 
+/* The same rule as for parts of a key: the name is a field of the topic. */
 static gboolean
 check_name (ZmFlowReader *reader, ZmSpan name)
 {
@@ -177,6 +187,8 @@ check_name (ZmFlowReader *reader, ZmSpan name)
   return FALSE;
 }
 
+/* Ends the flow before. A line that is no good name leaves the steps below without a flow: they are checked, and
+ * said nothing of as being outside. */
 static void
 begin_flow (ZmFlowReader *reader, ZmSpan text)
 {
@@ -222,6 +234,7 @@ bad_byte (ZmSpan line)
   return end < line.data + line.size ? end : NULL;
 }
 
+/* Decides what a line is by its first character; each error below says its place itself. */
 static void
 read_line (ZmFlowReader *reader, ZmSpan line)
 {
@@ -250,6 +263,7 @@ read_line (ZmFlowReader *reader, ZmSpan line)
     add_step (reader, text);
 }
 
+/* Bounds come first: nothing below has to ask again how much there may be. */
 void
 zm_flow_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProblems *problems)
 {
@@ -277,6 +291,7 @@ zm_flow_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProblems *pr
   g_array_unref (reader.steps);
 }
 
+/* The size is asked before the file is read, so that a huge one never comes into memory. */
 void
 zm_flow_read_file (const char *path, GPtrArray *out, ZmProblems *problems)
 {

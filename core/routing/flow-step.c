@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+/* Exactly ??done: with a context it would be an action that is called done. */
 static gboolean
 key_is_done (const ZmKey *key)
 {
@@ -13,6 +14,7 @@ key_is_done (const ZmKey *key)
          key->decorator.size == 0;
 }
 
+/* What the text alone says; whether a KEY is an action, a hand-over or a child flow, the table says later. */
 static ZmStepKind
 kind_of (const ZmKey *key)
 {
@@ -23,6 +25,7 @@ kind_of (const ZmKey *key)
   return zm_span_is (key->decorator, "ASYNC") ? ZM_STEP_ASYNC : ZM_STEP_KEY;
 }
 
+/* Keys that are good by themselves and can be no step. */
 static gboolean
 check_key (ZmFlowReader *reader, ZmSpan text, const ZmKey *key)
 {
@@ -42,6 +45,7 @@ check_key (ZmFlowReader *reader, ZmSpan text, const ZmKey *key)
   return TRUE;
 }
 
+/* The usual reason: a comment at the line's end, which is legal in other formats. */
 static const char *
 hint_of (ZmSpan text)
 {
@@ -50,6 +54,7 @@ hint_of (ZmSpan text)
              : NULL;
 }
 
+/* The key is parsed in a copy, which the branch then owns: its parts point into that. */
 gboolean
 zm_flow_reader_branch (ZmFlowReader *reader, ZmSpan text, ZmBranch *branch)
 {
@@ -76,6 +81,7 @@ zm_flow_reader_branch (ZmFlowReader *reader, ZmSpan text, ZmBranch *branch)
   return TRUE;
 }
 
+/* Answers find their branch by its key, without the decorator, so two branches of one key could not be told apart. */
 static gboolean
 branch_fits_join (ZmFlowReader *reader, ZmSpan text, const ZmStep *step, const ZmBranch *branch)
 {
@@ -132,6 +138,7 @@ read_join (ZmFlowReader *reader, ZmSpan text, ZmStep *step)
   return TRUE;
 }
 
+/* What was made of a join before its error stays in step for the caller to clear. */
 gboolean
 zm_flow_reader_step (ZmFlowReader *reader, ZmSpan text, ZmStep *step)
 {
@@ -146,6 +153,7 @@ zm_flow_reader_step (ZmFlowReader *reader, ZmSpan text, ZmStep *step)
   return TRUE;
 }
 
+/* A trigger is matched against messages from outside; what only a running flow can do has no meaning there. */
 gboolean
 zm_flow_reader_trigger_ok (ZmFlowReader *reader, ZmSpan text, const ZmStep *step)
 {

@@ -10,6 +10,7 @@ static const char *const option_names[] = { "isolation", "ordering", "retries", 
 static const char *const ordering_names[] = { "none", "context", "key", NULL };
 static const char *const isolation_names[] = { "thread", "process", "private", NULL };
 
+/* -1: none of them. */
 static int
 index_of (const char *word, const char *const *names)
 {
@@ -27,6 +28,7 @@ zm_mapping_reader_suggest (const char *word, const char *const *names)
   return near_one != NULL ? g_strdup_printf ("did you mean %s?", near_one) : NULL;
 }
 
+/* Names all choices, and the near one. */
 static void
 refuse_choice (ZmMappingReader *reader, const ZmLine *line, const char *const *names)
 {
@@ -37,6 +39,7 @@ refuse_choice (ZmMappingReader *reader, const ZmLine *line, const char *const *n
                               "%s = \"%s\" is none of the choices", line->key, line->value);
 }
 
+/* The upper bound is that of a call on the wire: a day. */
 static void
 set_timeout (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
 {
@@ -54,6 +57,7 @@ set_timeout (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
     mapping->timeout_ms = ms;
 }
 
+/* Kept for the store; a volatile message is never tried again. */
 static void
 set_retries (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
 {
@@ -63,6 +67,7 @@ set_retries (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
                                 line->value);
 }
 
+/* A later line of the same option replaces the earlier one, as everywhere. */
 void
 zm_mapping_reader_option (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
 {
@@ -96,6 +101,7 @@ zm_mapping_reader_option (ZmMappingReader *reader, const ZmLine *line, ZmMapping
   }
 }
 
+/* One text for each key, however it was written. The caller frees. */
 static char *
 slug_of (const ZmKey *key)
 {
@@ -105,6 +111,7 @@ slug_of (const ZmKey *key)
   return g_string_free (slug, FALSE);
 }
 
+/* Made once a file, and only for files that have such sections: most have none. */
 static void
 index_mappings (ZmMappingReader *reader)
 {
@@ -116,6 +123,8 @@ index_mappings (ZmMappingReader *reader)
   }
 }
 
+/* Only mappings of the same file: options in one file for a mapping in another would silently stop to count when
+ * that is replaced. */
 ZmMapping *
 zm_mapping_reader_target (ZmMappingReader *reader, const ZmLine *line)
 {

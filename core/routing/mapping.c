@@ -8,6 +8,7 @@
 
 #define EXPECTED_VALUE "plugin.symbol or worker:NAME"
 
+/* Reading goes on after every error, so that one pass tells all of them. */
 void
 zm_mapping_reader_complain (ZmMappingReader *reader, guint code, const ZmLine *line, guint column,
                             const char *expected, const char *todo, const char *what, ...)
@@ -33,6 +34,7 @@ zm_mapping_free (ZmMapping *mapping)
 
 /* ---- values ---- */
 
+/* The name of a C function: it is looked up in the library as it stands. */
 static gboolean
 symbol_ok (ZmSpan symbol)
 {
@@ -43,6 +45,7 @@ symbol_ok (ZmSpan symbol)
   return symbol.size > 0;
 }
 
+/* Of a place in the line's value, in characters as the editor counts. */
 static guint
 column_in (const ZmLine *line, const char *at)
 {
@@ -78,6 +81,7 @@ check_plugin (ZmMappingReader *reader, const ZmLine *line, ZmSpan plugin)
   return TRUE;
 }
 
+/* Whether the worker is configured, the table's builder says: a mapping file is read without the configuration. */
 static gboolean
 check_worker (ZmMappingReader *reader, const ZmLine *line, ZmSpan worker)
 {
@@ -131,6 +135,7 @@ read_value (ZmMappingReader *reader, const ZmLine *line, ZmSpan *plugin, ZmSpan 
 
 /* ---- mappings ---- */
 
+/* A NUL-terminated copy at *at, which moves on; NULL stays NULL. */
 static char *
 put (char **at, ZmSpan text)
 {
@@ -176,6 +181,7 @@ mapping_new (const ZmLine *line, const ZmKey *parsed, ZmSpan plugin, ZmSpan symb
   return mapping;
 }
 
+/* The key's own error counts from its first character; here the column is the line's. */
 gboolean
 zm_mapping_reader_key (ZmMappingReader *reader, const ZmLine *line, const char *text, guint at, ZmKey *key)
 {
@@ -189,6 +195,7 @@ zm_mapping_reader_key (ZmMappingReader *reader, const ZmLine *line, const char *
   return FALSE;
 }
 
+/* Key and value are both read before anything is made, so that a wrong line leaves nothing behind. */
 static void
 read_mapping (ZmMappingReader *reader, const ZmLine *line)
 {
@@ -209,6 +216,7 @@ is_action (const ZmLine *line)
   return g_str_has_prefix (line->section, "action ");
 }
 
+/* Only sections with a typo come here; their lines are then left out without a word each. */
 static void
 check_section (ZmMappingReader *reader, const ZmLine *line)
 {
@@ -227,6 +235,7 @@ check_section (ZmMappingReader *reader, const ZmLine *line)
                               line->section);
 }
 
+/* The first pass: mappings, and what stands where nothing may. Told once a file, as the rest follows from it. */
 static void
 read_line (ZmMappingReader *reader, const ZmLine *line, gboolean *told)
 {

@@ -15,6 +15,7 @@ static atomic_uint_fast64_t serials;
 
 /* ---- entries ---- */
 
+/* A power of two at least twice the entries: probing then ends soon, and masks replace divisions. */
 static guint64
 power_for (guint64 entries)
 {
@@ -61,6 +62,8 @@ enter (ZmTable *table, const ZmKey *key)
   return entry;
 }
 
+/* For all entries at once. They never move, so routes, flows and the hash may point to them while the table is
+ * built. */
 static void
 make_room (ZmTable *table, guint entries)
 {
@@ -89,6 +92,8 @@ warn_duplicate (const ZmMapping *later, const ZmMapping *earlier, ZmProblems *pr
                    "\"%s\" replaces the mapping at %s", later->key_text, place);
 }
 
+/* A later mapping of the same key takes over the earlier one's route: indices stay dense, and statistics find one
+ * place a key. */
 static void
 enter_mapping (ZmTable *table, const ZmMapping *mapping, ZmProblems *problems)
 {
@@ -112,6 +117,7 @@ enter_mapping (ZmTable *table, const ZmMapping *mapping, ZmProblems *problems)
 
 /* ---- flows ---- */
 
+/* Names both places: the one that counts is the later. */
 static void
 warn_repeated (const ZmFlow *later, const ZmFlow *earlier, ZmProblems *problems)
 {
@@ -139,6 +145,7 @@ enter_name (ZmTable *table, ZmFlow *flow, ZmProblems *problems)
     warn_repeated (flow, earlier, problems);
 }
 
+/* Names first: whether a step is a child flow depends on which flows remain. */
 static void
 enter_flows (ZmTable *table, ZmProblems *problems)
 {
@@ -152,6 +159,7 @@ enter_flows (ZmTable *table, ZmProblems *problems)
     enter_name (table, g_ptr_array_index (table->flow_array, i), problems);
 }
 
+/* After the mappings, into the same entries: a key that is both costs one probe. */
 static void
 enter_triggers (ZmTable *table, const GArray *triggers)
 {
@@ -164,6 +172,7 @@ enter_triggers (ZmTable *table, const GArray *triggers)
   }
 }
 
+/* One for each branch, and one in front of each step for its error step. */
 static guint
 count_targets (const ZmFlow *flow)
 {
@@ -174,6 +183,8 @@ count_targets (const ZmFlow *flow)
   return n;
 }
 
+/* The order here is the one that zm_table_step counts by. The trigger has a place too, left empty: it runs
+ * nothing. */
 static void
 resolve_flow (ZmTable *table, const ZmFlow *flow, guint *target)
 {
@@ -228,6 +239,7 @@ resolve_entries (ZmTable *table)
   }
 }
 
+/* What is beyond is freed here; the problem is an error, so such a table is never used. */
 static void
 check_bounds (GPtrArray *list, guint most, guint code, const char *what, ZmProblems *problems)
 {
@@ -252,6 +264,7 @@ take (GPtrArray **from, GDestroyNotify destroy)
   return list;
 }
 
+/* Takes what the input holds, before anything can fail. */
 static ZmTable *
 table_new (ZmTableInput *input)
 {
@@ -267,6 +280,8 @@ table_new (ZmTableInput *input)
   return table;
 }
 
+/* The order matters: flows before triggers, all entries before what is resolved against them, everything before
+ * the checks. */
 ZmTable *
 zm_table_build (ZmTableInput *input, ZmProblems *problems)
 {
@@ -290,6 +305,7 @@ zm_table_build (ZmTableInput *input, ZmProblems *problems)
   return table;
 }
 
+/* relaxed: whoever refers to a table has a reference, or holds the slot's lock. */
 ZmTable *
 zm_table_ref (ZmTable *table)
 {
@@ -297,6 +313,7 @@ zm_table_ref (ZmTable *table)
   return table;
 }
 
+/* Any thread. The last holder frees the whole table, a long work for a large one; workers let go between batches. */
 void
 zm_table_unref (ZmTable *table)
 {

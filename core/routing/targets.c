@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+/* The reason is copied into the table: it outlives the error that it came from. */
 static void
 refuse (ZmTable *table, ZmRoute *route, const char *reason)
 {
@@ -16,6 +17,7 @@ refuse (ZmTable *table, ZmRoute *route, const char *reason)
   route->reason = g_string_chunk_insert (table->texts, reason);
 }
 
+/* workers NULL: nobody knows which there are, so none is wrong. */
 static void
 resolve_worker (ZmTable *table, ZmRoute *route, const char *const *workers, ZmProblems *problems)
 {
@@ -53,6 +55,7 @@ suggest_plugin (ZmPluginSet *set, const char *plugin, const char *said)
   return near_one != NULL ? g_strdup_printf ("did you mean %s?", near_one) : NULL;
 }
 
+/* The set's own error says whether plugin or symbol is missing, and is what callers of the mapping are told. */
 static void
 resolve_action (ZmTable *table, ZmRoute *route, ZmPluginSet *set, ZmProblems *problems)
 {
@@ -74,6 +77,7 @@ resolve_action (ZmTable *table, ZmRoute *route, ZmPluginSet *set, ZmProblems *pr
   refuse (table, route, error->message);
 }
 
+/* Without a set (a check that runs no code) every action is unavailable; nobody dispatches by such a table. */
 void
 zm_routing_resolve_targets (ZmTable *table, const ZmTableInput *input, ZmProblems *problems)
 {
