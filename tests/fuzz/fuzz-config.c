@@ -60,8 +60,11 @@ check_config (ZmSpan text)
   if (taken == 0 && text.size > 0)
     return;
   dump = zm_config_dump (config, FALSE);
-  json = zm_config_dump (config, TRUE);
-  must (zm_json_valid (zm_span_text (json)));
+  /* Of some inputs: reading the JSON of all keys again costs more than the rest. */
+  if (text.size % 4 == 0) {
+    json = zm_config_dump (config, TRUE);
+    must (zm_json_valid (zm_span_text (json)));
+  }
   /* What is hidden reads back as ***, and a value with mistakes may be anything. */
   if (zm_problems_errors (problems) > 0 || strstr (dump, "***") != NULL)
     return;

@@ -19,14 +19,13 @@ check_routes (const ZmTable *table)
   }
 }
 
-/* What is made for people, of one key of each input: it costs more than all the rest. */
+/* What is made for people, of one key of each input, in one of its forms: it costs more than all the rest. */
 static void
-show_route (const ZmTable *table, const ZmRoute *route)
+show_route (const ZmTable *table, const ZmRoute *route, gboolean json)
 {
   const ZmKey *key = &route->mapping->key;
 
-  g_free (zm_table_explain (table, key, TRUE));
-  g_free (zm_table_explain (table, key, FALSE));
+  g_free (zm_table_explain (table, key, json));
   g_strfreev (zm_table_prefixes (table, key));
 }
 
@@ -42,7 +41,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   table = zm_table_build (&input, problems);
   check_routes (table);
   if (zm_table_n_routes (table) > 0)
-    show_route (table, zm_table_route (table, (guint) size % zm_table_n_routes (table)));
+    show_route (table, zm_table_route (table, (guint) size % zm_table_n_routes (table)), (size & 4) != 0);
   g_free (zm_problems_format (problems));
   zm_table_unref (table);
   zm_problems_free (problems);
