@@ -31,6 +31,7 @@ append_headers (zmc_buffer *out, const char *headers, int timeout_ms)
   zmc_append_text (out, rest);
 }
 
+/* A signal may interrupt a blocking send; the part is then sent anew, and no frame is lost. */
 static int
 send_part (zm_client *client, const void *data, size_t size, int more)
 {
@@ -80,6 +81,7 @@ receive_frames (void *socket, zmq_msg_t frames[REPLY_FRAMES])
   return n;
 }
 
+/* With a NUL, so that callers in C can print it. NULL: no memory. */
 static char *
 frame_text (zmq_msg_t *frame)
 {
@@ -108,6 +110,7 @@ read_reply (zmq_msg_t frames[REPLY_FRAMES], int n, uint64_t id, zm_client_reply 
   return 1;
 }
 
+/* Replies with another number are of requests that were given up: read and dropped. */
 static int
 wait_reply (zm_client *client, int timeout_ms, zm_client_reply *reply)
 {
@@ -144,6 +147,7 @@ judge (zm_client *client, const zm_client_reply *reply)
   return rc;
 }
 
+/* A reply is given also where its status is an error: the caller may want the whole JSON. */
 int
 zmc_request (zm_client *client, const char *verb, const char *topic, const char *headers, const void *body,
              size_t size, int timeout_ms, zm_client_reply *reply)
@@ -165,6 +169,7 @@ zmc_request (zm_client *client, const char *verb, const char *topic, const char 
   return rc == ZM_CLIENT_OK ? judge (client, reply) : rc;
 }
 
+/* For heartbeats, which must never make a service wait. */
 int
 zmc_tell (zm_client *client, const char *verb, const void *body, size_t size)
 {
@@ -179,6 +184,7 @@ zmc_tell (zm_client *client, const char *verb, const void *body, size_t size)
   return send_request (client, verb, NULL, NULL, body, size);
 }
 
+/* What was queued before is sent before, so that the order of the calls is the order on the wire. */
 static int
 request_key (zm_client *client, const char *verb, const char *key, const char *headers, const void *body,
              size_t size, int timeout_ms, zm_client_reply *reply)
@@ -208,6 +214,7 @@ zm_client_send_durable (zm_client *client, const char *key, const char *headers,
   return request_key (client, "SEND", key, headers, body, size, timeout_ms, reply);
 }
 
+/* All zero again, so that clearing twice is harmless. */
 void
 zm_client_reply_clear (zm_client_reply *reply)
 {

@@ -34,25 +34,25 @@ struct zmc_message {
 };
 
 struct zm_client {
-  void *zmq;
+  void *zmq;                 /* its own context: a client is used by one thread at a time */
   void *push, *call, *input; /* input: SUB, or a worker's PULL; NULL: not connected */
-  char error[512];
-  uint64_t request; /* number of the last request */
-  uint32_t random;
-  zmc_buffer batch;
-  unsigned batch_parts;
+  char error[512];           /* of the last call that failed */
+  uint64_t request;          /* number of the last request */
+  uint32_t random;           /* keeps the nonces of clients apart */
+  zmc_buffer batch;          /* the body of the open envelope */
+  unsigned batch_parts;      /* in it; 0: none is open */
   zmc_message *first, *last; /* out of an envelope, not yet given */
 
   /* Of a registered service. */
-  char *name, *version, *state;
-  char *patterns[ZMC_PATTERNS_MOST];
+  char *name, *version, *state;      /* name NULL: not registered */
+  char *patterns[ZMC_PATTERNS_MOST]; /* of keys, as the service asked for them */
   size_t n_patterns;
-  zmc_list prefixes;
-  int heartbeat_ms;
-  int64_t next_heartbeat_us;
-  uint64_t received, errors;
-  int64_t busy_us;
-  zm_client_command_fn command_func;
+  zmc_list prefixes;                 /* of topics, as the daemon made them of the patterns: subscribed */
+  int heartbeat_ms;                  /* 0: none are sent */
+  int64_t next_heartbeat_us;         /* monotonic */
+  uint64_t received, errors;         /* told in heartbeats */
+  int64_t busy_us;                   /* from receiving a step to answering it, summed */
+  zm_client_command_fn command_func; /* or NULL */
   void *command_user;
 };
 

@@ -17,6 +17,7 @@
 #define LINGER_MS       1000
 #define SEND_TIMEOUT_MS 5000
 
+/* Sets the text that zm_client_error gives, and gives the code, so that a failure is one line where it is found. */
 int
 zmc_fail (zm_client *client, int code, const char *format, ...)
 {
@@ -27,6 +28,7 @@ zmc_fail (zm_client *client, int code, const char *format, ...)
   return code;
 }
 
+/* Monotonic: deadlines do not care what an operator does to the clock. */
 int64_t
 zmc_now_us (void)
 {
@@ -35,6 +37,7 @@ zmc_now_us (void)
   return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* Options that a libzmq may not know fail harmlessly. */
 static int
 set_int (void *socket, int option, int value)
 {
@@ -62,6 +65,7 @@ open_socket (zm_client *client, void **place, int type, const char *endpoint)
   return zmq_connect (*place, endpoint);
 }
 
+/* The number is no secret: it only keeps the nonces of clients apart. */
 static zm_client *
 client_new (void)
 {
@@ -78,6 +82,7 @@ client_new (void)
   return NULL;
 }
 
+/* Opens all or nothing; errno stays that of the socket which failed. */
 zm_client *
 zm_client_open_endpoints (const char *subject, const char *call, const char *topics)
 {

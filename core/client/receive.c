@@ -24,6 +24,8 @@ put (char **at, const void *data, size_t size)
   return text;
 }
 
+/* One block for the message and its texts, so that one free ends it. A topic with too few parts leaves the last
+ * ones empty: the library shows what came, and judges nothing. */
 zmc_message *
 zmc_message_new (const char *topic, size_t topic_size, const char *headers, size_t headers_size,
                  const void *body, size_t size)
@@ -50,6 +52,7 @@ zmc_message_new (const char *topic, size_t topic_size, const char *headers, size
   return message;
 }
 
+/* message NULL (no memory): it is lost, as on a full pipe; the sequence header shows the gap. */
 static void
 enqueue (zm_client *client, zmc_message *message)
 {
@@ -64,6 +67,7 @@ enqueue (zm_client *client, zmc_message *message)
 
 /* ---- envelopes ---- */
 
+/* Four bytes of length, big endian, then the bytes. 0: there are not as many. */
 static int
 take_sized (const char **at, const char *end, const char **data, size_t *size)
 {
@@ -78,6 +82,7 @@ take_sized (const char **at, const char *end, const char **data, size_t *size)
   return 1;
 }
 
+/* A part that is cut off ends the envelope; those before it are good and stay. */
 static void
 split_batch (zm_client *client, const char *at, size_t size)
 {
@@ -106,6 +111,7 @@ split_single (zm_client *client, const char *data, size_t size)
   enqueue (client, zmc_message_new (data, (size_t) (at - 1 - data), "", 0, at, (size_t) (end - at)));
 }
 
+/* By the number of frames: the whole form is the sender's choice. */
 static void
 take_frames (zm_client *client, zmq_msg_t frames[MESSAGE_FRAMES], int n)
 {
@@ -150,6 +156,7 @@ receive_one (zm_client *client)
   return n > 0;
 }
 
+/* Wakes for the next heartbeat too: a service that only waits must not be taken for dead. */
 static void
 wait_input (zm_client *client, int64_t end_us)
 {
@@ -180,6 +187,7 @@ next_message (zm_client *client, int *rc)
   return NULL;
 }
 
+/* The queue first, then the socket, then sleep: what an envelope brought comes in its order. */
 int
 zm_client_receive (zm_client *client, int timeout_ms, zm_client_message **message)
 {
@@ -213,6 +221,7 @@ zm_client_message_free (zm_client_message *message)
 
 /* ---- subscriptions and answers ---- */
 
+/* Prefixes end in '~' after their last part, so that a key never matches a longer name. */
 static int
 subscription (zm_client *client, int option, const char *flow, const char *key)
 {
@@ -238,6 +247,7 @@ zm_client_unsubscribe (zm_client *client, const char *flow, const char *key)
   return subscription (client, ZMQ_UNSUBSCRIBE, flow, key);
 }
 
+/* Same flow, id and key, undecorated: that is how the daemon finds who waits. */
 int
 zm_client_answer (zm_client *client, const zm_client_message *message, const char *headers, const void *body,
                   size_t size)

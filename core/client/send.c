@@ -9,6 +9,7 @@
 
 #define BATCH_TOPIC "^batch~~~~~"
 
+/* A signal may interrupt a blocking send; the part is then sent anew. */
 static int
 send_part (zm_client *client, const void *data, size_t size, int more)
 {
@@ -19,6 +20,7 @@ send_part (zm_client *client, const void *data, size_t size, int more)
   return rc;
 }
 
+/* Only the first part can fail for want of room: libzmq then takes the others of that message. */
 int
 zmc_send_frames (zm_client *client, const char *topic, size_t topic_size, const char *headers,
                  const void *body, size_t size)
@@ -53,6 +55,7 @@ whole_topic (zm_client *client, zmc_buffer *topic, const char *flow, const char 
   return topic->failed ? zmc_fail (client, ZM_CLIENT_E_MEMORY, "no memory") : ZM_CLIENT_OK;
 }
 
+/* An open envelope goes first, so that order is kept. */
 int
 zm_client_send_to (zm_client *client, const char *flow, const char *key, const char *id, const char *headers,
                    const void *body, size_t size)
@@ -67,6 +70,7 @@ zm_client_send_to (zm_client *client, const char *flow, const char *key, const c
   return rc;
 }
 
+/* Where it fails the envelope stays as it is, for another attempt. */
 int
 zm_client_flush (zm_client *client)
 {
@@ -82,6 +86,7 @@ zm_client_flush (zm_client *client)
   return parts;
 }
 
+/* Four bytes of length, big endian, then the bytes. */
 static void
 append_sized (zmc_buffer *buffer, const void *data, size_t size)
 {
@@ -89,6 +94,7 @@ append_sized (zmc_buffer *buffer, const void *data, size_t size)
   zmc_append (buffer, data, size);
 }
 
+/* An envelope goes by itself when it is full; a body larger than one is sent on its own. */
 int
 zm_client_queue (zm_client *client, const char *key, const char *headers, const void *body, size_t size)
 {

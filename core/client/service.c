@@ -15,6 +15,7 @@
 
 #define COMMAND_TIMEOUT_MS 5000
 
+/* A failure shows at the daemon: it then misses the nonce and refuses HELLO. */
 static int
 subscribe (zm_client *client, const char *prefix, int on)
 {
@@ -46,6 +47,7 @@ change_prefixes (zm_client *client, zmc_list *prefixes)
 
 /* ---- HELLO ---- */
 
+/* Memory that ran out on the way is in the buffer's `failed`, asked once at the end. */
 static void
 append_hello (zm_client *client, zmc_buffer *json, const char *nonce)
 {
@@ -118,6 +120,7 @@ clear_patterns (zm_client *client)
   client->n_patterns = 0;
 }
 
+/* The daemon has the same bound; here it is said before anything is sent. */
 static int
 add_pattern (zm_client *client, const char *pattern)
 {
@@ -130,6 +133,7 @@ add_pattern (zm_client *client, const char *pattern)
   return ZM_CLIENT_OK;
 }
 
+/* For closing; heartbeats end with the name. */
 void
 zmc_service_clear (zm_client *client)
 {
@@ -141,6 +145,7 @@ zmc_service_clear (zm_client *client)
   client->name = client->version = client->state = NULL;
 }
 
+/* Patterns of an earlier HELLO are forgotten: each HELLO says all. */
 static int
 set_service (zm_client *client, const char *name, const char *version, const char *const *patterns,
              int heartbeat_ms)
@@ -161,6 +166,7 @@ set_service (zm_client *client, const char *name, const char *version, const cha
   return ZM_CLIENT_OK;
 }
 
+/* Commands are subscribed before the first question, so that one that comes at once is not missed. */
 int
 zm_client_hello (zm_client *client, const char *name, const char *version, const char *const *patterns,
                  int heartbeat_ms, int timeout_ms)
@@ -181,6 +187,7 @@ zm_client_hello (zm_client *client, const char *name, const char *version, const
 
 /* ---- heartbeats ---- */
 
+/* Its reply is not waited for; zmc_tell reads it before the next one. */
 static int
 beat (zm_client *client)
 {
@@ -201,6 +208,8 @@ beat (zm_client *client)
   return rc;
 }
 
+/* Called from receive, in the caller's thread: a service that hangs in its own work is seen as silent, as it
+ * should be. */
 void
 zmc_beat_when_due (zm_client *client)
 {
@@ -208,6 +217,7 @@ zmc_beat_when_due (zm_client *client)
     beat (client);
 }
 
+/* The state stays for all later heartbeats. */
 int
 zm_client_heartbeat (zm_client *client, const char *state)
 {
@@ -252,6 +262,7 @@ command_key (const char *argument)
   return key;
 }
 
+/* Removed first also where it is added: asked twice, it stands once. */
 static void
 change_pattern (zm_client *client, const char *argument, int add)
 {
@@ -270,6 +281,7 @@ change_pattern (zm_client *client, const char *argument, int add)
   hello_once (client, NULL, COMMAND_TIMEOUT_MS);
 }
 
+/* The daemon's whole list after a reload; one that cannot be read changes nothing. */
 static void
 changed_topics (zm_client *client, const char *argument)
 {
@@ -280,6 +292,7 @@ changed_topics (zm_client *client, const char *argument)
     zmc_list_clear (&prefixes);
 }
 
+/* The library does its part before the service is told, so that the service may rely on it. */
 int
 zmc_take_command (zm_client *client, const zm_client_message *message)
 {

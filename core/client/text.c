@@ -9,6 +9,8 @@
 
 /* ---- buffers ---- */
 
+/* Always with a NUL behind, which size does not count. Room doubles, so that many small appends cost no more than
+ * one. */
 void
 zmc_append (zmc_buffer *buffer, const void *data, size_t size)
 {
@@ -43,6 +45,7 @@ zmc_append_u32 (zmc_buffer *buffer, uint32_t value)
   zmc_append (buffer, bytes, sizeof bytes);
 }
 
+/* Control bytes as \u00XX, everything else as it is: the daemon says where it is no UTF-8. */
 void
 zmc_append_json (zmc_buffer *buffer, const char *text)
 {
@@ -98,6 +101,7 @@ cut_key (const char *key, part parts[N_PARTS])
   return 0;
 }
 
+/* Parts stand in a topic in another order than in a key. as_prefix: an empty part at the end is any. */
 int
 zmc_append_topic (zm_client *client, zmc_buffer *buffer, const char *flow, const char *key, int as_prefix)
 {
@@ -194,6 +198,7 @@ find_member (const char *json, const char *name)
   return NULL;
 }
 
+/* As UTF-8. */
 static void
 append_code_point (zmc_buffer *out, unsigned code)
 {
@@ -251,6 +256,7 @@ read_string (const char *at, const char **end)
   return out.data;
 }
 
+/* No tree, no dependency: the daemon's answers have a handful of members. */
 char *
 zmc_json_text (const char *json, const char *name)
 {
@@ -271,6 +277,7 @@ list_add (zmc_list *list, char *text)
   return ZM_CLIENT_OK;
 }
 
+/* What is no array of strings is refused as a whole; list may hold some then, for the caller to clear. */
 int
 zmc_json_list (const char *json, const char *name, zmc_list *list)
 {

@@ -20,6 +20,7 @@
 #define RECONNECT_MOST_MS     2000
 
 G_GNUC_PRINTF (4, 5)
+/* Gives NULL, so that a refusal is one line where it is found; every text begins with the socket's name. */
 static char *
 refuse (GError **error, int code, const ZmSocketRules *rules, const char *format, ...)
 {
@@ -31,6 +32,7 @@ refuse (GError **error, int code, const ZmSocketRules *rules, const char *format
   return NULL;
 }
 
+/* By address, and the interface itself: a name that resolves to loopback today may not tomorrow. */
 static gboolean
 is_loopback (const char *host)
 {
@@ -78,6 +80,7 @@ tcp_normal (const char *text, const char *address, const ZmSocketRules *rules, G
       text);
 }
 
+/* The kernel cuts longer paths or refuses them, and libzmq's message of that names no cause. */
 static char *
 ipc_normal (const char *text, const char *path, const ZmSocketRules *rules, GError **error)
 {
@@ -92,6 +95,7 @@ ipc_normal (const char *text, const char *path, const ZmSocketRules *rules, GErr
   return g_strdup (text);
 }
 
+/* Said here, because libzmq's own answer to either names no cause. */
 static char *
 multicast_normal (const char *text, const ZmSocketRules *rules, GError **error)
 {
@@ -116,6 +120,7 @@ zm_endpoint_multicast (const char *text)
   return g_str_has_prefix (text, "epgm://") || g_str_has_prefix (text, "pgm://");
 }
 
+/* A list of what is allowed, never of what is not: new transports of libzmq stay out by themselves. */
 char *
 zm_endpoint_normal (const char *text, const ZmSocketRules *rules, GError **error)
 {
@@ -136,6 +141,7 @@ set_int (void *socket, int option, int value)
   return zmq_setsockopt (socket, option, &value, sizeof value) == 0;
 }
 
+/* Linger is 0 here; who has something to say at the end sets it when it closes. */
 void *
 zm_endpoint_socket (void *zmq, int type, const ZmSocketRules *rules, GError **error)
 {
@@ -158,6 +164,7 @@ zm_endpoint_socket (void *zmq, int type, const ZmSocketRules *rules, GError **er
   return NULL;
 }
 
+/* The result is what others can connect to: a port of the system's choice is known only now. */
 char *
 zm_endpoint_attach (void *socket, const char *text, gboolean bind, const ZmSocketRules *rules, GError **error)
 {

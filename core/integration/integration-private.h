@@ -27,8 +27,8 @@ typedef struct ZmTopicsSocket {
 } ZmTopicsSocket;
 
 typedef struct ZmWatcher {
-  ZmSubscriptionFunc func;
-  gpointer user;
+  ZmSubscriptionFunc func; /* called under the integration's mutex */
+  gpointer user;           /* borrowed, until it is unwatched */
 } ZmWatcher;
 
 struct ZmIntegration {
@@ -41,9 +41,9 @@ struct ZmIntegration {
   guint n_sockets;
   char **endpoints;
 
-  ZmRing *ring;
-  ZmWaker waker;
-  pthread_t thread;
+  ZmRing *ring;     /* ZmMessage *, a reference each: what waits to be published */
+  ZmWaker waker;    /* wakes the thread out of zmq_poll when the ring gets something */
+  pthread_t thread; /* the publisher */
   /* After this moment nothing more is waited for; G_MAXINT64 until zm_integration_free. */
   _Atomic gint64 give_up_us;
 
@@ -52,7 +52,7 @@ struct ZmIntegration {
   ZmWatcher watchers[ZM_WATCHERS_MOST];
   guint n_watchers;
 
-  ZmPrefixes *numbered;
+  ZmPrefixes *numbered;   /* topics that carry `sequence`, held once for each service */
   atomic_uint n_numbered; /* 0: no publication looks at numbered */
   GHashTable *sequences;  /* topic without its id -> last number; the publisher's thread */
 

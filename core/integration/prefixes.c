@@ -11,21 +11,22 @@
 
 typedef struct Entry {
   ZmSpan prefix; /* first, so that an entry is its own key; points to text */
-  guint holds;
-  char text[];
+  guint holds;   /* drops that take it out; 1 where it was put */
+  char text[];   /* with a NUL */
 } Entry;
 
 struct ZmPrefixes {
-  pthread_mutex_t mutex;
-  GHashTable *entries;
-  guint most;
-  guint64 lost;
+  pthread_mutex_t mutex; /* guards all below; held for a look-up or a change, never over a call outside */
+  GHashTable *entries;   /* Entry, owned, its own key */
+  guint most;            /* entries */
+  guint64 lost;          /* that found no room; never goes down */
   /* How many entries have each length; a longer prefix than any topic cannot match and is never looked up. */
   guint by_length[ZM_KEY_MOST + 1];
-  guint16 lengths[ZM_KEY_MOST + 1];
+  guint16 lengths[ZM_KEY_MOST + 1]; /* those that occur, sorted: what a look-up has to try */
   guint n_lengths;
 };
 
+/* The key is the entry itself, whose first member is the prefix. */
 static guint
 entry_hash (gconstpointer key)
 {
@@ -38,6 +39,7 @@ entry_equal (gconstpointer a, gconstpointer b)
   return zm_span_equal (*(const ZmSpan *) a, *(const ZmSpan *) b);
 }
 
+/* Entries own their text in one block with them; the table frees both. */
 ZmPrefixes *
 zm_prefixes_new (guint most)
 {
@@ -70,6 +72,7 @@ length_used (ZmPrefixes *prefixes, gsize size)
   prefixes->lengths[at] = (guint16) size;
 }
 
+/* The mirror of length_used; size is in the list. */
 static void
 length_unused (ZmPrefixes *prefixes, gsize size)
 {
@@ -83,6 +86,7 @@ length_unused (ZmPrefixes *prefixes, gsize size)
            (prefixes->n_lengths - at) * sizeof *prefixes->lengths);
 }
 
+/* Under the lock. TRUE: it is new. A prefix longer than any topic is no loss: nothing can ever match it. */
 static gboolean
 add (ZmPrefixes *prefixes, ZmSpan prefix, gboolean counted)
 {
@@ -108,6 +112,7 @@ add (ZmPrefixes *prefixes, ZmSpan prefix, gboolean counted)
   return TRUE;
 }
 
+/* A set: XPUB tells every subscription, but only the last unsubscription. */
 gboolean
 zm_prefixes_put (ZmPrefixes *prefixes, ZmSpan prefix)
 {
@@ -117,6 +122,7 @@ zm_prefixes_put (ZmPrefixes *prefixes, ZmSpan prefix)
   return is_new;
 }
 
+/* Counted: several services may ask for the same topics, and each takes back its own. */
 gboolean
 zm_prefixes_hold (ZmPrefixes *prefixes, ZmSpan prefix)
 {
@@ -126,6 +132,8 @@ zm_prefixes_hold (ZmPrefixes *prefixes, ZmSpan prefix)
   return is_new;
 }
 
+/* Of a prefix that was not stored (over the bound, or too long) nothing happens: lost is not counted down, as
+ * nobody knows how often that one came. */
 gboolean
 zm_prefixes_drop (ZmPrefixes *prefixes, ZmSpan prefix)
 {
@@ -141,6 +149,7 @@ zm_prefixes_drop (ZmPrefixes *prefixes, ZmSpan prefix)
   return gone;
 }
 
+/* Shortest first: the common subscription to everything is found at once. */
 gboolean
 zm_prefixes_match (ZmPrefixes *prefixes, ZmSpan text)
 {

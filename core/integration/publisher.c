@@ -34,6 +34,8 @@ send_moved (void *socket, ZmMessage *message)
   return 0;
 }
 
+/* Moved where nobody else has the message, copied by reference otherwise (several sockets, a tap that kept it, the
+ * one-frame form). */
 static int
 send_once (ZmIntegration *integration, void *socket, ZmMessage *message)
 {
@@ -42,6 +44,7 @@ send_once (ZmIntegration *integration, void *socket, ZmMessage *message)
   return zm_wire_send (socket, message, integration->form, ZMQ_DONTWAIT);
 }
 
+/* With it a send fails at a full subscriber instead of dropping silently, so that it can be counted. */
 static void
 set_nodrop (void *socket, int on)
 {
@@ -91,6 +94,8 @@ send_stalled (ZmIntegration *integration, void *socket, ZmMessage *message)
   return rc;
 }
 
+/* Three attempts of growing cost: the common one, one that makes libzmq look at its pipes, one that decides who
+ * misses it. */
 static void
 send_on (ZmIntegration *integration, void *socket, ZmMessage *message)
 {
@@ -105,6 +110,7 @@ send_on (ZmIntegration *integration, void *socket, ZmMessage *message)
                   "a publication was not sent: %s", zmq_strerror (errno));
 }
 
+/* Takes the reference. */
 static void
 publish_one (ZmIntegration *integration, ZmMessage *message)
 {
@@ -122,6 +128,7 @@ publish_one (ZmIntegration *integration, ZmMessage *message)
   zm_message_unref (message);
 }
 
+/* The tap sees all of it before the first is sent: what it keeps is kept before a subscriber acts on it. */
 static void
 publish_batch (ZmIntegration *integration, ZmMessage **messages, guint n)
 {
@@ -179,6 +186,7 @@ take_subscription (ZmIntegration *integration, ZmTopicsSocket *topics, zmq_msg_t
   tell_watchers (integration, prefix, on);
 }
 
+/* A libzmq socket belongs to one thread, so subscriptions are read here, between batches. */
 static void
 look_for_subscriptions (ZmIntegration *integration)
 {
@@ -192,6 +200,7 @@ look_for_subscriptions (ZmIntegration *integration)
   zmq_msg_close (&frame);
 }
 
+/* Gates un-bind and bind sockets, which only their thread may do. */
 static void
 turn_gates (ZmIntegration *integration)
 {
@@ -218,6 +227,7 @@ wait_for_work (ZmIntegration *integration)
   zm_waker_awake (&integration->waker, items[n].revents != 0);
 }
 
+/* Ends when the ring is closed and empty; everything that was pushed before is published. */
 void *
 zm_publisher_run (void *user)
 {

@@ -63,6 +63,8 @@ headers_with (ZmSpan headers, guint64 number)
   return g_string_free (g_steal_pointer (&out), FALSE);
 }
 
+/* The body is shared, not copied; only headers are made anew. Where the topic is not numbered, the message goes on
+ * as it came. */
 ZmMessage *
 zm_publisher_number (ZmIntegration *integration, ZmMessage *message)
 {

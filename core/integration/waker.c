@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* Non-blocking: neither side may ever wait in it. */
 gboolean
 zm_waker_init (ZmWaker *waker, GError **error)
 {
@@ -42,12 +43,16 @@ zm_waker_wake (ZmWaker *waker)
   (void) written;
 }
 
+/* The sleeper says so first and looks for work after that: what is pushed before the look is seen, what is pushed
+ * after it wakes. */
 void
 zm_waker_will_sleep (ZmWaker *waker)
 {
   atomic_store (&waker->asleep, 1);
 }
 
+/* Clears the mark also where a poll ended by a socket: a wake-up less for the next pusher. The eventfd is read
+ * only where it is known to hold something. */
 void
 zm_waker_awake (ZmWaker *waker, gboolean signalled)
 {

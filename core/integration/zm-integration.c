@@ -20,6 +20,7 @@ set_int (void *socket, int option, int value)
   return zmq_setsockopt (socket, option, &value, sizeof value) == 0;
 }
 
+/* The socket is counted before it is attached, so that a failure is cleaned up with the others. */
 static gboolean
 open_topics (ZmIntegration *integration, const ZmIntegrationConfig *config, const char *text, gboolean bind,
              GError **error)
@@ -70,6 +71,7 @@ watch_all (ZmIntegration *integration, const ZmIntegrationConfig *config, GError
   return TRUE;
 }
 
+/* Endpoints are told as they really are (ports of the system's choice), for status and for tests. */
 static gboolean
 open_all (ZmIntegration *integration, const ZmIntegrationConfig *config, GError **error)
 {
@@ -134,6 +136,7 @@ integration_clear (ZmIntegration *integration, int linger_ms)
   g_free (integration);
 }
 
+/* The last step: from here on the sockets belong to the publisher's thread. */
 static gboolean
 start (ZmIntegration *integration, GError **error)
 {
@@ -146,6 +149,7 @@ start (ZmIntegration *integration, GError **error)
   return TRUE;
 }
 
+/* All or nothing: whatever fails, what was made is undone and the error says which endpoint. */
 ZmIntegration *
 zm_integration_new (const ZmIntegrationConfig *config, GError **error)
 {
@@ -167,6 +171,7 @@ zm_integration_new (const ZmIntegrationConfig *config, GError **error)
   return NULL;
 }
 
+/* Publishing ends first, by the closed ring; libzmq's pipes have what is left of the time as linger. */
 void
 zm_integration_free (ZmIntegration *integration, gint64 deadline_ms)
 {
@@ -205,12 +210,14 @@ zm_integration_publish (ZmIntegration *integration, ZmMessage *const *messages, 
   return n == 0;
 }
 
+/* Without a lock: before traffic there is no reader. */
 void
 zm_integration_set_tap (ZmIntegration *integration, const ZmPublishTap *tap)
 {
   integration->tap = *tap;
 }
 
+/* Any socket will do: a taker may be at any endpoint. */
 gboolean
 zm_integration_has_subscriber (ZmIntegration *integration, ZmSpan topic)
 {
@@ -251,6 +258,7 @@ zm_integration_reasons (ZmIntegration *integration, GPtrArray *out)
   }
 }
 
+/* The lock is the one under which watchers are called, so a new one sees every change from now on. */
 void
 zm_integration_watch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user)
 {
@@ -260,6 +268,7 @@ zm_integration_watch_subscriptions (ZmIntegration *integration, ZmSubscriptionFu
   pthread_mutex_unlock (&integration->mutex);
 }
 
+/* The last one takes the free place; order among watchers means nothing. */
 void
 zm_integration_unwatch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user)
 {
@@ -270,6 +279,7 @@ zm_integration_unwatch_subscriptions (ZmIntegration *integration, ZmSubscription
   pthread_mutex_unlock (&integration->mutex);
 }
 
+/* The counter spares the publisher a look-up for each message as long as no service is registered. */
 void
 zm_integration_number_topic (ZmIntegration *integration, const char *prefix, gboolean on)
 {

@@ -28,6 +28,7 @@ zm_routing_plain_text (const GError *error)
 
 /* ---- mappings ---- */
 
+/* A warning at the mapping's own place, with its key in front. */
 static void
 warn_mapping (const ZmMapping *mapping, guint code, const char *expected, const char *todo, const char *what,
               ZmProblems *problems)
@@ -36,6 +37,8 @@ warn_mapping (const ZmMapping *mapping, guint code, const char *expected, const 
                    expected, todo, "\"%s\": %s", mapping->key_text, what);
 }
 
+/* What one mapping says that can never be meant. Only @ASYNC is an error: outside a flow there is nobody who could
+ * wait, so the action would be called with what was meant as an answer. */
 void
 zm_routing_check_mapping (const ZmMapping *mapping, ZmProblems *problems)
 {
@@ -68,6 +71,7 @@ typedef struct Flows {
   ZmProblems *problems;
 } Flows;
 
+/* An error at a step's own place, with the flow's name and the step's text in front. */
 static void
 complain (const ZmFlow *flow, const ZmBranch *branch, guint code, const char *expected, const char *todo,
           const char *what, ZmProblems *problems)
@@ -76,6 +80,7 @@ complain (const ZmFlow *flow, const ZmBranch *branch, guint code, const char *ex
                    "flow \"%s\", step \"%s\": %s", flow->name, branch->text, what);
 }
 
+/* A flow that ends in silence is legal, and seldom meant: nobody is told that it is over. */
 static void
 check_end (const ZmFlow *flow, ZmProblems *problems)
 {
@@ -89,6 +94,7 @@ check_end (const ZmFlow *flow, ZmProblems *problems)
                      "??done as the last line", "add it", "flow \"%s\" does not end in ??done", flow->name);
 }
 
+/* The table's entry knows the first flow of each trigger; every further one is told against that. Both run. */
 static void
 check_trigger (const ZmTable *table, const ZmFlow *flow, ZmProblems *problems)
 {
@@ -140,6 +146,7 @@ branch_waits (const Flows *flows, const ZmFlow *flow, guint step, int branch)
   return target.route == NULL || target.route->mapping->worker != NULL;
 }
 
+/* For a join: does any of its branches? One that waits is enough for the flow to leave its worker. */
 static gboolean
 step_waits (const Flows *flows, const ZmFlow *flow, guint index)
 {
@@ -166,6 +173,8 @@ handed_over (const Flows *flows, const ZmFlow *flow, guint step, int branch)
   return target.route == NULL && target.child == NULL;
 }
 
+/* The engine has no place to park a flow in the middle of a failed step, so an error step has to end in the worker
+ * that runs it. */
 static void
 check_error_step (const Flows *flows, const ZmFlow *flow, guint index)
 {
@@ -222,6 +231,7 @@ check_hops (const Flows *flows, const ZmFlow *flow)
   }
 }
 
+/* What can be said of a flow by itself; facts of all flows have to be known by now. */
 static void
 check_flow (const Flows *flows, const ZmFlow *flow)
 {
@@ -241,6 +251,7 @@ check_flow (const Flows *flows, const ZmFlow *flow)
 
 /* ---- flows that start each other ---- */
 
+/* Depth of a flow from what is known of its children so far. TRUE: it has grown, so another round is worth it. */
 static gboolean
 learn_depth (const Flows *flows, const ZmFlow *flow)
 {
@@ -261,6 +272,7 @@ learn_depth (const Flows *flows, const ZmFlow *flow)
   return changed;
 }
 
+/* A flow waits where one of its steps does, a child flow's included. TRUE: learnt just now. */
 static gboolean
 learn_waits (const Flows *flows, const ZmFlow *flow)
 {
@@ -312,6 +324,7 @@ name_chain (const Flows *flows, const ZmFlow *flow, GString *out, const ZmFlow *
   return NULL;
 }
 
+/* Only now is it known whether the growth ended: a circle grows with every round, a deep chain ends. */
 static void
 check_depth (const Flows *flows, const ZmFlow *flow)
 {
@@ -331,6 +344,7 @@ check_depth (const Flows *flows, const ZmFlow *flow)
                    flow->name, chain->str);
 }
 
+/* Facts first, since a flow may stand above those that it starts. */
 void
 zm_routing_check_flows (const ZmTable *table, ZmProblems *problems)
 {

@@ -13,6 +13,7 @@ zm_routing_append_member (GString *out, const char *name, const char *text)
   zm_json_append_string (out, zm_span_text (text));
 }
 
+/* The same of a number. The object that out is in has begun, so its last byte says whether a comma is due. */
 static void
 append_number (GString *out, const char *name, guint number)
 {
@@ -60,6 +61,7 @@ zm_routing_append_route_json (GString *out, const ZmRoute *route)
 
 /* ---- steps ---- */
 
+/* The step's one branch, one of a join, or (-1) its error step; NULL where there is none. */
 static const ZmBranch *
 branch_of (const ZmFlow *flow, guint step, int branch)
 {
@@ -89,6 +91,7 @@ zm_routing_append_branch (GString *out, const ZmTable *table, const ZmFlow *flow
     g_string_append (out, "hand-over: in no mapping, published for a service to take");
 }
 
+/* One step a line; the branches of a join on lines of their own with '&', its error step with '!'. */
 static void
 append_step (GString *out, const ZmTable *table, const ZmFlow *flow, guint step, const char *indent)
 {
@@ -134,6 +137,7 @@ role_of (const ZmBranch *branch, const ZmStepTarget *target)
   return branch->kind == ZM_STEP_ASYNC ? "pass" : "hand-over";
 }
 
+/* Members that a step does not have are left out, never null. */
 static void
 append_branch_json (GString *out, const ZmTable *table, const ZmFlow *flow, guint step, int branch)
 {
@@ -156,6 +160,7 @@ append_branch_json (GString *out, const ZmTable *table, const ZmFlow *flow, guin
   g_string_append_c (out, '}');
 }
 
+/* Join and error step nest: readers then see what belongs together without counting lines. */
 static void
 append_step_json (GString *out, const ZmTable *table, const ZmFlow *flow, guint step)
 {

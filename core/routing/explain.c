@@ -18,6 +18,7 @@ typedef struct Candidates {
   const ZmRoute *taken; /* of the first that hits */
 } Candidates;
 
+/* The shape as people write it: what of the key a candidate keeps. */
 static const char *
 form_of (guint shape)
 {
@@ -26,6 +27,7 @@ form_of (guint shape)
   return shape < 8 ? forms[shape] : "S?C@D?A";
 }
 
+/* Also those that hit nothing: an operator wants to see what was tried before. */
 static void
 add_candidate (Candidates *found, const ZmTable *table, const ZmKey *key, guint shape)
 {
@@ -45,6 +47,7 @@ add_candidate (Candidates *found, const ZmTable *table, const ZmKey *key, guint 
     found->taken = candidate->route;
 }
 
+/* The very order of resolve () in lookup.c, the default route last. */
 static void
 find_candidates (Candidates *found, const ZmTable *table, const ZmKey *key)
 {
@@ -68,6 +71,7 @@ clear_candidates (Candidates *found)
 
 /* ---- for people ---- */
 
+/* All flows of the most specific trigger: the table has gathered them there. */
 static void
 append_flows (GString *out, const ZmTable *table, const ZmTableEntry *triggered)
 {
@@ -83,6 +87,7 @@ append_flows (GString *out, const ZmTable *table, const ZmTableEntry *triggered)
   }
 }
 
+/* One line each, the one that is taken marked. */
 static void
 append_candidates (GString *out, const Candidates *found)
 {
@@ -100,6 +105,7 @@ append_candidates (GString *out, const Candidates *found)
   }
 }
 
+/* What a message with this key and without a flow ends in; flows come before mappings. */
 static void
 append_result (GString *out, const Candidates *found, const ZmTableEntry *triggered)
 {
@@ -116,6 +122,7 @@ append_result (GString *out, const Candidates *found, const ZmTableEntry *trigge
 
 /* ---- as JSON ---- */
 
+/* The same facts; every candidate in order, and once more what is taken, so that a program need not search. */
 static void
 append_json (GString *out, const ZmTable *table, const char *text, const Candidates *found,
              const ZmTableEntry *triggered)
@@ -151,6 +158,7 @@ append_json (GString *out, const ZmTable *table, const char *text, const Candida
   g_string_append_c (out, '}');
 }
 
+/* Reads the table as the hot path does, through the same functions, so that it cannot tell another story. */
 char *
 zm_table_explain (const ZmTable *table, const ZmKey *key, gboolean json)
 {

@@ -2,7 +2,7 @@
 /* Reads flow files. Every line is a flow's name, a step, a comment or a problem with its place; none is skipped. */
 #include "config.h"
 
-#include "routing/table-private.h"
+#include "routing/flow-read.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,32 +11,21 @@
 #define FILE_MOST (1024 * 1024)
 #define LINE_MOST (64 * 1024)
 
-typedef struct Reader {
-  const char *file;
-  ZmProblems *problems;
-  GPtrArray *out;
-  guint line;
-  ZmSpan text;       /* the line, from which columns are counted */
-  ZmFlow *flow;      /* being read; its steps are in steps */
-  GArray *steps;     /* ZmStep */
-  gboolean lost;     /* after a bad name or trigger: steps are checked but belong to nobody */
-  gboolean finished; /* ??done was read */
-} Reader;
-
-static guint
-column_of (const Reader *reader, const char *at)
+/* The line was seen to be UTF-8 before anything counts in it, but for the error that says it is not. */
+guint
+zm_flow_reader_column (const ZmFlowReader *reader, const char *at)
 {
   return 1 + (guint) g_utf8_strlen (reader->text.data, at - reader->text.data);
 }
 
-G_GNUC_PRINTF (6, 7)
-static void
-complain (Reader *reader, guint code, const char *at, const char *expected, const char *todo,
-          const char *what, ...)
+/* Reading goes on after every error, so that one pass tells all of them. */
+void
+zm_flow_reader_complain (ZmFlowReader *reader, guint code, const char *at, const char *expected,
+                         const char *todo, const char *what, ...)
 {
   g_autofree char *text = NULL;
   va_list arguments;
-  guint column = at != NULL ? column_of (reader, at) : 0;
+  guint column = at != NULL ? zm_flow_reader_column (reader, at) : 0;
 
   va_start (arguments, what);
   text = g_strdup_vprintf (what, arguments);
@@ -45,14 +34,15 @@ complain (Reader *reader, guint code, const char *at, const char *expected, cons
                    todo, "%s", text);
 }
 
+/* A carriage return too: files of other editors have one before each line's end. */
 static gboolean
 blank (char c)
 {
   return c == ' ' || c == '\t' || c == '\r';
 }
 
-static ZmSpan
-trim (ZmSpan text)
+ZmSpan
+zm_flow_reader_trim (ZmSpan text)
 {
   while (text.size > 0 && blank (text.data[0]))
     text = zm_span (text.data + 1, text.size - 1);
@@ -61,193 +51,42 @@ trim (ZmSpan text)
   return text;
 }
 
-/* What of a hostile or overlong text is worth quoting. */
-static char *
-quote (ZmSpan text)
+char *
+zm_flow_reader_quote (ZmSpan text)
 {
   return zm_printable (text, 80);
 }
 
 /* ---- steps ---- */
 
-static gboolean
-key_is_done (const ZmKey *key)
-{
-  return zm_span_is (key->action, "done") && key->sender.size == 0 && key->context.size == 0 &&
-         key->decorator.size == 0;
-}
-
-static ZmStepKind
-kind_of (const ZmKey *key)
-{
-  if (key_is_done (key))
-    return ZM_STEP_DONE;
-  if (zm_span_is (key->decorator, "PUBLISH"))
-    return ZM_STEP_PUBLISH;
-  return zm_span_is (key->decorator, "ASYNC") ? ZM_STEP_ASYNC : ZM_STEP_KEY;
-}
-
-static gboolean
-check_key (Reader *reader, ZmSpan text, const ZmKey *key)
-{
-  g_autofree char *shown = quote (text);
-
-  if (zm_key_reserved (key) && !key_is_done (key)) {
-    complain (reader, ZM_CODE_RESERVED_STEP, text.data, "??done, or another action", "rename the step",
-              "step \"%s\" uses a name that belongs to the runtime", shown);
-    return FALSE;
-  }
-  if (key->sender.size + key->context.size + key->action.size == 0) {
-    complain (reader, ZM_CODE_EMPTY_KEY, text.data, "at least one of sender, context and action", NULL,
-              "\"%s\" matches everything and is no step", shown);
-    return FALSE;
-  }
-  return TRUE;
-}
-
-static const char *
-hint_of (ZmSpan text)
-{
-  return memchr (text.data, '#', text.size) != NULL || memchr (text.data, ';', text.size) != NULL
-             ? "put comments on lines of their own"
-             : NULL;
-}
-
-/* One key of a line. FALSE: said why. */
-static gboolean
-read_branch (Reader *reader, ZmSpan text, ZmBranch *branch)
-{
-  g_autofree char *copy = zm_span_dup (text);
-  g_autoptr (GError) error = NULL;
-  guint column = 1;
-  ZmKey key;
-
-  if (!zm_key_parse (zm_span_text (copy), &key, &column, &error)) {
-    g_autofree char *shown = quote (text);
-    const char *at = g_utf8_offset_to_pointer (text.data, (glong) MAX (column, 1) - 1);
-
-    complain (reader, ZM_CODE_BAD_STEP, MIN (at, text.data + text.size), NULL, hint_of (text),
-              "\"%s\" is no step: %s", shown, zm_routing_plain_text (error));
-    return FALSE;
-  }
-  if (!check_key (reader, text, &key))
-    return FALSE;
-  *branch = (ZmBranch){ .kind = kind_of (&key),
-                        .text = g_steal_pointer (&copy),
-                        .key = key,
-                        .line = reader->line,
-                        .column = column_of (reader, text.data) };
-  return TRUE;
-}
-
-static gboolean
-branch_fits_join (Reader *reader, ZmSpan text, const ZmStep *step, const ZmBranch *branch)
-{
-  if (branch->kind == ZM_STEP_PUBLISH || branch->kind == ZM_STEP_DONE) {
-    complain (reader, ZM_CODE_PUBLISH_IN_JOIN, text.data, "an action, a hand-over or an @ASYNC step",
-              "give it a line of its own", "\"%s\" cannot be one of concurrent steps", branch->text);
-    return FALSE;
-  }
-  for (guint i = 0; i < step->n_branches; i++)
-    if (zm_routing_same_step (&step->branches[i].key, &branch->key)) {
-      complain (reader, ZM_CODE_EQUAL_KEYS_IN_JOIN, text.data,
-                "different keys in one line: answers are told apart by them", "rename one of them",
-                "\"%s\" stands twice among concurrent steps", branch->text);
-      return FALSE;
-    }
-  return TRUE;
-}
-
-/* "a & b & c" */
-static gboolean
-read_join (Reader *reader, ZmSpan text, ZmStep *step)
-{
-  const char *end = text.data + text.size;
-
-  step->kind = ZM_STEP_JOIN;
-  step->branches = g_new0 (ZmBranch, ZM_BRANCHES_MOST);
-  for (const char *at = text.data; at != NULL;) {
-    const char *next = memchr (at, '&', (gsize) (end - at));
-    ZmSpan part = trim (zm_span (at, (gsize) ((next != NULL ? next : end) - at)));
-    ZmBranch *branch = &step->branches[step->n_branches];
-
-    if (step->n_branches == ZM_BRANCHES_MOST) {
-      complain (reader, ZM_CODE_JOIN_TOO_WIDE, part.data, "at most 16", "split the line",
-                "more than 16 concurrent steps");
-      return FALSE;
-    }
-    if (part.size == 0) {
-      complain (reader, ZM_CODE_BAD_STEP, next != NULL ? next : end - 1, "a key on both sides of '&'",
-                "remove the '&' or add a key", "'&' without a step beside it");
-      return FALSE;
-    }
-    if (!read_branch (reader, part, branch))
-      return FALSE;
-    if (!branch_fits_join (reader, part, step, branch)) {
-      g_clear_pointer (&branch->text, g_free);
-      return FALSE;
-    }
-    step->n_branches++;
-    at = next != NULL ? next + 1 : NULL;
-  }
-  return TRUE;
-}
-
-static gboolean
-read_step (Reader *reader, ZmSpan text, ZmStep *step)
-{
-  step->line = reader->line;
-  if (memchr (text.data, '&', text.size) != NULL)
-    return read_join (reader, text, step);
-  step->branches = g_new0 (ZmBranch, 1);
-  if (!read_branch (reader, text, &step->branches[0]))
-    return FALSE;
-  step->n_branches = 1;
-  step->kind = step->branches[0].kind;
-  return TRUE;
-}
-
-/* The first line of a flow. */
-static gboolean
-check_trigger (Reader *reader, ZmSpan text, const ZmStep *step)
-{
-  const char *wrong = step->kind == ZM_STEP_JOIN      ? "concurrent steps"
-                      : step->kind == ZM_STEP_DONE    ? "??done"
-                      : step->kind == ZM_STEP_PUBLISH ? "a @PUBLISH step"
-                      : step->kind == ZM_STEP_ASYNC   ? "an @ASYNC step"
-                                                      : NULL;
-
-  if (wrong == NULL)
-    return TRUE;
-  complain (reader, step->kind == ZM_STEP_ASYNC ? ZM_CODE_ASYNC_OUTSIDE_FLOW : ZM_CODE_BAD_TRIGGER, text.data,
-            "one key without @PUBLISH and @ASYNC, for example ?NAME?Push",
-            "put the key that starts the flow first", "%s cannot be a flow's first line, its trigger", wrong);
-  return FALSE;
-}
-
+/* `!` belongs to the step above it, which must be there, be no trigger, and have none yet. In a flow that is lost
+ * the line is still read, so that its own mistakes are told. */
 static void
-add_error_step (Reader *reader, ZmSpan text)
+add_error_step (ZmFlowReader *reader, ZmSpan text)
 {
   ZmStep *above =
       reader->steps->len > 0 ? &g_array_index (reader->steps, ZmStep, reader->steps->len - 1) : NULL;
-  ZmSpan key = trim (zm_span (text.data + 1, text.size - 1));
+  ZmSpan key = zm_flow_reader_trim (zm_span (text.data + 1, text.size - 1));
   ZmBranch branch;
 
   if (key.size == 0 || memchr (key.data, '&', key.size) != NULL) {
-    complain (reader, ZM_CODE_BAD_STEP, text.data, "! and one key", NULL, "'!' takes exactly one step");
+    zm_flow_reader_complain (reader, ZM_CODE_BAD_STEP, text.data, "! and one key", NULL,
+                             "'!' takes exactly one step");
     return;
   }
-  if (!read_branch (reader, key, &branch))
+  if (!zm_flow_reader_branch (reader, key, &branch))
     return;
   if (branch.kind != ZM_STEP_KEY)
-    complain (reader, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, key.data, "a step that runs at once", "name an action",
-              "the error step \"%s\" may not publish, wait or end the flow", branch.text);
+    zm_flow_reader_complain (reader, ZM_CODE_ON_ERROR_MAY_NOT_WAIT, key.data, "a step that runs at once",
+                             "name an action", "the error step \"%s\" may not publish, wait or end the flow",
+                             branch.text);
   else if (!reader->lost && (reader->steps->len < 2 || reader->finished))
-    complain (reader, ZM_CODE_ON_ERROR_WITHOUT_STEP, text.data, "a step in the line above",
-              "move it below the step that may fail", "'!' has no step that it could belong to");
+    zm_flow_reader_complain (reader, ZM_CODE_ON_ERROR_WITHOUT_STEP, text.data, "a step in the line above",
+                             "move it below the step that may fail",
+                             "'!' has no step that it could belong to");
   else if (!reader->lost && above->on_error != NULL)
-    complain (reader, ZM_CODE_REPEATED_ON_ERROR, text.data, "one '!' line after a step", "remove one of them",
-              "the step above has an error step already");
+    zm_flow_reader_complain (reader, ZM_CODE_REPEATED_ON_ERROR, text.data, "one '!' line after a step",
+                             "remove one of them", "the step above has an error step already");
   else if (!reader->lost) {
     above->on_error = g_memdup2 (&branch, sizeof branch);
     return;
@@ -255,33 +94,37 @@ add_error_step (Reader *reader, ZmSpan text)
   g_free (branch.text);
 }
 
+/* The array stays for the next flow; what its steps own goes. */
 static void
-drop_steps (Reader *reader)
+drop_steps (ZmFlowReader *reader)
 {
   for (guint i = 0; i < reader->steps->len; i++)
     zm_routing_step_clear (&g_array_index (reader->steps, ZmStep, i));
   g_array_set_size (reader->steps, 0);
 }
 
+/* The first step of a flow is its trigger; without a good one the next line would be taken for it, so the rest of
+ * the flow is lost. */
 static void
-add_step (Reader *reader, ZmSpan text)
+add_step (ZmFlowReader *reader, ZmSpan text)
 {
   gboolean trigger = !reader->lost && reader->steps->len == 0;
   ZmStep step = { 0 };
 
   if (reader->finished) {
-    complain (reader, ZM_CODE_DONE_NOT_LAST, text.data, "??done as the flow's last line",
-              "move ??done to the end", "a step after ??done is never reached");
+    zm_flow_reader_complain (reader, ZM_CODE_DONE_NOT_LAST, text.data, "??done as the flow's last line",
+                             "move ??done to the end", "a step after ??done is never reached");
     return;
   }
   if (reader->steps->len == ZM_STEPS_MOST) {
-    complain (reader, ZM_CODE_FLOW_TOO_LONG, text.data, "at most 1,000 lines in a flow",
-              "split it into nested flows", "the flow is too long");
+    zm_flow_reader_complain (reader, ZM_CODE_FLOW_TOO_LONG, text.data, "at most 1,000 lines in a flow",
+                             "split it into nested flows", "the flow is too long");
     drop_steps (reader);
     reader->lost = TRUE;
     return;
   }
-  if (!read_step (reader, text, &step) || (trigger && !check_trigger (reader, text, &step))) {
+  if (!zm_flow_reader_step (reader, text, &step) ||
+      (trigger && !zm_flow_reader_trigger_ok (reader, text, &step))) {
     /* Without its trigger the next line would be taken for it. */
     reader->lost |= trigger;
     zm_routing_step_clear (&step);
@@ -296,8 +139,9 @@ add_step (Reader *reader, ZmSpan text)
 
 /* ---- flows ---- */
 
+/* Gives the flow to out as it is complete, or drops what was read of one that is not. */
 static void
-end_flow (Reader *reader)
+end_flow (ZmFlowReader *reader)
 {
   ZmFlow *flow = g_steal_pointer (&reader->flow);
 
@@ -318,30 +162,35 @@ end_flow (Reader *reader)
   g_ptr_array_add (reader->out, flow);
 }
 
+/* The same rule as for parts of a key: the name is a field of the topic. */
 static gboolean
-check_name (Reader *reader, ZmSpan name)
+check_name (ZmFlowReader *reader, ZmSpan name)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *shown = quote (name);
+  g_autofree char *shown = zm_flow_reader_quote (name);
   guint column = 1;
 
   if (name.size == 0)
-    complain (reader, ZM_CODE_BAD_FLOW_NAME, name.data, "a name between '[' and ']'", "write [NAME]",
-              "a flow without a name");
+    zm_flow_reader_complain (reader, ZM_CODE_BAD_FLOW_NAME, name.data, "a name between '[' and ']'",
+                             "write [NAME]", "a flow without a name");
   else if (name.data[0] == '^')
-    complain (reader, ZM_CODE_BAD_FLOW_NAME, name.data, "another first character", "rename the flow",
-              "flow \"%s\": names that begin with ^ belong to the runtime", shown);
+    zm_flow_reader_complain (reader, ZM_CODE_BAD_FLOW_NAME, name.data, "another first character",
+                             "rename the flow", "flow \"%s\": names that begin with ^ belong to the runtime",
+                             shown);
   else if (!zm_name_check (name, &column, &error))
-    complain (reader, ZM_CODE_BAD_FLOW_NAME,
-              MIN (g_utf8_offset_to_pointer (name.data, (glong) MAX (column, 1) - 1), name.data + name.size),
-              NULL, NULL, "\"%s\" is no name of a flow: %s", shown, zm_routing_plain_text (error));
+    zm_flow_reader_complain (
+        reader, ZM_CODE_BAD_FLOW_NAME,
+        MIN (g_utf8_offset_to_pointer (name.data, (glong) MAX (column, 1) - 1), name.data + name.size), NULL,
+        NULL, "\"%s\" is no name of a flow: %s", shown, zm_routing_plain_text (error));
   else
     return TRUE;
   return FALSE;
 }
 
+/* Ends the flow before. A line that is no good name leaves the steps below without a flow: they are checked, and
+ * said nothing of as being outside. */
 static void
-begin_flow (Reader *reader, ZmSpan text)
+begin_flow (ZmFlowReader *reader, ZmSpan text)
 {
   const char *end = memchr (text.data, ']', text.size);
   ZmSpan name;
@@ -350,13 +199,13 @@ begin_flow (Reader *reader, ZmSpan text)
   reader->lost = TRUE;
   reader->finished = FALSE;
   if (end == NULL) {
-    complain (reader, ZM_CODE_BAD_SECTION_LINE, text.data + text.size, "']' at the end of the line",
-              "write [NAME]", "a flow's name without ']'");
+    zm_flow_reader_complain (reader, ZM_CODE_BAD_SECTION_LINE, text.data + text.size,
+                             "']' at the end of the line", "write [NAME]", "a flow's name without ']'");
     return;
   }
   if (end != text.data + text.size - 1) {
-    complain (reader, ZM_CODE_BAD_SECTION_LINE, end + 1, "the end of the line",
-              "put comments on lines of their own", "text after ']'");
+    zm_flow_reader_complain (reader, ZM_CODE_BAD_SECTION_LINE, end + 1, "the end of the line",
+                             "put comments on lines of their own", "text after ']'");
     return;
   }
   name = zm_span (text.data + 1, (gsize) (end - text.data) - 1);
@@ -385,10 +234,11 @@ bad_byte (ZmSpan line)
   return end < line.data + line.size ? end : NULL;
 }
 
+/* Decides what a line is by its first character; each error below says its place itself. */
 static void
-read_line (Reader *reader, ZmSpan line)
+read_line (ZmFlowReader *reader, ZmSpan line)
 {
-  ZmSpan text = trim (line);
+  ZmSpan text = zm_flow_reader_trim (line);
   const char *bad;
 
   reader->text = line;
@@ -396,16 +246,16 @@ read_line (Reader *reader, ZmSpan line)
     return;
   bad = line.size <= LINE_MOST ? bad_byte (line) : NULL;
   if (line.size > LINE_MOST)
-    complain (reader, ZM_CODE_LINE_TOO_LONG, line.data, "at most 65,536 bytes", "split the line",
-              "line too long");
+    zm_flow_reader_complain (reader, ZM_CODE_LINE_TOO_LONG, line.data, "at most 65,536 bytes",
+                             "split the line", "line too long");
   else if (bad != NULL)
-    complain (reader, ZM_CODE_BAD_UTF8, bad, "UTF-8 without control characters", "save the file as UTF-8",
-              "byte 0x%02x is no text", (guint) (guchar) *bad);
+    zm_flow_reader_complain (reader, ZM_CODE_BAD_UTF8, bad, "UTF-8 without control characters",
+                             "save the file as UTF-8", "byte 0x%02x is no text", (guint) (guchar) *bad);
   else if (text.data[0] == '[')
     begin_flow (reader, text);
   else if (reader->flow == NULL && !reader->lost) {
-    complain (reader, ZM_CODE_STEP_OUTSIDE_FLOW, text.data, "[NAME] of the flow first",
-              "put the flow's name above it", "a step outside of a flow");
+    zm_flow_reader_complain (reader, ZM_CODE_STEP_OUTSIDE_FLOW, text.data, "[NAME] of the flow first",
+                             "put the flow's name above it", "a step outside of a flow");
     reader->lost = TRUE;
   } else if (text.data[0] == '!')
     add_error_step (reader, text);
@@ -413,14 +263,15 @@ read_line (Reader *reader, ZmSpan line)
     add_step (reader, text);
 }
 
+/* Bounds come first: nothing below has to ask again how much there may be. */
 void
 zm_flow_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProblems *problems)
 {
-  Reader reader = { .file = name, .problems = problems, .out = out };
+  ZmFlowReader reader = { .file = name, .problems = problems, .out = out };
 
   if (text.size > FILE_MOST) {
-    complain (&reader, ZM_CODE_FILE_TOO_LARGE, NULL, "at most 1 MiB", "split it into several files",
-              "file too long");
+    zm_flow_reader_complain (&reader, ZM_CODE_FILE_TOO_LARGE, NULL, "at most 1 MiB",
+                             "split it into several files", "file too long");
     return;
   }
   reader.steps = g_array_new (FALSE, FALSE, sizeof (ZmStep));
@@ -440,6 +291,7 @@ zm_flow_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProblems *pr
   g_array_unref (reader.steps);
 }
 
+/* The size is asked before the file is read, so that a huge one never comes into memory. */
 void
 zm_flow_read_file (const char *path, GPtrArray *out, ZmProblems *problems)
 {

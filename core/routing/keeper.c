@@ -18,19 +18,21 @@
 #define COPIES_MOST 256
 
 typedef struct Shard {
-  _Alignas(64) pthread_mutex_t mutex;
-  ZmWait **chains;
-  guint64 size; /* of chains, a power of two; 0: none yet */
-  guint64 count;
+  _Alignas(64) pthread_mutex_t mutex; /* guards all below, and `next` of every wait in it */
+  ZmWait **chains;                    /* lists by the lower bits of the hash */
+  guint64 size;                       /* of chains, a power of two; 0: none yet */
+  guint64 count;                      /* waits in it: more than chains, and they are doubled */
 } Shard;
 
 typedef struct Memory {
-  ZmKeeper keeper;
-  guint most;
-  atomic_uint count;
-  Shard *shards;
+  ZmKeeper keeper;   /* first: the door's pointer is this one's */
+  guint most;        /* waits in all shards together */
+  atomic_uint count; /* that there are, with those that are just being parked */
+  Shard *shards;     /* SHARDS of them */
 } Memory;
 
+/* Of flow and id alone, not of the step: all waits of one instance are then in one chain, where `waiting` and a
+ * second push look. */
 static guint64
 hash_of (ZmSpan flow, ZmSpan id)
 {
@@ -45,6 +47,8 @@ shard_of (Memory *memory, guint64 hash)
   return &memory->shards[hash >> 58];
 }
 
+/* Doubles the chains, under the shard's lock. They are never made smaller: as many waited once, and a pointer each
+ * is little. */
 static void
 grow (Shard *shard)
 {
@@ -62,6 +66,7 @@ grow (Shard *shard)
   shard->size = size;
 }
 
+/* The id first of the two texts: it differs where hashes collide. */
 static gboolean
 is_instance (const ZmWait *wait, guint64 hash, ZmSpan flow, ZmSpan id)
 {
@@ -80,6 +85,7 @@ find (Shard *shard, guint64 hash, ZmSpan flow, ZmSpan id, const ZmKey *key)
   return NULL;
 }
 
+/* From here on the caller owns the wait. Under the shard's lock. */
 static ZmWait *
 unlink_wait (Memory *memory, Shard *shard, ZmWait **link)
 {
@@ -92,6 +98,7 @@ unlink_wait (Memory *memory, Shard *shard, ZmWait **link)
   return wait;
 }
 
+/* The count is taken before the look, so that two which park at the bound cannot both pass it. */
 static gboolean
 park (ZmKeeper *keeper, ZmWait *wait, GError **error)
 {
@@ -126,6 +133,8 @@ park (ZmKeeper *keeper, ZmWait *wait, GError **error)
   return FALSE;
 }
 
+/* Looking and taking are one step under the lock: of an answer, a timeout and a cancel that come together exactly
+ * one gets it. */
 static ZmWait *
 take (ZmKeeper *keeper, ZmSpan flow, ZmSpan id, const ZmKey *key)
 {
@@ -141,6 +150,7 @@ take (ZmKeeper *keeper, ZmSpan flow, ZmSpan id, const ZmKey *key)
   return wait;
 }
 
+/* For who has the wait's address, but not the right to it. */
 static gboolean
 take_this (ZmKeeper *keeper, ZmWait *wait)
 {
@@ -162,6 +172,7 @@ take_this (ZmKeeper *keeper, ZmWait *wait)
   return link != NULL;
 }
 
+/* For the end of the pool only: it begins at the first shard each time. */
 static ZmWait *
 take_any (ZmKeeper *keeper)
 {
@@ -182,6 +193,7 @@ take_any (ZmKeeper *keeper)
   return NULL;
 }
 
+/* The answer may be old when it is read; park refuses a second wait of the same step in any case. */
 static gboolean
 waiting (ZmKeeper *keeper, ZmSpan flow, ZmSpan id)
 {
@@ -196,6 +208,7 @@ waiting (ZmKeeper *keeper, ZmSpan flow, ZmSpan id)
   return found;
 }
 
+/* Read without a lock by every message that has an id: where nobody waits, nothing is looked up. */
 static guint
 count (ZmKeeper *keeper)
 {
@@ -225,6 +238,8 @@ static const ZmKeeperOps memory_ops = {
   .take_any = take_any,
 };
 
+/* Shards are a cache line apart, so that workers at different ones do not slow each other; chains are made at
+ * first use. */
 ZmKeeper *
 zm_keeper_memory_new (guint most)
 {
@@ -247,6 +262,8 @@ copy_span (ZmSpan *span, GStringChunk *texts)
     span->data = g_string_chunk_insert_len (texts, span->data, (gssize) span->size);
 }
 
+/* The copy has the embedding struct's first member only: enough for a listing, and the rest may change at any
+ * time. */
 static void
 copy_wait (const ZmWait *wait, GArray *copies, GStringChunk *texts)
 {
@@ -272,6 +289,7 @@ copy_shard (Shard *shard, GArray *copies, GStringChunk *texts)
   pthread_mutex_unlock (&shard->mutex);
 }
 
+/* Shard by shard, so that no lock is held while func runs and no more than one shard stands still. */
 void
 zm_keeper_memory_each (ZmKeeper *keeper, ZmKeeperFunc func, gpointer user)
 {

@@ -26,6 +26,7 @@ zm_routing_shape (const ZmKey *key)
          (key->sender.size > 0 ? ZM_SHAPE_SENDER : 0u) | (key->decorator.size > 0 ? ZM_SHAPE_DECORATOR : 0u);
 }
 
+/* Copies a part where it is wanted; the next free byte. */
 static inline char *
 put (char *at, ZmSpan part, gboolean wanted)
 {
@@ -35,6 +36,8 @@ put (char *at, ZmSpan part, gboolean wanted)
   return at + part.size;
 }
 
+/* Without an allocation, in the caller's buffer: this runs for each candidate of a message that does not stand in
+ * the table exactly. */
 ZmSpan
 zm_routing_slug (const ZmKey *key, guint shape, char buffer[ZM_KEY_MOST])
 {
@@ -52,6 +55,8 @@ zm_routing_slug (const ZmKey *key, guint shape, char buffer[ZM_KEY_MOST])
   return zm_span (buffer, (gsize) (at - buffer));
 }
 
+/* Linear probing: places are 8 bytes, so a run of them is in one line of the cache, and the tag keeps nearly all
+ * misses from touching an entry. */
 ZmTableEntry *
 zm_routing_probe (const ZmTable *table, guint64 hash, ZmSpan slug)
 {
@@ -120,6 +125,7 @@ resolve (const ZmTable *table, const ZmKey *key, guint known_miss)
   return NULL;
 }
 
+/* Of a step the default route is no candidate: a misspelt step would else be taken by it silently. */
 const ZmRoute *
 zm_table_resolve (const ZmTable *table, const ZmKey *key, gboolean default_route)
 {
@@ -128,6 +134,7 @@ zm_table_resolve (const ZmTable *table, const ZmKey *key, gboolean default_route
   return route != NULL || !default_route ? route : table->default_route;
 }
 
+/* For comparing two tables at a reload, not for dispatch. */
 const ZmMapping *
 zm_table_mapping (const ZmTable *table, const ZmKey *key)
 {
@@ -136,6 +143,8 @@ zm_table_mapping (const ZmTable *table, const ZmKey *key)
   return entry != NULL && entry->own != NULL ? entry->own->mapping : NULL;
 }
 
+/* Exactly the topic's slug: one probe says route and flows. Else the route is resolved by shapes (the full one is
+ * known to miss), and the triggers are tried by theirs. */
 void
 zm_table_lookup (const ZmTable *table, const ZmTopic *topic, ZmLookup *lookup)
 {
@@ -160,6 +169,8 @@ zm_table_lookup (const ZmTable *table, const ZmTopic *topic, ZmLookup *lookup)
   lookup->n_flows = entry != NULL ? entry->n_flows : 0;
 }
 
+/* Three passes, one for each dependent load: the loads of one pass do not wait for each other. It only touches
+ * memory; a wrong guess costs nothing but the load. */
 void
 zm_table_look_ahead (const ZmTable *table, const ZmTopic *const *topics, guint n, const ZmRoute **routes)
 {
@@ -193,6 +204,7 @@ zm_table_look_ahead (const ZmTable *table, const ZmTopic *const *topics, guint n
   }
 }
 
+/* As zm_routing_probe, with the flow's own name as the text. */
 ZmFlow *
 zm_table_flow (const ZmTable *table, ZmSpan name)
 {
@@ -209,6 +221,8 @@ zm_table_flow (const ZmTable *table, ZmSpan name)
   return NULL;
 }
 
+/* The one place that says what a step is; the table keeps its answers for its own flows (resolve_steps in
+ * table.c), and asks anew for pinned flows of older tables. */
 void
 zm_routing_resolve_branch (const ZmTable *table, const ZmFlow *flow, const ZmBranch *branch,
                            ZmStepTarget *target)
@@ -232,6 +246,7 @@ zm_routing_resolve_branch (const ZmTable *table, const ZmFlow *flow, const ZmBra
     target->route = resolve (table, &key, ZM_SHAPES);
 }
 
+/* The slot alone is not enough: a pinned flow of an older table may have the same number as another one here. */
 void
 zm_table_step (const ZmTable *table, const ZmFlow *flow, guint step, int branch, ZmStepTarget *target)
 {

@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reads mapping files: `[actionmapping]` with `key = plugin.symbol`, and `[action KEY]` with one mapping's options. */
+/* Reads mapping files: their sections, and `key = plugin.symbol`. */
 #include "config.h"
 
-#include "routing/table-private.h"
+#include "routing/mapping-read.h"
 
 #include <string.h>
 
 #define EXPECTED_VALUE "plugin.symbol or worker:NAME"
 
-typedef struct Reader {
-  ZmLines *lines;
-  ZmProblems *problems;
-  GPtrArray *out;
-  guint first;         /* the file's first mapping in out */
-  GHashTable *by_slug; /* slug -> ZmMapping*, of this file; NULL until options need it */
-} Reader;
-
-G_GNUC_PRINTF (7, 8)
-static void
-complain (Reader *reader, guint code, const ZmLine *line, guint column, const char *expected,
-          const char *todo, const char *what, ...)
+/* Reading goes on after every error, so that one pass tells all of them. */
+void
+zm_mapping_reader_complain (ZmMappingReader *reader, guint code, const ZmLine *line, guint column,
+                            const char *expected, const char *todo, const char *what, ...)
 {
   g_autofree char *text = NULL;
   va_list arguments;
@@ -42,6 +34,7 @@ zm_mapping_free (ZmMapping *mapping)
 
 /* ---- values ---- */
 
+/* The name of a C function: it is looked up in the library as it stands. */
 static gboolean
 symbol_ok (ZmSpan symbol)
 {
@@ -52,6 +45,7 @@ symbol_ok (ZmSpan symbol)
   return symbol.size > 0;
 }
 
+/* Of a place in the line's value, in characters as the editor counts. */
 static guint
 column_in (const ZmLine *line, const char *at)
 {
@@ -60,7 +54,7 @@ column_in (const ZmLine *line, const char *at)
 
 /* The plugin's dotted name: each part is a file or folder name, so that no mapping can leave the plugin path. */
 static gboolean
-check_plugin (Reader *reader, const ZmLine *line, ZmSpan plugin)
+check_plugin (ZmMappingReader *reader, const ZmLine *line, ZmSpan plugin)
 {
   const char *end = plugin.data + plugin.size;
 
@@ -71,14 +65,15 @@ check_plugin (Reader *reader, const ZmLine *line, ZmSpan plugin)
     guint column = 1;
 
     if (part.size == 0) {
-      complain (reader, ZM_CODE_BAD_TARGET, line, column_in (line, at), EXPECTED_VALUE, NULL,
-                "\"%s\" has an empty part between its dots", line->value);
+      zm_mapping_reader_complain (reader, ZM_CODE_BAD_TARGET, line, column_in (line, at), EXPECTED_VALUE,
+                                  NULL, "\"%s\" has an empty part between its dots", line->value);
       return FALSE;
     }
     if (!zm_name_check (part, &column, &error)) {
-      complain (reader, ZM_CODE_BAD_TARGET, line, column_in (line, at) + MAX (column, 1) - 1, EXPECTED_VALUE,
-                "a plugin is named by its file below the plugin path, with dots for folders",
-                "\"%s\" is no action: %s", line->value, zm_routing_plain_text (error));
+      zm_mapping_reader_complain (
+          reader, ZM_CODE_BAD_TARGET, line, column_in (line, at) + MAX (column, 1) - 1, EXPECTED_VALUE,
+          "a plugin is named by its file below the plugin path, with dots for folders",
+          "\"%s\" is no action: %s", line->value, zm_routing_plain_text (error));
       return FALSE;
     }
     at = dot != NULL ? dot + 1 : NULL;
@@ -86,31 +81,33 @@ check_plugin (Reader *reader, const ZmLine *line, ZmSpan plugin)
   return TRUE;
 }
 
+/* Whether the worker is configured, the table's builder says: a mapping file is read without the configuration. */
 static gboolean
-check_worker (Reader *reader, const ZmLine *line, ZmSpan worker)
+check_worker (ZmMappingReader *reader, const ZmLine *line, ZmSpan worker)
 {
   g_autoptr (GError) error = NULL;
   guint column = 1;
 
   if (worker.size > 0 && zm_name_check (worker, &column, &error))
     return TRUE;
-  complain (reader, ZM_CODE_BAD_TARGET, line, column_in (line, worker.data) + MAX (column, 1) - 1,
-            "worker:NAME with the NAME of a section [worker NAME]", NULL, "\"%s\" names no worker%s%s",
-            line->value, error != NULL ? ": " : "", error != NULL ? zm_routing_plain_text (error) : "");
+  zm_mapping_reader_complain (
+      reader, ZM_CODE_BAD_TARGET, line, column_in (line, worker.data) + MAX (column, 1) - 1,
+      "worker:NAME with the NAME of a section [worker NAME]", NULL, "\"%s\" names no worker%s%s", line->value,
+      error != NULL ? ": " : "", error != NULL ? zm_routing_plain_text (error) : "");
   return FALSE;
 }
 
 /* Cuts "plugin.symbol" or "worker:NAME". */
 static gboolean
-read_value (Reader *reader, const ZmLine *line, ZmSpan *plugin, ZmSpan *symbol, ZmSpan *worker)
+read_value (ZmMappingReader *reader, const ZmLine *line, ZmSpan *plugin, ZmSpan *symbol, ZmSpan *worker)
 {
   ZmSpan value = zm_span_text (line->value);
   const char *dot = strrchr (line->value, '.');
 
   *plugin = *symbol = *worker = zm_span (NULL, 0);
   if (value.size == 0) {
-    complain (reader, ZM_CODE_BAD_TARGET, line, line->value_column, EXPECTED_VALUE, NULL,
-              "key without a value");
+    zm_mapping_reader_complain (reader, ZM_CODE_BAD_TARGET, line, line->value_column, EXPECTED_VALUE, NULL,
+                                "key without a value");
     return FALSE;
   }
   if (g_str_has_prefix (line->value, "worker:")) {
@@ -118,8 +115,8 @@ read_value (Reader *reader, const ZmLine *line, ZmSpan *plugin, ZmSpan *symbol, 
     return check_worker (reader, line, *worker);
   }
   if (dot == NULL) {
-    complain (reader, ZM_CODE_BAD_TARGET, line, line->value_column, EXPECTED_VALUE,
-              "put the plugin's name in front", "\"%s\" names no plugin", line->value);
+    zm_mapping_reader_complain (reader, ZM_CODE_BAD_TARGET, line, line->value_column, EXPECTED_VALUE,
+                                "put the plugin's name in front", "\"%s\" names no plugin", line->value);
     return FALSE;
   }
   *plugin = zm_span (value.data, (gsize) (dot - value.data));
@@ -128,15 +125,17 @@ read_value (Reader *reader, const ZmLine *line, ZmSpan *plugin, ZmSpan *symbol, 
     return FALSE;
   if (symbol_ok (*symbol))
     return TRUE;
-  complain (reader, ZM_CODE_BAD_SYMBOL_NAME, line, column_in (line, symbol->data), "the name of a C function",
-            strchr (symbol->data, '#') != NULL ? "put comments on lines of their own"
-                                               : "use letters, digits and '_', no digit first",
-            symbol->size > 0 ? "\"%s\" is no symbol" : "the value ends in a dot%s", symbol->data);
+  zm_mapping_reader_complain (
+      reader, ZM_CODE_BAD_SYMBOL_NAME, line, column_in (line, symbol->data), "the name of a C function",
+      strchr (symbol->data, '#') != NULL ? "put comments on lines of their own"
+                                         : "use letters, digits and '_', no digit first",
+      symbol->size > 0 ? "\"%s\" is no symbol" : "the value ends in a dot%s", symbol->data);
   return FALSE;
 }
 
 /* ---- mappings ---- */
 
+/* A NUL-terminated copy at *at, which moves on; NULL stays NULL. */
 static char *
 put (char **at, ZmSpan text)
 {
@@ -182,160 +181,31 @@ mapping_new (const ZmLine *line, const ZmKey *parsed, ZmSpan plugin, ZmSpan symb
   return mapping;
 }
 
-static gboolean
-read_key (Reader *reader, const ZmLine *line, const char *text, guint at, ZmKey *key)
+/* The key's own error counts from its first character; here the column is the line's. */
+gboolean
+zm_mapping_reader_key (ZmMappingReader *reader, const ZmLine *line, const char *text, guint at, ZmKey *key)
 {
   g_autoptr (GError) error = NULL;
   guint column = 1;
 
   if (zm_key_parse (zm_span_text (text), key, &column, &error))
     return TRUE;
-  complain (reader, ZM_CODE_BAD_KEY, line, at + MAX (column, 1) - 1, NULL, NULL,
-            "\"%s\" is no action key: %s", text, zm_routing_plain_text (error));
+  zm_mapping_reader_complain (reader, ZM_CODE_BAD_KEY, line, at + MAX (column, 1) - 1, NULL, NULL,
+                              "\"%s\" is no action key: %s", text, zm_routing_plain_text (error));
   return FALSE;
 }
 
+/* Key and value are both read before anything is made, so that a wrong line leaves nothing behind. */
 static void
-read_mapping (Reader *reader, const ZmLine *line)
+read_mapping (ZmMappingReader *reader, const ZmLine *line)
 {
   ZmSpan plugin, symbol, worker;
   ZmKey key;
 
-  if (!read_key (reader, line, line->key, line->key_column, &key) ||
+  if (!zm_mapping_reader_key (reader, line, line->key, line->key_column, &key) ||
       !read_value (reader, line, &plugin, &symbol, &worker))
     return;
   g_ptr_array_add (reader->out, mapping_new (line, &key, plugin, symbol, worker));
-}
-
-/* ---- options ---- */
-
-static const char *const option_names[] = { "isolation", "ordering", "retries", "timeout", NULL };
-static const char *const ordering_names[] = { "none", "context", "key", NULL };
-static const char *const isolation_names[] = { "thread", "process", "private", NULL };
-
-static int
-index_of (const char *word, const char *const *names)
-{
-  for (int i = 0; names[i] != NULL; i++)
-    if (strcmp (word, names[i]) == 0)
-      return i;
-  return -1;
-}
-
-static char *
-did_you_mean (const char *word, const char *const *names)
-{
-  const char *near_one = zm_suggest (word, names);
-
-  return near_one != NULL ? g_strdup_printf ("did you mean %s?", near_one) : NULL;
-}
-
-static void
-refuse_choice (Reader *reader, const ZmLine *line, const char *const *names)
-{
-  g_autofree char *expected = g_strjoinv (" or ", (char **) names);
-  g_autofree char *todo = did_you_mean (line->value, names);
-
-  complain (reader, ZM_CODE_BAD_VALUE, line, line->value_column, expected, todo,
-            "%s = \"%s\" is none of the choices", line->key, line->value);
-}
-
-static void
-set_timeout (Reader *reader, const ZmLine *line, ZmMapping *mapping)
-{
-  g_autoptr (GError) error = NULL;
-  gint64 ms = 0;
-
-  if (!zm_parse_duration (line->value, &ms, &error))
-    complain (reader, ZM_CODE_BAD_VALUE, line, line->value_column, "a duration such as 500ms or 30s", NULL,
-              "timeout = \"%s\" is no duration", line->value);
-  else if (ms <= 0 || ms > 24 * 3600 * (gint64) 1000)
-    complain (reader, ZM_CODE_OUT_OF_RANGE, line, line->value_column, "1ms to 1d", NULL,
-              "timeout = \"%s\" is out of range", line->value);
-  else
-    mapping->timeout_ms = ms;
-}
-
-static void
-set_retries (Reader *reader, const ZmLine *line, ZmMapping *mapping)
-{
-  if (!zm_parse_integer (line->value, 0, 1000, &mapping->retries, NULL))
-    complain (reader, ZM_CODE_BAD_VALUE, line, line->value_column, "a number from 0 to 1000", NULL,
-              "retries = \"%s\" is no such number", line->value);
-}
-
-static void
-set_option (Reader *reader, const ZmLine *line, ZmMapping *mapping)
-{
-  int found;
-
-  switch (index_of (line->key, option_names)) {
-  case 0:
-    if (index_of (line->value, isolation_names) < 0) {
-      refuse_choice (reader, line, isolation_names);
-      break;
-    }
-    g_free (mapping->isolation);
-    mapping->isolation = g_strdup (line->value);
-    break;
-  case 1:
-    found = index_of (line->value, ordering_names);
-    if (found < 0)
-      refuse_choice (reader, line, ordering_names);
-    else
-      mapping->ordering = found;
-    break;
-  case 2: set_retries (reader, line, mapping); break;
-  case 3: set_timeout (reader, line, mapping); break;
-  default: {
-    g_autofree char *todo = did_you_mean (line->key, option_names);
-
-    complain (reader, ZM_CODE_UNKNOWN_KEY, line, line->key_column, "timeout, ordering, retries or isolation",
-              todo, "unknown option \"%s\"", line->key);
-  }
-  }
-}
-
-static char *
-slug_of (const ZmKey *key)
-{
-  GString *slug = g_string_new (NULL);
-
-  zm_key_append_slug (key, slug);
-  return g_string_free (slug, FALSE);
-}
-
-static void
-index_mappings (Reader *reader)
-{
-  reader->by_slug = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  for (guint i = reader->first; i < reader->out->len; i++) {
-    ZmMapping *mapping = g_ptr_array_index (reader->out, i);
-
-    g_hash_table_replace (reader->by_slug, slug_of (&mapping->key), mapping);
-  }
-}
-
-/* "action KEY": the mapping that it is about, or NULL with the problem said. */
-static ZmMapping *
-find_target (Reader *reader, const ZmLine *line)
-{
-  const char *text = line->section + strlen ("action ");
-  g_autofree char *slug = NULL;
-  ZmMapping *mapping;
-  ZmKey key;
-
-  if (!read_key (reader, line, text, line->key_column + (guint) strlen ("action "), &key))
-    return NULL;
-  if (reader->by_slug == NULL)
-    index_mappings (reader);
-  slug = slug_of (&key);
-  mapping = g_hash_table_lookup (reader->by_slug, slug);
-  if (mapping == NULL)
-    complain (reader, ZM_CODE_OPTIONS_WITHOUT_MAPPING, line, line->key_column,
-              "the key of a mapping in this file", "correct the key, or add the mapping",
-              "options for \"%s\", which nothing in this file maps", text);
-  return mapping;
 }
 
 /* ---- files ---- */
@@ -346,24 +216,28 @@ is_action (const ZmLine *line)
   return g_str_has_prefix (line->section, "action ");
 }
 
+/* Only sections with a typo come here; their lines are then left out without a word each. */
 static void
-check_section (Reader *reader, const ZmLine *line)
+check_section (ZmMappingReader *reader, const ZmLine *line)
 {
   static const char *const sections[] = { "actionmapping", "action KEY", NULL };
   g_autofree char *todo = NULL;
 
   if (strcmp (line->section, "action") == 0) {
-    complain (reader, ZM_CODE_BAD_SECTION_LINE, line, line->key_column, "[action Sender?Context?Action]",
-              "name the mapping's key", "[action] without a key");
+    zm_mapping_reader_complain (reader, ZM_CODE_BAD_SECTION_LINE, line, line->key_column,
+                                "[action Sender?Context?Action]", "name the mapping's key",
+                                "[action] without a key");
     return;
   }
-  todo = did_you_mean (line->section, sections);
-  complain (reader, ZM_CODE_UNKNOWN_SECTION, line, line->key_column, "[actionmapping] or [action KEY]", todo,
-            "unknown section \"%s\"", line->section);
+  todo = zm_mapping_reader_suggest (line->section, sections);
+  zm_mapping_reader_complain (reader, ZM_CODE_UNKNOWN_SECTION, line, line->key_column,
+                              "[actionmapping] or [action KEY]", todo, "unknown section \"%s\"",
+                              line->section);
 }
 
+/* The first pass: mappings, and what stands where nothing may. Told once a file, as the rest follows from it. */
 static void
-read_line (Reader *reader, const ZmLine *line, gboolean *told)
+read_line (ZmMappingReader *reader, const ZmLine *line, gboolean *told)
 {
   gboolean mappings = strcmp (line->section, "actionmapping") == 0;
 
@@ -372,14 +246,15 @@ read_line (Reader *reader, const ZmLine *line, gboolean *told)
   else if (line->key != NULL && mappings)
     read_mapping (reader, line);
   else if (line->key != NULL && line->section[0] == '\0' && !*told) {
-    complain (reader, ZM_CODE_KEY_WITHOUT_SECTION, line, line->key_column, "[actionmapping] first",
-              "put [actionmapping] above it", "\"%s\" stands outside of a section", line->key);
+    zm_mapping_reader_complain (reader, ZM_CODE_KEY_WITHOUT_SECTION, line, line->key_column,
+                                "[actionmapping] first", "put [actionmapping] above it",
+                                "\"%s\" stands outside of a section", line->key);
     *told = TRUE;
   }
 }
 
 static void
-read_all (Reader *reader)
+read_all (ZmMappingReader *reader)
 {
   guint n = zm_lines_count (reader->lines);
   ZmMapping *target = NULL;
@@ -394,9 +269,9 @@ read_all (Reader *reader)
     if (!is_action (line))
       continue;
     if (line->key == NULL)
-      target = find_target (reader, line);
+      target = zm_mapping_reader_target (reader, line);
     else if (target != NULL)
-      set_option (reader, line, target);
+      zm_mapping_reader_option (reader, line, target);
   }
 }
 
@@ -404,7 +279,7 @@ read_all (Reader *reader)
 static void
 read_lines (ZmLines *lines, GPtrArray *out, ZmProblems *problems)
 {
-  Reader reader = { .lines = lines, .problems = problems, .out = out, .first = out->len };
+  ZmMappingReader reader = { .lines = lines, .problems = problems, .out = out, .first = out->len };
 
   read_all (&reader);
   g_clear_pointer (&reader.by_slug, g_hash_table_unref);

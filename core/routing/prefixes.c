@@ -15,12 +15,14 @@ typedef struct Prefixes {
   GPtrArray *list;
 } Prefixes;
 
+/* zm_topic_prefix ends it at the last part that is given, with its '~'. */
 static void
 add_topic (Prefixes *prefixes, const char *flow, const ZmKey *key)
 {
   g_ptr_array_add (prefixes->list, zm_topic_prefix (flow, key));
 }
 
+/* Only what is published: the pattern may match a step that runs in a worker, of which nobody outside ever hears. */
 static void
 add_step (Prefixes *prefixes, const ZmFlow *flow, guint step)
 {
@@ -39,6 +41,7 @@ add_step (Prefixes *prefixes, const ZmFlow *flow, guint step)
   }
 }
 
+/* Its steps, and its two ends, which carry no key of the flow's own. */
 static void
 add_flow (Prefixes *prefixes, const ZmFlow *flow)
 {
@@ -70,6 +73,7 @@ given (ZmSpan one, ZmSpan other)
   return one.size > 0 ? one : other;
 }
 
+/* Could one topic have both? Where one leaves a part open it agrees with all. */
 static gboolean
 agree (ZmSpan pattern, ZmSpan part)
 {
@@ -95,6 +99,7 @@ add_result (Prefixes *prefixes, const ZmMapping *mapping)
 
 /* ---- the list ---- */
 
+/* Byte order, so that a prefix stands in front of all that it covers. */
 static int
 compare_texts (gconstpointer a, gconstpointer b)
 {

@@ -17,6 +17,7 @@ append_quoted (GString *out, const char *text)
   g_string_append_c (out, '"');
 }
 
+/* Shapes of nodes tell the kinds apart without colours. */
 static void
 append_node (GString *out, const ZmTable *table, const ZmFlow *flow, guint step, int branch)
 {
@@ -54,6 +55,7 @@ append_edges (GString *out, const ZmFlow *flow, guint step)
   }
 }
 
+/* Nodes are named by step and branch (0: the error step), since one key may stand in a flow twice. */
 static void
 append_dot (GString *out, const ZmTable *table, const ZmFlow *flow)
 {

@@ -109,6 +109,10 @@ GArray *zm_routing_triggers (ZmFlow *const *flows, guint n_flows, ZmProblems *pr
 /* Gives each trigger's entry its flows, once all entries stand in the table. */
 void zm_routing_fill_triggers (ZmTable *table);
 
+/* targets.c */
+/* Sets target and timeout of every route, once all mappings stand in the table. */
+void zm_routing_resolve_targets (ZmTable *table, const ZmTableInput *input, ZmProblems *problems);
+
 /* check.c */
 void zm_routing_check_mapping (const ZmMapping *mapping, ZmProblems *problems);
 void zm_routing_check_flows (const ZmTable *table, ZmProblems *problems);

@@ -15,6 +15,7 @@ static atomic_uint_fast64_t serials;
 
 /* ---- entries ---- */
 
+/* A power of two at least twice the entries: probing then ends soon, and masks replace divisions. */
 static guint64
 power_for (guint64 entries)
 {
@@ -61,6 +62,8 @@ enter (ZmTable *table, const ZmKey *key)
   return entry;
 }
 
+/* For all entries at once. They never move, so routes, flows and the hash may point to them while the table is
+ * built. */
 static void
 make_room (ZmTable *table, guint entries)
 {
@@ -89,6 +92,8 @@ warn_duplicate (const ZmMapping *later, const ZmMapping *earlier, ZmProblems *pr
                    "\"%s\" replaces the mapping at %s", later->key_text, place);
 }
 
+/* A later mapping of the same key takes over the earlier one's route: indices stay dense, and statistics find one
+ * place a key. */
 static void
 enter_mapping (ZmTable *table, const ZmMapping *mapping, ZmProblems *problems)
 {
@@ -110,90 +115,9 @@ enter_mapping (ZmTable *table, const ZmMapping *mapping, ZmProblems *problems)
     table->route_shapes |= 1u << entry->shape;
 }
 
-static void
-refuse (ZmTable *table, ZmRoute *route, const char *reason)
-{
-  route->target = ZM_TARGET_UNAVAILABLE;
-  route->reason = g_string_chunk_insert (table->texts, reason);
-}
-
-static void
-resolve_worker (ZmTable *table, ZmRoute *route, const char *const *workers, ZmProblems *problems)
-{
-  const ZmMapping *mapping = route->mapping;
-  g_autofree char *reason = NULL, *todo = NULL;
-  const char *near_one;
-
-  route->target = ZM_TARGET_WORKER;
-  route->worker = mapping->worker;
-  if (workers == NULL || g_strv_contains (workers, mapping->worker))
-    return;
-  near_one = zm_suggest (mapping->worker, workers);
-  todo = near_one != NULL ? g_strdup_printf ("did you mean worker:%s?", near_one)
-                          : g_strdup_printf ("add [worker %s] to the configuration", mapping->worker);
-  reason = g_strdup_printf ("worker %s is not configured", mapping->worker);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_UNKNOWN_WORKER, mapping->file, mapping->line,
-                   mapping->column, "the NAME of a section [worker NAME]", todo, "\"%s\": %s",
-                   mapping->key_text, reason);
-  refuse (table, route, reason);
-}
-
-/* "did you mean NAME?" among the plugins of the set, unless the error says so already. */
-static char *
-suggest_plugin (ZmPluginSet *set, const char *plugin, const char *said)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  const char *near_one;
-
-  if (strstr (said, "did you mean") != NULL)
-    return NULL;
-  for (guint i = 0; i < zm_plugin_set_size (set); i++)
-    g_ptr_array_add (names, (gpointer) zm_generation_name (zm_plugin_set_nth (set, i)));
-  g_ptr_array_add (names, NULL);
-  near_one = zm_suggest (plugin, (const char *const *) names->pdata);
-  return near_one != NULL ? g_strdup_printf ("did you mean %s?", near_one) : NULL;
-}
-
-static void
-resolve_action (ZmTable *table, ZmRoute *route, ZmPluginSet *set, ZmProblems *problems)
-{
-  const ZmMapping *mapping = route->mapping;
-  g_autoptr (GError) error = NULL;
-  g_autofree char *todo = NULL;
-  gboolean known;
-
-  route->action = zm_plugin_set_action (set, mapping->plugin, mapping->symbol, &error);
-  if (route->action != NULL) {
-    route->target = ZM_TARGET_ACTION;
-    return;
-  }
-  known = zm_plugin_set_find (set, mapping->plugin) != NULL;
-  todo = known ? NULL : suggest_plugin (set, mapping->plugin, error->message);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, known ? ZM_CODE_UNKNOWN_SYMBOL : ZM_CODE_UNKNOWN_PLUGIN,
-                   mapping->file, mapping->line, mapping->column, NULL, todo, "\"%s\": %s", mapping->key_text,
-                   error->message);
-  refuse (table, route, error->message);
-}
-
-static void
-resolve_targets (ZmTable *table, const ZmTableInput *input, ZmProblems *problems)
-{
-  for (guint i = 0; i < table->n_routes; i++) {
-    ZmRoute *route = &table->routes[i];
-    const ZmMapping *mapping = route->mapping;
-
-    route->timeout_us = (mapping->timeout_ms >= 0 ? mapping->timeout_ms : input->timeout_ms) * 1000;
-    if (mapping->worker != NULL)
-      resolve_worker (table, route, input->workers, problems);
-    else if (table->set != NULL)
-      resolve_action (table, route, table->set, problems);
-    else
-      refuse (table, route, "not loaded");
-  }
-}
-
 /* ---- flows ---- */
 
+/* Names both places: the one that counts is the later. */
 static void
 warn_repeated (const ZmFlow *later, const ZmFlow *earlier, ZmProblems *problems)
 {
@@ -221,6 +145,7 @@ enter_name (ZmTable *table, ZmFlow *flow, ZmProblems *problems)
     warn_repeated (flow, earlier, problems);
 }
 
+/* Names first: whether a step is a child flow depends on which flows remain. */
 static void
 enter_flows (ZmTable *table, ZmProblems *problems)
 {
@@ -234,6 +159,7 @@ enter_flows (ZmTable *table, ZmProblems *problems)
     enter_name (table, g_ptr_array_index (table->flow_array, i), problems);
 }
 
+/* After the mappings, into the same entries: a key that is both costs one probe. */
 static void
 enter_triggers (ZmTable *table, const GArray *triggers)
 {
@@ -246,6 +172,7 @@ enter_triggers (ZmTable *table, const GArray *triggers)
   }
 }
 
+/* One for each branch, and one in front of each step for its error step. */
 static guint
 count_targets (const ZmFlow *flow)
 {
@@ -256,6 +183,8 @@ count_targets (const ZmFlow *flow)
   return n;
 }
 
+/* The order here is the one that zm_table_step counts by. The trigger has a place too, left empty: it runs
+ * nothing. */
 static void
 resolve_flow (ZmTable *table, const ZmFlow *flow, guint *target)
 {
@@ -310,6 +239,7 @@ resolve_entries (ZmTable *table)
   }
 }
 
+/* What is beyond is freed here; the problem is an error, so such a table is never used. */
 static void
 check_bounds (GPtrArray *list, guint most, guint code, const char *what, ZmProblems *problems)
 {
@@ -334,6 +264,7 @@ take (GPtrArray **from, GDestroyNotify destroy)
   return list;
 }
 
+/* Takes what the input holds, before anything can fail. */
 static ZmTable *
 table_new (ZmTableInput *input)
 {
@@ -350,6 +281,8 @@ table_new (ZmTableInput *input)
   return table;
 }
 
+/* The order matters: flows before triggers, all entries before what is resolved against them, everything before
+ * the checks. */
 ZmTable *
 zm_table_build (ZmTableInput *input, ZmProblems *problems)
 {
@@ -366,13 +299,14 @@ zm_table_build (ZmTableInput *input, ZmProblems *problems)
     enter_mapping (table, g_ptr_array_index (table->mappings, i), problems);
   enter_triggers (table, triggers);
   zm_routing_fill_triggers (table);
-  resolve_targets (table, input, problems);
+  zm_routing_resolve_targets (table, input, problems);
   resolve_entries (table);
   resolve_steps (table);
   zm_routing_check_flows (table, problems);
   return table;
 }
 
+/* relaxed: whoever refers to a table has a reference, or holds the slot's lock. */
 ZmTable *
 zm_table_ref (ZmTable *table)
 {
@@ -380,6 +314,7 @@ zm_table_ref (ZmTable *table)
   return table;
 }
 
+/* Any thread. The last holder frees the whole table, a long work for a large one; workers let go between batches. */
 void
 zm_table_unref (ZmTable *table)
 {

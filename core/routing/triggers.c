@@ -17,6 +17,7 @@ typedef struct Builder {
   GArray *by_shape[ZM_SHAPES]; /* guint: indices of triggers that are no meets; NULL: none */
 } Builder;
 
+/* Owned, as a key of the hash table. */
 static char *
 slug_of (const ZmKey *key)
 {
@@ -41,6 +42,8 @@ add (Builder *builder, const ZmKey *key, ZmFlow *first)
   return TRUE;
 }
 
+/* Meets are made with triggers only, never with each other: what three have in common is the meet of a meet and a
+ * trigger. */
 static void
 index_own (Builder *builder)
 {
@@ -54,6 +57,7 @@ index_own (Builder *builder)
   }
 }
 
+/* FALSE: the two can never match one key. */
 static gboolean
 meet_part (ZmSpan a, ZmSpan b, ZmSpan *out)
 {
@@ -63,6 +67,7 @@ meet_part (ZmSpan a, ZmSpan b, ZmSpan *out)
   return TRUE;
 }
 
+/* The pattern that gives all that either gives. FALSE where they exclude each other. */
 static gboolean
 meet (const ZmKey *a, const ZmKey *b, ZmKey *out)
 {
@@ -89,6 +94,8 @@ meet_with_shape (Builder *builder, guint index, const GArray *others)
   return TRUE;
 }
 
+/* The list grows while it is walked, so that meets are met too; it ends, for each has more parts than what it came
+ * from and there are four. */
 static gboolean
 meet_all (Builder *builder)
 {
@@ -106,6 +113,8 @@ meet_all (Builder *builder)
   return TRUE;
 }
 
+/* On too many meets the problem is an error and the table will not be used; what was found so far is given all the
+ * same. */
 GArray *
 zm_routing_triggers (ZmFlow *const *flows, guint n_flows, ZmProblems *problems)
 {
@@ -129,6 +138,7 @@ zm_routing_triggers (ZmFlow *const *flows, guint n_flows, ZmProblems *problems)
 
 /* ---- the flows of each ---- */
 
+/* Flows of one message start in the order of their files. */
 static int
 compare_slots (gconstpointer a, gconstpointer b)
 {
@@ -176,6 +186,7 @@ collect_shapes (ZmTable *table)
         table->triggers[table->n_triggers++] = (guint8) shape;
 }
 
+/* Every trigger's entry then lists its own flows and those of all wider triggers, so that one look finds all. */
 void
 zm_routing_fill_triggers (ZmTable *table)
 {

@@ -12,7 +12,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define HIGH_WATER 4000000 /* above every test's size: what is lost is a failure, not a mark */
+#define HIGH_WATER    4000000 /* above every test's size: what is lost is a failure, not a mark */
+#define PROBE_SECONDS 20      /* patience until every subscription has arrived */
+#define PROBE_MS      10      /* from one probe to the next */
 
 static void *
 open_socket (void *context, int type, const char *endpoint, gboolean bind)
@@ -186,6 +188,43 @@ subscribe (void *context, const BenchRun *run)
   return socket;
 }
 
+/* Takes one message; *stamp: the first 8 bytes of its body, or 0. FALSE: none came in time. */
+static gboolean
+receive (void *socket, int flags, gint64 *stamp)
+{
+  int more = 1;
+  *stamp = 0;
+  while (more) {
+    zmq_msg_t part;
+    zmq_msg_init (&part);
+    if (zmq_msg_recv (&part, socket, flags) < 0)
+      return FALSE;
+    more = zmq_msg_more (&part);
+    if (!more && zmq_msg_size (&part) >= sizeof *stamp)
+      memcpy (stamp, zmq_msg_data (&part), sizeof *stamp);
+    zmq_msg_close (&part);
+  }
+  return TRUE;
+}
+
+/* Each subscriber has had a probe, so it misses nothing any more. */
+static void
+await_probes (zmq_pollitem_t *items, guint n)
+{
+  g_autofree gboolean *there = g_new0 (gboolean, n);
+  guint missing = n;
+  while (missing && zmq_poll (items, (int) n, PROBE_SECONDS * 1000) > 0)
+    for (guint i = 0; i < n; i++) {
+      gint64 stamp;
+      if (items[i].revents && receive (items[i].socket, ZMQ_DONTWAIT, &stamp) && !there[i]) {
+        there[i] = TRUE;
+        missing--;
+      }
+    }
+  if (missing)
+    _exit (1);
+}
+
 /* Receives until a socket has all of its messages; all but the first socket only count. */
 static void
 drain_others (const BenchRun *run, guint n, int tell)
@@ -194,20 +233,15 @@ drain_others (const BenchRun *run, guint n, int tell)
   zmq_pollitem_t *items = g_new0 (zmq_pollitem_t, n);
   for (guint i = 0; i < n; i++)
     items[i] = (zmq_pollitem_t){ .socket = subscribe (context, run), .events = ZMQ_POLLIN };
+  await_probes (items, n);
   if (write (tell, "x", 1) != 1)
     _exit (1);
   guint64 missing = (guint64) n * run->count;
+  gint64 stamp;
   while (missing && zmq_poll (items, (int) n, 5000) > 0)
     for (guint i = 0; i < n; i++)
-      while (items[i].revents) {
-        zmq_msg_t part;
-        zmq_msg_init (&part);
-        if (zmq_msg_recv (&part, items[i].socket, ZMQ_DONTWAIT) < 0)
-          break;
-        if (!zmq_msg_more (&part))
-          missing--;
-        zmq_msg_close (&part);
-      }
+      while (items[i].revents && receive (items[i].socket, ZMQ_DONTWAIT, &stamp))
+        missing -= stamp >= 0;
   _exit (missing ? 1 : 0);
 }
 
@@ -218,18 +252,11 @@ receive_all (void *socket, const BenchRun *run)
   g_autoptr (GArray) latencies = g_array_sized_new (FALSE, FALSE, sizeof (double), run->count);
   double first = 0;
   while (result.received < run->count) {
-    zmq_msg_t part;
-    gint64 sent = 0;
-    int more = 1;
-    while (more) {
-      zmq_msg_init (&part);
-      if (zmq_msg_recv (&part, socket, 0) < 0)
-        return result;
-      more = zmq_msg_more (&part);
-      if (!more && zmq_msg_size (&part) >= sizeof sent)
-        memcpy (&sent, zmq_msg_data (&part), sizeof sent);
-      zmq_msg_close (&part);
-    }
+    gint64 sent;
+    if (!receive (socket, 0, &sent))
+      return result;
+    if (sent < 0)
+      continue;
     if (!result.received++)
       first = bench_now ();
     double us = (double) (g_get_monotonic_time () - sent);
@@ -242,33 +269,58 @@ receive_all (void *socket, const BenchRun *run)
   return result;
 }
 
+/* PUB tells nobody when a subscription has arrived. So probes go the whole way, one after another, until every subscriber has
+ * had one: the first one here, the others say so by their pipe (or -1). Probes are told from messages by their stamp. */
+static void
+settle (void *context, void *socket, const BenchRun *run, int others)
+{
+  void *push = open_socket (context, ZMQ_PUSH, run->subject, FALSE);
+  gint64 deadline = g_get_monotonic_time () + PROBE_SECONDS * G_USEC_PER_SEC, stamp;
+  gboolean here = FALSE, there = others < 0;
+  for (gint64 probe = -1; !here || !there; probe--) {
+    if (g_get_monotonic_time () > deadline) {
+      fprintf (stderr, "bench: no message comes through %s to every subscriber\n", run->subject);
+      exit (2);
+    }
+    zmq_send (push, run->first_frame, strlen (run->first_frame), ZMQ_SNDMORE);
+    zmq_send (push, &probe, sizeof probe, 0);
+    zmq_pollitem_t items[] = { { socket, 0, ZMQ_POLLIN, 0 }, { NULL, others, ZMQ_POLLIN, 0 } };
+    if (zmq_poll (items, there ? 1 : 2, PROBE_MS) <= 0)
+      continue;
+    here = (items[0].revents && receive (socket, ZMQ_DONTWAIT, &stamp)) || here;
+    there = there || items[1].revents;
+  }
+  zmq_close (push);
+}
+
 BenchResult
 bench_chain (const BenchRun *run)
 {
   void *context = zmq_ctx_new ();
   void *socket = subscribe (context, run);
   GPid others = 0;
-  int ready[2];
-  char byte;
+  int ready[2] = { -1, -1 };
   if (run->subscribers > 1 && pipe (ready) == 0) {
     others = fork ();
     if (!others)
       drain_others (run, run->subscribers - 1, ready[1]);
-    if (read (ready[0], &byte, 1) != 1)
-      exit (2);
-    close (ready[0]);
     close (ready[1]);
   }
-  /* PUB tells nobody when a subscription has arrived: both sides of a comparison get the same moment. */
-  g_usleep (400000);
+  settle (context, socket, run, ready[0]);
+  if (others)
+    close (ready[0]);
   GPid sender = fork ();
   if (!sender)
     send_all (run);
   BenchResult result = receive_all (socket, run);
   kill (sender, result.received < run->count ? SIGKILL : 0);
   waitpid (sender, NULL, 0);
+  int ended = 0;
   if (others)
-    waitpid (others, NULL, 0);
+    waitpid (others, &ended, 0);
+  /* What another subscriber misses makes the run as void as what this one does. */
+  if (ended != 0)
+    result.received = 0;
   zmq_close (socket);
   zmq_ctx_term (context);
   return result;

@@ -12,6 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define REST_SECONDS 20     /* patience until nothing wakes any more */
+#define LOOK_US      500000 /* from one look to the next */
+
 /* Every configuration is the default one. */
 static const char one_mapping[] = "[actionmapping]\nSrv?Ctx?act = echo.echo\n";
 
@@ -58,17 +61,30 @@ rest_end (GPid pid, const Rest *before, double seconds)
                  (now.wakes - before->wakes) / seconds };
 }
 
+/* What looks about once more after the start goes to sleep by itself: until one whole look finds no thread that woke. */
+static void
+await_rest (GPid pid)
+{
+  gint64 deadline = g_get_monotonic_time () + REST_SECONDS * G_USEC_PER_SEC;
+  guint64 before = G_MAXUINT64, now = 0;
+  for (double cpu; now != before && g_get_monotonic_time () < deadline; g_usleep (LOOK_US)) {
+    before = now;
+    bench_idle (pid, &cpu, &now);
+  }
+}
+
 static gboolean
 bench_rest (const char *self, const char *dir, guint seconds)
 {
   GPid skeleton = start_skeleton (self, dir, NULL);
   BenchDaemon *daemon = bench_daemon_start ("", one_mapping, "", NULL);
   Rest base, ours;
-  g_usleep (2500000); /* what looks about once more after the start has gone to sleep by then */
+  await_rest (skeleton);
+  await_rest (daemon->pid);
   rest_begin (skeleton, &base);
   rest_begin (daemon->pid, &ours);
   double began = bench_now ();
-  g_usleep (seconds * G_USEC_PER_SEC);
+  g_usleep (seconds * G_USEC_PER_SEC); /* the span that is measured */
   double took = bench_now () - began;
   base = rest_end (skeleton, &base, took);
   ours = rest_end (daemon->pid, &ours, took);

@@ -109,6 +109,14 @@ zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, 
 
 namespace routing {
 
+const char *const FLOW_A = "[a]\n?a?Push\n?a?one\n??done\n";
+
+std::string
+mapping (const std::string &key, const std::string &value)
+{
+  return "[actionmapping]\n" + key + " = " + value + "\n";
+}
+
 ZmPluginSet *
 fake_set ()
 {

@@ -27,6 +27,11 @@ struct Problems {
   std::string text () const;
 };
 
+/* A flow that ?a?Push starts, and whose step is ?a?one. */
+extern const char *const FLOW_A;
+/* A mapping file of one mapping. */
+std::string mapping (const std::string &key, const std::string &value = "hello.greet");
+
 /* A table from the text of a mapping file and of a flow file. */
 struct Table {
   Problems problems;

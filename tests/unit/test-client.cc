@@ -1,55 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * libzmanager-client against sockets that the test holds in its hand, frame by frame, and against the real Subject and
- * Integration Manager.
- */
-#include "subject/zm-subject.h"
+/* libzmanager-client against sockets that the test holds in its hand, frame by frame. */
+#include "client-fixture.h"
+
+#include "message/zm-message.h"
 
 #include <zmanager/client.h>
 
-#include <gtest/gtest.h>
-
-#include <atomic>
-#include <condition_variable>
-#include <cstdlib>
 #include <cstring>
-#include <functional>
-#include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
 
-#include <glib/gstdio.h>
-
-/* The real Subject's pool, held in the hand too. */
-static std::function<void (ZmMessage *)> on_message;
-
-/* Asked only while the Subject drains, which it never does here. */
-extern "C" gboolean
-zm_pool_awaits (ZmPool *, const ZmMessage *)
-{
-  return FALSE;
-}
-
-extern "C" void
-zm_pool_refuse (ZmPool *, ZmMessage *message, const char *, const char *)
-{
-  zm_message_unref (message);
-}
-
-extern "C" guint
-zm_pool_try_push (ZmPool *, ZmMessage **messages, guint n)
-{
-  for (guint i = 0; i < n; i++) {
-    on_message (messages[i]);
-    zm_message_unref (messages[i]);
-  }
-  return n;
-}
+using namespace client_test;
 
 namespace {
 
-constexpr int kWaitMs = 10000;
 using Frames = std::vector<std::string>;
 
 Frames
@@ -76,27 +40,6 @@ send (void *socket, const Frames &frames)
     ASSERT_GE (
         zmq_send (socket, frames[i].data (), frames[i].size (), i + 1 < frames.size () ? ZMQ_SNDMORE : 0), 0);
 }
-
-class Directory {
-public:
-  Directory ()
-  {
-    char pattern[] = "/tmp/zm-client-XXXXXX";
-    path = g_mkdtemp (pattern);
-    g_mkdir ((path + "/run").c_str (), 0700);
-  }
-  ~Directory ()
-  {
-    std::string command = "rm -rf " + path;
-    EXPECT_EQ (system (command.c_str ()), 0);
-  }
-  std::string
-  endpoint (const char *name) const
-  {
-    return "ipc://" + path + "/run/" + name;
-  }
-  std::string path;
-};
 
 /* The daemon's side is the test. */
 class Client : public ::testing::Test {
@@ -381,203 +324,6 @@ TEST (ClientAlone, WorkersGoByTheirEnvironment)
   zmq_close (push);
   zmq_close (pull);
   zmq_ctx_term (zmq);
-}
-
-/* ---- with the real Subject and Integration Manager ---- */
-
-class Service : public ::testing::Test {
-protected:
-  void
-  SetUp () override
-  {
-    GError *error = nullptr;
-    zmq = zmq_ctx_new ();
-    metrics = zm_metrics_new ();
-    tables = zm_table_slot_new ();
-    load ("[Flow]\n?Flow?Push\n?Text?Reverse\n??done\n");
-    std::string topics = directory.endpoint ("topics"), pull = directory.endpoint ("subject"),
-                call = directory.endpoint ("call");
-    const char *topics_list[] = { topics.c_str (), nullptr }, *pull_list[] = { pull.c_str (), nullptr },
-               *call_list[] = { call.c_str (), nullptr };
-    ZmIntegrationConfig integration_config{};
-    integration_config.zmq = zmq;
-    integration_config.bind = topics_list;
-    integration_config.metrics = metrics;
-    integration = zm_integration_new (&integration_config, &error);
-    ASSERT_NE (integration, nullptr);
-    ZmSubjectConfig config{};
-    config.zmq = zmq;
-    config.bind = pull_list;
-    config.call_bind = call_list;
-    config.tables = tables;
-    config.integration = integration;
-    config.metrics = metrics;
-    subject = zm_subject_new (&config, &error);
-    ASSERT_NE (subject, nullptr);
-    ASSERT_TRUE (zm_subject_start (subject, reinterpret_cast<ZmPool *> (this), &error));
-    client = zm_client_open (directory.path.c_str ());
-  }
-
-  void
-  TearDown () override
-  {
-    zm_client_close (client);
-    zm_subject_free (subject);
-    zm_integration_free (integration, 100);
-    zm_table_slot_free (tables);
-    zmq_ctx_term (zmq);
-    zm_metrics_free (metrics);
-    on_message = nullptr;
-  }
-
-  void
-  load (const char *flow)
-  {
-    ZmProblems *problems = zm_problems_new ();
-    ZmTableInput input{};
-    input.flows = g_ptr_array_new_with_free_func (reinterpret_cast<GDestroyNotify> (zm_flow_unref));
-    input.mappings = g_ptr_array_new_with_free_func (reinterpret_cast<GDestroyNotify> (zm_mapping_free));
-    zm_flow_read_text ("test.flow", zm_span_text (flow), input.flows, problems);
-    zm_table_slot_swap (tables, zm_table_build (&input, problems));
-    zm_problems_free (problems);
-  }
-
-  void
-  publish (const char *flow, const char *context, const char *action, const char *body)
-  {
-    ZmKey key{};
-    key.context = zm_span_text (context);
-    key.action = zm_span_text (action);
-    ZmMessage *message = zm_message_new (zm_span_text (flow), &key, zm_span_text ("1"), zm_span (nullptr, 0),
-                                         zm_span_text (body));
-    zm_integration_publish (integration, &message, 1);
-  }
-
-  std::string
-  services ()
-  {
-    char *json = zm_subject_services_json (subject, TRUE);
-    std::string text = json;
-    g_free (json);
-    return text;
-  }
-
-  Directory directory;
-  void *zmq = nullptr;
-  ZmMetrics *metrics = nullptr;
-  ZmTableSlot *tables = nullptr;
-  ZmIntegration *integration = nullptr;
-  ZmSubject *subject = nullptr;
-  zm_client *client = nullptr;
-};
-
-TEST_F (Service, MissesNothingAfterHello)
-{
-  const char *const patterns[] = { "?Text?Reverse", nullptr };
-  ASSERT_EQ (zm_client_hello (client, "reverse", "1.0", patterns, 0, kWaitMs), ZM_CLIENT_OK)
-      << zm_client_error (client);
-  publish ("Flow", "Text", "Reverse", "at once");
-  publish ("Flow", "Text", "Other", "not asked for");
-  zm_client_message *message;
-  ASSERT_EQ (zm_client_receive (client, kWaitMs, &message), ZM_CLIENT_OK) << zm_client_error (client);
-  EXPECT_STREQ (static_cast<const char *> (message->body), "at once");
-  EXPECT_STREQ (message->headers, "{\"sequence\":1}");
-  zm_client_message_free (message);
-  EXPECT_EQ (zm_client_receive (client, 50, &message), ZM_CLIENT_E_TIMEOUT);
-}
-
-TEST_F (Service, FollowsReloadsAndCommands)
-{
-  const char *const patterns[] = { "?Text?Reverse", nullptr };
-  std::vector<std::string> commands;
-  zm_client_message *message;
-  zm_client_on_command (
-      client,
-      [] (void *user, const char *command, const char *) {
-        static_cast<std::vector<std::string> *> (user)->push_back (command);
-      },
-      &commands);
-  ASSERT_EQ (zm_client_hello (client, "reverse", "1.0", patterns, 20, kWaitMs), ZM_CLIENT_OK);
-  load ("[Other]\n?Other?Push\n?Text?Reverse\n?New?Key\n??done\n");
-  zm_subject_tables_changed (subject);
-  while (commands.empty ())
-    ASSERT_EQ (zm_client_receive (client, 20, &message), ZM_CLIENT_E_TIMEOUT);
-  EXPECT_EQ (commands[0], "changed_topics");
-  gint64 end = g_get_monotonic_time () + kWaitMs * 1000;
-  while (!zm_integration_has_subscriber (integration, zm_span_text ("Other~~~Text~Reverse~1")) &&
-         g_get_monotonic_time () < end)
-    g_thread_yield ();
-  publish ("Other", "Text", "Reverse", "new flow");
-  ASSERT_EQ (zm_client_receive (client, kWaitMs, &message), ZM_CLIENT_OK) << zm_client_error (client);
-  EXPECT_STREQ (message->flow, "Other");
-  zm_client_message_free (message);
-
-  zm_client_count_error (client);
-  ASSERT_TRUE (zm_subject_command (subject, "reverse", "add_topic", "?New?Key", nullptr));
-  while (commands.size () < 2)
-    ASSERT_EQ (zm_client_receive (client, 20, &message), ZM_CLIENT_E_TIMEOUT);
-  EXPECT_NE (services ().find ("\"patterns\":[\"?Text?Reverse\",\"?New?Key\"]"), std::string::npos)
-      << services ();
-  EXPECT_NE (services ().find ("Other~~~New~Key~"), std::string::npos) << services ();
-  ASSERT_TRUE (zm_subject_command (subject, "reverse", "remove_topic", "{\"key\":\"?New?Key\"}", nullptr));
-  while (commands.size () < 3)
-    ASSERT_EQ (zm_client_receive (client, 20, &message), ZM_CLIENT_E_TIMEOUT);
-  EXPECT_EQ (services ().find ("New~Key"), std::string::npos) << services ();
-  ASSERT_TRUE (zm_subject_command (subject, "reverse", "get_health", nullptr, nullptr));
-  while (commands.size () < 4)
-    ASSERT_EQ (zm_client_receive (client, 20, &message), ZM_CLIENT_E_TIMEOUT);
-  while (services ().find ("\"received\":1,\"errors\":1") == std::string::npos &&
-         g_get_monotonic_time () < end)
-    zm_client_receive (client, 5, &message);
-  EXPECT_NE (services ().find ("\"received\":1,\"errors\":1"), std::string::npos) << services ();
-  ASSERT_TRUE (zm_subject_command (subject, "reverse", "stop_service", nullptr, nullptr));
-  int rc;
-  while ((rc = zm_client_receive (client, 20, &message)) == ZM_CLIENT_E_TIMEOUT &&
-         g_get_monotonic_time () < end)
-    ;
-  EXPECT_EQ (rc, ZM_CLIENT_E_STOPPED);
-  while (services ().find ("STOPPED") == std::string::npos && g_get_monotonic_time () < end)
-    g_thread_yield ();
-  EXPECT_NE (services ().find ("\"state\":\"STOPPED\""), std::string::npos) << services ();
-}
-
-TEST_F (Service, HelloIsRefusedWithTheReason)
-{
-  const char *const patterns[] = { "nonsense", nullptr };
-  EXPECT_EQ (zm_client_hello (client, "reverse", "1.0", patterns, 0, kWaitMs), ZM_CLIENT_E_FAILED);
-  EXPECT_NE (strstr (zm_client_error (client), "pattern \"nonsense\""), nullptr) << zm_client_error (client);
-  EXPECT_EQ (zm_client_hello (client, "a b", "1.0", nullptr, 0, kWaitMs), ZM_CLIENT_E_FAILED);
-  EXPECT_EQ (zm_client_hello (client, "", "1.0", nullptr, 0, kWaitMs), ZM_CLIENT_E_INVALID);
-}
-
-TEST_F (Service, SendsAndCalls)
-{
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<std::string> got;
-  on_message = [&] (ZmMessage *message) {
-    ZmSpan body = zm_message_body (message);
-    if (message->reply != 0)
-      zm_subject_reply (subject, message->reply, ZM_OK, message);
-    std::lock_guard<std::mutex> lock (mutex);
-    got.emplace_back (body.data, body.size);
-    changed.notify_all ();
-  };
-  zm_client_reply reply;
-  ASSERT_EQ (zm_client_call (client, "?a?b", nullptr, "echo", 4, kWaitMs, &reply), ZM_CLIENT_OK)
-      << zm_client_error (client);
-  EXPECT_STREQ (reply.body, "echo");
-  zm_client_reply_clear (&reply);
-  for (int i = 0; i < 3000; i++)
-    ASSERT_EQ (zm_client_queue (client, "?a?b", nullptr, "q", 1), ZM_CLIENT_OK);
-  ASSERT_GE (zm_client_flush (client), 0);
-  std::unique_lock<std::mutex> lock (mutex);
-  EXPECT_TRUE (
-      changed.wait_for (lock, std::chrono::milliseconds (kWaitMs), [&] { return got.size () == 3001; }));
-  lock.unlock ();
-  EXPECT_EQ (zm_client_send_durable (client, "?a?b", nullptr, "", 0, kWaitMs, &reply), ZM_CLIENT_E_FAILED);
-  EXPECT_NE (strstr (zm_client_error (client), "no-store"), nullptr) << zm_client_error (client);
-  zm_client_reply_clear (&reply);
 }
 
 } // namespace
