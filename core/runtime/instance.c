@@ -4,6 +4,8 @@
 
 #include "runtime/zm-instance.h"
 
+#include "plugin/zm-plugins.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -118,12 +120,22 @@ make_directory (const char *path, mode_t mode, GError **error)
   return TRUE;
 }
 
+/* Who may write the directory of the sockets may put sockets of its own in their place. */
+static gboolean
+check_run_dir (const char *path, GError **error)
+{
+  if (zm_safe_directory (path, error))
+    return TRUE;
+  g_prefix_error (error, "the directory of the sockets cannot be used: ");
+  return FALSE;
+}
+
 gboolean
 zm_instance_prepare (const ZmInstance *instance, GError **error)
 {
   g_autofree char *copies = zm_instance_copy_dir (instance);
 
-  return make_directory (instance->run_dir, 0750, error) &&
+  return make_directory (instance->run_dir, 0750, error) && check_run_dir (instance->run_dir, error) &&
          make_directory (instance->state_dir, 0700, error) && make_directory (copies, 0700, error);
 }
 

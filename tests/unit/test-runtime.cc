@@ -132,6 +132,24 @@ TEST_F (Runtime, InstanceMakesPrivateDirectories)
   EXPECT_TRUE (zm_instance_prepare (instance, NULL)) << "a second time";
 }
 
+TEST_F (Runtime, InstanceWhoseSocketsOthersCouldExchangeIsRefused)
+{
+  g_autoptr (ZmInstance) instance = zm_instance_new (dir.c_str (), NULL);
+  g_autoptr (GError) error = NULL;
+
+  ASSERT_TRUE (zm_instance_prepare (instance, NULL));
+  for (mode_t mode : { 0770, 01777 }) {
+    ASSERT_EQ (chmod (instance->run_dir, mode), 0);
+    EXPECT_FALSE (zm_instance_prepare (instance, &error));
+    ASSERT_NE (error, nullptr);
+    EXPECT_NE (std::string (error->message).find ("/run"), std::string::npos) << error->message;
+    EXPECT_NE (std::string (error->message).find ("chmod go-w"), std::string::npos) << error->message;
+    g_clear_error (&error);
+  }
+  ASSERT_EQ (chmod (instance->run_dir, 0755), 0);
+  EXPECT_TRUE (zm_instance_prepare (instance, NULL));
+}
+
 TEST_F (Runtime, InstanceIsLockedOnce)
 {
   g_autoptr (ZmInstance) instance = zm_instance_new (dir.c_str (), NULL);
