@@ -89,12 +89,14 @@ enter (ZmSource *source, gpointer open)
   return go;
 }
 
-/* From here on it is not woken any more. */
+/* From here on it is not woken any more, and a wake () that is under way has returned: it may be closed. */
 static void
 leave (ZmSource *source)
 {
   pthread_mutex_lock (&source->lock);
   source->is_open = FALSE;
+  while (source->waking)
+    pthread_cond_wait (&source->wakeup, &source->lock);
   source->state = ZM_SOURCE_WAITING;
   source->restarts++;
   pthread_mutex_unlock (&source->lock);
@@ -233,13 +235,24 @@ zm_source_start (ZmSource *source)
   return status;
 }
 
+/* The plugin's wake () may wait for its run () to return, and whoever asks for the source's state need not wait for either. */
 void
 zm_source_wake (ZmSource *source)
 {
+  gpointer open;
+  gboolean waking;
+
   pthread_mutex_lock (&source->lock);
   source->stopping = TRUE;
-  if (source->is_open)
-    source->ops->wake (source->open);
-  pthread_cond_signal (&source->wakeup);
+  source->waking = waking = source->is_open;
+  open = source->open;
+  pthread_cond_broadcast (&source->wakeup);
+  pthread_mutex_unlock (&source->lock);
+  if (!waking)
+    return;
+  source->ops->wake (open);
+  pthread_mutex_lock (&source->lock);
+  source->waking = FALSE;
+  pthread_cond_broadcast (&source->wakeup);
   pthread_mutex_unlock (&source->lock);
 }
