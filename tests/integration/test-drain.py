@@ -246,6 +246,16 @@ def a_source_runs_and_ends():
 
 
 @case
+def events_that_nothing_maps_are_told():
+    with Daemon(config="[source clock]\nplugin = ticker\nlimit = 500\n", plugins={"ticker": TICKER}, expect=["ticker"]) as daemon:
+        line = daemon.wait_log("no mapping and no flow takes the key .Tick.Own")
+        assert line["level"] == "notice", line
+        wait_for("all of them", lambda: daemon.control("status")["workers"]["errors"] == 500)
+        told = [line for line in daemon.log_lines() if "takes the key" in line["text"]]
+        assert len(told) < 50, len(told)
+
+
+@case
 def a_wake_may_wait_for_its_run_to_return():
     """And nothing is closed under it: the source is freed by its close only."""
     patient = TICKER.replace("typedef struct { const zm_host *host; int stop; } ticker;",
