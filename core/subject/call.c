@@ -143,98 +143,6 @@ take_request (ZmSubject *subject, Request *request)
   }
 }
 
-/* ---- HELLO and HEARTBEAT ---- */
-
-typedef struct Greeter {
-  guint64 ticket;
-  char *prefix; /* ^hello~NONCE */
-  char *answer;
-} Greeter;
-
-static void
-greeter_free (Greeter *greeter)
-{
-  g_free (greeter->prefix);
-  g_free (greeter->answer);
-  g_free (greeter);
-}
-
-static void
-take_hello (ZmSubject *subject, Request *request)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *nonce = NULL;
-  ZmSpan json = request->n_rest == 1 ? frame_span (&request->rest[0]) : zm_span (NULL, 0);
-  g_autofree char *answer = zm_services_hello (subject->services, json, subject->now_us, &nonce, &error);
-  subject->services_look_us = 0;
-  if (answer == NULL) {
-    zm_answer_malformed (subject, &request->caller, error->message);
-    return;
-  }
-  if (*nonce == '\0') {
-    zm_answer_json (subject, &request->caller, "OK", answer);
-    return;
-  }
-  gint64 deadline_us = subject->now_us + subject->config.call_timeout_us;
-  guint64 ticket = zm_pending_add (subject->pending, &request->caller, deadline_us);
-  if (ticket == 0) {
-    zm_answer_busy (subject, &request->caller, "busy", "too many calls wait already; greet again later");
-    return;
-  }
-  Greeter *greeter = g_new0 (Greeter, 1);
-  greeter->ticket = ticket;
-  greeter->prefix = g_strconcat ("^hello~", nonce, NULL);
-  greeter->answer = g_steal_pointer (&answer);
-  g_ptr_array_add (subject->greeters, greeter);
-  /* The subscription may be there already; the watcher only tells of those to come. */
-  atomic_store (&subject->greeted, 1);
-}
-
-static void
-take_heartbeat (ZmSubject *subject, Request *request)
-{
-  g_autoptr (GError) error = NULL;
-  ZmSpan json = request->n_rest == 1 ? frame_span (&request->rest[0]) : zm_span (NULL, 0);
-  subject->services_look_us = 0;
-  if (zm_services_heartbeat (subject->services, json, subject->now_us, &error))
-    zm_answer_json (subject, &request->caller, "OK", "{}");
-  else if (g_error_matches (error, ZM_ERROR, ZM_ERROR_NOT_FOUND))
-    zm_answer_text (subject, &request->caller, "ERROR", "not-found", error->message);
-  else
-    zm_answer_malformed (subject, &request->caller, error->message);
-}
-
-/* Answers those whose subscription is there. */
-static void
-answer_greeters (ZmSubject *subject)
-{
-  for (guint i = 0; i < subject->greeters->len;) {
-    Greeter *greeter = g_ptr_array_index (subject->greeters, i);
-    ZmCaller caller;
-    if (!zm_integration_has_prefix (subject->config.integration, zm_span_text (greeter->prefix))) {
-      i++;
-      continue;
-    }
-    if (zm_pending_take (subject->pending, greeter->ticket, &caller))
-      zm_answer_json (subject, &caller, "OK", greeter->answer);
-    greeter_free (greeter);
-    g_ptr_array_remove_index_fast (subject->greeters, i);
-  }
-}
-
-static void
-forget_greeter (ZmSubject *subject, guint64 ticket)
-{
-  for (guint i = 0; i < subject->greeters->len; i++) {
-    Greeter *greeter = g_ptr_array_index (subject->greeters, i);
-    if (greeter->ticket != ticket)
-      continue;
-    greeter_free (greeter);
-    g_ptr_array_remove_index_fast (subject->greeters, i);
-    return;
-  }
-}
-
 /* ---- requests ---- */
 
 /* Cuts the frames: identity, REQ's delimiter, request id, verb, rest. The caller owns its two frames then. */
@@ -279,9 +187,9 @@ take_one (ZmSubject *subject, guint router, zmq_msg_t *frames, guint n, guint ex
     take_request (subject, &request);
   } else if (zm_span_is (request.verb, "HELLO") && one) {
     request.caller.verb = ZM_VERB_HELLO;
-    take_hello (subject, &request);
+    zm_greet_hello (subject, &request.caller, frame_span (&request.rest[0]));
   } else if (zm_span_is (request.verb, "HEARTBEAT") && one) {
-    take_heartbeat (subject, &request);
+    zm_greet_heartbeat (subject, &request.caller, frame_span (&request.rest[0]));
   } else if (zm_span_is (request.verb, "HELLO") || zm_span_is (request.verb, "HEARTBEAT")) {
     g_autofree char *text = g_strdup_printf ("%.*s takes one frame, a JSON object, and %u came",
                                              (int) request.verb.size, request.verb.data, n_rest);
@@ -351,7 +259,7 @@ answer_expired (ZmSubject *subject)
     zm_pending_take (subject->pending, ticket, &caller);
     zm_counter_add (subject->timeouts, 1);
     if (caller.verb == ZM_VERB_HELLO)
-      forget_greeter (subject, ticket);
+      zm_greet_forget (subject, ticket);
     zm_answer_text (subject, &caller, "ERROR", "timeout",
                     caller.verb == ZM_VERB_HELLO ? "the subscription ^hello~NONCE was not seen in time"
                                                  : "no result within the deadline");
@@ -366,7 +274,7 @@ zm_subject_answer (ZmSubject *subject)
     reply = zm_reply_free (reply);
   }
   if (atomic_exchange (&subject->greeted, 0))
-    answer_greeters (subject);
+    zm_greet_answer (subject);
   answer_expired (subject);
   if (atomic_exchange (&subject->tables_changed, 0))
     zm_services_refresh (subject->services);
@@ -385,8 +293,5 @@ zm_subject_answer_rest (ZmSubject *subject)
     zm_pending_take (subject->pending, ticket, &caller);
     zm_answer_text (subject, &caller, "ERROR", "shutdown", "the daemon ended before there was a result");
   }
-  while (subject->greeters->len > 0) {
-    greeter_free (g_ptr_array_index (subject->greeters, 0));
-    g_ptr_array_remove_index_fast (subject->greeters, 0);
-  }
+  zm_greet_end (subject);
 }

@@ -179,6 +179,16 @@ zm_answer_text (ZmSubject *subject, ZmCaller *caller, const char *status, const 
 void zm_answer_busy (ZmSubject *subject, ZmCaller *caller, const char *code, const char *text);
 void zm_answer_malformed (ZmSubject *subject, ZmCaller *caller, const char *text);
 
+/* greet.c: HELLO and HEARTBEAT; the caller is answered, now or later. */
+void zm_greet_hello (ZmSubject *subject, ZmCaller *caller, ZmSpan json);
+void zm_greet_heartbeat (ZmSubject *subject, ZmCaller *caller, ZmSpan json);
+/* Answers those whose subscription is there. */
+void zm_greet_answer (ZmSubject *subject);
+/* The time of this HELLO is over: its caller was told so. */
+void zm_greet_forget (ZmSubject *subject, guint64 ticket);
+/* At the end, when all callers have their answer. */
+void zm_greet_end (ZmSubject *subject);
+
 /* call.c: everything that waits at one call socket, at most a batch. TRUE: there may be more. */
 gboolean zm_subject_take_calls (ZmSubject *subject, guint router);
 /* Replies that came, deadlines that passed, HELLOs whose subscription is there. */
