@@ -2,41 +2,25 @@
 /* The control socket in the main loop. */
 #include "config.h"
 
-#include "runtime/private.h"
+#include "runtime/control-private.h"
 
 #include "runtime/commands.h"
 #include "runtime/streams.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Requests answered before the main loop looks at anything else. */
 #define REQUESTS_AT_ONCE 32
 /* Frames of one request that are looked at: identity, delimiter, id, JSON. Further ones are dropped unread. */
 #define FRAMES_MOST 4
-/* Peers that wait for the end of a drain. */
-#define WAITERS_MOST 64
-/* How long the end waits for replies that are still in the socket: what is left of a stream is worth little, the answer of a
- * drain is what its client waits for. */
-#define LINGER_MS       200
-#define LINGER_DRAIN_MS 5000
-/* How long a client that asked for the drain may take to read its answer and go. */
-#define GO_MS 1000
+/* How long the end waits for replies that are still in the socket, where nobody asked for the drain: what is left of a stream
+ * is worth little. */
+#define LINGER_MS 200
 
 typedef struct ControlSource {
   GSource base;
   ZmControl *control;
 } ControlSource;
-
-struct ZmControl {
-  ZmRuntime *runtime;
-  void *zmq; /* a context of its own: its end is the only sure sign that the last reply has left */
-  void *socket;
-  GSource *source;
-  ZmStreams *streams;
-  GPtrArray *waiters; /* ZmPeer: they sent drain */
-  ZmCounter *requests, *refused, *undelivered;
-};
 
 /* ---- peers ---- */
 
@@ -141,9 +125,8 @@ frame_bytes (Frames *frames, guint index)
              : g_bytes_new_static ("", 0);
 }
 
-/* For what is no request at all. */
-static void
-refuse (ZmControl *control, const ZmPeer *peer, const char *text)
+void
+zm_control_refuse (ZmControl *control, const ZmPeer *peer, const char *text)
 {
   g_autoptr (GError) error = g_error_new_literal (ZM_ERROR, ZM_ERROR_INVALID, text);
   g_autoptr (GString) out = g_string_new (NULL);
@@ -166,15 +149,6 @@ open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, Z
 }
 
 static void
-wait_for_drain (ZmControl *control, const ZmPeer *peer)
-{
-  if (control->waiters->len < WAITERS_MOST)
-    g_ptr_array_add (control->waiters, zm_peer_copy (peer));
-  else
-    refuse (control, peer, "too many already wait for the drain");
-}
-
-static void
 answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
 {
   const ZmCommand *command = NULL;
@@ -188,7 +162,7 @@ answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
     break;
   case ZM_REPLY_STREAM: open_stream (control, peer, command, request); break;
   case ZM_REPLY_CANCEL: zm_streams_cancel (control->streams, peer); break;
-  case ZM_REPLY_LATER: wait_for_drain (control, peer); break;
+  case ZM_REPLY_LATER: zm_control_wait_drained (control, peer); break;
   }
 }
 
@@ -203,9 +177,9 @@ handle (ZmControl *control, Frames *frames)
 
   zm_counter_add (control->requests, 1);
   if (json == NULL || frames->total != first + 2)
-    refuse (control, &peer, "a request has two frames: [request-id][JSON object]");
+    zm_control_refuse (control, &peer, "a request has two frames: [request-id][JSON object]");
   else if (g_bytes_get_size (peer.request_id) > 256)
-    refuse (control, &peer, "the request-id has over 256 bytes");
+    zm_control_refuse (control, &peer, "the request-id has over 256 bytes");
   else
     answer (control, &peer, zm_span (zmq_msg_data (json), zmq_msg_size (json)));
   g_bytes_unref (peer.identity);
@@ -337,57 +311,4 @@ zm_control_free (ZmControl *control)
     ;
   g_ptr_array_unref (control->waiters);
   g_free (control);
-}
-
-/* A client of libzmq throws away what it has not looked at yet when it sees its peer go (with ZMQ_IMMEDIATE, which ours needs to
- * see that at all). So whoever has its answer is given the time to take it and to go first. */
-static void
-wait_until_gone (void *monitor, guint n)
-{
-  gint64 until_us = zm_now_us () + GO_MS * 1000, left_us;
-
-  while (n > 0 && (left_us = until_us - zm_now_us ()) > 0) {
-    zmq_pollitem_t item = { .socket = monitor, .events = ZMQ_POLLIN };
-    Frames frames;
-
-    if (zmq_poll (&item, 1, (long) (left_us / 1000 + 1)) > 0 && receive (monitor, &frames)) {
-      frames_clear (&frames);
-      n--;
-    }
-  }
-}
-
-/* Tells of connections that end from here on; NULL: it cannot be had. */
-static void *
-watch_leaving (ZmControl *control)
-{
-  static const char address[] = "inproc://control-leaving";
-  void *monitor = zmq_socket (control->zmq, ZMQ_PAIR);
-
-  if (monitor != NULL && zmq_socket_monitor (control->socket, address, ZMQ_EVENT_DISCONNECTED) == 0 &&
-      zmq_connect (monitor, address) == 0)
-    return monitor;
-  if (monitor != NULL)
-    zmq_close (monitor);
-  return NULL;
-}
-
-void
-zm_control_drained (ZmControl *control, guint left)
-{
-  g_autofree char *json = g_strdup_printf ("{\"text\":\"drained\",\"left\":%u}", left);
-  const int linger = LINGER_DRAIN_MS;
-  void *monitor = control->waiters->len > 0 ? watch_leaving (control) : NULL;
-  guint sent = 0;
-
-  for (guint i = 0; i < control->waiters->len; i++)
-    sent += zm_control_send (control, control->waiters->pdata[i], "OK", json);
-  g_ptr_array_set_size (control->waiters, 0);
-  if (sent > 0)
-    zmq_setsockopt (control->socket, ZMQ_LINGER, &linger, sizeof linger);
-  if (monitor != NULL) {
-    wait_until_gone (monitor, sent);
-    zmq_socket_monitor (control->socket, NULL, 0);
-    zmq_close (monitor);
-  }
 }

@@ -86,67 +86,7 @@ zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GP
   read_directory (instance->flows_dir, ".flow", zm_flow_read_file, flows, problems);
 }
 
-static void
-warn_unmapped (const ZmConfig *config, const char *section, const char *key, const GPtrArray *mappings,
-               ZmProblems *problems)
-{
-  g_autoptr (GPtrArray) keys = g_ptr_array_new ();
-  g_autofree char *todo = NULL;
-  const char *near_one, *file = NULL;
-  guint line = 0, column = 0;
-
-  for (guint i = 0; i < mappings->len; i++)
-    g_ptr_array_add (keys, ((const ZmMapping *) mappings->pdata[i])->key_text);
-  g_ptr_array_add (keys, NULL);
-  near_one = zm_suggest (key, (const char *const *) keys->pdata);
-  todo = near_one != NULL ? g_strdup_printf ("did you mean [action %s]?", near_one) : NULL;
-  if (!zm_config_place (config, section, "timeout", &file, &line, &column))
-    zm_config_place (config, section, "ordering", &file, &line, &column);
-  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, file, line, column,
-                   "a key that a mapping has", todo != NULL ? todo : "correct the key, or add a mapping",
-                   "[action %s] is about a key that no mapping file has", key);
-}
-
-/* [action KEY] of the configuration stands above the mapping files' own. */
-static void
-apply_action_sections (const ZmConfig *config, GPtrArray *mappings, ZmProblems *problems)
-{
-  g_auto (GStrv) names = zm_config_names (config, "action");
-
-  for (char **name = names; *name != NULL; name++) {
-    g_autofree char *section = g_strconcat ("action ", *name, NULL);
-    const char *ordering = zm_config_text (config, section, "ordering");
-    gboolean used = FALSE;
-    ZmKey key;
-
-    for (guint i = 0; i < mappings->len && zm_key_parse (zm_span_text (*name), &key, NULL, NULL); i++) {
-      ZmMapping *mapping = g_ptr_array_index (mappings, i);
-
-      if (!zm_key_equal (&mapping->key, &key))
-        continue;
-      used = TRUE;
-      if (zm_config_text (config, section, "timeout") != NULL)
-        mapping->timeout_ms = zm_config_integer (config, section, "timeout");
-      if (ordering != NULL)
-        mapping->ordering = strcmp (ordering, "context") == 0 ? ZM_ORDERING_CONTEXT
-                            : strcmp (ordering, "key") == 0   ? ZM_ORDERING_KEY
-                                                              : ZM_ORDERING_NONE;
-    }
-    if (!used)
-      warn_unmapped (config, section, *name, mappings, problems);
-  }
-}
-
 /* ---- plugins ---- */
-
-const char *
-zm_load_source_plugin (const ZmConfig *config, const char *name)
-{
-  g_autofree char *section = g_strconcat ("source ", name, NULL);
-  const char *plugin = zm_config_text (config, section, "plugin");
-
-  return plugin != NULL ? plugin : name;
-}
 
 /* Names in the order in which they were first asked for, each once. */
 typedef struct Wanted {
@@ -218,52 +158,6 @@ sort_problems (const ZmProblems *found, GPtrArray *failures, ZmProblems *problem
   }
 }
 
-/* A plugin that is loaded was checked then; one that is kept with a changed section is checked here. */
-static void
-check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
-{
-  const GPtrArray *kept = zm_plugin_set_reloads (set);
-
-  for (guint i = 0; kept != NULL && i < kept->len; i++) {
-    const zm_plugin_desc *desc = zm_generation_descriptor (kept->pdata[i]);
-    g_autofree char *section = g_strconcat ("plugin ", zm_generation_name (kept->pdata[i]), NULL);
-
-    zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
-  }
-}
-
-/* A [source NAME] needs a plugin that can take events in. */
-static void
-check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
-{
-  g_auto (GStrv) names = zm_config_names (config, "source");
-
-  for (char **name = names; *name != NULL; name++) {
-    const char *plugin = zm_load_source_plugin (config, *name);
-    ZmGeneration *generation = zm_plugin_set_find (set, plugin);
-    const zm_plugin_desc *desc = generation ? zm_generation_descriptor (generation) : NULL;
-    g_autofree char *section = g_strconcat ("source ", *name, NULL);
-    const char *key = zm_config_text (config, section, "key");
-    g_autoptr (GError) error = NULL;
-    const char *file = NULL;
-    guint line = 0, column = 0;
-    ZmKey parsed;
-
-    if (desc != NULL && !ZM_HAS (desc, source))
-      zm_problems_add (
-          problems, ZM_PROBLEM_ERROR, ZM_CODE_WRONG_KIND, NULL, 0, 0, "a plugin that takes events in",
-          "name another one with plugin=", "[source %s]: the plugin %s is no source", *name, plugin);
-    else if (desc != NULL)
-      zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
-    if (key == NULL || zm_key_parse (zm_span_text (key), &parsed, NULL, &error))
-      continue;
-    zm_config_place (config, section, "key", &file, &line, &column);
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_KEY, file, line, column,
-                     "Sender?Context@Decorator?Action", "correct the key", "[source %s] key: %s", *name,
-                     error->message);
-  }
-}
-
 /* ---- the table ---- */
 
 static ZmOrdering
@@ -290,7 +184,7 @@ zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, Zm
     .ordering = ordering_of (config),
   };
 
-  apply_action_sections (config, mappings, problems);
+  zm_load_apply_actions (config, mappings, problems);
   return zm_table_build (&input, problems);
 }
 
@@ -373,8 +267,8 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
 
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
   if (load->set != NULL) {
-    check_kept (load->config, load->set, found);
-    check_sources (load->config, load->set, found);
+    zm_load_check_kept (load->config, load->set, found);
+    zm_load_check_sources (load->config, load->set, found);
   }
   load->table = zm_load_table (load->config, mappings, flows, load->set, routed);
   add_routed (load->table, routed, found);

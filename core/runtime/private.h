@@ -78,7 +78,7 @@ struct ZmRuntime {
   GHashTable *revived; /* plugin name -> GUINT: copies started because a call hung */
   const char *copying; /* the plugin of which such a copy is being started */
   GHashTable *told;    /* plugin name -> zm_ticket*: the call that told it of its new configuration */
-  gboolean can_wait; /* something of the table may wait for an answer; set before the Subject is paused */
+  gboolean can_wait;   /* something of the table may wait for an answer; set before the Subject is paused */
   gboolean drain_began;
   pthread_t drain_thread;
   guint left;     /* messages that the drain had to end */
@@ -112,13 +112,22 @@ char **zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const 
                        const GPtrArray *barred);
 /* Is the name among these? list may be NULL. */
 gboolean zm_load_listed (const GPtrArray *list, const char *name);
-/* The plugin of [source NAME]. Borrowed from config or name. */
-const char *zm_load_source_plugin (const ZmConfig *config, const char *name);
 /* The table of these; takes both arrays. set may be NULL: nothing is resolved to functions. */
 ZmTable *zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set,
                         ZmProblems *problems);
 /* The options as the runtime copied them; borrowed. */
 ZmRuntimeOptions zm_runtime_options (const ZmRuntime *runtime);
+
+/* ---- load-sections.c ---- */
+
+/* [action KEY] of the configuration stands above the mapping files' own. */
+void zm_load_apply_actions (const ZmConfig *config, GPtrArray *mappings, ZmProblems *problems);
+/* The plugin of [source NAME]. Borrowed from config or name. */
+const char *zm_load_source_plugin (const ZmConfig *config, const char *name);
+/* The options of plugins that stay loaded while their section changed. */
+void zm_load_check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems);
+/* Each [source NAME]: its plugin is a source, its options and its key are right. */
+void zm_load_check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems);
 
 /* ---- reload.c ---- */
 
