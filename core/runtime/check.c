@@ -31,6 +31,7 @@ did_you_mean (const char *word, const char *const *candidates)
   return near != NULL ? g_strdup_printf ("did you mean %s?", near) : NULL;
 }
 
+/* The nearest name among all files in the plugin path, as advice. NULL: none is near. The caller frees. */
 static char *
 suggest_plugin (const GPtrArray *files, const char *plugin)
 {
@@ -63,6 +64,7 @@ check_symbol (const ZmMapping *mapping, const ZmPluginFile *file, ZmProblems *pr
                    file->path, mapping->symbol);
 }
 
+/* Symbols are compared with what the plugin's note lists: the note is made by the same macro that exports the symbol. */
 static void
 check_mappings (const GPtrArray *mappings, ZmPlugins *plugins, const GPtrArray *files, ZmProblems *problems)
 {
@@ -87,6 +89,7 @@ check_mappings (const GPtrArray *mappings, ZmPlugins *plugins, const GPtrArray *
 
 /* ---- plugins that the configuration names ---- */
 
+/* A plugin that a section names. The place is that of the key that says so, or the section's own. */
 static void
 check_named (const ZmConfig *config, const char *section, const char *key, const char *plugin,
              ZmPlugins *plugins, const GPtrArray *files, ZmProblems *problems)
@@ -132,6 +135,8 @@ check_sections (const ZmConfig *config, ZmPlugins *plugins, const GPtrArray *fil
 
 /* ---- doors ---- */
 
+/* Reads by the same functions as the daemon does, so it cannot judge differently; only where the daemon would load a
+ * plugin, the note is asked. */
 gboolean
 zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **error)
 {

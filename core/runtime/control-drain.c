@@ -14,6 +14,7 @@
 /* How long a client that asked for the drain may take to read its answer and go. */
 #define GO_MS 1000
 
+/* Several may ask for one drain; the first began it, and all are told its end. */
 void
 zm_control_wait_drained (ZmControl *control, const ZmPeer *peer)
 {
@@ -54,7 +55,8 @@ wait_until_gone (void *monitor, guint n)
   }
 }
 
-/* Tells of connections that end from here on; NULL: it cannot be had. */
+/* Made before the answers are sent: who reads quickly may be gone before the next line. NULL: it cannot be had, and
+ * then there is only the socket's own linger. */
 static void *
 watch_leaving (ZmControl *control)
 {
@@ -69,6 +71,8 @@ watch_leaving (ZmControl *control)
   return NULL;
 }
 
+/* Other clients may leave at the same moment and be counted for one of those who asked; the rest of the time is then
+ * cut short, and the linger of the socket is what remains. That is as good as it was without the wait. */
 void
 zm_control_drained (ZmControl *control, guint left)
 {

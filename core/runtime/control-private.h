@@ -8,10 +8,10 @@
 G_BEGIN_DECLS
 
 struct ZmControl {
-  ZmRuntime *runtime;
-  void *zmq; /* a context of its own: its end is the only sure sign that the last reply has left */
+  ZmRuntime *runtime; /* borrowed: the runtime frees us first */
+  void *zmq;          /* a context of its own: its end is the only sure sign that the last reply has left */
   void *socket;
-  GSource *source;
+  GSource *source; /* wakes the main loop; its callback is given us */
   ZmStreams *streams;
   GPtrArray *waiters; /* ZmPeer: they sent drain */
   ZmCounter *requests, *refused, *undelivered;

@@ -24,6 +24,7 @@ typedef struct ControlSource {
 
 /* ---- peers ---- */
 
+/* Identity and request id are shared, not copied: a stream or a drain may keep its peer for days. */
 ZmPeer *
 zm_peer_copy (const ZmPeer *peer)
 {
@@ -43,6 +44,7 @@ zm_peer_free (ZmPeer *peer)
   g_free (peer);
 }
 
+/* The same request of the same client. Two clients may use the same request id. */
 gboolean
 zm_peer_equal (const ZmPeer *a, const ZmPeer *b)
 {
@@ -57,7 +59,8 @@ send_frame (void *socket, const void *data, gsize size, int flags)
   return zmq_send (socket, data, size, ZMQ_DONTWAIT | flags) >= 0;
 }
 
-/* The first frame finds the peer or fails; the others follow it. */
+/* The first frame finds the peer or fails; the others follow it. Never waits: with ROUTER_MANDATORY a client that is
+ * gone, or has read none of the last 1,000 messages, is told to us, and the caller ends what it had for it. */
 gboolean
 zm_control_send (ZmControl *control, const ZmPeer *peer, const char *status, const char *json)
 {
@@ -91,7 +94,8 @@ frames_clear (Frames *frames)
   frames->n = 0;
 }
 
-/* One multipart message. FALSE: there is none now. */
+/* One multipart message, of which at most FRAMES_MOST frames are kept; the others are read and dropped, so that a
+ * client cannot make the daemon hold what it sends. FALSE: there is none now. */
 static gboolean
 receive (void *socket, Frames *frames)
 {
@@ -117,6 +121,7 @@ receive (void *socket, Frames *frames)
   return TRUE;
 }
 
+/* A copy: the reply may be sent long after the frames are closed. */
 static GBytes *
 frame_bytes (Frames *frames, guint index)
 {
@@ -125,6 +130,7 @@ frame_bytes (Frames *frames, guint index)
              : g_bytes_new_static ("", 0);
 }
 
+/* Counted apart from requests that failed: this is a client that does not speak the protocol, or asks for too much. */
 void
 zm_control_refuse (ZmControl *control, const ZmPeer *peer, const char *text)
 {
@@ -136,6 +142,7 @@ zm_control_refuse (ZmControl *control, const ZmPeer *peer, const char *text)
   zm_control_send (control, peer, "ERROR", out->str);
 }
 
+/* A stream that is open has no reply yet: its parts are the replies, and "OK" comes when it is cancelled. */
 static void
 open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, ZmSpan request)
 {
@@ -148,6 +155,8 @@ open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, Z
   zm_control_send (control, peer, "ERROR", out->str);
 }
 
+/* Commands run here, in the main loop, one at a time: that is what makes them atomic to each other and to reloads by
+ * signal. None of them may wait for long; the one that does, the drain, is answered later. */
 static void
 answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
 {
@@ -166,7 +175,8 @@ answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
   }
 }
 
-/* One multipart message; whoever sent it gets an answer. */
+/* One multipart message; whoever sent it gets an answer, however wrong it is. A REQ socket puts an empty frame in
+ * front, and expects it back. */
 static void
 handle (ZmControl *control, Frames *frames)
 {
@@ -188,6 +198,7 @@ handle (ZmControl *control, Frames *frames)
 
 /* ---- the main loop ---- */
 
+/* Asking for the events also lets libzmq do what it has put off, so this must be asked before the loop sleeps. */
 static gboolean
 is_readable (ZmControl *control)
 {
@@ -205,12 +216,14 @@ source_prepare (GSource *source, int *timeout)
   return is_readable (((ControlSource *) source)->control);
 }
 
+/* The descriptor was readable, which says only that something changed. */
 static gboolean
 source_check (GSource *source)
 {
   return is_readable (((ControlSource *) source)->control);
 }
 
+/* Bounded, so that a client that asks without end leaves the loop time for signals, reloads and the watchdog. */
 static gboolean
 source_dispatch (GSource *source, GSourceFunc callback, gpointer user)
 {
@@ -230,6 +243,7 @@ static GSourceFuncs source_funcs = { .prepare = source_prepare,
                                      .check = source_check,
                                      .dispatch = source_dispatch };
 
+/* The source knows the descriptor only; what is behind it is found by prepare and check. */
 static void
 attach (ZmControl *control)
 {
@@ -269,6 +283,7 @@ bind_socket (ZmControl *control, GError **error)
   return FALSE;
 }
 
+/* Also makes the streams, which send through this socket. Where one of both cannot be had, nothing is left. */
 ZmControl *
 zm_control_new (struct ZmRuntime *runtime, GError **error)
 {

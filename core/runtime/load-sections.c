@@ -10,6 +10,8 @@
 
 /* ---- [action KEY] ---- */
 
+/* A section about a key that nothing has is most likely a slip of the pen; it harms nobody, so it is a warning. Where
+ * the section has several values, the first known one gives its place. */
 static void
 warn_unmapped (const ZmConfig *config, const char *section, const char *key, const GPtrArray *mappings,
                ZmProblems *problems)
@@ -31,7 +33,8 @@ warn_unmapped (const ZmConfig *config, const char *section, const char *key, con
                    "[action %s] is about a key that no mapping file has", key);
 }
 
-/* [action KEY] of the configuration stands above the mapping files' own. */
+/* What stands in the configuration is the operator's and wins against the mapping file, which may be the plugin
+ * author's. Mappings are compared by key, not by text: two texts can be one key. */
 void
 zm_load_apply_actions (const ZmConfig *config, GPtrArray *mappings, ZmProblems *problems)
 {
@@ -72,7 +75,8 @@ zm_load_source_plugin (const ZmConfig *config, const char *name)
   return plugin != NULL ? plugin : name;
 }
 
-/* A plugin that is loaded was checked then; one that is kept with a changed section is checked here. */
+/* A plugin that is loaded was checked then; one that is kept with a changed section is checked here, before its reload
+ * is called with what stands there. */
 void
 zm_load_check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
 {
@@ -86,7 +90,8 @@ zm_load_check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *proble
   }
 }
 
-/* A [source NAME] needs a plugin that can take events in. */
+/* A [source NAME] needs a plugin that can take events in, options that its schema knows, and a key that is one. A
+ * plugin that is not there was told when the set was prepared. */
 void
 zm_load_check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
 {

@@ -26,6 +26,9 @@ add_setting (ZmConfig *config, const char *name, const char *value, const char *
     zm_config_add_setting (config, setting, origin, problems);
 }
 
+/* The layers from the lowest up: the main file, conf.d in order of names, what --dev means, --set, and the options that
+ * have a flag of their own. The instance's own file may be missing, as the defaults are enough; one that was asked for
+ * may not. */
 ZmConfig *
 zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmProblems *problems)
 {
@@ -68,6 +71,8 @@ zm_load_listed (const GPtrArray *list, const char *name)
   return list != NULL && g_ptr_array_find_with_equal_func ((GPtrArray *) list, name, g_str_equal, NULL);
 }
 
+/* Files beside plugins first, as their author knows less than the operator: later files win. A plugin that is shadowed,
+ * or was unloaded by command, has no say. */
 void
 zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred,
                     GPtrArray *mappings, GPtrArray *flows, ZmProblems *problems)
@@ -95,6 +100,7 @@ typedef struct Wanted {
   GPtrArray *out;
 } Wanted;
 
+/* Adds a name once; the strings belong to who asks. */
 static void
 want (Wanted *wanted, const char *name)
 {
@@ -140,7 +146,8 @@ costs_one_plugin (const ZmProblem *problem)
          (problem->line == 0 || problem->code == ZM_CODE_UNKNOWN_PLUGIN);
 }
 
-/* Hands problems on, those that cost one plugin as warnings. failures: gets those without a line; may be NULL. */
+/* Hands problems on, those that cost one plugin as warnings. failures: gets those without a line, for status; may be
+ * NULL. */
 static void
 sort_problems (const ZmProblems *found, GPtrArray *failures, ZmProblems *problems)
 {
@@ -170,6 +177,8 @@ ordering_of (const ZmConfig *config)
   return g_strcmp0 (text, "key") == 0 ? ZM_ORDERING_KEY : ZM_ORDERING_NONE;
 }
 
+/* Takes both arrays. Also used without plugins: by --check, and for the table that leads nowhere at the start and the
+ * end. */
 ZmTable *
 zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set,
                ZmProblems *problems)
@@ -214,7 +223,8 @@ zm_runtime_options (const ZmRuntime *runtime)
   return options;
 }
 
-/* The plugin of the mapping at that place, or NULL. */
+/* The plugin of the mapping at that place, or NULL. Only where something is wrong, so a walk over the table is cheap
+ * enough. */
 static const char *
 mapped_plugin (const ZmTable *table, const ZmProblem *problem)
 {
@@ -244,6 +254,7 @@ told_already (const ZmTable *table, const ZmProblem *problem, const ZmProblems *
   return FALSE;
 }
 
+/* Problems of the table, without those that say of a mapping what was said of its plugin already. */
 static void
 add_routed (const ZmTable *table, const ZmProblems *routed, ZmProblems *found)
 {
@@ -256,7 +267,8 @@ add_routed (const ZmTable *table, const ZmProblems *routed, ZmProblems *found)
   }
 }
 
-/* Prepares the plugins and builds the table. A set that the table does not hold in the end is discarded. */
+/* Prepares the plugins and builds the table. New plugins are loaded, initialised and started here, beside the running
+ * ones. A set that the table does not hold in the end is discarded by who called. */
 static void
 load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *flows,
               const char *const *again, ZmProblems *problems)
@@ -275,6 +287,8 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
   sort_problems (found, load->failures, problems);
 }
 
+/* All files are read before anything is judged, so that one reload tells every mistake. What a plugin's code does
+ * cannot be taken back, so none runs for a configuration that is refused anyway. */
 ZmLoad *
 zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *problems)
 {

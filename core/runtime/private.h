@@ -171,6 +171,9 @@ gboolean zm_runtime_waits (gpointer user);
 
 /* ---- runtime.c ---- */
 
+/* What a number's noun ends in: "1 error", "2 errors". */
+const char *zm_runtime_plural (guint n);
+
 /* "ready", "draining" or "degraded". */
 const char *zm_runtime_state_name (ZmRuntime *runtime);
 /* Why it is degraded: char*, owned by the caller; empty where it is not. */

@@ -28,7 +28,7 @@ static const char *const start_only[] = { "subject.",
                                           "security.",
                                           NULL };
 
-/* change: a line of zm_config_changes, which begins with section.key. */
+/* Is this change one that only a start takes? change: a line of zm_config_changes, which begins with section.key. */
 static gboolean
 needs_restart (const char *change)
 {
@@ -50,6 +50,7 @@ config_changes (const ZmConfig *before, const ZmConfig *after, GPtrArray *out)
 
 /* ---- workers in other languages ---- */
 
+/* Its process runs on where all that it was started with is the same. */
 static gboolean
 same_worker (const ZmConfig *a, const ZmConfig *b, const char *section)
 {
@@ -58,7 +59,8 @@ same_worker (const ZmConfig *a, const ZmConfig *b, const char *section)
          zm_config_boolean (a, section, "restart") == zm_config_boolean (b, section, "restart");
 }
 
-/* One that cannot be started leaves its mappings unavailable and the daemon degraded; the others go on. */
+/* One that cannot be started leaves its mappings unavailable and the daemon degraded; the others go on. Without bind=
+ * it gets a socket of the instance. */
 static void
 add_worker (ZmRuntime *runtime, const ZmConfig *config, const char *name)
 {
@@ -81,7 +83,8 @@ add_worker (ZmRuntime *runtime, const ZmConfig *config, const char *name)
   g_ptr_array_add (runtime->reasons, g_strdup_printf ("worker %s: %s", name, error->message));
 }
 
-/* before: NULL at the start. Those whose section changed are ended and started anew. */
+/* before: NULL at the start. Those whose section changed are ended and started anew, those that are gone are ended; the
+ * others do not notice. */
 static void
 apply_workers (ZmRuntime *runtime, const ZmConfig *before, const ZmConfig *after)
 {
@@ -104,6 +107,7 @@ apply_workers (ZmRuntime *runtime, const ZmConfig *before, const ZmConfig *after
 
 /* ---- commit and reload ---- */
 
+/* What the load found replaces what the last one found: a plugin that is right again is no reason any more. */
 static void
 set_reasons (ZmRuntime *runtime, const GPtrArray *failures)
 {
@@ -112,6 +116,7 @@ set_reasons (ZmRuntime *runtime, const GPtrArray *failures)
     g_ptr_array_add (runtime->reasons, g_strdup (failures->pdata[i]));
 }
 
+/* Only where the files changed it: a level set by command holds until then. */
 static void
 set_log_level (ZmRuntime *runtime, const ZmConfig *config)
 {
@@ -122,6 +127,9 @@ set_log_level (ZmRuntime *runtime, const ZmConfig *config)
     zm_log_set_level (runtime->log, level);
 }
 
+/* The order matters. The table is swapped when calls for the new plugins can be held back for those of the old ones;
+ * sources change over when the table has their keys; and the registry lets the old plugins go last, when nothing names
+ * them. */
 void
 zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
 {
@@ -148,6 +156,7 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
   zm_load_free (load);
 }
 
+/* Every one of them, so that who has only the log (a watched directory, SIGHUP) sees what who asked by command sees. */
 static void
 log_problems (ZmRuntime *runtime, const ZmProblems *problems)
 {
@@ -161,7 +170,8 @@ log_problems (ZmRuntime *runtime, const ZmProblems *problems)
   }
 }
 
-/* Tells what is different before it is put into use, while both are at hand. */
+/* Tells what is different before it is put into use, while both are at hand. Both are let go before the commit: a
+ * reference held here would keep the old plugins. */
 static void
 use (ZmRuntime *runtime, ZmLoad *load, GPtrArray *changes)
 {
@@ -199,6 +209,7 @@ refusal_text (const ZmProblems *problems)
                     : g_steal_pointer (&text);
 }
 
+/* The service manager is told the end in any case: a reload that was refused is over too. */
 gboolean
 zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *changes, ZmProblems *problems)
 {
@@ -215,8 +226,8 @@ zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *chan
     zm_log_write (runtime->log, changes->len > 0 ? ZM_LEVEL_NOTICE : ZM_LEVEL_INFO, "runtime", "reloaded: %s",
                   text);
   } else {
-    text = g_strdup_printf ("the reload was refused (%u errors); the running configuration stays",
-                            zm_problems_errors (problems));
+    text = g_strdup_printf ("the reload was refused (%u error%s); the running configuration stays",
+                            zm_problems_errors (problems), zm_runtime_plural (zm_problems_errors (problems)));
     zm_log_write (runtime->log, ZM_LEVEL_ERROR, "runtime", "%s", text);
     runtime->refused = refusal_text (problems);
   }

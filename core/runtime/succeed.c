@@ -78,6 +78,8 @@ hung_free (gpointer data)
   g_free (hung);
 }
 
+/* A reload with this one plugin loaded anew; `copying` tells zm_succeed_prepare that it is no replacement by hand,
+ * which would forget how often it hung. */
 static void
 start_copy (ZmRuntime *runtime, const char *name)
 {
@@ -90,6 +92,8 @@ start_copy (ZmRuntime *runtime, const char *name)
   runtime->copying = NULL;
 }
 
+/* In the main loop, where reloads belong. Between the watchdog's word and now the plugin may have been replaced, or the
+ * drain begun. */
 static gboolean
 on_hung (gpointer user)
 {
@@ -115,6 +119,7 @@ on_hung (gpointer user)
   return G_SOURCE_REMOVE;
 }
 
+/* In the watchdog's thread: hands over to the main loop, with a reference, and returns at once. */
 void
 zm_succeed_hung (ZmGeneration *generation, gpointer user)
 {

@@ -27,6 +27,7 @@ frame_span (zmq_msg_t *frame)
 
 /* ---- CALL and SEND ---- */
 
+/* The first fault of a request is the one that its caller is told. */
 static void
 keep_error (const GError *error, gpointer user)
 {
@@ -91,7 +92,9 @@ call_pool (ZmSubject *subject, ZmMessage *message)
   return subject->config.pool != NULL && zm_pool_try_push (subject->config.pool, &message, 1) == 1;
 }
 
-/* Takes the message. */
+/* The caller is entered before the message goes to the pool, as its reply may come from a worker before this function
+ * returns. Where the pool is full the entry is taken back, and the caller told BUSY. Takes the message; caller is empty
+ * afterwards or was answered. */
 static void
 run_request (ZmSubject *subject, ZmCaller *caller, ZmMessage *message)
 {
@@ -113,6 +116,8 @@ run_request (ZmSubject *subject, ZmCaller *caller, ZmMessage *message)
     zm_answer_busy (subject, caller, "busy", "the workers' ring is full; call again later");
 }
 
+/* The order of the questions is that of what they cost and tell: readable, its key allowed, something to do it with, a
+ * daemon that still takes it. Each has its own code in the answer. */
 static void
 take_request (ZmSubject *subject, Request *request)
 {
@@ -202,6 +207,7 @@ take_one (ZmSubject *subject, guint router, zmq_msg_t *frames, guint n, guint ex
   }
 }
 
+/* Reads at most a batch, so that calls and pushes take turns. */
 gboolean
 zm_subject_take_calls (ZmSubject *subject, guint router)
 {
@@ -220,6 +226,7 @@ zm_subject_take_calls (ZmSubject *subject, guint router)
 
 /* ---- answers ---- */
 
+/* Workers and stores say how it ended in the numbers of the plugin interface; the wire has words. */
 static const char *
 status_name (ZmVerb verb, int status)
 {
@@ -232,6 +239,8 @@ status_name (ZmVerb verb, int status)
   return "OK";
 }
 
+/* A ticket is taken once. A reply whose caller was answered before (its deadline passed) is counted as late and
+ * dropped: a second answer to one request would be taken for the answer to the next. */
 static void
 answer_reply (ZmSubject *subject, ZmReply *reply)
 {
@@ -248,6 +257,8 @@ answer_reply (ZmSubject *subject, ZmReply *reply)
                     "the call failed, and nothing says why");
 }
 
+/* Deadlines are kept here and not with each call: one heap, one thread, no timer a call. A worker that still works on
+ * it has the same deadline in its message. */
 static void
 answer_expired (ZmSubject *subject)
 {
@@ -266,6 +277,7 @@ answer_expired (ZmSubject *subject)
   }
 }
 
+/* Once a turn: replies first, so that an answer that has come beats a deadline that passes in the same moment. */
 void
 zm_subject_answer (ZmSubject *subject)
 {
@@ -282,6 +294,7 @@ zm_subject_answer (ZmSubject *subject)
     subject->services_look_us = zm_services_watch (subject->services, subject->now_us);
 }
 
+/* The last act of the thread. Nobody who sent a request is left without an answer, as far as its socket takes one. */
 void
 zm_subject_answer_rest (ZmSubject *subject)
 {

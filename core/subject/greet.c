@@ -7,10 +7,11 @@
 
 #include "subject/subject-private.h"
 
+/* One HELLO whose answer waits for its subscription. */
 typedef struct Greeter {
-  guint64 ticket;
-  char *prefix; /* ^hello~NONCE */
-  char *answer;
+  guint64 ticket; /* of its caller */
+  char *prefix;   /* ^hello~NONCE */
+  char *answer;   /* JSON; made when it came, as the registry was then */
 } Greeter;
 
 static void
@@ -21,6 +22,9 @@ greeter_free (Greeter *greeter)
   g_free (greeter);
 }
 
+/* Without a nonce the answer is only a look-up and goes at once. With one the caller waits among the calls, with their
+ * deadline and their bound, until the publisher's thread has told of its subscription. Each HELLO makes the registry
+ * look at its times anew. */
 void
 zm_greet_hello (ZmSubject *subject, ZmCaller *caller, ZmSpan json)
 {
@@ -51,6 +55,7 @@ zm_greet_hello (ZmSubject *subject, ZmCaller *caller, ZmSpan json)
   atomic_store (&subject->greeted, 1);
 }
 
+/* A service that is not known is told so with a code of its own: the daemon was started again, and it has to greet. */
 void
 zm_greet_heartbeat (ZmSubject *subject, ZmCaller *caller, ZmSpan json)
 {

@@ -93,7 +93,7 @@ parse_state (const char *text, ZmServiceState *state)
   return FALSE;
 }
 
-/* That one ends of its own will is no fault, and tools come and go. */
+/* How loudly a change of state is told. That one ends of its own will is no fault, and tools come and go. */
 static ZmLevel
 state_level (const ZmService *service, ZmServiceState state)
 {
@@ -104,6 +104,8 @@ state_level (const ZmService *service, ZmServiceState state)
   return state == ZM_SERVICE_STOPPED ? ZM_LEVEL_INFO : ZM_LEVEL_NOTICE;
 }
 
+/* Under the mutex. A tool that says STOPPED is gone at once; a service stays listed for a while, so that who looks sees
+ * that it was there. */
 static gboolean
 beat (ZmServices *services, const char *name, ZmServiceState state, ZmSpan json, gint64 now_us,
       GError **error)
@@ -177,6 +179,8 @@ watch_one (ZmServices *services, ZmService *service, gint64 now_us, gint64 *due_
   return !service->transient;
 }
 
+/* Called when the time it gave last has come, and after each HELLO and heartbeat, so nothing polls. One that is silent
+ * is only marked: its subscriptions, if it still lives, are libzmq's affair. */
 gint64
 zm_services_watch (ZmServices *services, gint64 now_us)
 {
@@ -224,6 +228,7 @@ argument_json (const char *argument)
   return g_string_free (g_steal_pointer (&json), FALSE);
 }
 
+/* The message is made under the mutex and published without it: publishing may wait for room. */
 gboolean
 zm_services_command (ZmServices *services, const char *service, const char *command, const char *argument,
                      GError **error)
@@ -259,6 +264,7 @@ zm_services_command (ZmServices *services, const char *service, const char *comm
 
 /* ---- JSON ---- */
 
+/* Ratio and mean are left out where the service does not count: a zero would say that all is well. */
 static void
 append_service (GString *json, const ZmService *service, gint64 now_us)
 {

@@ -39,7 +39,8 @@ make_counters (ZmSubject *subject, ZmMetrics *metrics)
                              : zm_metrics_counter (metrics, counters[i].name, counters[i].help, NULL, NULL);
 }
 
-/* In the publisher's thread. */
+/* In the publisher's thread: only a mark and a wake. Which HELLO it is for is found by asking the publisher's set,
+ * which is up to date by now. */
 static void
 subscription_seen (ZmSpan prefix, gboolean on, gpointer user)
 {
@@ -51,6 +52,7 @@ subscription_seen (ZmSpan prefix, gboolean on, gpointer user)
   zm_waker_wake (&subject->waker);
 }
 
+/* Strings and lists of the configuration belong to the caller and are not kept; what remains is numbers and doors. */
 static void
 copy_config (ZmSubject *subject, const ZmSubjectConfig *config)
 {
@@ -107,7 +109,7 @@ zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error)
   return TRUE;
 }
 
-/* What no worker took. */
+/* What no worker took. Only at the end, and counted: nothing is lost without a number. */
 static void
 drop_held (ZmSubject *subject)
 {
@@ -122,6 +124,7 @@ drop_held (ZmSubject *subject)
   g_ptr_array_unref (subject->stage);
 }
 
+/* Also of a half-made one, and of one that was never started. */
 void
 zm_subject_free (ZmSubject *subject)
 {
@@ -147,6 +150,7 @@ zm_subject_free (ZmSubject *subject)
   g_free (subject);
 }
 
+/* From any thread, also from a plugin's in zm_complete. The sockets are not touched here; the Subject's thread sends. */
 void
 zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result)
 {

@@ -10,6 +10,8 @@ import tempfile
 import threading
 import time
 
+import zmq
+
 from zmcase import BUILD, SOURCE, ZMANAGERCTL, ZMANAGERD, Skip, case, run
 
 DIR = tempfile.mkdtemp(prefix="zmctl-")
@@ -266,6 +268,11 @@ def streams_print_and_end():
 @case
 def services_and_workers_are_listed():
     tail = Follower("tail", "?Hand?over")
+    assert ctl_json("services")["services"] == [], "tools are no services"
+    socket = zmq.Context.instance().socket(zmq.DEALER)
+    socket.connect(ctl_json("status")["endpoints"]["call"][0])
+    socket.send_multipart([b"1", b"HELLO", b'{"name": "hands", "patterns": ["?Hand?over"]}'])
+    assert socket.recv_multipart()[1] == b"OK"
     services = ctl_json("services")["services"]
     assert any(s["patterns"] == ["?Hand?over"] and s["state"] == "RUNNING" for s in services), services
     assert b"?Hand?over" in ctl("services").stdout

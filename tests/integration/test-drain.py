@@ -284,7 +284,7 @@ def the_service_manager_is_told():
         environment = {"NOTIFY_SOCKET": os.path.join(folder, "notify"), "WATCHDOG_USEC": "200000"}
         with Daemon(config="[zmanager]\nwatch = no\n", actions=MAPPING, plugins=["hello"], env=environment) as daemon:
             said = manager.recv(4096).decode()
-            assert said.startswith("READY=1\nSTATUS=1 mappings"), said
+            assert said.startswith("READY=1\nSTATUS=1 mapping,"), said
             assert manager.recv(4096) == b"WATCHDOG=1"
             daemon.control("reload")
             said = ""
