@@ -115,6 +115,7 @@ check_named (const ZmConfig *config, const char *section, const char *key, const
   }
 }
 
+/* Sections that name a plugin which is not there, is refused, or is of another kind. */
 static void
 check_sections (const ZmConfig *config, ZmPlugins *plugins, const GPtrArray *files, ZmProblems *problems)
 {
@@ -188,6 +189,7 @@ zm_check_json (const ZmProblems *problems)
   return g_string_free (out, FALSE);
 }
 
+/* Layers and defaults as the daemon would have them; nothing is started, and no plugin is looked at. */
 char *
 zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *problems, GError **error)
 {

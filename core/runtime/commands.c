@@ -122,6 +122,7 @@ member (ZmSpan request, const char *name, ZmSpan *value)
   return zm_json_member (request, name, value) && !zm_span_is (*value, "null");
 }
 
+/* The raw value is judged by its first byte, as the whole request is known to be valid JSON. */
 gboolean
 zm_command_text (ZmSpan request, const char *name, gboolean required, char **value, GError **error)
 {
@@ -150,6 +151,8 @@ zm_command_text (ZmSpan request, const char *name, gboolean required, char **val
   return FALSE;
 }
 
+/* A number beyond the bounds is an error and not cut to them: who asks for 10^9 lines should hear that there is a
+ * limit. */
 gboolean
 zm_command_integer (ZmSpan request, const char *name, gint64 standard, gint64 least, gint64 most,
                     gint64 *value, GError **error)

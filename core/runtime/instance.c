@@ -186,6 +186,7 @@ zm_instance_lock (const ZmInstance *instance, GError **error)
   return fd;
 }
 
+/* For clients: nothing is made, and nothing need be there. */
 char *
 zm_instance_endpoint (const ZmInstance *instance, const char *name)
 {

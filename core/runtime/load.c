@@ -108,6 +108,8 @@ want (Wanted *wanted, const char *name)
     g_ptr_array_add (wanted->out, g_strdup (name));
 }
 
+/* In the order of first mention, so that plugins start in an order that the files show, where dependencies do not say
+ * otherwise. */
 char **
 zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked,
                 const GPtrArray *barred)

@@ -228,6 +228,7 @@ on_terminate (gpointer user)
   return G_SOURCE_CONTINUE;
 }
 
+/* Problems are in the log only: nobody waits for an answer. */
 static gboolean
 on_hangup (gpointer user)
 {
@@ -256,6 +257,7 @@ add_loop_source (ZmRuntime *runtime, GSource *source, GSourceFunc func)
   g_ptr_array_add (runtime->loop_sources, source);
 }
 
+/* In the log for people, and to the service manager, with the same words. */
 static void
 say_ready (ZmRuntime *runtime)
 {

@@ -173,6 +173,7 @@ zm_sources_reasons (ZmSources *sources, GPtrArray *out)
         out, g_strdup_printf ("%u threads of sources did not end and were left behind", sources->stuck));
 }
 
+/* Counters without the lock, state under it: the source's thread may set it just now. */
 static void
 append_source (GString *out, ZmSource *source)
 {

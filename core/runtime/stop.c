@@ -57,6 +57,7 @@ step_can_wait (const ZmTable *table, ZmFlow *flow, guint index)
   return FALSE;
 }
 
+/* The walk is over all routes and flows, once in the life of a daemon. */
 static gboolean
 table_can_wait (const ZmTable *table)
 {
@@ -228,6 +229,8 @@ free_rest (ZmRuntime *runtime)
   g_free (runtime);
 }
 
+/* FALSE where a thread was left behind: then the process has to end without exit (), whose handlers would take down
+ * what that thread uses. */
 gboolean
 zm_runtime_free (ZmRuntime *runtime)
 {

@@ -323,6 +323,7 @@ zm_streams_open (ZmStreams *streams, const ZmPeer *peer, const char *kind, ZmSpa
   return TRUE;
 }
 
+/* By the peer that opened it, with the request id of the stream. "OK" ends the stream; a second cancel finds nothing. */
 void
 zm_streams_cancel (ZmStreams *streams, const ZmPeer *peer)
 {
@@ -337,6 +338,7 @@ zm_streams_cancel (ZmStreams *streams, const ZmPeer *peer)
                    "{\"code\":\"not-found\",\"text\":\"no stream has this request-id\"}");
 }
 
+/* The tap of the log is set last, when all that it uses is there. */
 ZmStreams *
 zm_streams_new (struct ZmRuntime *runtime, ZmControl *control, GError **error)
 {

@@ -7,6 +7,8 @@
 /* Fresh copies of a plugin whose call hung; after that it is stuck. */
 #define COPIES_MOST 3
 
+/* Before the swap of the table: from then on calls for `next` come, and a SERIAL plugin must never have two at a time,
+ * not even in two generations. */
 void
 zm_succeed_prepare (ZmRuntime *runtime, ZmPluginSet *next)
 {
@@ -43,6 +45,8 @@ tell_reload (zm_call *call)
   return ZM_OK;
 }
 
+/* As one-shot timers of the plugin, as these are calls in a worker, under its strand and its deadline. The ticket of
+ * the last one is kept, so that a plugin that is told often does not use up its timers. */
 void
 zm_succeed_tell (ZmRuntime *runtime, ZmPluginSet *set)
 {
@@ -134,6 +138,7 @@ zm_succeed_hung (ZmGeneration *generation, gpointer user)
   g_source_attach (source, runtime->context);
 }
 
+/* Stuck is whoever hung once more often than copies are made; being replaced by hand clears it. */
 void
 zm_succeed_reasons (ZmRuntime *runtime, GPtrArray *out)
 {

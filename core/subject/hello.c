@@ -72,6 +72,7 @@ add_pattern (const ZmTable *table, const char *pattern, GPtrArray *all, GError *
   return TRUE;
 }
 
+/* Under the mutex. The table is held for the look-up only, so an old one can go while services stay. */
 char **
 zm_service_prefixes (ZmServices *services, const ZmService *service, GError **error)
 {
@@ -95,6 +96,7 @@ zm_service_prefixes (ZmServices *services, const ZmService *service, GError **er
   return NULL;
 }
 
+/* Under the mutex. TRUE tells who called that the service has to hear of it. */
 gboolean
 zm_service_set_prefixes (ZmServices *services, ZmService *service, char **prefixes)
 {
@@ -186,6 +188,8 @@ read_list (JsonObject *object, const char *name, const char *what, GError **erro
   return g_strdupv ((char **) texts->pdata);
 }
 
+/* A number and nothing else: a string that looks like one is a mistake that would otherwise show as a service that is
+ * UNKNOWN. */
 static gboolean
 read_heartbeat (JsonObject *object, gint64 *us, GError **error)
 {
@@ -216,6 +220,7 @@ read_transient (JsonObject *object, gboolean *transient, GError **error)
   return good;
 }
 
+/* It becomes part of a subscription, so its length is bounded; what it holds is the service's affair. */
 static char *
 read_nonce (JsonObject *object, GError **error)
 {
@@ -339,6 +344,7 @@ enter (ZmServices *services, ZmService *service, GError **error)
   return g_string_free (g_steal_pointer (&json), FALSE);
 }
 
+/* In the Subject's thread. Reading needs no lock; only the entering does. */
 char *
 zm_services_hello (ZmServices *services, ZmSpan json, gint64 now_us, char **nonce, GError **error)
 {

@@ -224,6 +224,8 @@ count_turn (ZmSubject *subject)
   zm_counter_set (subject->held, subject->stage->len - subject->staged);
 }
 
+/* The thread. After a turn it either knows of more to read, or gives the processor away once under load, or sleeps.
+ * What it owns is freed by zm_subject_free, when it has ended. */
 void *
 zm_subject_run (void *user)
 {

@@ -34,6 +34,7 @@ zm_service_leave (ZmServices *services, ZmService *service)
   zm_service_set_prefixes (services, service, NULL);
 }
 
+/* A gauge and a counter for all services, none for each: names come from outside, and metrics live for ever. */
 ZmServices *
 zm_services_new (ZmTableSlot *tables, ZmIntegration *integration, ZmLog *log, ZmMetrics *metrics)
 {
@@ -133,6 +134,7 @@ beat (ZmServices *services, const char *name, ZmServiceState state, ZmSpan json,
   return TRUE;
 }
 
+/* In the Subject's thread. A heartbeat that cannot be read changes nothing, not even when the service was last seen. */
 gboolean
 zm_services_heartbeat (ZmServices *services, ZmSpan json, gint64 now_us, GError **error)
 {
@@ -204,6 +206,7 @@ zm_services_watch (ZmServices *services, gint64 now_us)
 
 /* ---- commands ---- */
 
+/* A command is a publication like any other, on the topic of the flow command_NAME. The caller owns it. */
 ZmMessage *
 zm_service_message (ZmServices *services, const char *name, const char *command, const char *body)
 {
@@ -298,6 +301,7 @@ compare_services (gconstpointer a, gconstpointer b)
   return strcmp (((const ZmService *) a)->name, ((const ZmService *) b)->name);
 }
 
+/* Sorted by name, so that two lists can be compared. */
 char *
 zm_services_json (ZmServices *services, gboolean transient, gint64 now_us)
 {

@@ -80,6 +80,8 @@ bound_endpoints (const ZmSubjectSocket *sockets, guint n)
   return (char **) g_ptr_array_free (g_steal_pointer (&list), FALSE);
 }
 
+/* All endpoints or none: a daemon that listens on half of what it was told is harder to understand than one that does
+ * not start. */
 gboolean
 zm_subject_open (ZmSubject *subject, const ZmSubjectConfig *config, GError **error)
 {
@@ -111,6 +113,8 @@ close_list (ZmSubjectSocket *sockets, guint n, int linger_ms)
   }
 }
 
+/* After the thread's end. What PULL still holds was counted or taken by the drain; the last replies are on their way
+ * and have half a second. */
 void
 zm_subject_close (ZmSubject *subject)
 {

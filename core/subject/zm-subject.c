@@ -11,6 +11,7 @@
 #define CALLS_STANDARD           4096
 #define CALL_TIMEOUT_STANDARD_US (30 * G_USEC_PER_SEC)
 
+/* One table, as the names are the interface: they stand in the manual, and dashboards use them. */
 static void
 make_counters (ZmSubject *subject, ZmMetrics *metrics)
 {
@@ -94,6 +95,7 @@ zm_subject_new (const ZmSubjectConfig *config, GError **error)
   return NULL;
 }
 
+/* Subscriptions are watched from before the thread runs, so that no HELLO can miss its own. */
 gboolean
 zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error)
 {
@@ -179,6 +181,7 @@ zm_subject_services_json (ZmSubject *subject, gboolean transient)
   return zm_services_json (subject->services, transient, zm_now_us ());
 }
 
+/* Any thread: all of it is atomics and constants. */
 char *
 zm_subject_status_json (ZmSubject *subject)
 {
