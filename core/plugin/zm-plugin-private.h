@@ -55,7 +55,6 @@ gboolean zm_identity_equal (const ZmIdentity *a, const ZmIdentity *b);
 int zm_plain_open (const char *path, ZmIdentity *identity, GError **error);
 /* Opens a plain file that only root and we may write, below directories of the same kind. -1 with error. */
 int zm_safe_open (const char *path, ZmIdentity *identity, GError **error);
-gboolean zm_safe_directory (const char *path, GError **error);
 
 /* ---- loader.c: copies, dlopen, symbols ---- */
 

@@ -165,4 +165,7 @@ char *zm_plugins_json (ZmPlugins *plugins, const char *name);
 /* Old generations still loaded: "hello generation 3: held by deferred call (2)". NULL-terminated, g_strfreev. Any thread. */
 char **zm_plugins_held (ZmPlugins *plugins);
 
+/* Is it a directory that only root and this user may write? Any thread. */
+gboolean zm_safe_directory (const char *path, GError **error);
+
 G_END_DECLS

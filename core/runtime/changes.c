@@ -11,6 +11,8 @@
 
 /* ---- mappings: tables have tens of thousands, so they are compared where they stand and counted ---- */
 
+/* What decides how a message with this key is handled. Where it is written does not count: moving a line changes
+ * nothing. */
 static gboolean
 says_the_same (const ZmMapping *a, const ZmMapping *b)
 {
@@ -19,11 +21,13 @@ says_the_same (const ZmMapping *a, const ZmMapping *b)
          a->ordering == b->ordering && g_strcmp0 (a->isolation, b->isolation) == 0;
 }
 
+/* Mappings that came, went or changed. */
 typedef struct Count {
   guint n;
   const ZmMapping *first;
 } Count;
 
+/* Remembers the first one only: a name is told where there is one, a number where there are more. */
 static void
 count (Count *count, const ZmMapping *mapping)
 {
@@ -43,6 +47,8 @@ tell_count (GPtrArray *out, const char *sign, const Count *count, const char *ta
     g_ptr_array_add (out, g_strdup_printf ("%s%u mappings%s", sign, count->n, tail));
 }
 
+/* Walks the new table once, with a look-up in the old one each; the old one is only walked where something must be
+ * gone. */
 static void
 compare_mappings (const ZmTable *before, const ZmTable *after, GPtrArray *out)
 {
@@ -80,6 +86,7 @@ sign_branch (GString *out, const ZmBranch *branch)
   g_string_append_printf (out, "%d %s,", branch->kind, branch->text);
 }
 
+/* A text that two flows share exactly where they have the same steps. */
 static char *
 flow_sign (const ZmFlow *flow)
 {
@@ -121,6 +128,7 @@ by_name (gconstpointer a, gconstpointer b)
   return strcmp (*(const char *const *) a, *(const char *const *) b);
 }
 
+/* Both tables hold names and signs; the three lists are sorted, as hash tables have no order that could be told twice. */
 static void
 compare (GHashTable *before, GHashTable *after, Difference *out)
 {
@@ -161,6 +169,7 @@ name_flows (GPtrArray *out, const GPtrArray *names, const char *verb)
     g_ptr_array_add (out, g_strdup_printf ("flow %s %s", (const char *) names->pdata[i], verb));
 }
 
+/* Flows by name, since people speak of them so; mappings by number, since files of thousands come and go. */
 void
 zm_changes_tables (const ZmTable *before, const ZmTable *after, GPtrArray *out)
 {
@@ -176,6 +185,8 @@ zm_changes_tables (const ZmTable *before, const ZmTable *after, GPtrArray *out)
   difference_clear (&difference);
 }
 
+/* Both sets are held by the caller. The same generation in both is no change, though its section may be one: that was
+ * told with the configuration. */
 void
 zm_changes_plugins (ZmPluginSet *before, ZmPluginSet *after, GPtrArray *out)
 {

@@ -45,6 +45,8 @@ check_workers (const ZmConfig *config, const ZmInstance *instance, ZmProblems *p
 
 /* ---- doors ---- */
 
+/* Reads by the same functions as the daemon does, so it cannot judge differently; only where the daemon would load a
+ * plugin, the note is asked. */
 gboolean
 zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **error)
 {
@@ -135,6 +137,7 @@ zm_runtime_config_dump (const ZmInstance *instance, const ZmConfig *config, gboo
   return zm_config_dump_effective (config, json, stand_in, instance);
 }
 
+/* Layers and defaults as the daemon would have them; nothing is started, and no plugin is looked at. */
 char *
 zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *problems, GError **error)
 {

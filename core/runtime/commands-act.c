@@ -8,6 +8,7 @@
 
 /* ---- reload ---- */
 
+/* Problems are there also where the reload was taken: warnings, and plugins that could not be loaded. */
 static void
 reply_changes (ZmCommandCall *call, const GPtrArray *changes)
 {
@@ -21,6 +22,7 @@ reply_changes (ZmCommandCall *call, const GPtrArray *changes)
   g_string_append_c (call->out, '}');
 }
 
+/* A change would be made for nobody, and could start what the drain has ended already. */
 static gboolean
 refuse_while_draining (ZmCommandCall *call, GError **error)
 {
@@ -39,8 +41,8 @@ reload (ZmCommandCall *call, const char *again, GPtrArray *changes, GError **err
   if (zm_runtime_reload (call->runtime, again != NULL ? names : NULL, changes, call->problems))
     return TRUE;
   g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-               "the reload was refused (%u errors); the running configuration stays",
-               zm_problems_errors (call->problems));
+               "the reload was refused (%u error%s); the running configuration stays",
+               zm_problems_errors (call->problems), zm_runtime_plural (zm_problems_errors (call->problems)));
   return FALSE;
 }
 
@@ -67,7 +69,7 @@ zm_command_plugins (ZmCommandCall *call, GError **error)
   if (name != NULL && zm_plugins_file (call->runtime->plugins, name) == NULL) {
     g_autofree char *shown = zm_printable (zm_span_text (name), 64);
 
-    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no plugin “%s” in the plugin path", shown);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no plugin \"%s\" in the plugin path", shown);
     return FALSE;
   }
   g_string_append_c (call->out, '{');
@@ -76,7 +78,8 @@ zm_command_plugins (ZmCommandCall *call, GError **error)
   return TRUE;
 }
 
-/* The plugin that a command is about. NULL: error. */
+/* The plugin that a command is about; it must be in the plugin path, where it may have been put a moment ago. NULL:
+ * error. */
 static char *
 plugin_argument (ZmCommandCall *call, GError **error)
 {
@@ -91,7 +94,7 @@ plugin_argument (ZmCommandCall *call, GError **error)
   if (zm_plugins_file (call->runtime->plugins, name) != NULL)
     return g_steal_pointer (&name);
   shown = zm_printable (zm_span_text (name), 64);
-  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no plugin “%s” in the plugin path", shown);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no plugin \"%s\" in the plugin path", shown);
   return NULL;
 }
 
@@ -119,6 +122,8 @@ list_remove (GPtrArray *list, const char *name)
     g_ptr_array_remove_index (list, index);
 }
 
+/* The name goes onto the list of what was asked for, which every later reload honours, and is taken off again where the
+ * load fails: else every reload would fail with it. */
 gboolean
 zm_command_plugin_load (ZmCommandCall *call, GError **error)
 {
@@ -144,6 +149,8 @@ zm_command_plugin_load (ZmCommandCall *call, GError **error)
   return TRUE;
 }
 
+/* The counterpart: it is barred from the next reload on, until it is loaded by command. One that others depend on comes
+ * back with them, so the result is looked at. */
 gboolean
 zm_command_plugin_unload (ZmCommandCall *call, GError **error)
 {
@@ -173,6 +180,7 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
   return TRUE;
 }
 
+/* Loads it anew though its file may be the same. */
 gboolean
 zm_command_plugin_reload (ZmCommandCall *call, GError **error)
 {
@@ -193,6 +201,7 @@ zm_command_plugin_reload (ZmCommandCall *call, GError **error)
 
 /* ---- the rest ---- */
 
+/* The reply comes when it has ended; see control-drain.c. Asked a second time it only waits for the same end. */
 gboolean
 zm_command_drain (ZmCommandCall *call, GError **error)
 {
@@ -201,6 +210,7 @@ zm_command_drain (ZmCommandCall *call, GError **error)
   return TRUE;
 }
 
+/* Until the next start, or until a reload finds another level in the files. */
 gboolean
 zm_command_log_level (ZmCommandCall *call, GError **error)
 {
@@ -213,7 +223,7 @@ zm_command_log_level (ZmCommandCall *call, GError **error)
     g_autofree char *shown = zm_printable (zm_span_text (text), 64);
 
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 "unknown level “%s”: error, warning, notice, info or debug", shown);
+                 "unknown level \"%s\": error, warning, notice, info or debug", shown);
     return FALSE;
   }
   zm_log_set_level (call->runtime->log, level);

@@ -24,7 +24,7 @@ append_endpoints (ZmRuntime *runtime, GString *out)
   g_string_append_c (out, '}');
 }
 
-/* Counters only, labels in the name as Prometheus writes them. */
+/* Counters only, labels in the name as Prometheus writes them; gauges stand in the objects of their rooms. */
 static void
 append_counter (const char *name, const char *label_name, const char *label, gboolean gauge, gint64 value,
                 const char *help, gpointer user)
@@ -38,6 +38,7 @@ append_counter (const char *name, const char *label_name, const char *label, gbo
     zm_reply_member_integer (out, full, value);
 }
 
+/* held: replaced generations that somebody still holds, with who it is. */
 static void
 append_plugins (ZmRuntime *runtime, GString *out)
 {
@@ -62,6 +63,8 @@ append_table (ZmRuntime *runtime, GString *out)
   g_string_append_c (out, '}');
 }
 
+/* Each room gives its own object, made from atomics and short locks: a status never stops the traffic. Numbers of
+ * different rooms are of slightly different moments. */
 gboolean
 zm_command_status (ZmCommandCall *call, GError **error)
 {
@@ -138,6 +141,7 @@ zm_command_config (ZmCommandCall *call, GError **error)
 
 /* ---- routing ---- */
 
+/* The table of this moment; a reload between two commands may give two answers. */
 gboolean
 zm_command_explain (ZmCommandCall *call, GError **error)
 {
@@ -210,6 +214,7 @@ zm_command_flow (ZmCommandCall *call, GError **error)
 
 /* ---- one list each ---- */
 
+/* {name: json}; takes json. */
 static gboolean
 reply_list (ZmCommandCall *call, const char *name, char *json)
 {

@@ -43,6 +43,7 @@ find_command (const char *name)
   return NULL;
 }
 
+/* With the nearest known name, as people type these by hand into scripts. */
 static void
 unknown_command (const char *name, GError **error)
 {
@@ -53,11 +54,12 @@ unknown_command (const char *name, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
     names[i] = commands[i].name;
   near = zm_suggest (name, names);
-  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "unknown command “%s”%s%s%s", shown,
-               near ? "; did you mean “" : "", near ? near : "", near ? "”?" : "");
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "unknown command \"%s\"%s%s%s", shown,
+               near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-/* The request as an object that may be looked into. It is judged before anything reads it, so depth and size are bounded. */
+/* The request as an object that may be looked into. It is judged before anything reads it, so depth and size are
+ * bounded. */
 static gboolean
 check_request (ZmSpan *request, GError **error)
 {
@@ -77,6 +79,7 @@ check_request (ZmSpan *request, GError **error)
   return TRUE;
 }
 
+/* Which command; NULL: error, and nothing was done. */
 static const ZmCommand *
 read_request (ZmSpan *request, GError **error)
 {
@@ -91,6 +94,7 @@ read_request (ZmSpan *request, GError **error)
   return command;
 }
 
+/* What a command had written before it failed is cut off again, so that a reply is one object in any case. */
 ZmReplyKind
 zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out, const ZmCommand **command)
 {
@@ -118,6 +122,7 @@ member (ZmSpan request, const char *name, ZmSpan *value)
   return zm_json_member (request, name, value) && !zm_span_is (*value, "null");
 }
 
+/* The raw value is judged by its first byte, as the whole request is known to be valid JSON. */
 gboolean
 zm_command_text (ZmSpan request, const char *name, gboolean required, char **value, GError **error)
 {
@@ -126,25 +131,28 @@ zm_command_text (ZmSpan request, const char *name, gboolean required, char **val
   *value = NULL;
   if (!member (request, name, &raw)) {
     if (required)
-      g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "“%s” is missing: give it as a string", name);
+      g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "\"%s\" is missing: give it as a string", name);
     return !required;
   }
   if (raw.data[0] != '"') {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "“%s” must be a string", name);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "\"%s\" must be a string", name);
     return FALSE;
   }
   if (raw.size > ZM_REQUEST_TEXT_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "“%s” is longer than %d bytes", name, ZM_REQUEST_TEXT_MOST);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "\"%s\" is longer than %d bytes", name,
+                 ZM_REQUEST_TEXT_MOST);
     return FALSE;
   }
   *value = zm_json_text (raw);
   if (*value != NULL && (**value != '\0' || !required))
     return TRUE;
   g_clear_pointer (value, g_free);
-  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "“%s” must be a string that is not empty", name);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "\"%s\" must be a string that is not empty", name);
   return FALSE;
 }
 
+/* A number beyond the bounds is an error and not cut to them: who asks for 10^9 lines should hear that there is a
+ * limit. */
 gboolean
 zm_command_integer (ZmSpan request, const char *name, gint64 standard, gint64 least, gint64 most,
                     gint64 *value, GError **error)
@@ -159,7 +167,7 @@ zm_command_integer (ZmSpan request, const char *name, gint64 standard, gint64 le
   if (raw.size <= 20 && zm_parse_integer (text, least, most, value, NULL))
     return TRUE;
   g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-               "“%s” must be a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, name, least,
+               "\"%s\" must be a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, name, least,
                most);
   return FALSE;
 }
@@ -175,12 +183,13 @@ zm_command_flag (ZmSpan request, const char *name, gboolean *value, GError **err
   *value = zm_span_is (raw, "true");
   if (*value || zm_span_is (raw, "false"))
     return TRUE;
-  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "“%s” must be true or false", name);
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "\"%s\" must be true or false", name);
   return FALSE;
 }
 
 /* ---- replies ---- */
 
+/* The comma belongs to who comes second, so members can be left out without a thought. */
 static void
 begin_member (GString *out, const char *name)
 {
@@ -273,6 +282,7 @@ zm_reply_member_problems (GString *out, const char *name, const ZmProblems *prob
   g_string_append_c (out, ']');
 }
 
+/* Codes of the control socket are few and stay: clients decide by them what to do. Texts are for people and change. */
 static const char *
 code_name (const GError *error)
 {
@@ -293,6 +303,7 @@ code_name (const GError *error)
   return "failed";
 }
 
+/* problems: findings of a reload that was refused, each with its place; only where there are some. */
 void
 zm_reply_error (GString *out, const GError *error, const ZmProblems *problems)
 {

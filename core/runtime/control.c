@@ -2,44 +2,29 @@
 /* The control socket in the main loop. */
 #include "config.h"
 
-#include "runtime/private.h"
+#include "runtime/control-private.h"
 
 #include "runtime/commands.h"
 #include "runtime/streams.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Requests answered before the main loop looks at anything else. */
 #define REQUESTS_AT_ONCE 32
 /* Frames of one request that are looked at: identity, delimiter, id, JSON. Further ones are dropped unread. */
 #define FRAMES_MOST 4
-/* Peers that wait for the end of a drain. */
-#define WAITERS_MOST 64
-/* How long the end waits for replies that are still in the socket: what is left of a stream is worth little, the answer of a
- * drain is what its client waits for. */
-#define LINGER_MS       200
-#define LINGER_DRAIN_MS 5000
-/* How long a client that asked for the drain may take to read its answer and go. */
-#define GO_MS 1000
+/* How long the end waits for replies that are still in the socket, where nobody asked for the drain: what is left of a stream
+ * is worth little. */
+#define LINGER_MS 200
 
 typedef struct ControlSource {
   GSource base;
   ZmControl *control;
 } ControlSource;
 
-struct ZmControl {
-  ZmRuntime *runtime;
-  void *zmq; /* a context of its own: its end is the only sure sign that the last reply has left */
-  void *socket;
-  GSource *source;
-  ZmStreams *streams;
-  GPtrArray *waiters; /* ZmPeer: they sent drain */
-  ZmCounter *requests, *refused, *undelivered;
-};
-
 /* ---- peers ---- */
 
+/* Identity and request id are shared, not copied: a stream or a drain may keep its peer for days. */
 ZmPeer *
 zm_peer_copy (const ZmPeer *peer)
 {
@@ -59,6 +44,7 @@ zm_peer_free (ZmPeer *peer)
   g_free (peer);
 }
 
+/* The same request of the same client. Two clients may use the same request id. */
 gboolean
 zm_peer_equal (const ZmPeer *a, const ZmPeer *b)
 {
@@ -73,7 +59,8 @@ send_frame (void *socket, const void *data, gsize size, int flags)
   return zmq_send (socket, data, size, ZMQ_DONTWAIT | flags) >= 0;
 }
 
-/* The first frame finds the peer or fails; the others follow it. */
+/* The first frame finds the peer or fails; the others follow it. Never waits: with ROUTER_MANDATORY a client that is
+ * gone, or has read none of the last 1,000 messages, is told to us, and the caller ends what it had for it. */
 gboolean
 zm_control_send (ZmControl *control, const ZmPeer *peer, const char *status, const char *json)
 {
@@ -107,7 +94,8 @@ frames_clear (Frames *frames)
   frames->n = 0;
 }
 
-/* One multipart message. FALSE: there is none now. */
+/* One multipart message, of which at most FRAMES_MOST frames are kept; the others are read and dropped, so that a
+ * client cannot make the daemon hold what it sends. FALSE: there is none now. */
 static gboolean
 receive (void *socket, Frames *frames)
 {
@@ -133,6 +121,7 @@ receive (void *socket, Frames *frames)
   return TRUE;
 }
 
+/* A copy: the reply may be sent long after the frames are closed. */
 static GBytes *
 frame_bytes (Frames *frames, guint index)
 {
@@ -141,9 +130,9 @@ frame_bytes (Frames *frames, guint index)
              : g_bytes_new_static ("", 0);
 }
 
-/* For what is no request at all. */
-static void
-refuse (ZmControl *control, const ZmPeer *peer, const char *text)
+/* Counted apart from requests that failed: this is a client that does not speak the protocol, or asks for too much. */
+void
+zm_control_refuse (ZmControl *control, const ZmPeer *peer, const char *text)
 {
   g_autoptr (GError) error = g_error_new_literal (ZM_ERROR, ZM_ERROR_INVALID, text);
   g_autoptr (GString) out = g_string_new (NULL);
@@ -153,6 +142,7 @@ refuse (ZmControl *control, const ZmPeer *peer, const char *text)
   zm_control_send (control, peer, "ERROR", out->str);
 }
 
+/* A stream that is open has no reply yet: its parts are the replies, and "OK" comes when it is cancelled. */
 static void
 open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, ZmSpan request)
 {
@@ -165,15 +155,8 @@ open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, Z
   zm_control_send (control, peer, "ERROR", out->str);
 }
 
-static void
-wait_for_drain (ZmControl *control, const ZmPeer *peer)
-{
-  if (control->waiters->len < WAITERS_MOST)
-    g_ptr_array_add (control->waiters, zm_peer_copy (peer));
-  else
-    refuse (control, peer, "too many already wait for the drain");
-}
-
+/* Commands run here, in the main loop, one at a time: that is what makes them atomic to each other and to reloads by
+ * signal. None of them may wait for long; the one that does, the drain, is answered later. */
 static void
 answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
 {
@@ -188,11 +171,12 @@ answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
     break;
   case ZM_REPLY_STREAM: open_stream (control, peer, command, request); break;
   case ZM_REPLY_CANCEL: zm_streams_cancel (control->streams, peer); break;
-  case ZM_REPLY_LATER: wait_for_drain (control, peer); break;
+  case ZM_REPLY_LATER: zm_control_wait_drained (control, peer); break;
   }
 }
 
-/* One multipart message; whoever sent it gets an answer. */
+/* One multipart message; whoever sent it gets an answer, however wrong it is. A REQ socket puts an empty frame in
+ * front, and expects it back. */
 static void
 handle (ZmControl *control, Frames *frames)
 {
@@ -203,9 +187,9 @@ handle (ZmControl *control, Frames *frames)
 
   zm_counter_add (control->requests, 1);
   if (json == NULL || frames->total != first + 2)
-    refuse (control, &peer, "a request has two frames: [request-id][JSON object]");
+    zm_control_refuse (control, &peer, "a request has two frames: [request-id][JSON object]");
   else if (g_bytes_get_size (peer.request_id) > 256)
-    refuse (control, &peer, "the request-id has over 256 bytes");
+    zm_control_refuse (control, &peer, "the request-id has over 256 bytes");
   else
     answer (control, &peer, zm_span (zmq_msg_data (json), zmq_msg_size (json)));
   g_bytes_unref (peer.identity);
@@ -214,6 +198,7 @@ handle (ZmControl *control, Frames *frames)
 
 /* ---- the main loop ---- */
 
+/* Asking for the events also lets libzmq do what it has put off, so this must be asked before the loop sleeps. */
 static gboolean
 is_readable (ZmControl *control)
 {
@@ -231,12 +216,14 @@ source_prepare (GSource *source, int *timeout)
   return is_readable (((ControlSource *) source)->control);
 }
 
+/* The descriptor was readable, which says only that something changed. */
 static gboolean
 source_check (GSource *source)
 {
   return is_readable (((ControlSource *) source)->control);
 }
 
+/* Bounded, so that a client that asks without end leaves the loop time for signals, reloads and the watchdog. */
 static gboolean
 source_dispatch (GSource *source, GSourceFunc callback, gpointer user)
 {
@@ -256,6 +243,7 @@ static GSourceFuncs source_funcs = { .prepare = source_prepare,
                                      .check = source_check,
                                      .dispatch = source_dispatch };
 
+/* The source knows the descriptor only; what is behind it is found by prepare and check. */
 static void
 attach (ZmControl *control)
 {
@@ -295,6 +283,7 @@ bind_socket (ZmControl *control, GError **error)
   return FALSE;
 }
 
+/* Also makes the streams, which send through this socket. Where one of both cannot be had, nothing is left. */
 ZmControl *
 zm_control_new (struct ZmRuntime *runtime, GError **error)
 {
@@ -337,57 +326,4 @@ zm_control_free (ZmControl *control)
     ;
   g_ptr_array_unref (control->waiters);
   g_free (control);
-}
-
-/* A client of libzmq throws away what it has not looked at yet when it sees its peer go (with ZMQ_IMMEDIATE, which ours needs to
- * see that at all). So whoever has its answer is given the time to take it and to go first. */
-static void
-wait_until_gone (void *monitor, guint n)
-{
-  gint64 until_us = zm_now_us () + GO_MS * 1000, left_us;
-
-  while (n > 0 && (left_us = until_us - zm_now_us ()) > 0) {
-    zmq_pollitem_t item = { .socket = monitor, .events = ZMQ_POLLIN };
-    Frames frames;
-
-    if (zmq_poll (&item, 1, (long) (left_us / 1000 + 1)) > 0 && receive (monitor, &frames)) {
-      frames_clear (&frames);
-      n--;
-    }
-  }
-}
-
-/* Tells of connections that end from here on; NULL: it cannot be had. */
-static void *
-watch_leaving (ZmControl *control)
-{
-  static const char address[] = "inproc://control-leaving";
-  void *monitor = zmq_socket (control->zmq, ZMQ_PAIR);
-
-  if (monitor != NULL && zmq_socket_monitor (control->socket, address, ZMQ_EVENT_DISCONNECTED) == 0 &&
-      zmq_connect (monitor, address) == 0)
-    return monitor;
-  if (monitor != NULL)
-    zmq_close (monitor);
-  return NULL;
-}
-
-void
-zm_control_drained (ZmControl *control, guint left)
-{
-  g_autofree char *json = g_strdup_printf ("{\"text\":\"drained\",\"left\":%u}", left);
-  const int linger = LINGER_DRAIN_MS;
-  void *monitor = control->waiters->len > 0 ? watch_leaving (control) : NULL;
-  guint sent = 0;
-
-  for (guint i = 0; i < control->waiters->len; i++)
-    sent += zm_control_send (control, control->waiters->pdata[i], "OK", json);
-  g_ptr_array_set_size (control->waiters, 0);
-  if (sent > 0)
-    zmq_setsockopt (control->socket, ZMQ_LINGER, &linger, sizeof linger);
-  if (monitor != NULL) {
-    wait_until_gone (monitor, sent);
-    zmq_socket_monitor (control->socket, NULL, 0);
-    zmq_close (monitor);
-  }
 }

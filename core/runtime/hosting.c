@@ -54,7 +54,8 @@ metric_name_is_good (const char *name)
   return length > 0 && length <= 64 && strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
-/* lock held. The counter of this plugin's metric; NULL: it has too many. */
+/* lock held. The counter of this plugin's metric, made at its first use; NULL: the plugin has as many as it may. Two
+ * plugins may use one name: the label tells them apart. */
 static ZmCounter *
 find_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name)
 {
@@ -78,6 +79,7 @@ find_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name)
   return counter;
 }
 
+/* From any thread. Not a number is refused by the comparison: it is neither more nor less than anything. */
 int
 zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value)
 {
@@ -100,6 +102,7 @@ zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char 
   return ZM_OK;
 }
 
+/* One entry of the table of plugins. TRUE: it is taken out, with its metrics, which show no more. */
 static gboolean
 forget_plugin (gpointer key, gpointer value, gpointer user)
 {

@@ -10,13 +10,15 @@
 
 #include <string.h>
 
+/* The table that a plugin calls belongs to its generation, so no global is needed to come from a plugin's call to the
+ * daemon, and two daemons in one process would not mix. */
 static ZmRuntime *
 runtime_of (ZmGeneration *generation)
 {
   return zm_generation_owner (generation);
 }
 
-/* Protocol plugins are output only. */
+/* Protocol plugins are output only: what they have to tell goes by delivery events. */
 static gboolean
 may_send (ZmGeneration *generation)
 {
@@ -27,7 +29,8 @@ may_send (ZmGeneration *generation)
 
 /* ---- messages of plugins ---- */
 
-/* A copy of the event as this host knows it: a plugin of an older ABI has fewer members, a newer one more. */
+/* A copy of the event as this host knows it: a plugin of an older ABI has fewer members, a newer one more. What is
+ * missing is zero. FALSE: not even the members of ABI 1.0, or a body without an address. */
 static gboolean
 read_event (const zm_event *event, zm_event *out)
 {
@@ -55,7 +58,7 @@ headers_are_good (ZmSpan headers)
   return headers.size <= ZM_HOSTING_HEADERS_MOST && headers.data[0] == '{' && zm_json_valid (headers);
 }
 
-/* The id of a message that brings none. */
+/* The id of a message that brings none. One maker for all plugins, under the lock: ids are in order of time. */
 static void
 make_id (ZmHosting *hosting, char out[ZM_UUID_SIZE])
 {
@@ -64,7 +67,8 @@ make_id (ZmHosting *hosting, char out[ZM_UUID_SIZE])
   pthread_mutex_unlock (&hosting->lock);
 }
 
-/* The header `timeout`: milliseconds from receipt. */
+/* The header `timeout`, milliseconds from receipt, as with pushed messages. Headers are checked by now; a value that
+ * cannot be read gives no deadline. */
 static void
 set_deadline (ZmMessage *message)
 {
@@ -75,7 +79,8 @@ set_deadline (ZmMessage *message)
     message->deadline_us = zm_now_us () + ms * 1000;
 }
 
-/* TRUE for the runtime's own names. From the Subject's sockets it is counted and told, and so it is here. */
+/* TRUE for the runtime's own names. From the Subject's sockets it is counted and told, and so it is here: a plugin must
+ * not be able to publish what passes for a result of the runtime. */
 static gboolean
 is_forged (ZmGeneration *generation, const ZmKey *key, ZmSpan flow)
 {
@@ -91,7 +96,9 @@ is_forged (ZmGeneration *generation, const ZmKey *key, ZmSpan flow)
   return TRUE;
 }
 
-/* The message that a plugin's event stands for, checked as the Subject checks what comes from outside. NULL: *status. */
+/* The message that a plugin's event stands for, checked as the Subject checks what comes from outside. key_text stands
+ * in place of the event's own where a source section gives one. Hops go on counting from the call that the emit is made
+ * in, so that a circle of emits ends. NULL: *status. */
 static ZmMessage *
 event_message (ZmGeneration *generation, const zm_event *from, const char *key_text, int *status)
 {
@@ -161,6 +168,8 @@ accepting (ZmRuntime *runtime)
   return atomic_load_explicit (&runtime->hosting->accepting, memory_order_acquire);
 }
 
+/* Never waits: the ring is full, or the daemon drains: AGAIN, and the plugin decides whether it tries again. While
+ * draining, what an instance waits for still goes in. */
 int
 zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key)
 {
@@ -190,7 +199,8 @@ host_emit (const zm_host *host, const zm_event *event)
   return zm_hosting_emit (zm_generation_of_host (host), event, NULL);
 }
 
-/* The same checks as for an emit: a call is a message whose result comes back. */
+/* The same checks as for an emit: a call is a message whose result comes back. done is called once, in a worker, also
+ * where the call fails later; not where this says no. */
 static int
 host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm_result_fn done, void *user)
 {
@@ -218,6 +228,8 @@ host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm
 
 /* ---- the rest ---- */
 
+/* Level and text come from a plugin: the level is bounded, the text is escaped by the log. The plugin's name goes along
+ * as a field. */
 static void
 host_log (const zm_host *host, int level, const char *text)
 {
@@ -234,6 +246,7 @@ host_config (const zm_host *host, const char *key, unsigned index)
   return key != NULL ? zm_generation_config (zm_generation_of_host (host), key, index) : NULL;
 }
 
+/* The name becomes the action of the key that the timer's calls have, so it must be fit for a topic. */
 static zm_ticket
 host_timer_start (const zm_host *host, const char *name, zm_action_fn action, unsigned first_ms,
                   unsigned period_ms)
@@ -254,6 +267,7 @@ host_timer_stop (const zm_host *host, zm_ticket timer)
   return zm_pool_timer_stop (runtime_of (generation)->pool, generation, timer);
 }
 
+/* From any thread of the plugin. A ticket of another plugin is refused by the pool. */
 static int
 host_complete (const zm_host *host, zm_ticket ticket, const zm_outcome *outcome)
 {
@@ -278,6 +292,7 @@ host_metric (const zm_host *host, int kind, const char *name, double value)
                             value);
 }
 
+/* Without wake a thread could not be ended, and its code not be unloaded. */
 static int
 host_thread_start (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user),
                    void *user)
@@ -287,6 +302,7 @@ host_thread_start (const zm_host *host, const char *name, void (*run) (void *use
   return zm_generation_thread_start (zm_generation_of_host (host), name, run, wake, user);
 }
 
+/* Members of later minor versions are zero by the memset, which ZM_HAS finds. */
 void
 zm_hosting_fill (zm_host *host)
 {

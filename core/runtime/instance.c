@@ -4,6 +4,8 @@
 
 #include "runtime/zm-instance.h"
 
+#include "plugin/zm-plugins.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -15,6 +17,7 @@
 
 #define SITE_PLUGIN_DIR "/usr/local/lib/zmanager/plugins-1"
 
+/* errno is saved before anything else can change it. Always FALSE, to be returned. */
 static gboolean
 io_error (GError **error, const char *what, const char *path)
 {
@@ -39,6 +42,7 @@ make_short_dir (const char *dir)
   return g_strdup_printf ("%s/zmanager-%u-%.12s", runtime, uid, hash);
 }
 
+/* What is missing is said with what to do about it: the first error that a new user meets is this one. */
 static gboolean
 check_directory (const char *dir, gboolean system, GError **error)
 {
@@ -58,6 +62,7 @@ check_directory (const char *dir, gboolean system, GError **error)
   return FALSE;
 }
 
+/* Paths are resolved once, so that links in DIR may change without two daemons taking the same directory for two. */
 ZmInstance *
 zm_instance_new (const char *dir, GError **error)
 {
@@ -110,6 +115,7 @@ zm_instance_copy_dir (const ZmInstance *instance)
   return g_build_filename (instance->state_dir, "plugins", NULL);
 }
 
+/* The mode is for what is made now; what is there keeps its own. */
 static gboolean
 make_directory (const char *path, mode_t mode, GError **error)
 {
@@ -118,12 +124,22 @@ make_directory (const char *path, mode_t mode, GError **error)
   return TRUE;
 }
 
+/* Who may write the directory of the sockets may put sockets of its own in their place. */
+static gboolean
+check_run_dir (const char *path, GError **error)
+{
+  if (zm_safe_directory (path, error))
+    return TRUE;
+  g_prefix_error (error, "the directory of the sockets cannot be used: ");
+  return FALSE;
+}
+
 gboolean
 zm_instance_prepare (const ZmInstance *instance, GError **error)
 {
   g_autofree char *copies = zm_instance_copy_dir (instance);
 
-  return make_directory (instance->run_dir, 0750, error) &&
+  return make_directory (instance->run_dir, 0750, error) && check_run_dir (instance->run_dir, error) &&
          make_directory (instance->state_dir, 0700, error) && make_directory (copies, 0700, error);
 }
 
@@ -140,6 +156,8 @@ lock_holder (int fd)
   return zm_printable (zm_span_text (text), sizeof text);
 }
 
+/* flock, which ends with the process however that ends; the number in the file is only for people. O_NOFOLLOW: a link
+ * in its place could make us write elsewhere. */
 int
 zm_instance_lock (const ZmInstance *instance, GError **error)
 {
@@ -168,6 +186,7 @@ zm_instance_lock (const ZmInstance *instance, GError **error)
   return fd;
 }
 
+/* For clients: nothing is made, and nothing need be there. */
 char *
 zm_instance_endpoint (const ZmInstance *instance, const char *name)
 {
@@ -204,6 +223,8 @@ make_short_private (const char *path, GError **error)
   return TRUE;
 }
 
+/* A path that is too long for a socket is bound in the short directory; a link in run leads there, which is how clients
+ * find it whatever their environment is. */
 char *
 zm_instance_bind_endpoint (const ZmInstance *instance, const char *name, GError **error)
 {
@@ -238,6 +259,8 @@ add_directories (GPtrArray *out, const char *text)
       g_ptr_array_add (out, g_strdup (*part));
 }
 
+/* First hit wins, so the order is that of who is nearer to the operator: environment, configuration, the instance's
+ * own, the site's, the system's. */
 char **
 zm_instance_plugin_dirs (const ZmInstance *instance, const char *const *configured, gboolean system)
 {

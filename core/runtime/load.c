@@ -26,6 +26,9 @@ add_setting (ZmConfig *config, const char *name, const char *value, const char *
     zm_config_add_setting (config, setting, origin, problems);
 }
 
+/* The layers from the lowest up: the main file, conf.d in order of names, what --dev means, --set, and the options that
+ * have a flag of their own. The instance's own file may be missing, as the defaults are enough; one that was asked for
+ * may not. */
 ZmConfig *
 zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmProblems *problems)
 {
@@ -68,6 +71,8 @@ zm_load_listed (const GPtrArray *list, const char *name)
   return list != NULL && g_ptr_array_find_with_equal_func ((GPtrArray *) list, name, g_str_equal, NULL);
 }
 
+/* Files beside plugins first, as their author knows less than the operator: later files win. A plugin that is shadowed,
+ * or was unloaded by command, has no say. */
 void
 zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred,
                     GPtrArray *mappings, GPtrArray *flows, ZmProblems *problems)
@@ -86,67 +91,7 @@ zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GP
   read_directory (instance->flows_dir, ".flow", zm_flow_read_file, flows, problems);
 }
 
-static void
-warn_unmapped (const ZmConfig *config, const char *section, const char *key, const GPtrArray *mappings,
-               ZmProblems *problems)
-{
-  g_autoptr (GPtrArray) keys = g_ptr_array_new ();
-  g_autofree char *todo = NULL;
-  const char *near_one, *file = NULL;
-  guint line = 0, column = 0;
-
-  for (guint i = 0; i < mappings->len; i++)
-    g_ptr_array_add (keys, ((const ZmMapping *) mappings->pdata[i])->key_text);
-  g_ptr_array_add (keys, NULL);
-  near_one = zm_suggest (key, (const char *const *) keys->pdata);
-  todo = near_one != NULL ? g_strdup_printf ("did you mean [action %s]?", near_one) : NULL;
-  if (!zm_config_place (config, section, "timeout", &file, &line, &column))
-    zm_config_place (config, section, "ordering", &file, &line, &column);
-  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, file, line, column,
-                   "a key that a mapping has", todo != NULL ? todo : "correct the key, or add a mapping",
-                   "[action %s] is about a key that no mapping file has", key);
-}
-
-/* [action KEY] of the configuration stands above the mapping files' own. */
-static void
-apply_action_sections (const ZmConfig *config, GPtrArray *mappings, ZmProblems *problems)
-{
-  g_auto (GStrv) names = zm_config_names (config, "action");
-
-  for (char **name = names; *name != NULL; name++) {
-    g_autofree char *section = g_strconcat ("action ", *name, NULL);
-    const char *ordering = zm_config_text (config, section, "ordering");
-    gboolean used = FALSE;
-    ZmKey key;
-
-    for (guint i = 0; i < mappings->len && zm_key_parse (zm_span_text (*name), &key, NULL, NULL); i++) {
-      ZmMapping *mapping = g_ptr_array_index (mappings, i);
-
-      if (!zm_key_equal (&mapping->key, &key))
-        continue;
-      used = TRUE;
-      if (zm_config_text (config, section, "timeout") != NULL)
-        mapping->timeout_ms = zm_config_integer (config, section, "timeout");
-      if (ordering != NULL)
-        mapping->ordering = strcmp (ordering, "context") == 0 ? ZM_ORDERING_CONTEXT
-                            : strcmp (ordering, "key") == 0   ? ZM_ORDERING_KEY
-                                                              : ZM_ORDERING_NONE;
-    }
-    if (!used)
-      warn_unmapped (config, section, *name, mappings, problems);
-  }
-}
-
 /* ---- plugins ---- */
-
-const char *
-zm_load_source_plugin (const ZmConfig *config, const char *name)
-{
-  g_autofree char *section = g_strconcat ("source ", name, NULL);
-  const char *plugin = zm_config_text (config, section, "plugin");
-
-  return plugin != NULL ? plugin : name;
-}
 
 /* Names in the order in which they were first asked for, each once. */
 typedef struct Wanted {
@@ -155,6 +100,7 @@ typedef struct Wanted {
   GPtrArray *out;
 } Wanted;
 
+/* Adds a name once; the strings belong to who asks. */
 static void
 want (Wanted *wanted, const char *name)
 {
@@ -162,6 +108,8 @@ want (Wanted *wanted, const char *name)
     g_ptr_array_add (wanted->out, g_strdup (name));
 }
 
+/* In the order of first mention, so that plugins start in an order that the files show, where dependencies do not say
+ * otherwise. */
 char **
 zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked,
                 const GPtrArray *barred)
@@ -200,7 +148,8 @@ costs_one_plugin (const ZmProblem *problem)
          (problem->line == 0 || problem->code == ZM_CODE_UNKNOWN_PLUGIN);
 }
 
-/* Hands problems on, those that cost one plugin as warnings. failures: gets those without a line; may be NULL. */
+/* Hands problems on, those that cost one plugin as warnings. failures: gets those without a line, for status; may be
+ * NULL. */
 static void
 sort_problems (const ZmProblems *found, GPtrArray *failures, ZmProblems *problems)
 {
@@ -218,73 +167,6 @@ sort_problems (const ZmProblems *found, GPtrArray *failures, ZmProblems *problem
   }
 }
 
-/* A plugin that is loaded was checked then; one that is kept with a changed section is checked here. */
-static void
-check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
-{
-  const GPtrArray *kept = zm_plugin_set_reloads (set);
-
-  for (guint i = 0; kept != NULL && i < kept->len; i++) {
-    const zm_plugin_desc *desc = zm_generation_descriptor (kept->pdata[i]);
-    g_autofree char *section = g_strconcat ("plugin ", zm_generation_name (kept->pdata[i]), NULL);
-
-    zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
-  }
-}
-
-void
-zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems)
-{
-  g_autofree char *section = g_strconcat ("source ", name, NULL);
-  const char *key = zm_config_text (config, section, "key");
-  g_autoptr (GError) error = NULL;
-  const char *file;
-  guint line, column;
-  ZmKey parsed;
-
-  if (key == NULL || zm_key_parse (zm_span_text (key), &parsed, NULL, &error))
-    return;
-  zm_config_place (config, section, "key", &file, &line, &column);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_KEY, file, line, column,
-                   "Sender?Context@Decorator?Action", "correct the key", "[%s] key: %s", section,
-                   error->message);
-}
-
-void
-zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
-                    gboolean placed, ZmProblems *problems)
-{
-  g_autofree char *section = g_strconcat ("source ", name, NULL);
-  const char *file = NULL;
-  guint line = 0, column = 0;
-
-  if (placed)
-    zm_config_place (config, section, "plugin", &file, &line, &column);
-  zm_problems_add (
-      problems, ZM_PROBLEM_ERROR, ZM_CODE_WRONG_KIND, file, line, column, "a plugin that takes events in",
-      "name another one with plugin=", "[%s]: plugin '%s' is a %s, no source", section, plugin, kind);
-}
-
-/* A [source NAME] needs a plugin that can take events in. Where it is not one, the others go on. */
-static void
-check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems)
-{
-  g_auto (GStrv) names = zm_config_names (config, "source");
-
-  for (char **name = names; *name != NULL; name++) {
-    const char *plugin = zm_load_source_plugin (config, *name);
-    ZmGeneration *generation = zm_plugin_set_find (set, plugin);
-    const zm_plugin_desc *desc = generation ? zm_generation_descriptor (generation) : NULL;
-    g_autofree char *section = g_strconcat ("source ", *name, NULL);
-
-    if (desc != NULL && !ZM_HAS (desc, source))
-      zm_load_wrong_kind (config, *name, plugin, zm_generation_manifest (generation)->kind, FALSE, problems);
-    else if (desc != NULL)
-      zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
-    zm_load_check_source_key (config, *name, problems);
-  }
-}
-
 /* ---- the table ---- */
 
 static ZmOrdering
@@ -297,6 +179,8 @@ ordering_of (const ZmConfig *config)
   return g_strcmp0 (text, "key") == 0 ? ZM_ORDERING_KEY : ZM_ORDERING_NONE;
 }
 
+/* Takes both arrays. Also used without plugins: by --check, and for the table that leads nowhere at the start and the
+ * end. */
 ZmTable *
 zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set,
                ZmProblems *problems)
@@ -311,7 +195,7 @@ zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, Zm
     .ordering = ordering_of (config),
   };
 
-  apply_action_sections (config, mappings, problems);
+  zm_load_apply_actions (config, mappings, problems);
   return zm_table_build (&input, problems);
 }
 
@@ -341,7 +225,8 @@ zm_runtime_options (const ZmRuntime *runtime)
   return options;
 }
 
-/* The plugin of the mapping at that place, or NULL. */
+/* The plugin of the mapping at that place, or NULL. Only where something is wrong, so a walk over the table is cheap
+ * enough. */
 static const char *
 mapped_plugin (const ZmTable *table, const ZmProblem *problem)
 {
@@ -371,6 +256,7 @@ told_already (const ZmTable *table, const ZmProblem *problem, const ZmProblems *
   return FALSE;
 }
 
+/* Problems of the table, without those that say of a mapping what was said of its plugin already. */
 static void
 add_routed (const ZmTable *table, const ZmProblems *routed, ZmProblems *found)
 {
@@ -383,7 +269,8 @@ add_routed (const ZmTable *table, const ZmProblems *routed, ZmProblems *found)
   }
 }
 
-/* Prepares the plugins and builds the table. A set that the table does not hold in the end is discarded. */
+/* Prepares the plugins and builds the table. New plugins are loaded, initialised and started here, beside the running
+ * ones. A set that the table does not hold in the end is discarded by who called. */
 static void
 load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *flows,
               const char *const *again, ZmProblems *problems)
@@ -394,14 +281,16 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
 
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
   if (load->set != NULL) {
-    check_kept (load->config, load->set, found);
-    check_sources (load->config, load->set, found);
+    zm_load_check_kept (load->config, load->set, found);
+    zm_load_check_sources (load->config, load->set, found);
   }
   load->table = zm_load_table (load->config, mappings, flows, load->set, routed);
   add_routed (load->table, routed, found);
   sort_problems (found, load->failures, problems);
 }
 
+/* All files are read before anything is judged, so that one reload tells every mistake. What a plugin's code does
+ * cannot be taken back, so none runs for a configuration that is refused anyway. */
 ZmLoad *
 zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *problems)
 {

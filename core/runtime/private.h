@@ -78,7 +78,7 @@ struct ZmRuntime {
   GHashTable *revived; /* plugin name -> GUINT: copies started because a call hung */
   const char *copying; /* the plugin of which such a copy is being started */
   GHashTable *told;    /* plugin name -> zm_ticket*: the call that told it of its new configuration */
-  gboolean can_wait; /* something of the table may wait for an answer; set before the Subject is paused */
+  gboolean can_wait;   /* something of the table may wait for an answer; set before the Subject is paused */
   gboolean drain_began;
   pthread_t drain_thread;
   guint left;     /* messages that the drain had to end */
@@ -112,18 +112,27 @@ char **zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const 
                        const GPtrArray *barred);
 /* Is the name among these? list may be NULL. */
 gboolean zm_load_listed (const GPtrArray *list, const char *name);
-/* The plugin of [source NAME]. Borrowed from config or name. */
-const char *zm_load_source_plugin (const ZmConfig *config, const char *name);
-/* key= of [source NAME], where it is given, is an action key. */
-void zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems);
-/* Says that the plugin of [source NAME] takes no events in. placed: at its line, which refuses the whole load. */
-void zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
-                         gboolean placed, ZmProblems *problems);
 /* The table of these; takes both arrays. set may be NULL: nothing is resolved to functions. */
 ZmTable *zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, ZmPluginSet *set,
                         ZmProblems *problems);
 /* The options as the runtime copied them; borrowed. */
 ZmRuntimeOptions zm_runtime_options (const ZmRuntime *runtime);
+
+/* ---- load-sections.c ---- */
+
+/* [action KEY] of the configuration stands above the mapping files' own. */
+void zm_load_apply_actions (const ZmConfig *config, GPtrArray *mappings, ZmProblems *problems);
+/* The plugin of [source NAME]. Borrowed from config or name. */
+const char *zm_load_source_plugin (const ZmConfig *config, const char *name);
+/* The options of plugins that stay loaded while their section changed. */
+void zm_load_check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems);
+/* key= of [source NAME], where it is given, is an action key. */
+void zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems);
+/* Says that the plugin of [source NAME] takes no events in. placed: at its line, which refuses the whole load. */
+void zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
+                         gboolean placed, ZmProblems *problems);
+/* Each [source NAME]: its plugin is a source, its options and its key are right. */
+void zm_load_check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems);
 
 /* ---- check.c ---- */
 
@@ -171,6 +180,9 @@ void zm_runtime_drain (ZmRuntime *runtime);
 gboolean zm_runtime_waits (gpointer user);
 
 /* ---- runtime.c ---- */
+
+/* What a number's noun ends in: "1 error", "2 errors". */
+const char *zm_runtime_plural (guint n);
 
 /* "ready", "draining" or "degraded". */
 const char *zm_runtime_state_name (ZmRuntime *runtime);

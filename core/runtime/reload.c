@@ -28,7 +28,7 @@ static const char *const start_only[] = { "subject.",
                                           "security.",
                                           NULL };
 
-/* change: a line of zm_config_changes, which begins with section.key. */
+/* Is this change one that only a start takes? change: a line of zm_config_changes, which begins with section.key. */
 static gboolean
 needs_restart (const char *change)
 {
@@ -51,7 +51,7 @@ config_changes (const ZmConfig *before, const ZmConfig *after, GPtrArray *out)
 /* ---- workers in other languages ---- */
 
 /* One that cannot be used leaves its mappings unavailable and the daemon degraded, for a reason that the externals tell; the
- * others go on. */
+ * others go on. Without bind= it gets a socket of the instance. */
 static void
 add_worker (ZmRuntime *runtime, const ZmConfig *config, const char *name)
 {
@@ -89,6 +89,7 @@ apply_workers (ZmRuntime *runtime, const ZmConfig *config)
 
 /* ---- commit and reload ---- */
 
+/* What the load found replaces what the last one found: a plugin that is right again is no reason any more. */
 static void
 set_reasons (ZmRuntime *runtime, const GPtrArray *failures)
 {
@@ -97,6 +98,7 @@ set_reasons (ZmRuntime *runtime, const GPtrArray *failures)
     g_ptr_array_add (runtime->reasons, g_strdup (failures->pdata[i]));
 }
 
+/* Only where the files changed it: a level set by command holds until then. */
 static void
 set_log_level (ZmRuntime *runtime, const ZmConfig *config)
 {
@@ -107,6 +109,9 @@ set_log_level (ZmRuntime *runtime, const ZmConfig *config)
     zm_log_set_level (runtime->log, level);
 }
 
+/* The order matters. The table is swapped when calls for the new plugins can be held back for those of the old ones;
+ * sources change over when the table has their keys; and the registry lets the old plugins go last, when nothing names
+ * them. */
 void
 zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
 {
@@ -132,6 +137,7 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
   zm_load_free (load);
 }
 
+/* Every one of them, so that who has only the log (a watched directory, SIGHUP) sees what who asked by command sees. */
 static void
 log_problems (ZmRuntime *runtime, const ZmProblems *problems)
 {
@@ -145,7 +151,8 @@ log_problems (ZmRuntime *runtime, const ZmProblems *problems)
   }
 }
 
-/* Tells what is different before it is put into use, while both are at hand. */
+/* Tells what is different before it is put into use, while both are at hand. Both are let go before the commit: a
+ * reference held here would keep the old plugins. */
 static void
 use (ZmRuntime *runtime, ZmLoad *load, GPtrArray *changes)
 {
@@ -183,6 +190,7 @@ refusal_text (const ZmProblems *problems)
                     : g_steal_pointer (&text);
 }
 
+/* The service manager is told the end in any case: a reload that was refused is over too. */
 gboolean
 zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *changes, ZmProblems *problems)
 {
@@ -199,8 +207,8 @@ zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *chan
     zm_log_write (runtime->log, changes->len > 0 ? ZM_LEVEL_NOTICE : ZM_LEVEL_INFO, "runtime", "reloaded: %s",
                   text);
   } else {
-    text = g_strdup_printf ("the reload was refused (%u errors); the running configuration stays",
-                            zm_problems_errors (problems));
+    text = g_strdup_printf ("the reload was refused (%u error%s); the running configuration stays",
+                            zm_problems_errors (problems), zm_runtime_plural (zm_problems_errors (problems)));
     zm_log_write (runtime->log, ZM_LEVEL_ERROR, "runtime", "%s", text);
     runtime->refused = refusal_text (problems);
   }

@@ -18,6 +18,8 @@
 
 /* ---- making ---- */
 
+/* A reload reads the same layers again, when the caller's strings are long gone. The path is made absolute, as somebody
+ * may change the directory. */
 static void
 copy_options (ZmRuntime *runtime, const ZmRuntimeOptions *options)
 {
@@ -60,7 +62,8 @@ open_log (const ZmConfig *config)
   return zm_log_new (STDERR_FILENO, format, level);
 }
 
-/* Directory, configuration, lock, log: what is needed before anything is opened. */
+/* Directory, configuration, lock, log: what is needed before anything is opened. The lock comes before the sockets, so
+ * that a second daemon cannot take them from the first. Nothing is made on disk while the configuration has errors. */
 static gboolean
 open_instance (ZmRuntime *runtime, const ZmRuntimeOptions *options, ZmProblems *problems, GError **error)
 {
@@ -95,6 +98,8 @@ log_warnings (ZmRuntime *runtime, const ZmProblems *problems)
   }
 }
 
+/* A directory changed, and has been quiet since. What it was does not matter: everything is read again, and what is the
+ * same stays. */
 static void
 on_watched (const char *path, gpointer user)
 {
@@ -123,6 +128,8 @@ open_watch (ZmRuntime *runtime)
                   error->message);
 }
 
+/* Sources come last, when everything that their events need is there, the control socket included: who starts the
+ * daemon and finds the socket finds all of it. */
 ZmRuntime *
 zm_runtime_new (const ZmRuntimeOptions *options, ZmProblems *problems, GError **error)
 {
@@ -161,6 +168,14 @@ zm_runtime_new (const ZmRuntimeOptions *options, ZmProblems *problems, GError **
 
 /* ---- running ---- */
 
+const char *
+zm_runtime_plural (guint n)
+{
+  return n == 1 ? "" : "s";
+}
+
+/* Asked at each status and top, so each room tells what is true now; nothing is remembered but what only a load can
+ * find. */
 GPtrArray *
 zm_runtime_reasons (ZmRuntime *runtime)
 {
@@ -184,6 +199,7 @@ zm_runtime_reasons (ZmRuntime *runtime)
   return reasons;
 }
 
+/* Degraded is whatever has a reason: there is no second list of what counts. */
 const char *
 zm_runtime_state_name (ZmRuntime *runtime)
 {
@@ -195,7 +211,8 @@ zm_runtime_state_name (ZmRuntime *runtime)
   return reasons->len > 0 ? "degraded" : "ready";
 }
 
-/* Once: drain. Twice: whoever is in a hurry has the last word. */
+/* SIGTERM and SIGINT. Once: drain. Twice: whoever is in a hurry has the last word; what still runs is left alone and
+ * goes with the process. */
 static gboolean
 on_terminate (gpointer user)
 {
@@ -212,6 +229,7 @@ on_terminate (gpointer user)
   return G_SOURCE_CONTINUE;
 }
 
+/* Problems are in the log only: nobody waits for an answer. */
 static gboolean
 on_hangup (gpointer user)
 {
@@ -224,6 +242,7 @@ on_hangup (gpointer user)
   return G_SOURCE_CONTINUE;
 }
 
+/* Fed by the main loop itself, so a loop that stands still is seen by the service manager. */
 static gboolean
 on_watchdog (gpointer user)
 {
@@ -239,20 +258,24 @@ add_loop_source (ZmRuntime *runtime, GSource *source, GSourceFunc func)
   g_ptr_array_add (runtime->loop_sources, source);
 }
 
+/* In the log for people, and to the service manager, with the same words. */
 static void
 say_ready (ZmRuntime *runtime)
 {
   g_autoptr (ZmTable) table = zm_table_slot_get (runtime->tables);
   g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
+  guint mappings = zm_table_n_routes (table), flows = zm_table_n_flows (table);
+  guint plugins = set != NULL ? zm_plugin_set_size (set) : 0;
   g_autofree char *text =
-      g_strdup_printf ("%u mappings, %u flows, %u plugins", zm_table_n_routes (table),
-                       zm_table_n_flows (table), set != NULL ? zm_plugin_set_size (set) : 0);
+      g_strdup_printf ("%u mapping%s, %u flow%s, %u plugin%s", mappings, zm_runtime_plural (mappings), flows,
+                       zm_runtime_plural (flows), plugins, zm_runtime_plural (plugins));
 
   zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime", "zmanagerd %s is ready in %s: %s", zm_version (),
                 runtime->instance->dir, text);
   zm_notify_ready (runtime->notify, text);
 }
 
+/* Signals are sources of the loop, so they are handled between commands and never in the midst of one. */
 int
 zm_runtime_run (ZmRuntime *runtime)
 {

@@ -15,8 +15,8 @@
 struct ZmNotify {
   int fd; /* -1: nobody listens */
   struct sockaddr_un address;
-  socklen_t size;
-  guint watchdog_ms;
+  socklen_t size;    /* of address as it is used: abstract names may hold NULs */
+  guint watchdog_ms; /* half of what the manager allows; 0: it does not watch */
 };
 
 /* A leading @ stands for the NUL of an abstract socket. */
@@ -50,6 +50,7 @@ read_watchdog_ms (void)
   return (guint) (usec / 2000);
 }
 
+/* The variables are taken out of the environment, as workers in other languages would inherit them and speak for us. */
 ZmNotify *
 zm_notify_new (void)
 {
@@ -77,7 +78,7 @@ zm_notify_free (ZmNotify *notify)
   g_free (notify);
 }
 
-/* What the manager does not take is lost: it is told the state again at the next change. */
+/* What the manager does not take is lost: it is told the state again at the next change. Never waits. */
 static void
 send_text (ZmNotify *notify, const char *text)
 {
@@ -102,6 +103,7 @@ zm_notify_ready (ZmNotify *notify, const char *status)
   send_state (notify, "READY=1", status);
 }
 
+/* The moment goes along, so that the manager knows which of two reloads the READY after it belongs to. */
 void
 zm_notify_reloading (ZmNotify *notify)
 {

@@ -13,7 +13,7 @@
 
 /* ---- the source's own host ---- */
 
-/* zm_emit of this source: its own key, its own counters. */
+/* zm_emit of this source: its own key, its own counters. In the source's thread, or one that it started. */
 static int
 source_emit (const zm_host *host, const zm_event *event)
 {
@@ -24,7 +24,7 @@ source_emit (const zm_host *host, const zm_event *event)
   return status;
 }
 
-/* The default that the plugin's schema gives. */
+/* The default that the plugin's schema gives for a key of its own. */
 static const char *
 standard_value (const ZmSource *source, const char *key)
 {
@@ -54,7 +54,7 @@ source_config (const zm_host *host, const char *key, unsigned index)
 
 /* ---- the thread ---- */
 
-/* Remembers why it does not run, for status, and says so. */
+/* Remembers why it does not run, for status, and says so, rate limited: a source that fails is tried again for ever. */
 static void
 set_error (ZmSource *source, const char *what, int status)
 {
@@ -71,7 +71,7 @@ set_error (ZmSource *source, const char *what, int status)
                   zm_generation_name (source->generation), what);
 }
 
-/* FALSE: it is to end, and must not run. */
+/* From here on it may be woken. FALSE: it is to end, and must not run; who opened it closes it. */
 static gboolean
 enter (ZmSource *source, gpointer open)
 {
@@ -89,18 +89,21 @@ enter (ZmSource *source, gpointer open)
   return go;
 }
 
-/* From here on it is not woken any more. */
+/* From here on it is not woken any more, and a wake () that is under way has returned: it may be closed. */
 static void
 leave (ZmSource *source)
 {
   pthread_mutex_lock (&source->lock);
   source->is_open = FALSE;
+  while (source->waking)
+    pthread_cond_wait (&source->wakeup, &source->lock);
   source->state = ZM_SOURCE_WAITING;
   source->restarts++;
   pthread_mutex_unlock (&source->lock);
 }
 
-/* One life: open, run, close. Returns FALSE where the plugin's functions said no. */
+/* One life: open, run, close, all in this thread, which is what plugins rely on for what they keep per thread. Returns
+ * FALSE where the plugin's functions said no. */
 static gboolean
 live_once (ZmSource *source)
 {
@@ -123,7 +126,7 @@ live_once (ZmSource *source)
   return status >= 0;
 }
 
-/* Waits; TRUE: it is to end. */
+/* Waits on the condition that zm_source_wake signals, so that stopping need not wait for the pause. TRUE: it is to end. */
 static gboolean
 pause_for (ZmSource *source, gint64 pause_us)
 {
@@ -139,6 +142,8 @@ pause_for (ZmSource *source, gint64 pause_us)
   return stopping;
 }
 
+/* Opens it again and again until it is told to end. The pause doubles with each failure in a row up to a minute; one
+ * that ran for a while, or returned of its own will, starts again with a short one. */
 static void *
 source_main (void *user)
 {
@@ -185,6 +190,8 @@ init_sync (ZmSource *source)
   zm_cond_init_monotonic (&source->wakeup);
 }
 
+/* Its host table is the generation's with emit and config replaced: `host` is the first member, so the table that comes
+ * back from the plugin is the source. */
 ZmSource *
 zm_source_new (ZmRuntime *runtime, const char *name, ZmConfig *config, ZmGeneration *generation)
 {
@@ -217,13 +224,24 @@ zm_source_start (ZmSource *source)
   return zm_thread_create (&source->thread, title, source_main, source);
 }
 
+/* The plugin's wake () may wait for its run () to return, and whoever asks for the source's state need not wait for either. */
 void
 zm_source_wake (ZmSource *source)
 {
+  gpointer open;
+  gboolean waking;
+
   pthread_mutex_lock (&source->lock);
   source->stopping = TRUE;
-  if (source->is_open)
-    source->ops->wake (source->open);
-  pthread_cond_signal (&source->wakeup);
+  source->waking = waking = source->is_open;
+  open = source->open;
+  pthread_cond_broadcast (&source->wakeup);
+  pthread_mutex_unlock (&source->lock);
+  if (!waking)
+    return;
+  source->ops->wake (open);
+  pthread_mutex_lock (&source->lock);
+  source->waking = FALSE;
+  pthread_cond_broadcast (&source->wakeup);
   pthread_mutex_unlock (&source->lock);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One source and its thread, for sources.c. `lock` guards a source's state and is held over wake (), so that a source is never
- * woken outside open … close.
+ * One source and its thread, for sources.c. `lock` guards a source's state; no function of the plugin is called under it. A
+ * source is never woken outside open … close: while `waking` stands, it is not closed.
  */
 #pragma once
 
@@ -30,6 +30,7 @@ typedef struct ZmSource {
   gboolean stopping;
   gpointer open; /* what ops->open gave; NULL with is_open FALSE */
   gboolean is_open;
+  gboolean waking; /* its wake () runs just now, in the runtime's thread */
   ZmSourceState state;
   guint restarts;
   char *error;

@@ -14,11 +14,12 @@ static const char *const state_names[] = { "waiting", "running", "ended" };
 
 struct ZmSources {
   ZmRuntime *runtime;
-  GPtrArray *list; /* ZmSource */
-  guint stuck;     /* left behind */
+  GPtrArray *list; /* ZmSource: those that have a thread and are not told to end */
+  guint stuck;     /* left behind: their thread did not return, and uses its source on */
 };
 
-/* Waits for the thread's end. FALSE: it did not come; the source stays in memory as its thread uses it. */
+/* Waits for the thread's end. pthread has this wait on the wall clock only; a clock that jumps makes it shorter or
+ * longer once. FALSE: it did not come; the source stays in memory as its thread uses it, and so does its plugin. */
 static gboolean
 source_join (ZmSources *sources, ZmSource *source, gint64 deadline_us)
 {
@@ -48,7 +49,7 @@ zm_sources_new (struct ZmRuntime *runtime)
   return sources;
 }
 
-/* Do both configurations say the same of this section? */
+/* Do both configurations say the same of this section? Order of keys does not count, order of values of one key does. */
 static gboolean
 same_section (const ZmConfig *a, const ZmConfig *b, const char *section)
 {
@@ -63,7 +64,8 @@ same_section (const ZmConfig *a, const ZmConfig *b, const char *section)
   return TRUE;
 }
 
-/* Does a reload leave it alone? */
+/* Does a reload leave it alone? Then the events that it is about to give are not interrupted: same name, same plugin
+ * generation, same section. */
 static gboolean
 stays (const ZmSource *source, ZmConfig *config, ZmPluginSet *set)
 {
@@ -108,6 +110,8 @@ end_changed (ZmSources *sources, ZmConfig *config, ZmPluginSet *set)
     source_join (sources, g_ptr_array_index (ending, i), deadline_us);
 }
 
+/* After the table was swapped: the first event of a new source finds its mapping. A source whose plugin could not be
+ * loaded is left out; the load told so. */
 void
 zm_sources_apply (ZmSources *sources, ZmConfig *config, ZmPluginSet *set)
 {
@@ -131,6 +135,7 @@ zm_sources_apply (ZmSources *sources, ZmConfig *config, ZmPluginSet *set)
   }
 }
 
+/* All are woken first, so that the slowest decides how long it takes and not their sum. */
 gboolean
 zm_sources_stop (ZmSources *sources, gint64 deadline_us)
 {
@@ -168,6 +173,7 @@ zm_sources_reasons (ZmSources *sources, GPtrArray *out)
         out, g_strdup_printf ("%u threads of sources did not end and were left behind", sources->stuck));
 }
 
+/* Counters without the lock, state under it: the source's thread may set it just now. */
 static void
 append_source (GString *out, ZmSource *source)
 {

@@ -12,6 +12,8 @@
 
 /* ---- what the rooms ask of each other; the two that are gone at the end may still be asked by a hung call that came back ---- */
 
+/* In a worker, which waits here where the publisher's ring is full: this is a forward edge, so the pressure goes on to
+ * the Subject. Gone at the end: a call that hung past the drain and came back publishes nothing. */
 static gboolean
 pool_publish (ZmMessage *const *messages, guint n, gpointer user)
 {
@@ -26,12 +28,14 @@ pool_has_subscriber (ZmSpan topic, gpointer user)
   return zm_integration_has_subscriber (((ZmRuntime *) user)->integration, topic);
 }
 
+/* In a worker; never waits. */
 static gboolean
 pool_to_worker (const char *worker, ZmMessage *message, GError **error, gpointer user)
 {
   return zm_externals_send (((ZmRuntime *) user)->externals, worker, message, error);
 }
 
+/* From any thread that ends a message; never waits. */
 static void
 worker_ended (const char *worker, const char *how, gint64 before_us, gpointer user)
 {
@@ -47,7 +51,7 @@ pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
     zm_subject_reply (subject, ticket, status, result);
 }
 
-/* Its timers end and its deferred calls get their last time before its stop is called. */
+/* In the runtime's thread. Its timers end and its deferred calls get their last time before its stop is called. */
 static void
 generation_retired (ZmGeneration *generation, gpointer user)
 {
@@ -72,7 +76,8 @@ frames_form (const ZmRuntime *runtime, const char *section)
   return g_strcmp0 (text, "single") == 0 ? ZM_FRAMES_SINGLE : ZM_FRAMES_AUTO;
 }
 
-/* The configured endpoints, or the instance's own. own: two members, the caller frees [0]. NULL: error. */
+/* The configured endpoints, or the instance's own socket. own: room for two, the caller frees [0] when the list is no
+ * longer used. NULL: error. */
 static const char *const *
 endpoints (const ZmRuntime *runtime, const char *section, const char *name, char **own, GError **error)
 {
@@ -84,7 +89,7 @@ endpoints (const ZmRuntime *runtime, const char *section, const char *name, char
   return own[0] != NULL ? (const char *const *) own : NULL;
 }
 
-/* First, as it is the end of every message's way. */
+/* First, as it is the end of every message's way: from here on a result can be published. */
 static gboolean
 open_integration (ZmRuntime *runtime, GError **error)
 {
@@ -110,7 +115,8 @@ open_integration (ZmRuntime *runtime, GError **error)
   return runtime->integration != NULL;
 }
 
-/* Bound before there are workers: what is sent meanwhile waits in the sockets. */
+/* Bound before there are workers: what is sent meanwhile waits in the sockets, and no sender sees a daemon that refuses
+ * it while plugins load. */
 static gboolean
 open_subject (ZmRuntime *runtime, GError **error)
 {
@@ -147,7 +153,8 @@ open_subject (ZmRuntime *runtime, GError **error)
   return runtime->subject != NULL;
 }
 
-/* What processes of [worker NAME] are told: the first endpoint of each kind. */
+/* What processes of [worker NAME] are told: where their instance is, and the first endpoint of each kind. They are
+ * started with the first load. */
 static void
 open_externals (ZmRuntime *runtime)
 {
@@ -171,6 +178,7 @@ open_externals (ZmRuntime *runtime)
   g_ptr_array_unref (environment);
 }
 
+/* The workers begin to wait here; messages come when the Subject starts. Its doors lead to rooms that exist by now. */
 static gboolean
 open_pool (ZmRuntime *runtime, GError **error)
 {
@@ -206,7 +214,7 @@ open_pool (ZmRuntime *runtime, GError **error)
   return runtime->pool != NULL;
 }
 
-/* The registry; nothing is loaded yet. */
+/* The registry; nothing is loaded yet. Copies of plugins go below state, as run is commonly mounted noexec. */
 static void
 open_plugins (ZmRuntime *runtime)
 {
@@ -245,6 +253,8 @@ open_tables (ZmRuntime *runtime)
   return TRUE;
 }
 
+/* Directories are watched and not files, as editors replace files by renaming others over them. The main file is one
+ * name in a folder in which all else is no concern. */
 gboolean
 zm_runtime_watch (ZmRuntime *runtime, GError **error)
 {
@@ -268,6 +278,7 @@ zm_runtime_watch (ZmRuntime *runtime, GError **error)
   return TRUE;
 }
 
+/* On failure what was opened stays in the runtime, which zm_runtime_free takes apart from whatever state it is in. */
 gboolean
 zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
 {

@@ -19,7 +19,8 @@
 
 /* ---- draining ---- */
 
-/* In the main loop, when the drain's thread is done. */
+/* In the main loop, when the drain's thread is done. The state changes first: who asks while the answers go out is told
+ * "draining". */
 static gboolean
 on_drained (gpointer user)
 {
@@ -27,8 +28,8 @@ on_drained (gpointer user)
 
   if (runtime->left > 0)
     zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime",
-                  "drained; %u messages did not end in time and were answered with the error `shutdown`",
-                  runtime->left);
+                  "drained; %u message%s did not end in time and got the error \"shutdown\"", runtime->left,
+                  zm_runtime_plural (runtime->left));
   else
     zm_log_write (runtime->log, ZM_LEVEL_NOTICE, "runtime", "drained");
   runtime->state = ZM_STATE_ENDED;
@@ -57,6 +58,7 @@ step_can_wait (const ZmTable *table, ZmFlow *flow, guint index)
   return FALSE;
 }
 
+/* The walk is over all routes and flows, once in the life of a daemon. */
 static gboolean
 table_can_wait (const ZmTable *table)
 {
@@ -73,6 +75,7 @@ table_can_wait (const ZmTable *table)
   return FALSE;
 }
 
+/* In the Subject's thread, and while it is being stopped; keeper and pool live longer than the Subject. */
 gboolean
 zm_runtime_waits (gpointer user)
 {
@@ -82,7 +85,8 @@ zm_runtime_waits (gpointer user)
          (runtime->can_wait && zm_pool_busy (runtime->pool));
 }
 
-/* The drain waits, and the control socket answers meanwhile. The pool is closed last: answers go through it. */
+/* In a thread of its own, since it waits, and the control socket answers meanwhile. The pool is closed last: answers go
+ * through it. */
 static void *
 drain_main (void *user)
 {
@@ -111,6 +115,8 @@ tell_who_waits (ZmRuntime *runtime)
         n, zm_config_integer (runtime->config, "workers", "drain"));
 }
 
+/* Once; a second call finds the state changed. The table cannot change any more, as nothing is reloaded while draining.
+ * Pausing the Subject blocks the main loop for 100 ms, or 2 s where senders never stop. */
 void
 zm_runtime_drain (ZmRuntime *runtime)
 {
@@ -137,8 +143,8 @@ zm_runtime_drain (ZmRuntime *runtime)
 
 /* ---- taking apart ---- */
 
-/* Workers end before the plugins do, as they hold the table; the pool itself is there until the plugins are gone, whose `stop`
- * may complete calls and end timers. */
+/* Workers end before the plugins do, as they hold the table; the pool itself is there until the plugins are gone, whose
+ * `stop` may complete calls and end timers. An empty table takes the place of the last one, which holds the plugins. */
 static void
 stop_plugins (ZmRuntime *runtime)
 {
@@ -168,7 +174,7 @@ free_loop (ZmRuntime *runtime)
   g_main_context_unref (runtime->context);
 }
 
-/* What a worker uses, also one that is left behind in its call. */
+/* What a worker uses, also one that is left behind in its call. Only freed where none was. */
 static void
 free_ground (ZmRuntime *runtime)
 {
@@ -179,7 +185,7 @@ free_ground (ZmRuntime *runtime)
   g_clear_pointer (&runtime->timers, zm_timers_free);
 }
 
-/* From the doors inwards: who calls goes before who is called. */
+/* From the doors inwards: who calls goes before who is called. Each is NULL where the start did not come so far. */
 static void
 free_rooms (ZmRuntime *runtime)
 {
@@ -198,6 +204,7 @@ free_rooms (ZmRuntime *runtime)
     zmq_ctx_term (runtime->zmq);
 }
 
+/* What no thread uses, and the lock of the instance last of all: who waits for it may start when nothing of us is left. */
 static void
 free_rest (ZmRuntime *runtime)
 {
@@ -223,6 +230,8 @@ free_rest (ZmRuntime *runtime)
   g_free (runtime);
 }
 
+/* FALSE where a thread was left behind: then the process has to end without exit (), whose handlers would take down
+ * what that thread uses. */
 gboolean
 zm_runtime_free (ZmRuntime *runtime)
 {

@@ -23,40 +23,43 @@
 
 typedef enum { STREAM_TRACE, STREAM_LOG, STREAM_TOP } StreamKind;
 
+/* One client that looks at something. The main loop's alone. */
 typedef struct Stream {
   ZmStreams *streams;
-  ZmPeer *peer;
+  ZmPeer *peer; /* owned; with its request id it names the stream */
   StreamKind kind;
   char *id;      /* of trace: the message, or NULL for all */
   ZmLevel level; /* of log */
   GSource *tick; /* of top */
 } Stream;
 
+/* One line on its way from the thread that has it to the main loop. */
 typedef struct Item {
   StreamKind kind;
-  ZmLevel level;
-  gsize size;
+  ZmLevel level; /* of a log line */
+  gsize size;    /* of json, without its NUL */
   char json[];
 } Item;
 
 struct ZmStreams {
   ZmRuntime *runtime;
   ZmControl *control;
-  GPtrArray *list; /* Stream */
-  int event;       /* eventfd: the box has something */
-  GSource *source;
+  GPtrArray *list;      /* Stream; the main loop's */
+  int event;            /* eventfd: the box has something */
+  GSource *source;      /* of event */
   atomic_int log_level; /* the most that a log stream wants; 0: there is none */
   ZmCounter *missed;
 
   pthread_mutex_t lock; /* guards the box */
   GQueue box;           /* Item */
-  gsize bytes;
-  guint64 lost;
+  gsize bytes;          /* of all items in it */
+  guint64 lost;         /* items that did not fit since it was emptied last */
 };
 
 /* ---- producing: any thread ---- */
 
-/* Never waits: what does not fit is counted. */
+/* From any thread, also from one that holds a lock of the pool or of the log, so it never waits: what does not fit the
+ * box is counted, and the count is told to those who read. The eventfd wakes the main loop. */
 static void
 put (ZmStreams *streams, StreamKind kind, ZmLevel level, const char *json)
 {
@@ -80,13 +83,15 @@ put (ZmStreams *streams, StreamKind kind, ZmLevel level, const char *json)
   (void) !write (streams->event, &one, sizeof one);
 }
 
+/* In a worker, under the pool's trace lock. */
 static void
 on_trace (const char *json, gpointer user)
 {
   put (user, STREAM_TRACE, ZM_LEVEL_DEBUG, json);
 }
 
-/* The log's tap sees every line; nearly always nobody wants it. */
+/* The log's tap sees every line; nearly always nobody wants it, and then it costs one relaxed load. The level is judged
+ * before a copy is made. */
 static void
 on_log (ZmLevel level, const char *json, gpointer user)
 {
@@ -110,7 +115,8 @@ stream_free (Stream *stream)
   g_free (stream);
 }
 
-/* Tells the producers what is wanted now: nothing costs anything while nobody looks. */
+/* Tells the producers what is wanted now: nothing costs anything while nobody looks. The pool follows one id or all:
+ * with several traces it follows all, and each stream picks its own out. */
 static void
 update_producers (ZmStreams *streams)
 {
@@ -130,6 +136,7 @@ update_producers (ZmStreams *streams)
   zm_pool_trace (streams->runtime->pool, id, traces > 0 ? on_trace : NULL, streams);
 }
 
+/* The peer is not told: it is gone, or does not read. */
 static void
 remove_at (ZmStreams *streams, guint index)
 {
@@ -137,7 +144,7 @@ remove_at (ZmStreams *streams, guint index)
   update_producers (streams);
 }
 
-/* Is this item for this stream? */
+/* Is this item for this stream? An id is compared as it stands in the JSON, quotes left out: ids need no escapes. */
 static gboolean
 wants (const Stream *stream, const Item *item)
 {
@@ -153,7 +160,8 @@ wants (const Stream *stream, const Item *item)
          strncmp (id.data + 1, stream->id, id.size - 2) == 0;
 }
 
-/* Who does not take its parts loses the stream. */
+/* Sends to each stream that wants the item, or with item NULL to each of a kind. Who does not take its parts loses the
+ * stream; from the end, as streams go while this runs. */
 static void
 deliver (ZmStreams *streams, StreamKind kind, const Item *item, const char *json)
 {
@@ -168,7 +176,7 @@ deliver (ZmStreams *streams, StreamKind kind, const Item *item, const char *json
 
 /* ---- consuming: the main loop ---- */
 
-/* Takes all that is there, so that the lock is held for a moment only. */
+/* Takes all that is there, so that the lock is held for a moment only: workers wait for it. */
 static void
 empty_box (ZmStreams *streams, GQueue *items, guint64 *lost)
 {
@@ -184,6 +192,7 @@ empty_box (ZmStreams *streams, GQueue *items, guint64 *lost)
   pthread_mutex_unlock (&streams->lock);
 }
 
+/* A gap is told after the items that came before it, in the place where what is missing would stand. */
 static gboolean
 on_box (int fd, GIOCondition condition, gpointer user)
 {
@@ -209,6 +218,8 @@ on_box (int fd, GIOCondition condition, gpointer user)
   return G_SOURCE_CONTINUE;
 }
 
+/* One picture of the whole daemon. Made anew for each stream: two tops are rare, and may have two intervals. Removes
+ * itself where its client is gone. */
 static gboolean
 on_tick (gpointer user)
 {
@@ -242,6 +253,7 @@ start_ticking (Stream *stream, guint interval_ms)
   g_source_attach (stream->tick, stream->streams->runtime->context);
 }
 
+/* Everything is checked before the stream is entered, so one that was opened always runs. */
 static gboolean
 read_arguments (Stream *stream, const char *kind, ZmSpan request, gint64 *interval_ms, GError **error)
 {
@@ -264,7 +276,7 @@ read_arguments (Stream *stream, const char *kind, ZmSpan request, gint64 *interv
   if (level == NULL || zm_level_parse (level, &stream->level))
     return TRUE;
   g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID,
-                       "“level” must be error, warning, notice, info or debug");
+                       "\"level\" must be error, warning, notice, info or debug");
   return FALSE;
 }
 
@@ -277,6 +289,7 @@ find_stream (ZmStreams *streams, const ZmPeer *peer, guint *index)
   return FALSE;
 }
 
+/* The first tick of a top comes at once, so that the client has something to show. */
 gboolean
 zm_streams_open (ZmStreams *streams, const ZmPeer *peer, const char *kind, ZmSpan request, GError **error)
 {
@@ -310,6 +323,7 @@ zm_streams_open (ZmStreams *streams, const ZmPeer *peer, const char *kind, ZmSpa
   return TRUE;
 }
 
+/* By the peer that opened it, with the request id of the stream. "OK" ends the stream; a second cancel finds nothing. */
 void
 zm_streams_cancel (ZmStreams *streams, const ZmPeer *peer)
 {
@@ -324,6 +338,7 @@ zm_streams_cancel (ZmStreams *streams, const ZmPeer *peer)
                    "{\"code\":\"not-found\",\"text\":\"no stream has this request-id\"}");
 }
 
+/* The tap of the log is set last, when all that it uses is there. */
 ZmStreams *
 zm_streams_new (struct ZmRuntime *runtime, ZmControl *control, GError **error)
 {
@@ -351,6 +366,7 @@ zm_streams_new (struct ZmRuntime *runtime, ZmControl *control, GError **error)
   return streams;
 }
 
+/* First the producers, so that nothing is put into a box that goes. */
 void
 zm_streams_free (ZmStreams *streams)
 {

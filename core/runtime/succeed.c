@@ -7,6 +7,8 @@
 /* Fresh copies of a plugin whose call hung; after that it is stuck. */
 #define COPIES_MOST 3
 
+/* Before the swap of the table: from then on calls for `next` come, and a SERIAL plugin must never have two at a time,
+ * not even in two generations. */
 void
 zm_succeed_prepare (ZmRuntime *runtime, ZmPluginSet *next)
 {
@@ -43,6 +45,8 @@ tell_reload (zm_call *call)
   return ZM_OK;
 }
 
+/* As one-shot timers of the plugin, as these are calls in a worker, under its strand and its deadline. The ticket of
+ * the last one is kept, so that a plugin that is told often does not use up its timers. */
 void
 zm_succeed_tell (ZmRuntime *runtime, ZmPluginSet *set)
 {
@@ -78,6 +82,8 @@ hung_free (gpointer data)
   g_free (hung);
 }
 
+/* A reload with this one plugin loaded anew; `copying` tells zm_succeed_prepare that it is no replacement by hand,
+ * which would forget how often it hung. */
 static void
 start_copy (ZmRuntime *runtime, const char *name)
 {
@@ -90,6 +96,8 @@ start_copy (ZmRuntime *runtime, const char *name)
   runtime->copying = NULL;
 }
 
+/* In the main loop, where reloads belong. Between the watchdog's word and now the plugin may have been replaced, or the
+ * drain begun. */
 static gboolean
 on_hung (gpointer user)
 {
@@ -115,6 +123,7 @@ on_hung (gpointer user)
   return G_SOURCE_REMOVE;
 }
 
+/* In the watchdog's thread: hands over to the main loop, with a reference, and returns at once. */
 void
 zm_succeed_hung (ZmGeneration *generation, gpointer user)
 {
@@ -129,6 +138,7 @@ zm_succeed_hung (ZmGeneration *generation, gpointer user)
   g_source_attach (source, runtime->context);
 }
 
+/* Stuck is whoever hung once more often than copies are made; being replaced by hand clears it. */
 void
 zm_succeed_reasons (ZmRuntime *runtime, GPtrArray *out)
 {

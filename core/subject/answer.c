@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Never waits: a caller that does not read its answers loses them at its high-water mark, and nobody else notices.
+ * ROUTER_MANDATORY makes the first frame fail where the peer is gone; then the others are not sent, and the message is
+ * dropped as a whole. The caller's frames are closed in any case. */
 void
 zm_answer_frames (ZmSubject *subject, ZmCaller *caller, const char *status, zmq_msg_t *headers,
                   zmq_msg_t *body)

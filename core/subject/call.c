@@ -27,6 +27,7 @@ frame_span (zmq_msg_t *frame)
 
 /* ---- CALL and SEND ---- */
 
+/* The first fault of a request is the one that its caller is told. */
 static void
 keep_error (const GError *error, gpointer user)
 {
@@ -91,7 +92,9 @@ call_pool (ZmSubject *subject, ZmMessage *message)
   return subject->config.pool != NULL && zm_pool_try_push (subject->config.pool, &message, 1) == 1;
 }
 
-/* Takes the message. */
+/* The caller is entered before the message goes to the pool, as its reply may come from a worker before this function
+ * returns. Where the pool is full the entry is taken back, and the caller told BUSY. Takes the message; caller is empty
+ * afterwards or was answered. */
 static void
 run_request (ZmSubject *subject, ZmCaller *caller, ZmMessage *message)
 {
@@ -113,6 +116,8 @@ run_request (ZmSubject *subject, ZmCaller *caller, ZmMessage *message)
     zm_answer_busy (subject, caller, "busy", "the workers' ring is full; call again later");
 }
 
+/* The order of the questions is that of what they cost and tell: readable, its key allowed, something to do it with, a
+ * daemon that still takes it. Each has its own code in the answer. */
 static void
 take_request (ZmSubject *subject, Request *request)
 {
@@ -140,98 +145,6 @@ take_request (ZmSubject *subject, Request *request)
     zm_answer_busy (subject, caller, "draining", "the daemon is draining; call another, or again later");
   } else {
     run_request (subject, caller, g_steal_pointer (&message));
-  }
-}
-
-/* ---- HELLO and HEARTBEAT ---- */
-
-typedef struct Greeter {
-  guint64 ticket;
-  char *prefix; /* ^hello~NONCE */
-  char *answer;
-} Greeter;
-
-static void
-greeter_free (Greeter *greeter)
-{
-  g_free (greeter->prefix);
-  g_free (greeter->answer);
-  g_free (greeter);
-}
-
-static void
-take_hello (ZmSubject *subject, Request *request)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *nonce = NULL;
-  ZmSpan json = request->n_rest == 1 ? frame_span (&request->rest[0]) : zm_span (NULL, 0);
-  g_autofree char *answer = zm_services_hello (subject->services, json, subject->now_us, &nonce, &error);
-  subject->services_look_us = 0;
-  if (answer == NULL) {
-    zm_answer_malformed (subject, &request->caller, error->message);
-    return;
-  }
-  if (*nonce == '\0') {
-    zm_answer_json (subject, &request->caller, "OK", answer);
-    return;
-  }
-  gint64 deadline_us = subject->now_us + subject->config.call_timeout_us;
-  guint64 ticket = zm_pending_add (subject->pending, &request->caller, deadline_us);
-  if (ticket == 0) {
-    zm_answer_busy (subject, &request->caller, "busy", "too many calls wait already; greet again later");
-    return;
-  }
-  Greeter *greeter = g_new0 (Greeter, 1);
-  greeter->ticket = ticket;
-  greeter->prefix = g_strconcat ("^hello~", nonce, NULL);
-  greeter->answer = g_steal_pointer (&answer);
-  g_ptr_array_add (subject->greeters, greeter);
-  /* The subscription may be there already; the watcher only tells of those to come. */
-  atomic_store (&subject->greeted, 1);
-}
-
-static void
-take_heartbeat (ZmSubject *subject, Request *request)
-{
-  g_autoptr (GError) error = NULL;
-  ZmSpan json = request->n_rest == 1 ? frame_span (&request->rest[0]) : zm_span (NULL, 0);
-  subject->services_look_us = 0;
-  if (zm_services_heartbeat (subject->services, json, subject->now_us, &error))
-    zm_answer_json (subject, &request->caller, "OK", "{}");
-  else if (g_error_matches (error, ZM_ERROR, ZM_ERROR_NOT_FOUND))
-    zm_answer_text (subject, &request->caller, "ERROR", "not-found", error->message);
-  else
-    zm_answer_malformed (subject, &request->caller, error->message);
-}
-
-/* Answers those whose subscription is there. */
-static void
-answer_greeters (ZmSubject *subject)
-{
-  for (guint i = 0; i < subject->greeters->len;) {
-    Greeter *greeter = g_ptr_array_index (subject->greeters, i);
-    ZmCaller caller;
-    if (!zm_integration_has_prefix (subject->config.integration, zm_span_text (greeter->prefix))) {
-      i++;
-      continue;
-    }
-    if (zm_pending_take (subject->pending, greeter->ticket, &caller))
-      zm_answer_json (subject, &caller, "OK", greeter->answer);
-    greeter_free (greeter);
-    g_ptr_array_remove_index_fast (subject->greeters, i);
-  }
-}
-
-static void
-forget_greeter (ZmSubject *subject, guint64 ticket)
-{
-  for (guint i = 0; i < subject->greeters->len; i++) {
-    Greeter *greeter = g_ptr_array_index (subject->greeters, i);
-    if (greeter->ticket != ticket)
-      continue;
-    greeter_free (greeter);
-    g_ptr_array_remove_index_fast (subject->greeters, i);
-    return;
   }
 }
 
@@ -279,9 +192,9 @@ take_one (ZmSubject *subject, guint router, zmq_msg_t *frames, guint n, guint ex
     take_request (subject, &request);
   } else if (zm_span_is (request.verb, "HELLO") && one) {
     request.caller.verb = ZM_VERB_HELLO;
-    take_hello (subject, &request);
+    zm_greet_hello (subject, &request.caller, frame_span (&request.rest[0]));
   } else if (zm_span_is (request.verb, "HEARTBEAT") && one) {
-    take_heartbeat (subject, &request);
+    zm_greet_heartbeat (subject, &request.caller, frame_span (&request.rest[0]));
   } else if (zm_span_is (request.verb, "HELLO") || zm_span_is (request.verb, "HEARTBEAT")) {
     g_autofree char *text = g_strdup_printf ("%.*s takes one frame, a JSON object, and %u came",
                                              (int) request.verb.size, request.verb.data, n_rest);
@@ -294,6 +207,7 @@ take_one (ZmSubject *subject, guint router, zmq_msg_t *frames, guint n, guint ex
   }
 }
 
+/* Reads at most a batch, so that calls and pushes take turns. */
 gboolean
 zm_subject_take_calls (ZmSubject *subject, guint router)
 {
@@ -312,6 +226,7 @@ zm_subject_take_calls (ZmSubject *subject, guint router)
 
 /* ---- answers ---- */
 
+/* Workers and stores say how it ended in the numbers of the plugin interface; the wire has words. */
 static const char *
 status_name (ZmVerb verb, int status)
 {
@@ -324,6 +239,8 @@ status_name (ZmVerb verb, int status)
   return "OK";
 }
 
+/* A ticket is taken once. A reply whose caller was answered before (its deadline passed) is counted as late and
+ * dropped: a second answer to one request would be taken for the answer to the next. */
 static void
 answer_reply (ZmSubject *subject, ZmReply *reply)
 {
@@ -340,6 +257,8 @@ answer_reply (ZmSubject *subject, ZmReply *reply)
                     "the call failed, and nothing says why");
 }
 
+/* Deadlines are kept here and not with each call: one heap, one thread, no timer a call. A worker that still works on
+ * it has the same deadline in its message. */
 static void
 answer_expired (ZmSubject *subject)
 {
@@ -351,13 +270,14 @@ answer_expired (ZmSubject *subject)
     zm_pending_take (subject->pending, ticket, &caller);
     zm_counter_add (subject->timeouts, 1);
     if (caller.verb == ZM_VERB_HELLO)
-      forget_greeter (subject, ticket);
+      zm_greet_forget (subject, ticket);
     zm_answer_text (subject, &caller, "ERROR", "timeout",
                     caller.verb == ZM_VERB_HELLO ? "the subscription ^hello~NONCE was not seen in time"
                                                  : "no result within the deadline");
   }
 }
 
+/* Once a turn: replies first, so that an answer that has come beats a deadline that passes in the same moment. */
 void
 zm_subject_answer (ZmSubject *subject)
 {
@@ -366,7 +286,7 @@ zm_subject_answer (ZmSubject *subject)
     reply = zm_reply_free (reply);
   }
   if (atomic_exchange (&subject->greeted, 0))
-    answer_greeters (subject);
+    zm_greet_answer (subject);
   answer_expired (subject);
   if (atomic_exchange (&subject->tables_changed, 0))
     zm_services_refresh (subject->services);
@@ -374,6 +294,7 @@ zm_subject_answer (ZmSubject *subject)
     subject->services_look_us = zm_services_watch (subject->services, subject->now_us);
 }
 
+/* The last act of the thread. Nobody who sent a request is left without an answer, as far as its socket takes one. */
 void
 zm_subject_answer_rest (ZmSubject *subject)
 {
@@ -385,8 +306,5 @@ zm_subject_answer_rest (ZmSubject *subject)
     zm_pending_take (subject->pending, ticket, &caller);
     zm_answer_text (subject, &caller, "ERROR", "shutdown", "the daemon ended before there was a result");
   }
-  while (subject->greeters->len > 0) {
-    greeter_free (g_ptr_array_index (subject->greeters, 0));
-    g_ptr_array_remove_index_fast (subject->greeters, 0);
-  }
+  zm_greet_end (subject);
 }

@@ -34,7 +34,7 @@ compare_texts (gconstpointer a, gconstpointer b)
   return strcmp (*(char *const *) a, *(char *const *) b);
 }
 
-/* Sorted and each once; takes the list's strings. */
+/* Sorted, so that a change is one comparison of two lists; each once, as several patterns may mean the same topic. */
 static char **
 sorted (GPtrArray *all)
 {
@@ -52,6 +52,8 @@ sorted (GPtrArray *all)
   return (char **) g_ptr_array_free (g_steal_pointer (&unique), FALSE);
 }
 
+/* The prefixes of one pattern in this table. Without a table the pattern is checked all the same: a service must hear
+ * of its mistake at HELLO and not after a reload. */
 static gboolean
 add_pattern (const ZmTable *table, const char *pattern, GPtrArray *all, GError **error)
 {
@@ -70,6 +72,7 @@ add_pattern (const ZmTable *table, const char *pattern, GPtrArray *all, GError *
   return TRUE;
 }
 
+/* Under the mutex. The table is held for the look-up only, so an old one can go while services stay. */
 char **
 zm_service_prefixes (ZmServices *services, const ZmService *service, GError **error)
 {
@@ -93,6 +96,7 @@ zm_service_prefixes (ZmServices *services, const ZmService *service, GError **er
   return NULL;
 }
 
+/* Under the mutex. TRUE tells who called that the service has to hear of it. */
 gboolean
 zm_service_set_prefixes (ZmServices *services, ZmService *service, char **prefixes)
 {
@@ -109,6 +113,9 @@ zm_service_set_prefixes (ZmServices *services, ZmService *service, char **prefix
   return changed;
 }
 
+/* In the Subject's thread, after a reload. The list is made anew for every service, as flows and mappings decide which
+ * topics a key has; only those whose list differs are told. A service that can be told nothing sensible keeps what it
+ * had. */
 void
 zm_services_refresh (ZmServices *services)
 {
@@ -139,7 +146,7 @@ zm_services_refresh (ZmServices *services)
 
 /* ---- reading HELLO ---- */
 
-/* A string member; "" where it is absent, NULL where it is no string. */
+/* A string member, borrowed; "" where it is absent, NULL where it is no string. */
 static const char *
 member_text (JsonObject *object, const char *name)
 {
@@ -181,6 +188,8 @@ read_list (JsonObject *object, const char *name, const char *what, GError **erro
   return g_strdupv ((char **) texts->pdata);
 }
 
+/* A number and nothing else: a string that looks like one is a mistake that would otherwise show as a service that is
+ * UNKNOWN. */
 static gboolean
 read_heartbeat (JsonObject *object, gint64 *us, GError **error)
 {
@@ -211,6 +220,7 @@ read_transient (JsonObject *object, gboolean *transient, GError **error)
   return good;
 }
 
+/* It becomes part of a subscription, so its length is bounded; what it holds is the service's affair. */
 static char *
 read_nonce (JsonObject *object, GError **error)
 {
@@ -221,6 +231,7 @@ read_nonce (JsonObject *object, GError **error)
   return NULL;
 }
 
+/* Whoever can connect can send this: depth is bounded by zm_json_valid before json-glib, which recurses, sees it. */
 static JsonObject *
 read_object (JsonParser *parser, ZmSpan json, GError **error)
 {
@@ -234,6 +245,7 @@ read_object (JsonParser *parser, ZmSpan json, GError **error)
   return NULL;
 }
 
+/* Checks everything before anything is changed: a HELLO is taken as a whole or refused as a whole. */
 static ZmService *
 read_service (JsonObject *object, GError **error)
 {
@@ -302,7 +314,8 @@ make_room (ZmServices *services, const char *name, GError **error)
   return TRUE;
 }
 
-/* Registers, or takes the place of what had that name: its counts stay until the next heartbeat. */
+/* Registers, or takes the place of what had that name: a service that was started again greets under its old name. The
+ * new prefixes are numbered before the old ones are let go, so that numbers of topics in both go on. Under the mutex. */
 static char *
 enter (ZmServices *services, ZmService *service, GError **error)
 {
@@ -331,6 +344,7 @@ enter (ZmServices *services, ZmService *service, GError **error)
   return g_string_free (g_steal_pointer (&json), FALSE);
 }
 
+/* In the Subject's thread. Reading needs no lock; only the entering does. */
 char *
 zm_services_hello (ZmServices *services, ZmSpan json, gint64 now_us, char **nonce, GError **error)
 {

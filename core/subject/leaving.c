@@ -19,6 +19,7 @@
 
 /* ---- the thread's side ---- */
 
+/* Under the mutex, so that no waiter can miss it between its look and its sleep. The hot path reads the atomic alone. */
 static void
 set_state (ZmSubject *subject, ZmFlowState state)
 {
@@ -28,6 +29,7 @@ set_state (ZmSubject *subject, ZmFlowState state)
   pthread_mutex_unlock (&subject->mutex);
 }
 
+/* Asked every 20 ms while answers are waited for, so what it asks has to be cheap. */
 static gboolean
 answers_may_come (ZmSubject *subject)
 {
@@ -35,6 +37,8 @@ answers_may_come (ZmSubject *subject)
          subject->config.waits (subject->config.user);
 }
 
+/* From here on senders keep their messages. What libzmq has received already is still in the sockets and is read to its
+ * end. */
 static void
 let_go (ZmSubject *subject, ZmLeaving *leaving)
 {
@@ -49,6 +53,8 @@ is_quiet (const ZmLeaving *leaving, gint64 now_us)
   return now_us - leaving->last_us >= QUIET_US || now_us - leaving->began_us >= READ_ON_US;
 }
 
+/* The steps: quiet, then answers where somebody waits for one, then let go, then read what is left. A turn with
+ * messages in hand does not come here, so PAUSED says that the pool has all of them. */
 void
 zm_subject_leave (ZmSubject *subject, ZmLeaving *leaving, gboolean more)
 {
@@ -72,6 +78,8 @@ zm_subject_leave (ZmSubject *subject, ZmLeaving *leaving, gboolean more)
   }
 }
 
+/* On the path of every pushed message: one relaxed load while the daemon runs. A refusal is published, as any end of a
+ * message is, since a push has no other answer. */
 gboolean
 zm_subject_admit (ZmSubject *subject, ZmMessage *message)
 {
@@ -84,6 +92,8 @@ zm_subject_admit (ZmSubject *subject, ZmMessage *message)
   return FALSE;
 }
 
+/* Who calls is told BUSY instead and keeps its message, so new calls are turned away from the first moment of the
+ * drain. */
 gboolean
 zm_subject_admits_call (ZmSubject *subject, const ZmMessage *message)
 {
@@ -108,7 +118,8 @@ wait_while (ZmSubject *subject, ZmFlowState state, gint64 until_us)
   return over;
 }
 
-/* The pool did not take what came in, for as long as can be waited for: reading ends now. */
+/* The pool did not take what came in for as long as can be waited for; what is in hand is counted as dropped at the
+ * end. */
 static void
 give_up (ZmSubject *subject)
 {
@@ -118,6 +129,7 @@ give_up (ZmSubject *subject)
                 (int) (PAUSE_MOST_US / G_USEC_PER_SEC));
 }
 
+/* Also called a second time and without a thread, in which case there is nothing to wait for. */
 void
 zm_subject_pause (ZmSubject *subject)
 {

@@ -34,6 +34,8 @@ zm_subject_vet (const ZmMessage *message, const char **code, GError **error)
   return FALSE;
 }
 
+/* Called by the message room for each message that it cannot read. Whoever sends rubbish must not fill the log: the
+ * line is rate limited, the counter is not. */
 static void
 wire_failed (const GError *error, gpointer user)
 {
@@ -73,6 +75,8 @@ vet_new (ZmSubject *subject, guint from)
   g_ptr_array_set_size (subject->stage, (int) kept);
 }
 
+/* One multipart message from PULL. Frames beyond three were dropped unread by zm_frames_receive, so the size of what is
+ * refused here is bounded. zm_wire_take leaves the frames empty; on the other way out they are emptied here. */
 static void
 take_one (ZmSubject *subject, zmq_msg_t *frames, guint n, guint extra)
 {
@@ -91,7 +95,8 @@ take_one (ZmSubject *subject, zmq_msg_t *frames, guint n, guint extra)
   vet_new (subject, from);
 }
 
-/* TRUE: there may be more. */
+/* Receives a batch at most, so that one socket with a fast sender cannot keep the turn from the others and from the
+ * calls. TRUE: there may be more. */
 static gboolean
 take_pull (ZmSubject *subject, void *socket)
 {
@@ -108,7 +113,7 @@ take_pull (ZmSubject *subject, void *socket)
   return taken == ZM_SUBJECT_BATCH || subject->stage->len >= ZM_SUBJECT_BATCH;
 }
 
-/* Gives the pool what it takes. TRUE: nothing is held. */
+/* Gives the pool what it takes, from the front: order is kept over as many turns as it needs. TRUE: nothing is held. */
 static gboolean
 hand_over (ZmSubject *subject)
 {
@@ -124,7 +129,8 @@ hand_over (ZmSubject *subject)
   return TRUE;
 }
 
-/* One turn over the PULL sockets. TRUE: there may be more. */
+/* One turn over the PULL sockets. With messages in hand nothing is read: they pile up in libzmq, at its high-water mark
+ * senders block, and memory stays bounded. TRUE: there may be more. */
 static gboolean
 pull_turn (ZmSubject *subject, ZmLeaving *leaving)
 {
@@ -140,6 +146,8 @@ pull_turn (ZmSubject *subject, ZmLeaving *leaving)
   return more && all;
 }
 
+/* How long the thread may sleep. Everything that time brings has its moment here: what is held for a full ring, the
+ * look whether pausing may go on, deadlines of callers, silent services. */
 static int
 timeout_ms (ZmSubject *subject)
 {
@@ -157,6 +165,7 @@ timeout_ms (ZmSubject *subject)
   return (int) CLAMP ((due_us - zm_now_us () + 999) / 1000, 0, 60 * 1000);
 }
 
+/* The last look before sleeping, after zm_waker_will_sleep: what others leave from then on wakes the thread. */
 static gboolean
 anything_left (ZmSubject *subject)
 {
@@ -164,6 +173,8 @@ anything_left (ZmSubject *subject)
          atomic_load (&subject->greeted) || !zm_outbox_empty (subject->outbox);
 }
 
+/* Sleeps. PULL sockets are left out of the poll while nothing is read from them: a readable one would make the thread
+ * spin. */
 static void
 wait_for_work (ZmSubject *subject)
 {
@@ -186,6 +197,7 @@ wait_for_work (ZmSubject *subject)
   zm_waker_awake (&subject->waker, items[0].revents != 0);
 }
 
+/* Connection limits act on the sockets, so they have to be enforced in the thread that owns these. */
 static void
 turn_gates (ZmSubject *subject)
 {
@@ -195,6 +207,7 @@ turn_gates (ZmSubject *subject)
     zm_gate_turn (subject->routers[i].gate);
 }
 
+/* Counters are written once a turn and not once a message: they are shared with whoever reads them. */
 static void
 count_turn (ZmSubject *subject)
 {
@@ -205,6 +218,8 @@ count_turn (ZmSubject *subject)
   zm_counter_set (subject->held, subject->stage->len - subject->staged);
 }
 
+/* The thread. After a turn it either knows of more to read, or gives the processor away once under load, or sleeps.
+ * What it owns is freed by zm_subject_free, when it has ended. */
 void *
 zm_subject_run (void *user)
 {

@@ -8,9 +8,9 @@
 #include "subject/subject-private.h"
 
 struct ZmOutbox {
-  pthread_mutex_t mutex;
-  ZmReply *first, *last;
-  guint count, most;
+  pthread_mutex_t mutex; /* guards what follows; held for a few instructions only */
+  ZmReply *first, *last; /* in the order in which they came */
+  guint count, most;     /* a bound, should replies come faster than they are sent */
 };
 
 ZmOutbox *
@@ -62,6 +62,8 @@ reply_new (guint64 ticket, int status, const ZmMessage *result)
   return reply;
 }
 
+/* Memory is allocated before the lock. Full means that more replies came than callers can wait: each ticket has one
+ * reply, so those on top are stale, and losing them costs nobody an answer. */
 gboolean
 zm_outbox_put (ZmOutbox *outbox, guint64 ticket, int status, const ZmMessage *result)
 {
@@ -82,6 +84,7 @@ zm_outbox_put (ZmOutbox *outbox, guint64 ticket, int status, const ZmMessage *re
   return room;
 }
 
+/* The whole list changes hands under the lock; it is worked off without it. */
 ZmReply *
 zm_outbox_take (ZmOutbox *outbox)
 {

@@ -13,17 +13,18 @@
 #define GENERATION_MASK 0x7fffffffu
 
 typedef struct Slot {
-  guint32 generation;
-  guint heap_at;   /* place in the heap + 1; 0: free */
-  guint next_free; /* index + 1 */
+  guint32 generation; /* of its present or last use; part of the ticket */
+  guint heap_at;      /* place in the heap + 1; 0: free */
+  guint next_free;    /* index + 1 */
   gint64 deadline_us;
   ZmCaller caller;
 } Slot;
 
 struct ZmPending {
-  guint most;
-  guint n_slots, count;
-  guint free_first; /* index + 1 */
+  guint most;       /* callers at one time */
+  guint n_slots;    /* of both arrays; only grows */
+  guint count;      /* slots in use, which is the length of the heap */
+  guint free_first; /* index + 1; 0: none */
   Slot *slots;
   guint *heap; /* slot indices, earliest deadline first */
 };
@@ -51,6 +52,7 @@ zm_pending_free (ZmPending *pending)
   g_free (pending);
 }
 
+/* Each slot knows its place in the heap, so that a call that is answered early is taken out without a search. */
 static void
 heap_put (ZmPending *pending, guint at, guint slot)
 {
@@ -64,6 +66,7 @@ earlier (const ZmPending *pending, guint a, guint b)
   return pending->slots[a].deadline_us < pending->slots[b].deadline_us;
 }
 
+/* Restores the order of the heap for a slot that may belong further up than `at`; the place `at` itself is free. */
 static void
 sift_up (ZmPending *pending, guint at, guint slot)
 {
@@ -72,6 +75,7 @@ sift_up (ZmPending *pending, guint at, guint slot)
   heap_put (pending, at, slot);
 }
 
+/* The same downwards. */
 static void
 sift_down (ZmPending *pending, guint at, guint slot)
 {
@@ -85,6 +89,7 @@ sift_down (ZmPending *pending, guint at, guint slot)
   heap_put (pending, at, slot);
 }
 
+/* Takes a slot out from wherever it stands: the last one fills the gap, and goes up or down from there. */
 static void
 heap_remove (ZmPending *pending, guint slot)
 {
@@ -122,6 +127,8 @@ grow (ZmPending *pending)
   pending->n_slots = n;
 }
 
+/* The generation counts each use of a slot. With 31 bits of it in the ticket, a reply to an earlier caller of the same
+ * slot is recognised as late until the slot was used two thousand million times more. */
 guint64
 zm_pending_add (ZmPending *pending, ZmCaller *caller, gint64 deadline_us)
 {
@@ -143,6 +150,7 @@ zm_pending_add (ZmPending *pending, ZmCaller *caller, gint64 deadline_us)
   return (guint64) slot->generation << 32 | (index + 1);
 }
 
+/* Any ticket may be asked for, also one that never was: replies come from plugins. Who gets the caller owns its frames. */
 gboolean
 zm_pending_take (ZmPending *pending, guint64 ticket, ZmCaller *caller)
 {

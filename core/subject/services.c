@@ -34,6 +34,7 @@ zm_service_leave (ZmServices *services, ZmService *service)
   zm_service_set_prefixes (services, service, NULL);
 }
 
+/* A gauge and a counter for all services, none for each: names come from outside, and metrics live for ever. */
 ZmServices *
 zm_services_new (ZmTableSlot *tables, ZmIntegration *integration, ZmLog *log, ZmMetrics *metrics)
 {
@@ -93,7 +94,7 @@ parse_state (const char *text, ZmServiceState *state)
   return FALSE;
 }
 
-/* That one ends of its own will is no fault, and tools come and go. */
+/* How loudly a change of state is told. That one ends of its own will is no fault, and tools come and go. */
 static ZmLevel
 state_level (const ZmService *service, ZmServiceState state)
 {
@@ -104,6 +105,8 @@ state_level (const ZmService *service, ZmServiceState state)
   return state == ZM_SERVICE_STOPPED ? ZM_LEVEL_INFO : ZM_LEVEL_NOTICE;
 }
 
+/* Under the mutex. A tool that says STOPPED is gone at once; a service stays listed for a while, so that who looks sees
+ * that it was there. */
 static gboolean
 beat (ZmServices *services, const char *name, ZmServiceState state, ZmSpan json, gint64 now_us,
       GError **error)
@@ -131,6 +134,7 @@ beat (ZmServices *services, const char *name, ZmServiceState state, ZmSpan json,
   return TRUE;
 }
 
+/* In the Subject's thread. A heartbeat that cannot be read changes nothing, not even when the service was last seen. */
 gboolean
 zm_services_heartbeat (ZmServices *services, ZmSpan json, gint64 now_us, GError **error)
 {
@@ -177,6 +181,8 @@ watch_one (ZmServices *services, ZmService *service, gint64 now_us, gint64 *due_
   return !service->transient;
 }
 
+/* Called when the time it gave last has come, and after each HELLO and heartbeat, so nothing polls. One that is silent
+ * is only marked: its subscriptions, if it still lives, are libzmq's affair. */
 gint64
 zm_services_watch (ZmServices *services, gint64 now_us)
 {
@@ -200,6 +206,7 @@ zm_services_watch (ZmServices *services, gint64 now_us)
 
 /* ---- commands ---- */
 
+/* A command is a publication like any other, on the topic of the flow command_NAME. The caller owns it. */
 ZmMessage *
 zm_service_message (ZmServices *services, const char *name, const char *command, const char *body)
 {
@@ -224,6 +231,7 @@ argument_json (const char *argument)
   return g_string_free (g_steal_pointer (&json), FALSE);
 }
 
+/* The message is made under the mutex and published without it: publishing may wait for room. */
 gboolean
 zm_services_command (ZmServices *services, const char *service, const char *command, const char *argument,
                      GError **error)
@@ -259,6 +267,7 @@ zm_services_command (ZmServices *services, const char *service, const char *comm
 
 /* ---- JSON ---- */
 
+/* Ratio and mean are left out where the service does not count: a zero would say that all is well. */
 static void
 append_service (GString *json, const ZmService *service, gint64 now_us)
 {
@@ -292,6 +301,7 @@ compare_services (gconstpointer a, gconstpointer b)
   return strcmp (((const ZmService *) a)->name, ((const ZmService *) b)->name);
 }
 
+/* Sorted by name, so that two lists can be compared. */
 char *
 zm_services_json (ZmServices *services, gboolean transient, gint64 now_us)
 {

@@ -13,6 +13,8 @@ wake_for_gate (gpointer user)
   zm_waker_wake (&((ZmSubject *) user)->waker);
 }
 
+/* The place in the list is taken as soon as the socket exists, so that zm_subject_close finds it also where binding
+ * fails. */
 static ZmSubjectSocket *
 open_one (void *zmq, int type, const char *text, gboolean bind, const ZmSocketRules *rules,
           ZmSubjectSocket *sockets, guint *n, GError **error)
@@ -36,6 +38,7 @@ open_one (void *zmq, int type, const char *text, gboolean bind, const ZmSocketRu
   return place->endpoint != NULL ? place : NULL;
 }
 
+/* Several endpoints are several sockets: a limit on one, or letting go of it, leaves the others alone. */
 static gboolean
 open_list (void *zmq, int type, const char *const *bind, const char *const *connect,
            const ZmSocketRules *rules, ZmSubjectSocket *sockets, guint *n, GError **error)
@@ -65,6 +68,7 @@ watch_list (ZmSubject *subject, ZmSubjectSocket *sockets, guint n, const char *n
   return TRUE;
 }
 
+/* What is really bound, wildcards filled in. Connected ones are not ours to tell. The caller frees. */
 static char **
 bound_endpoints (const ZmSubjectSocket *sockets, guint n)
 {
@@ -76,6 +80,8 @@ bound_endpoints (const ZmSubjectSocket *sockets, guint n)
   return (char **) g_ptr_array_free (g_steal_pointer (&list), FALSE);
 }
 
+/* All endpoints or none: a daemon that listens on half of what it was told is harder to understand than one that does
+ * not start. */
 gboolean
 zm_subject_open (ZmSubject *subject, const ZmSubjectConfig *config, GError **error)
 {
@@ -95,6 +101,7 @@ zm_subject_open (ZmSubject *subject, const ZmSubjectConfig *config, GError **err
   return TRUE;
 }
 
+/* Gates first: they watch the socket. */
 static void
 close_list (ZmSubjectSocket *sockets, guint n, int linger_ms)
 {
@@ -106,6 +113,8 @@ close_list (ZmSubjectSocket *sockets, guint n, int linger_ms)
   }
 }
 
+/* After the thread's end. What PULL still holds was counted or taken by the drain; the last replies are on their way
+ * and have half a second. */
 void
 zm_subject_close (ZmSubject *subject)
 {
@@ -116,6 +125,8 @@ zm_subject_close (ZmSubject *subject)
   g_strfreev (subject->call_endpoints);
 }
 
+/* What is connected is let go as well as what is bound: both bring messages. A wildcard endpoint is unbound by the name
+ * that it got. */
 void
 zm_subject_detach (ZmSubject *subject)
 {
@@ -143,6 +154,8 @@ zm_frames_close (zmq_msg_t *frames, guint n)
     zmq_msg_close (&frames[i]);
 }
 
+/* A message may have any number of frames, each up to the size limit. Those beyond what a message can have are received
+ * into one scrap frame and dropped, so that memory stays at one frame, whoever sends; libzmq gives no way to skip them. */
 int
 zm_frames_receive (void *socket, zmq_msg_t *frames, guint most, guint *extra)
 {

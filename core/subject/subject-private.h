@@ -18,11 +18,12 @@
 #define ZM_CALL_FRAMES_MOST    7
 #define ZM_MESSAGE_FRAMES_MOST 3
 
+/* One socket has one endpoint, so that it can be let go, or closed to new connections, without the others. */
 typedef struct ZmSubjectSocket {
   void *socket;
-  char *endpoint;
-  gboolean bound;
-  ZmGate *gate; /* or NULL */
+  char *endpoint; /* as libzmq names it; NULL: it could not be bound */
+  gboolean bound; /* else connected */
+  ZmGate *gate;   /* counts its connections; NULL: nobody counts, or it is connected */
 } ZmSubjectSocket;
 
 /* ---- pending.c: who waits for an answer ---- */
@@ -52,12 +53,13 @@ guint zm_pending_count (const ZmPending *pending);
 
 /* ---- outbox.c: replies from other threads ---- */
 
+/* One reply on its way to the thread. Its frames share what the result has; nothing is copied. */
 typedef struct ZmReply ZmReply;
 struct ZmReply {
   ZmReply *next;
   guint64 ticket;
-  int status;
-  gboolean has_result;
+  int status;          /* ZM_OK, negative, or of a store */
+  gboolean has_result; /* else the frames are empty, and the status is all there is to tell */
   zmq_msg_t headers;
   zmq_msg_t body;
 };
@@ -115,26 +117,26 @@ struct ZmSubject {
   guint n_pulls, n_routers;
   char **endpoints, **call_endpoints;
 
-  ZmWaker waker;
+  ZmWaker waker; /* for all that other threads leave */
   pthread_t thread;
-  gboolean started;
-  atomic_int stopping;
-  atomic_int tables_changed;
-  atomic_int greeted;    /* a ^hello~ subscription came: look at the waiting HELLOs */
-  atomic_int flow_state; /* ZmFlowState */
-  atomic_int finishing;  /* answers are waited for no longer */
-  pthread_mutex_t mutex; /* for the condition only */
-  pthread_cond_t paused;
+  gboolean started;          /* thread is one to be joined; who starts and frees the Subject */
+  atomic_int stopping;       /* the thread is to end after its turn */
+  atomic_int tables_changed; /* a reload: the lists of services are to be made anew */
+  atomic_int greeted;        /* a ^hello~ subscription came: look at the waiting HELLOs */
+  atomic_int flow_state;     /* ZmFlowState */
+  atomic_int finishing;      /* answers are waited for no longer */
+  pthread_mutex_t mutex;     /* for the condition only */
+  pthread_cond_t paused;     /* flow_state changed; monotonic clock */
 
   ZmUuidMaker ids;
   gint64 now_us, wall_us; /* read once a turn */
   GPtrArray *stage;       /* messages on their way to the pool; the first `staged` are there already */
   guint staged;
-  ZmPending *pending;
-  ZmOutbox *outbox;
-  GPtrArray *greeters; /* HELLOs that wait for their subscription */
+  ZmPending *pending;  /* callers: CALL, SEND, and HELLO with a nonce */
+  ZmOutbox *outbox;    /* any thread puts, ours takes */
+  GPtrArray *greeters; /* HELLOs that wait for their subscription; their callers are in pending */
   ZmServices *services;
-  gint64 services_look_us;
+  gint64 services_look_us; /* when the registry has to be looked at next; 0: in this turn */
 
   ZmCounter *received, *malformed, *refused, *dropped, *calls, *busy, *late, *timeouts, *unsent, *waiting,
       *held;
@@ -177,6 +179,16 @@ zm_answer_text (ZmSubject *subject, ZmCaller *caller, const char *status, const 
 /* The next two are counted. */
 void zm_answer_busy (ZmSubject *subject, ZmCaller *caller, const char *code, const char *text);
 void zm_answer_malformed (ZmSubject *subject, ZmCaller *caller, const char *text);
+
+/* greet.c: HELLO and HEARTBEAT; the caller is answered, now or later. */
+void zm_greet_hello (ZmSubject *subject, ZmCaller *caller, ZmSpan json);
+void zm_greet_heartbeat (ZmSubject *subject, ZmCaller *caller, ZmSpan json);
+/* Answers those whose subscription is there. */
+void zm_greet_answer (ZmSubject *subject);
+/* The time of this HELLO is over: its caller was told so. */
+void zm_greet_forget (ZmSubject *subject, guint64 ticket);
+/* At the end, when all callers have their answer. */
+void zm_greet_end (ZmSubject *subject);
 
 /* call.c: everything that waits at one call socket, at most a batch. TRUE: there may be more. */
 gboolean zm_subject_take_calls (ZmSubject *subject, guint router);

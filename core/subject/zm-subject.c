@@ -12,6 +12,7 @@
 #define CALLS_STANDARD           4096
 #define CALL_TIMEOUT_STANDARD_US (30 * G_USEC_PER_SEC)
 
+/* One table, as the names are the interface: they stand in the manual, and dashboards use them. */
 static void
 make_counters (ZmSubject *subject, ZmMetrics *metrics)
 {
@@ -40,7 +41,8 @@ make_counters (ZmSubject *subject, ZmMetrics *metrics)
                              : zm_metrics_counter (metrics, counters[i].name, counters[i].help, NULL, NULL);
 }
 
-/* In the publisher's thread. */
+/* In the publisher's thread: only a mark and a wake. Which HELLO it is for is found by asking the publisher's set,
+ * which is up to date by now. */
 static void
 subscription_seen (ZmSpan prefix, gboolean on, gpointer user)
 {
@@ -52,6 +54,7 @@ subscription_seen (ZmSpan prefix, gboolean on, gpointer user)
   zm_waker_wake (&subject->waker);
 }
 
+/* Strings and lists of the configuration belong to the caller and are not kept; what remains is numbers and doors. */
 static void
 copy_config (ZmSubject *subject, const ZmSubjectConfig *config)
 {
@@ -89,6 +92,7 @@ zm_subject_new (const ZmSubjectConfig *config, GError **error)
   return NULL;
 }
 
+/* Subscriptions are watched from before the thread runs, so that no HELLO can miss its own. */
 gboolean
 zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error)
 {
@@ -103,7 +107,7 @@ zm_subject_start (ZmSubject *subject, ZmPool *pool, GError **error)
   return TRUE;
 }
 
-/* What no worker took. */
+/* What no worker took. Only at the end, and counted: nothing is lost without a number. */
 static void
 drop_held (ZmSubject *subject)
 {
@@ -118,6 +122,7 @@ drop_held (ZmSubject *subject)
   g_ptr_array_unref (subject->stage);
 }
 
+/* Also of a half-made one, and of one that was never started. */
 void
 zm_subject_free (ZmSubject *subject)
 {
@@ -143,6 +148,7 @@ zm_subject_free (ZmSubject *subject)
   g_free (subject);
 }
 
+/* From any thread, also from a plugin's in zm_complete. The sockets are not touched here; the Subject's thread sends. */
 void
 zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result)
 {
@@ -171,6 +177,7 @@ zm_subject_services_json (ZmSubject *subject, gboolean transient)
   return zm_services_json (subject->services, transient, zm_now_us ());
 }
 
+/* Any thread: all of it is atomics and constants. */
 char *
 zm_subject_status_json (ZmSubject *subject)
 {

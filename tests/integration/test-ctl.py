@@ -10,6 +10,8 @@ import tempfile
 import threading
 import time
 
+import zmq
+
 from zmcase import BUILD, SOURCE, ZMANAGERCTL, ZMANAGERD, Skip, case, run
 
 DIR = tempfile.mkdtemp(prefix="zmctl-")
@@ -286,7 +288,7 @@ def streams_print_and_end():
     assert len(top) == 2 and any(r["key"] == "?Test?Echo" for r in top[1]["routes"]), top
     assert b"?Test?Echo" in ctl("top", "--count", "1").stdout
     log = Follower("log", "--level", "debug", "--count", "1", ready=None)
-    wait_for(lambda: Follower("tail", "--for", "1ms").end() == b"" and log.process.poll() is not None)
+    wait_for(lambda: ctl("reload") and log.process.poll() is not None)
     assert b": " in log.end()
 
 
@@ -314,6 +316,11 @@ def a_trace_of_what_is_through_says_so():
 @case
 def services_and_workers_are_listed():
     tail = Follower("tail", "?Hand?over")
+    assert ctl_json("services")["services"] == [], "tools are no services"
+    socket = zmq.Context.instance().socket(zmq.DEALER)
+    socket.connect(ctl_json("status")["endpoints"]["call"][0])
+    socket.send_multipart([b"1", b"HELLO", b'{"name": "hands", "patterns": ["?Hand?over"]}'])
+    assert socket.recv_multipart()[1] == b"OK"
     services = ctl_json("services")["services"]
     assert any("?Hand?over" in s["patterns"] and s["state"] == "RUNNING" for s in services), services
     assert b"?Hand?over" in ctl("services").stdout

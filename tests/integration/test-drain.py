@@ -246,6 +246,36 @@ def a_source_runs_and_ends():
 
 
 @case
+def events_that_nothing_maps_are_told():
+    with Daemon(config="[source clock]\nplugin = ticker\nlimit = 500\n", plugins={"ticker": TICKER}, expect=["ticker"]) as daemon:
+        line = daemon.wait_log("no mapping and no flow takes the key .Tick.Own")
+        assert line["level"] == "notice", line
+        wait_for("all of them", lambda: daemon.control("status")["workers"]["errors"] == 500)
+        told = [line for line in daemon.log_lines() if "takes the key" in line["text"]]
+        assert len(told) < 50, len(told)
+
+
+@case
+def a_wake_may_wait_for_its_run_to_return():
+    """And nothing is closed under it: the source is freed by its close only."""
+    patient = TICKER.replace("typedef struct { const zm_host *host; int stop; } ticker;",
+                             "typedef struct { const zm_host *host; int stop, over; } ticker;")
+    patient = patient.replace("  return ZM_OK;\n}\nstatic void wake", "  __atomic_store_n (&t->over, 1, __ATOMIC_RELEASE);\n  return ZM_OK;\n}\nstatic void wake")
+    patient = patient.replace("stop, 1, __ATOMIC_RELEASE); }", """stop, 1, __ATOMIC_RELEASE);
+  while (!__atomic_load_n (&((ticker *) source)->over, __ATOMIC_ACQUIRE));
+  for (int i = 0; i < 20; i++) { struct timespec time = { 0, 1000 * 1000 }; nanosleep (&time, 0); }
+  if (__atomic_load_n (&((ticker *) source)->stop, __ATOMIC_ACQUIRE) != 1) abort ();
+}""")
+    assert "abort" in patient and "over, 1" in patient
+    patient = patient.replace("{ free (source); }", "{ ((ticker *) source)->stop = 2; free (source); }")
+    with Daemon(config="[source clock]\nplugin = ticker\nlimit = 1\nkey = ?Hello?Greet\n", actions=MAPPING, plugins={"ticker": patient, "hello": None}) as daemon:
+        for limit in range(2, 6):
+            daemon.write("conf.d/more.conf", f"[source clock]\nlimit = {limit}\n")
+            daemon.wait_log("^reloaded: .*limit")
+        assert daemon.control("sources")["sources"][0]["state"] == "running", daemon.control("sources")
+
+
+@case
 def the_service_manager_is_told():
     with tempfile.TemporaryDirectory(prefix="zm-") as folder:
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -254,7 +284,7 @@ def the_service_manager_is_told():
         environment = {"NOTIFY_SOCKET": os.path.join(folder, "notify"), "WATCHDOG_USEC": "200000"}
         with Daemon(config="[zmanager]\nwatch = no\n", actions=MAPPING, plugins=["hello"], env=environment) as daemon:
             said = manager.recv(4096).decode()
-            assert said.startswith("READY=1\nSTATUS=1 mappings"), said
+            assert said.startswith("READY=1\nSTATUS=1 mapping,"), said
             assert manager.recv(4096) == b"WATCHDOG=1"
             daemon.control("reload")
             said = ""
