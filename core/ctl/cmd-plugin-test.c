@@ -84,14 +84,9 @@ write_files (const Trial *trial, const char *file, GError **error)
 static char *
 answer_text (const char *status, ZmSpan body)
 {
-  g_autoptr (JsonNode) node = strcmp (status, "ERROR") == 0 ? zm_json_read (body) : NULL;
-  JsonObject *object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-  const char *code = zm_json_get_text (object, "code"), *text = zm_json_get_text (object, "text");
+  char *error = strcmp (status, "ERROR") == 0 ? zm_json_error_text (body) : NULL;
 
-  if (code == NULL || text == NULL)
-    return zm_printable (body, 1024);
-  g_autofree char *both = g_strdup_printf ("%s: %s", code, text);
-  return zm_printable (zm_span_text (both), 1024);
+  return error != NULL ? error : zm_printable (body, 1024);
 }
 
 static void

@@ -46,8 +46,8 @@ print_head (const ZmCtl *ctl, JsonObject *status)
 static const struct {
   const char *counter, *text;
 } troubles[] = {
-  { "zmanager_subject_malformed_total", N_ ("malformed") },
-  { "zmanager_subject_refused_total", N_ ("refused") },
+  { "zmanager_subject_malformed_total", N_ ("malformed messages") },
+  { "zmanager_subject_refused_total", N_ ("refused messages") },
   { "zmanager_subject_dropped_total", N_ ("dropped by the Subject") },
   { "zmanager_subject_busy_total", N_ ("calls answered busy") },
   { "zmanager_subject_timeouts_total", N_ ("calls timed out") },
@@ -55,7 +55,7 @@ static const struct {
   { "zmanager_integration_stalls_total", N_ ("stalls by slow subscribers") },
   { "zmanager_integration_dropped_total", N_ ("publications dropped") },
   { "zmanager_integration_failed_total", N_ ("publications failed") },
-  { "zmanager_worker_ended_total{end=\"error\"}", N_ ("ended in an error") },
+  { "zmanager_worker_ended_total{end=\"error\"}", N_ ("messages that ended in an error") },
   { "zmanager_worker_ended_total{end=\"dropped\"}", N_ ("dropped by workers") },
   { "zmanager_worker_denied_total", N_ ("denied by a plugin") },
   { "zmanager_worker_replaced_total", N_ ("hung workers replaced") },
@@ -167,8 +167,7 @@ print_troubles (const ZmCtl *ctl, JsonObject *counters)
     gint64 sum = sum_of (counters, troubles[i].counter);
 
     if (sum != 0)
-      g_string_append_printf (out, "%s%" G_GINT64_FORMAT " %s", out->len > 0 ? ", " : "", sum,
-                              _ (troubles[i].text));
+      append (out, _ (troubles[i].text), sum);
   }
   if (out->len == 0)
     return;

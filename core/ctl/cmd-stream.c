@@ -171,7 +171,8 @@ print_trace_details (JsonObject *item, const char *key)
     printf (" -> %s", safe);
   }
   if (more != NULL) {
-    g_autofree char *safe = zm_printable (zm_span_text (more), 4096);
+    g_autofree char *error = zm_json_error_text (zm_span_text (more));
+    g_autofree char *safe = error != NULL ? g_strdup (error) : zm_printable (zm_span_text (more), 4096);
 
     printf (" (%s)", safe);
   }

@@ -93,3 +93,14 @@ zm_json_set_body (JsonObject *object, ZmSpan body)
   copy = g_base64_encode ((const guchar *) body.data, body.size);
   json_object_set_string_member (object, "base64", copy);
 }
+
+char *
+zm_json_error_text (ZmSpan text)
+{
+  g_autoptr (JsonNode) node = zm_json_read (text);
+  JsonObject *object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+  const char *code = zm_json_get_text (object, "code"), *said = zm_json_get_text (object, "text");
+  g_autofree char *both = code != NULL && said != NULL ? g_strdup_printf ("%s: %s", code, said) : NULL;
+
+  return both != NULL ? zm_printable (zm_span_text (both), 4096) : NULL;
+}

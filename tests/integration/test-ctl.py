@@ -118,7 +118,7 @@ def plugin_ls_names_the_actions():
 def status_tells_of_troubles_and_hides_zeros():
     ctl("call", "?Nothing?Here", status=1)
     text = ctl("status").stdout.decode()
-    assert "\ntrouble      1 ended in an error\n" in text and " called 1\n" in text, text
+    assert "\ntrouble      messages that ended in an error 1\n" in text and " called 1\n" in text, text
     assert "malformed" not in text and "held" not in text and "inside" not in text, text
     assert {gate["name"] for gate in ctl_json("status")["connections"]} == {"subject", "call", "topics"}
 
