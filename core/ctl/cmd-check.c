@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+/* Only --dir counts here: what is checked is what a daemon would read that is started with the same --dir. Options of
+ * its command line (--set, --config) are not known, so `zmanagerd --check` with those may say something else. */
 int
 zm_ctl_cmd_check (ZmCtl *ctl, guint n, char **arguments)
 {

@@ -64,6 +64,7 @@ flows_object (ZmTable *table)
   return object;
 }
 
+/* Programs get the answer as it is; people a line a flow, made by adding two members to each row. */
 static int
 print_flows (const ZmCtl *ctl, JsonObject *answer)
 {
@@ -80,6 +81,7 @@ print_flows (const ZmCtl *ctl, JsonObject *answer)
   return ZM_EXIT_OK;
 }
 
+/* The daemon first: it knows what is in force, which after a refused reload is not what the files say. */
 int
 zm_ctl_cmd_flow_ls (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -162,6 +164,8 @@ static const ZmOutColumn step_columns[] = {
   { NULL, NULL, FALSE },
 };
 
+/* A line a branch; what each step is was found out by the table that also runs it, so this cannot disagree with the
+ * daemon. */
 static void
 print_flow (const ZmCtl *ctl, JsonObject *flow)
 {
@@ -210,6 +214,7 @@ show_object (ZmTable *table, ZmFlow *flow, gboolean dot)
   return object;
 }
 
+/* Reads all files for one flow: a step is shown as what it leads to, and that may stand in any of them. */
 static int
 show_from_files (ZmCtl *ctl, const char *name, gboolean dot)
 {
@@ -227,6 +232,7 @@ show_from_files (ZmCtl *ctl, const char *name, gboolean dot)
   return print_shown (ctl, object);
 }
 
+/* Not-found of the daemon stays an error; only where no daemon is there the files are asked. */
 int
 zm_ctl_cmd_flow_show (ZmCtl *ctl, guint n, char **arguments)
 {

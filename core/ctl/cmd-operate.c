@@ -32,6 +32,7 @@ print_changes (const ZmCtl *ctl, JsonObject *answer)
   return ZM_EXIT_OK;
 }
 
+/* The daemon words what changed; this client adds nothing, so it cannot be wrong about it. */
 int
 zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms)
 {
@@ -41,6 +42,7 @@ zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms)
   return answer != NULL ? print_changes (ctl, answer) : zm_ctl_fail (ctl, error);
 }
 
+/* With --json the whole answer, not only the rows that are shown. */
 int
 zm_ctl_listing (ZmCtl *ctl, JsonObject *request, const char *member, const ZmOutColumn *columns,
                 const char *none)

@@ -89,6 +89,7 @@ answer_text (const char *status, ZmSpan body)
   return error != NULL ? error : zm_printable (body, 1024);
 }
 
+/* One action's row, for the table and for --json alike. */
 static void
 add_outcome (Trial *trial, const char *action, const char *status, ZmSpan body, gint64 took_us)
 {
@@ -184,6 +185,7 @@ static const ZmOutColumn columns[] = {
   { NULL, NULL, FALSE },
 };
 
+/* Printed at the end and not as it comes: the table's columns are as wide as their widest cell. */
 static void
 report (const Trial *trial)
 {
@@ -225,6 +227,8 @@ run_trial (Trial *trial, const char *file, GError **error)
   return trial->call != NULL;
 }
 
+/* The note is read before anything is started: what is no plugin is refused in a moment, with the note's reason. The
+ * daemon and its directory go at the end of this function, whatever happened. */
 int
 zm_ctl_cmd_plugin_test (ZmCtl *ctl, guint n, char **arguments)
 {

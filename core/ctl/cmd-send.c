@@ -115,6 +115,8 @@ say_sent (const ZmCtl *ctl, const char *first_id, gint64 sent)
   return ZM_EXIT_OK;
 }
 
+/* 0 only where all that was asked for has been handed over. A single message skips the wait: its connection is not
+ * full, so what libzmq holds of it at the end of the socket goes out by the linger time alone. */
 static int
 send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
 {
@@ -140,6 +142,7 @@ send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
   return zm_ctl_fail (ctl, error);
 }
 
+/* The message is made once; of many only the id changes, so that a bulk send costs the daemon more than the client. */
 int
 zm_ctl_cmd_send (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -169,6 +172,7 @@ print_result (const ZmCtl *ctl, ZmSpan body)
     putchar ('\n');
 }
 
+/* Statuses and headers are the daemon's, the body is the action's: as JSON where it is, else text or base64. */
 static void
 print_reply_json (const GPtrArray *reply)
 {
@@ -217,6 +221,7 @@ print_reply (const ZmCtl *ctl, const GPtrArray *reply)
   return ZM_EXIT_OK;
 }
 
+/* The endpoint is asked of the daemon's status, which also finds out in the time of --timeout that nobody is there. */
 static int
 call_message (ZmCtl *ctl, const ZmCtlMessage *message, gint64 timeout_ms)
 {
@@ -227,6 +232,7 @@ call_message (ZmCtl *ctl, const ZmCtlMessage *message, gint64 timeout_ms)
   return reply != NULL ? print_reply (ctl, reply) : zm_ctl_fail (ctl, error);
 }
 
+/* The deadline goes along as the header timeout, so that the daemon ends the call, and not only we stop waiting. */
 int
 zm_ctl_cmd_call (ZmCtl *ctl, guint n, char **arguments)
 {

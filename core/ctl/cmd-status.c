@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The two largest units: nobody wants the seconds of a daemon that is up for weeks. The caller frees. */
 static char *
 duration_text (gint64 seconds)
 {
@@ -126,12 +127,15 @@ static const struct {
   { N_ ("plugins"), "plugins", NULL, "loaded", N_ ("loaded"), TRUE },
 };
 
+/* "text 5" behind what is there. The number stands behind its text so that no language needs a plural of it. */
 static void
 append (GString *out, const char *text, gint64 number)
 {
   g_string_append_printf (out, "%s%s %" G_GINT64_FORMAT, out->len > 0 ? ", " : "", text, number);
 }
 
+/* Runs once over the table: a title ends the row before it and begins the next one. A block that an older or newer
+ * daemon does not have is left out; so is a figure of 0, unless it is one that people look for. */
 static void
 print_figures (const ZmCtl *ctl, JsonObject *status)
 {
@@ -247,6 +251,7 @@ add_endpoint (GString *local, char **directory, GString *others, const char *nam
   }
 }
 
+/* What is usual takes one line, however many sockets there are; what was configured otherwise is shown in full. */
 static void
 print_sockets (const ZmCtl *ctl, JsonObject *endpoints)
 {
@@ -273,6 +278,7 @@ print_sockets (const ZmCtl *ctl, JsonObject *endpoints)
   print_row (ctl, _ ("sockets"), local->str);
 }
 
+/* The head and the troubles come first in either form: a glance has to do. */
 static void
 print_status (const ZmCtl *ctl, JsonObject *status)
 {
@@ -310,6 +316,8 @@ show_once (ZmCtl *ctl)
   return g_strcmp0 (zm_json_get_text (status, "state"), "degraded") == 0 ? ZM_EXIT_DEGRADED : ZM_EXIT_OK;
 }
 
+/* --watch goes on while the daemon is ready or degraded and ends when it cannot be reached, so that a script that waits
+ * on it does not hang. The wait also ends at Ctrl-C. */
 int
 zm_ctl_cmd_status (ZmCtl *ctl, guint n, char **arguments)
 {

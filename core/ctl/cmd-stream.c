@@ -69,6 +69,7 @@ run_stream (ZmCtl *ctl, JsonObject *request, Stream *stream, ZmCtlStream follow)
 
 /* ---- log ---- */
 
+/* Colour for what needs a look; everything else steps back. */
 static ZmStyle
 level_style (const char *level)
 {
@@ -109,6 +110,7 @@ print_log (const ZmCtl *ctl, JsonObject *item)
   print_others (item, known);
 }
 
+/* One request and not a stream. The answer says what holds now, which a daemon may have bounded. */
 static int
 set_level (ZmCtl *ctl, const char *level)
 {
@@ -129,6 +131,7 @@ set_level (ZmCtl *ctl, const char *level)
   return ZM_EXIT_OK;
 }
 
+/* --set and the options of following exclude each other: one changes the daemon, the others only this output. */
 int
 zm_ctl_cmd_log (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -178,6 +181,7 @@ print_trace_details (JsonObject *item, const char *key)
   }
 }
 
+/* Identity, event and key stand in columns, as one message's lines are read below each other among those of others. */
 static void
 print_trace (const ZmCtl *ctl, JsonObject *item)
 {
@@ -231,6 +235,7 @@ say_nothing_came (ZmCtl *ctl, gpointer user)
     fprintf (stderr, _ ("nothing came yet\n"));
 }
 
+/* An id that no message can have is told at once; it would be waited for in vain. */
 int
 zm_ctl_cmd_trace (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -282,6 +287,7 @@ add_rates (Stream *stream, JsonObject *item)
   stream->last_us = now_us;
 }
 
+/* A picture. On a terminal it takes the place of the one before; in a pipe pictures are parted by an empty line. */
 static void
 print_top (const ZmCtl *ctl, JsonObject *item)
 {
@@ -301,6 +307,8 @@ print_top (const ZmCtl *ctl, JsonObject *item)
     putchar ('\n');
 }
 
+/* The daemon sends the figures as sums; rates are made here, from two pictures, so that several tops do not disturb
+ * each other. */
 int
 zm_ctl_cmd_top (ZmCtl *ctl, guint n, char **arguments)
 {

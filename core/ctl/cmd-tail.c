@@ -68,6 +68,7 @@ show_message (ZmTail *tail, ZmMessage *message)
 
 /* ---- receiving ---- */
 
+/* Something of the wire that this version does not read; told and passed over, as the next one may be read. */
 static void
 bad_message (const GError *error, gpointer user)
 {
@@ -173,6 +174,8 @@ open_sockets (ZmTail *tail, GError **error)
   return tail->call != NULL;
 }
 
+/* The line "tailing" is the promise that scripts wait for: it comes when every subscription is active, and not before.
+ * The account comes on every way out, also when the daemon went away. */
 static int
 run_tail (ZmTail *tail)
 {
@@ -215,6 +218,8 @@ check_arguments (ZmTail *tail)
   return TRUE;
 }
 
+/* The process id makes the name: two tails of one user must not take each other's registration. Sockets are closed with
+ * no wait for what is unsent, but the call socket's, whose goodbye should arrive. */
 int
 zm_ctl_cmd_tail (ZmCtl *ctl, guint n, char **arguments)
 {

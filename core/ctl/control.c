@@ -14,6 +14,7 @@
  * stream is open. */
 #define READY_ID ZM_SPAN_LITERAL ("2")
 
+/* Given to a function that frees it in every case, so callers need no clean-up of their own. */
 JsonObject *
 zm_ctl_request_new (const char *command)
 {
@@ -144,6 +145,8 @@ node_object (JsonNode *node)
   return JSON_NODE_HOLDS_OBJECT (node) ? json_object_ref (json_node_get_object (node)) : json_object_new ();
 }
 
+/* A socket of its own for each request: requests are few, and an answer that comes too late cannot be taken for that of
+ * the next one. */
 JsonObject *
 zm_ctl_request (ZmCtl *ctl, JsonObject *request, gint64 wait_ms, GError **error)
 {
@@ -261,6 +264,7 @@ follow (ZmCtl *ctl, void *socket, const ZmCtlStream *stream, GError **error)
   }
 }
 
+/* The linger time is for the cancel: a daemon that gets it need not find out by a full pipe that nobody reads. */
 gboolean
 zm_ctl_stream (ZmCtl *ctl, JsonObject *request, const ZmCtlStream *stream, GError **error)
 {

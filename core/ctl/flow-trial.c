@@ -140,6 +140,7 @@ compare (ZmFlowTrial *trial, const ZmMessage *message)
 
 /* ---- running a case ---- */
 
+/* The first failure ends a case, and so does the last expectation: what comes later is nobody's business. */
 static gboolean
 is_over (const ZmFlowTrial *trial)
 {
@@ -170,6 +171,8 @@ take_message (ZmFlowTrial *trial, const ZmMessage *message)
   }
 }
 
+/* Everything that is there now, also behind the end of the case: it is told as published in all. Messages are read as
+ * the daemon reads them, so whatever form an instance publishes in is understood. */
 static void
 receive_all (ZmFlowTrial *trial)
 {
@@ -194,6 +197,9 @@ receive_all (ZmFlowTrial *trial)
   }
 }
 
+/* Waits for publications and, while an answer is owed, looks every LOOK_US which flows wait: an @ASYNC step publishes
+ * nothing that would tell. An answer that no flow waited for is a failure too, else a test with a slip in its key would
+ * pass. */
 gboolean
 zm_flow_trial_run (ZmFlowTrial *trial, GError **error)
 {

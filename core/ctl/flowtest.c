@@ -11,6 +11,7 @@
 
 #define CASE_MS 5000
 
+/* For the arrays of a case, which own their parts. */
 static void
 free_part (gpointer data)
 {
@@ -21,6 +22,7 @@ free_part (gpointer data)
   g_free (part);
 }
 
+/* For the array of cases. */
 static void
 free_case (gpointer data)
 {
@@ -35,6 +37,7 @@ free_case (gpointer data)
   g_free (test);
 }
 
+/* With what holds where the file says nothing: an empty body, CASE_MS, no answers. */
 static ZmFlowTestCase *
 new_case (const char *name, guint line)
 {
@@ -49,6 +52,7 @@ new_case (const char *name, guint line)
   return test;
 }
 
+/* A problem at the value of a line. Problems are collected, so that one run tells all of them. */
 static void
 wrong (ZmProblems *problems, const ZmLine *line, const char *expected, const char *what)
 {
@@ -147,6 +151,8 @@ check_case (const char *path, const ZmFlowTestCase *test, ZmProblems *problems)
                      test->name);
 }
 
+/* The line reader of all our files: comments, sections and places in messages work as in flow files. Lines in an
+ * unknown section are passed over, as the section itself was the problem. */
 GPtrArray *
 zm_flowtest_read (const char *path, ZmProblems *problems)
 {

@@ -30,6 +30,7 @@ flush_output (int status)
   return status == ZM_EXIT_OK ? ZM_EXIT_FAILED : status;
 }
 
+/* Sockets were closed by who opened them; ending the context waits for what they still linger for. */
 static void
 clear (ZmCtl *ctl)
 {
@@ -43,6 +44,8 @@ clear (ZmCtl *ctl)
   g_hash_table_unref (ctl->values);
 }
 
+/* The order counts: the locale before any text, the command line before any socket, the output's errors last, as they
+ * are known when it is flushed. */
 int
 main (int argc, char **argv)
 {

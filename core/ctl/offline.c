@@ -46,6 +46,8 @@ read_own (const ZmInstance *instance, ZmTableInput *input, ZmProblems *problems)
     zm_flow_read_file (*path, input->flows, problems);
 }
 
+/* The same reading, in the same order, as the daemon's at its start, but with no plugin opened: whether a function
+ * exists is the business of check. Problems are counted only; a table is made of what could be read. */
 ZmTable *
 zm_offline_table (ZmCtl *ctl, GError **error)
 {
@@ -79,6 +81,8 @@ zm_offline_table (ZmCtl *ctl, GError **error)
   return table;
 }
 
+/* Who did not say --timeout gets a short look: in a folder where nothing runs, waiting two seconds for each question
+ * would be felt. */
 JsonObject *
 zm_offline_ask (ZmCtl *ctl, JsonObject *request, GError **error)
 {
@@ -90,6 +94,7 @@ zm_offline_ask (ZmCtl *ctl, JsonObject *request, GError **error)
   return answer;
 }
 
+/* With --connect a daemon was meant and no folder. That files answer is told, as they may differ from what runs. */
 gboolean
 zm_offline_allowed (const ZmCtl *ctl, const GError *error)
 {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One line what is wrong, one how it is right: the whole help would push the first one off the screen. */
 int
 zm_ctl_usage (const ZmCtl *ctl, const char *format, ...)
 {
@@ -33,18 +34,21 @@ zm_ctl_usage (const ZmCtl *ctl, const char *format, ...)
 
 /* ---- options as given ---- */
 
+/* Also tells whether an option with a value was given. */
 gboolean
 zm_ctl_flag (const ZmCtl *ctl, const char *name)
 {
   return g_hash_table_contains (ctl->values, name);
 }
 
+/* In the order of the command line. */
 GPtrArray *
 zm_ctl_list (const ZmCtl *ctl, const char *name)
 {
   return g_hash_table_lookup (ctl->values, name);
 }
 
+/* The last one stands, so that an alias with options of its own can be overruled. */
 const char *
 zm_ctl_text (const ZmCtl *ctl, const char *name)
 {
@@ -75,6 +79,7 @@ zm_ctl_duration (const ZmCtl *ctl, const char *name, gint64 standard)
 
 /* ---- options being read ---- */
 
+/* options may be NULL: a command without any. */
 static const ZmCtlOption *
 find_in (const ZmCtlOption *options, ZmSpan name)
 {
@@ -84,6 +89,7 @@ find_in (const ZmCtlOption *options, ZmSpan name)
   return NULL;
 }
 
+/* Asked by help and completion, which would list such an option twice. */
 gboolean
 zm_ctl_has_option (const ZmCtlCommand *command, const char *name)
 {
@@ -117,6 +123,7 @@ add_names (GPtrArray *names, const ZmCtlOption *options)
     g_ptr_array_add (names, (gpointer) option->name);
 }
 
+/* Three cases: known but too early, near to a known one, or neither. Gives the exit status. */
 static int
 unknown_option (const ZmCtl *ctl, ZmSpan name)
 {
@@ -339,6 +346,8 @@ answered (ZmCtl *ctl)
   return FALSE;
 }
 
+/* Options may stand anywhere, so the line is read to its end before --help is answered; and a line with a wrong option
+ * is wrong, even with --help. */
 gboolean
 zm_ctl_parse (ZmCtl *ctl, int argc, char **argv, GPtrArray *arguments, int *status)
 {

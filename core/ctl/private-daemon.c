@@ -46,6 +46,7 @@ zm_private_program (void)
   return g_find_program_in_path ("zmanagerd");
 }
 
+/* In TMPDIR, readable for its owner only: bodies of tests go through its sockets. */
 ZmPrivate *
 zm_private_new (GError **error)
 {
@@ -77,6 +78,7 @@ zm_private_link (ZmPrivate *own, const char *target, GError **error)
   return dir != NULL;
 }
 
+/* Whole or not at all, by a rename: links of the tested instance are replaced and not written through. */
 gboolean
 zm_private_write (ZmPrivate *own, const char *name, const char *text, GError **error)
 {
@@ -149,6 +151,7 @@ log_end (const ZmPrivate *own)
   return g_strdup (*from == '\n' ? from + 1 : from);
 }
 
+/* Never waits. A daemon that ended is reaped here, so its process id is not used again by us. */
 gboolean
 zm_private_running (ZmPrivate *own, GError **error)
 {
@@ -240,6 +243,7 @@ remove_tree (const char *path)
   g_rmdir (path);
 }
 
+/* The daemon first: it must not write into a directory that is going away. */
 void
 zm_private_free (ZmPrivate *own)
 {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A number 0, not an absent or another value. */
 static gboolean
 is_zero (JsonNode *node)
 {
@@ -78,6 +79,7 @@ print_counters (const ZmCtl *ctl, JsonObject *counters)
   }
 }
 
+/* The order of the answer's own members is kept by json-glib, so daemons and their documentation decide it. */
 void
 zm_ctl_status_all (const ZmCtl *ctl, JsonObject *status)
 {

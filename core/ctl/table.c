@@ -141,18 +141,21 @@ static const ZmCtlCommand commands[] = {
   { NULL, ZM_GROUP_FIRST, NULL, 0, 0, NULL, NULL, NULL },
 };
 
+/* Constant for the life of the program. */
 const ZmCtlCommand *
 zm_ctl_commands (void)
 {
   return commands;
 }
 
+/* Constant for the life of the program. */
 const ZmCtlOption *
 zm_ctl_global_options (void)
 {
   return global_options;
 }
 
+/* Translated when it is asked for: the table itself is made before the locale is known. */
 const char *
 zm_ctl_group_title (ZmCtlGroup group)
 {

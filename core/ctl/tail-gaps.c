@@ -14,6 +14,7 @@ struct ZmTailGaps {
   GHashTable *last; /* topic (char *) -> gint64: its last number */
 };
 
+/* Empty: the first number of each topic is only where its count begins. */
 ZmTailGaps *
 zm_tail_gaps_new (void)
 {
@@ -23,6 +24,7 @@ zm_tail_gaps_new (void)
   return gaps;
 }
 
+/* Takes NULL: a tail without a registration has none. */
 void
 zm_tail_gaps_free (ZmTailGaps *gaps)
 {

@@ -10,6 +10,7 @@
 
 /* ---- messages ---- */
 
+/* The topic whole and in its parts, so that no program has to split it again. */
 static void
 print_json (const ZmTopic *topic, ZmSpan text, ZmSpan headers, ZmSpan body)
 {
@@ -81,6 +82,7 @@ print_text (const ZmCtl *ctl, ZmSpan text, ZmSpan headers, ZmSpan body)
   fflush (stdout);
 }
 
+/* One line a message, whatever is in it; flushed, as it may go through a pipe. */
 void
 zm_tail_print (const ZmTail *tail, ZmMessage *message)
 {
@@ -127,6 +129,8 @@ zm_tail_print_missed (ZmTail *tail, gboolean last)
              (long long) tail->count, (long long) tail->missed);
 }
 
+/* Once in each silence, on the standard error: a script that reads the messages does not see it, a person who wonders
+ * does. */
 void
 zm_tail_print_waiting (ZmTail *tail)
 {
