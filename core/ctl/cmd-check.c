@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check: the daemon's own checker, so that `zmanagerd --check` and this always say the same. Nothing is started. */
+/*
+ * check: the daemon's own checker, so that `zmanagerd --check` and this always say the same. Nothing is started, and a daemon
+ * that runs is not asked: what counts is whether the files would be taken now.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* flow ls, flow show: by the daemon's table, or by the files where no daemon runs. */
+/*
+ * flow ls, flow show: by the daemon's table, or by the files where no daemon runs.
+ *
+ * Both ways end in the same JSON: the daemon's answer, or the same object made here of the same table code (zm_flow_show). So
+ * printing knows one form only, and --json is the same with a daemon and without.
+ */
 #include "config.h"
 
 #include "ctl/offline.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* help, version and completion: all made from the table. */
+/*
+ * help and version: all made from the table.
+ *
+ * `help --man` prints the list as the manual page has it, in scdoc's markup. A test compares both, so a command or an option
+ * cannot be added without its line in the manual.
+ */
 #include "config.h"
 
 #include "base/version.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* services, workers, reload, drain: one request and its answer each. */
+/*
+ * services, workers, reload, drain: one request and its answer each.
+ *
+ * Listings take their columns from a table of member names, and everything else from the daemon: a member that a newer daemon
+ * adds shows with --json at once, and in the table when it gets a column.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* plugin ls, inspect, load, unload, reload. */
+/*
+ * plugin ls, inspect, load, unload, reload.
+ *
+ * What is asked by name is asked of the daemon, which knows the state and the options of what it has loaded. A file is read here,
+ * by its ELF note alone: no code of it runs, and no daemon is needed.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* send and call. */
+/*
+ * send and call.
+ *
+ * send pushes to the Subject, which answers nothing: that libzmq took a message does not mean that it left, and that it left not
+ * that it was read. So the program ends only when its socket has emptied, and after a bulk when the daemon's own count stands
+ * still. call asks on the call socket, where every request has exactly one reply; its deadline travels along.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

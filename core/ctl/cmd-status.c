@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* status [--watch] [--verbose]: the daemon in a few lines, by what people ask for. */
+/*
+ * status [--watch] [--verbose]: the daemon in a few lines, by what people ask for: is it well, what went wrong, what is going on,
+ * where is it. Figures of nothing are left out, as a long list of zeros hides the one that matters.
+ *
+ * The exit status tells degraded from ready, so that a script needs no parsing; --json is the whole answer, unchanged.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* top, trace, log: streams of the control socket. */
+/*
+ * top, trace, log: streams of the control socket.
+ *
+ * The daemon makes the items only while somebody follows, and never waits for who does: what does not fit is counted and told as
+ * {"missed": n}. Printing is a function for each stream; members without a place of their own in the line follow as name=value,
+ * so nothing that a newer daemon tells is lost.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -2,6 +2,12 @@
 /*
  * Sockets: connecting with a deadline, frames in and out. ZeroMQ connects silently and for ever; a client has to say when
  * nobody is there, so each socket is watched until the peer has shaken hands.
+ *
+ * Where that fails the reason is looked for: no socket at the path, one that may not be entered, or one behind which nobody
+ * answers. Each has a cure of its own, and unreachable and refused are different exit statuses.
+ *
+ * A signal is an event like a message here (signalfd in the same poll): there is no handler, and so no code that may run at any
+ * place.
  */
 #include "config.h"
 

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The control socket: one request and its answer, or a stream of items. */
+/*
+ * The control socket: one request and its answer, or a stream of items.
+ *
+ *   to the daemon     [request-id]{"command": "...", ...arguments}
+ *   from the daemon   [request-id][OK | ERROR | PART][JSON]
+ *
+ * OK and ERROR end a request; PART is an item of a stream, which ends with OK when the daemon ends it, or when the client says
+ * {"command": "cancel"} with the same id or goes away. An ERROR has a code, which becomes a GError's and so an exit status, a
+ * text, and, of a refused reload, the list of problems.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

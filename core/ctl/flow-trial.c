@@ -2,6 +2,9 @@
 /*
  * One case: the test plays the services. It gives each answer when the flow waits for that key, and compares what is published
  * with what is expected, in order; other publications may stand between.
+ *
+ * Nothing here sleeps: the case waits for publications on its socket, with the case's timeout as the end. Messages of the case
+ * are known by their id, which no other case has, so cases need no pause between them and timers or sources cannot disturb.
  */
 #include "config.h"
 

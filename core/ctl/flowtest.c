@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reads files of cases with the one line reader. */
+/*
+ * Reads files of cases with the one line reader, into plain data. Everything that can be wrong in a file is found here, with its
+ * line and column and all of it at once: when a case runs, its keys, names and times are known to be good.
+ */
 #include "config.h"
 
 #include "base/zm-codes.h"

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading a daemon's JSON, where a member may be missing or be of another type than expected. */
+/*
+ * Reading a daemon's JSON, where a member may be missing or be of another type than expected.
+ *
+ * json-glib's own getters complain on the standard error, or worse, where a type does not fit. A daemon of another version, or
+ * one that is no daemon, must not be able to do that to the client; so every look goes through these functions, which give NULL
+ * or 0 instead. A test feeds nonsense to every command.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The client of operators: reads the command line and runs one command. */
+/*
+ * The client of operators: reads the command line and runs one command.
+ *
+ * One thread, one command, one exit. What the commands share (the instance, the daemon's status, ZeroMQ's context) is made at
+ * its first use and kept in ZmCtl until the end: `help` opens no socket, and a tail asks for the status once.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Messages made on the command line, and the exchange on the call socket. */
+/*
+ * Messages made on the command line, and the exchange on the call socket.
+ *
+ * A message is checked here as far as the daemon will check it, since a push is never answered: a wrong key or id would only be
+ * counted there. The checks are those of the message room itself, so client and daemon cannot disagree.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

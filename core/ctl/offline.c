@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of an instance say, for commands that answer without a daemon too. */
+/*
+ * What the files of an instance say, for commands that answer without a daemon too.
+ *
+ * The table is built by the code that the daemon runs. It may still differ from what a daemon would do, as plugins are not
+ * opened; and a daemon that runs elsewhere, or refused the files at its last reload, knows better. So a daemon is looked for
+ * first, and that files answer is always said.
+ */
 #include "config.h"
 
 #include "ctl/offline.h"

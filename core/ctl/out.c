@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What people read: styles, lines, tables, indented values; and the program's errors. */
+/*
+ * What people read: styles, lines, tables, indented values; and the program's errors.
+ *
+ * Everything that comes from outside (the daemon, its peers, bodies, names) is made safe before it is printed: control
+ * characters could steer the terminal of who only wanted to look. Texts that stand in this program are not.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -2,6 +2,9 @@
 /*
  * The command line against the table. Options stand anywhere; those of a command after the command. What is wrong is said
  * in one line with what would be right, and how the command is used.
+ *
+ * Values are checked as they are read (choices, counts, times), so that no command has to do it, and none begins with half of
+ * its options good. They are kept as texts, borrowed from argv, and read anew by zm_ctl_count and zm_ctl_duration.
  */
 #include "config.h"
 

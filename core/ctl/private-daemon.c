@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Starting and ending the daemon of a test. */
+/*
+ * Starting and ending the daemon of a test.
+ *
+ * It is a real one, with sockets of its own in a temporary directory, so what a test shows is what a daemon does. It must not
+ * outlive the client: the kernel ends it when the client dies (PR_SET_PDEATHSIG), and the client ends it, by force if need be,
+ * before it removes the directory. It shares nothing with a running instance but files that it only reads.
+ */
 #include "config.h"
 
 #include "ctl/private-daemon.h"

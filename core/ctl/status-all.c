@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* status --verbose: every member of the daemon's answer under its own name, and every counter that has counted. */
+/*
+ * status --verbose: every member of the daemon's answer under its own name, and every counter that has counted. The names are
+ * those of --json and of the metrics, to look them up there; members are not known here one by one, so that a newer daemon's
+ * show too.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The one table of commands: parsing, help, completion and the manual page's list are all made from it. */
+/*
+ * The one table of commands: parsing, help, completion and the manual page's list are all made from it.
+ *
+ * A new command is a row here and a function of its own; nothing else has to know it. Rows stand in the order in which help shows
+ * them, and commands of one first word stand together, as completion expects. A command's own option hides a global one of the
+ * same name. Help texts are marked here (N_) and translated where they are shown: this is constant data.
+ */
 #include "ctl/ctl.h"
 
 #define END_OF_OPTIONS                  \

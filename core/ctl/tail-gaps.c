@@ -2,6 +2,9 @@
 /*
  * What a tail missed. A subscriber that reads slower than is published loses messages at its high-water mark, and ZeroMQ does
  * not say so. The daemon numbers the topics of who registered, each on its own from 1, so a gap is a loss.
+ *
+ * A loss is seen only when a later message of the same topic arrives. At a full queue the newest ones are lost, so the end of a
+ * burst can be missing unseen; for that the tail looks at the daemon's count of stalls too (tell_stalls in cmd-tail.c).
  */
 #include "config.h"
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a tail prints: messages to the standard output; what it waits for and what it missed to the standard error. */
+/*
+ * What a tail prints: messages to the standard output; what it waits for and what it missed to the standard error.
+ *
+ * So `tail | program` gets messages and nothing else. With --json what was missed is told in the stream too, as a program that
+ * counts has to know it.
+ */
 #include "config.h"
 
 #include "ctl/tail.h"
@@ -134,8 +139,6 @@ zm_tail_print_missed (ZmTail *tail, gboolean last)
 void
 zm_tail_print_waiting (ZmTail *tail)
 {
-  if (tail->waiting)
-    return;
   tail->waiting = TRUE;
   zm_tail_print_missed (tail, FALSE);
   if (tail->most != G_MAXINT64)

@@ -175,6 +175,33 @@ def tail_of_a_key_shows_what_became_of_it():
 
 
 @case
+def tail_accounts_for_every_message_of_a_burst():
+    """Stopped, it cannot read; what it printed and what it missed is then all that was published."""
+    with tempfile.TemporaryFile() as out:
+        tail = subprocess.Popen(
+            command("tail", "?Test?Echo", "--json"), stdout=out, stderr=subprocess.PIPE, env=ENVIRONMENT
+        )
+        assert tail.stderr.readline().startswith(b"tailing")
+        tail.send_signal(signal.SIGSTOP)
+        ctl("send", "?Test?Echo", "x", "--count", "50000")
+        tail.send_signal(signal.SIGCONT)
+        # The end of the burst is missing, and nothing came since that would show the gap.
+        while not (line := tail.stderr.readline()).startswith(b"a subscriber was too slow"):
+            assert line, "it ended"
+        last = ctl("send", "?Test?Echo", "last").stdout.decode().strip()
+
+        def lines():
+            with open(f"/proc/self/fd/{out.fileno()}", "rb") as file:
+                return [json.loads(line) for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+
+        wait_for(lambda: any(line.get("id") == last for line in lines()))
+        tail.send_signal(signal.SIGINT)
+        assert b" missed: " in tail.communicate(timeout=30)[1] and tail.returncode == 0
+        printed, missed = sum("id" in line for line in lines()), sum(line.get("missed", 0) for line in lines())
+        assert missed > 0 and printed + missed == 50001, (printed, missed)
+
+
+@case
 def tail_of_a_flow():
     tail = Follower("tail", "--flow", "Serve", "--count", "1")
     ctl("send", "?Hand?Push", "not this")
