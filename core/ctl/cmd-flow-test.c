@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* One run of the command. */
 typedef struct Run {
   ZmFlowRun base;
   JsonArray *results;

@@ -127,6 +127,7 @@ branch_text (JsonObject *branch)
                           : child != NULL  ? g_strdup_printf (_ ("flow %s"), child)
                                            : g_strdup (is != NULL ? is : "-");
 
+  /* A hand-over, @PUBLISH, @ASYNC, done, or a flow: nothing of it stands in a mapping file. */
   if (route == NULL)
     return g_steal_pointer (&what);
   return g_strdup_printf ("%s (%s:%d)%s%s", what, file != NULL ? file : "-",
@@ -162,6 +163,7 @@ add_step_rows (JsonArray *rows, JsonObject *step)
     add_row (rows, "!", on_error);
 }
 
+/* STEP is the number that traces and errors name too. */
 static const ZmOutColumn step_columns[] = {
   { "step", N_ ("STEP"), TRUE },
   { "key", N_ ("KEY"), FALSE },
@@ -176,13 +178,12 @@ print_flow (const ZmCtl *ctl, JsonObject *flow)
 {
   JsonArray *steps = zm_json_get_array (flow, "steps");
   g_autoptr (JsonArray) rows = json_array_new ();
-  const char *name = zm_json_get_text (flow, "name");
-  const char *file = zm_json_get_text (flow, "file");
-  const char *trigger = zm_json_get_text (flow, "trigger");
-  g_autofree char *shown = zm_out_style (ctl, ZM_STYLE_BOLD, name != NULL ? name : "-");
+  g_autofree char *name = zm_out_value (json_object_get_member (flow, "name"));
+  g_autofree char *file = zm_out_value (json_object_get_member (flow, "file"));
+  g_autofree char *trigger = zm_out_value (json_object_get_member (flow, "trigger"));
+  g_autofree char *shown = zm_out_style (ctl, ZM_STYLE_BOLD, name);
 
-  printf (_ ("%s (%s:%d), begins with %s\n"), shown, file != NULL ? file : "-",
-          (int) zm_json_get_int (flow, "line"), trigger != NULL ? trigger : "-");
+  printf (_ ("%s (%s:%d), begins with %s\n"), shown, file, (int) zm_json_get_int (flow, "line"), trigger);
   for (guint i = 0; steps != NULL && i < json_array_get_length (steps); i++)
     add_step_rows (rows, zm_json_nth_object (steps, i));
   zm_out_table (ctl, rows, step_columns, _ ("it has no step"));

@@ -132,6 +132,7 @@ print_man (void)
   for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++) {
     g_autofree char *arguments = scd_escape (command->arguments);
 
+    /* The groups follow each other in the table, so a new one begins where it differs. */
     if ((int) command->group != group)
       printf ("## %s\n\n", zm_ctl_group_title (command->group));
     group = (int) command->group;

@@ -78,6 +78,7 @@ static const ZmOutColumn service_columns[] = {
   { NULL, NULL, FALSE },
 };
 
+/* As zmanager-wire(7), Commands, lists them. */
 static const char *const service_verbs[] = { "get_health", "stop_service", "get_topics",
                                              "add_topic",  "remove_topic", NULL };
 

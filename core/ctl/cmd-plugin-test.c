@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The deadline of each call; an action that takes longer in such a small trial hangs, or is better tested otherwise. */
 #define ACTION_MS 5000
 
 typedef struct Trial {
@@ -135,6 +136,7 @@ call_action (Trial *trial, const char *action, GError **error)
     g_prefix_error (error, _ ("action %s: "), action);
     return FALSE;
   }
+  /* The daemon lives and has not answered, not even with the error timeout: it is the daemon that hangs. */
   if (reply == NULL) {
     add_outcome (trial, action, "NONE", zm_span_text (inner->message), zm_now_us () - began);
     trial->failed++;

@@ -61,6 +61,8 @@ flush_push (ZmCtl *ctl, void *push)
   return zm_now_us () < until;
 }
 
+/* A daemon that has read nothing new in so many looks, so far apart, has read all that there is. Its count is of all senders: where
+ * others send too, this waits a little longer than it would have to, and never shorter. */
 #define LOOK_US     20000
 #define QUIET_LOOKS 3
 
@@ -91,6 +93,7 @@ wait_until_read (ZmCtl *ctl)
 
     if (now < 0)
       return TRUE;
+    /* Held back for full workers counts as read, but shows that more is waiting behind. */
     quiet = now == last && !held ? quiet + 1 : 0;
     if (now != last)
       until = zm_now_us () + ctl->timeout_ms * 1000;
@@ -167,6 +170,7 @@ zm_ctl_cmd_send (ZmCtl *ctl, guint n, char **arguments)
 
 /* ---- call ---- */
 
+/* As the daemon's own default, so that --timeout is needed only for more or less than that. */
 #define CALL_MS 30000
 
 /* The bytes as they are: they may go into a file. A terminal gets the newline that its prompt needs. */

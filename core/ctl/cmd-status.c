@@ -31,15 +31,15 @@ print_head (const ZmCtl *ctl, JsonObject *status)
 {
   const char *state = zm_json_get_text (status, "state");
   gboolean ready = g_strcmp0 (state, "ready") == 0;
-  const char *version = zm_json_get_text (status, "version");
+  g_autofree char *version = zm_printable (zm_span_text (zm_json_get_text (status, "version")), 64);
+  g_autofree char *safe = zm_printable (zm_span_text (state != NULL ? state : _ ("unknown")), 64);
   g_autofree char *node = zm_printable (zm_span_text (zm_json_get_text (status, "node")), 256);
-  g_autofree char *shown =
-      zm_out_style (ctl, ready ? ZM_STYLE_GOOD : ZM_STYLE_WARN, state ? state : _ ("unknown"));
+  g_autofree char *shown = zm_out_style (ctl, ready ? ZM_STYLE_GOOD : ZM_STYLE_WARN, safe);
   g_autofree char *up = duration_text (zm_json_get_int (status, "uptime_s"));
   JsonArray *reasons = zm_json_get_array (status, "reasons");
 
   printf (_ ("%s: %s, zmanagerd %s, process %d, up %s\n"), *node ? node : "zmanager", shown,
-          version ? version : "?", (int) zm_json_get_int (status, "pid"), up);
+          *version ? version : "?", (int) zm_json_get_int (status, "pid"), up);
   for (guint i = 0; reasons != NULL && i < json_array_get_length (reasons); i++) {
     g_autofree char *text = zm_out_value (json_array_get_element (reasons, i));
     g_autofree char *line = zm_out_style (ctl, ZM_STYLE_WARN, text);
@@ -75,6 +75,7 @@ static const struct {
   { "zmanager_control_refused_total", N_ ("control requests refused") },
 };
 
+/* Of all labels: "name" and every "name{...}"; but not of a longer name that begins so. */
 static gint64
 sum_of (JsonObject *counters, const char *name)
 {
@@ -93,6 +94,7 @@ sum_of (JsonObject *counters, const char *name)
 
 /* ---- rows ---- */
 
+/* The longest title of any language should fit; where one does not, its row is only shifted. */
 #define TITLE_WIDTH 12
 
 /* "title       text", and nothing where there is no text. Titles stand below each other. */

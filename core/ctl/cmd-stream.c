@@ -285,6 +285,7 @@ add_rates (Stream *stream, JsonObject *item)
     gint64 calls = zm_json_get_int (route, "calls");
     gint64 *before = key != NULL ? g_hash_table_lookup (stream->calls, key) : NULL;
 
+    /* Fewer calls than before: the figures of that key began anew. */
     if (before != NULL && seconds > 0 && calls >= *before)
       json_object_set_double_member (route, "rate", (double) (calls - *before) / seconds);
     if (key != NULL)

@@ -77,6 +77,7 @@ zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
 
     if (got < 0 && errno != EINTR)
       return 0;
+    /* The signal comes first: who wants to end should not have to wait until messages stop coming. */
     if (ctl->signal_fd >= 0 && (items[1].revents & ZMQ_POLLIN))
       return take_signal (ctl);
     if (socket != NULL && (items[0].revents & ZMQ_POLLIN))

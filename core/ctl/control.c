@@ -121,6 +121,7 @@ set_answer_error (JsonObject *answer, GError **error)
   g_set_error_literal (error, ZM_ERROR, (int) code_of (zm_json_get_text (answer, "code")), out->str);
 }
 
+/* What next_answer gave. */
 #define ANSWER       1
 #define ANSWER_READY 2
 

@@ -131,6 +131,7 @@ compare (ZmFlowTrial *trial, const ZmMessage *message)
   g_autofree char *shown = zm_printable (body, 4096);
 
   if (!same_topic (expect, message)) {
+    /* Nothing that is expected can come any more: the case need not wait for its timeout. */
     if (zm_span_is (message->topic.key.action, "error"))
       fail (trial, expect, g_strdup_printf ("%s %s", topic, shown));
     return;

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+/* Long for a flow of quick actions, short for who waits for a red test. */
 #define CASE_MS 5000
 
 /* For the arrays of a case, which own their parts. */

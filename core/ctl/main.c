@@ -60,6 +60,7 @@ main (int argc, char **argv)
 
   zm_i18n_init ();
   ctl.values = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) g_ptr_array_unref);
+  /* FALSE is not only an error: --help has been answered then, too. */
   if (zm_ctl_parse (&ctl, argc, argv, arguments, &status)) {
     ctl.json = zm_ctl_flag (&ctl, "json");
     ctl.terminal = isatty (STDOUT_FILENO) == 1;

@@ -115,6 +115,7 @@ read_headers (const ZmCtl *ctl, gint64 timeout_ms, char **out)
   g_autoptr (JsonObject) headers = json_object_new ();
   g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), headers);
 
+  /* First, so that --header timeout=N of the user's own stands above it. */
   if (timeout_ms > 0)
     json_object_set_int_member (headers, "timeout", timeout_ms);
   for (guint i = 0; list != NULL && i < list->len; i++)

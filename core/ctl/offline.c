@@ -73,6 +73,7 @@ zm_offline_table (ZmCtl *ctl, GError **error)
   zm_config_finish (config, problems);
   workers = zm_config_names (config, "worker");
   input.workers = (const char *const *) workers;
+  /* The table takes over both lists, and the flows and mappings in them. */
   input.mappings = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_mapping_free);
   input.flows = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_flow_unref);
   read_beside (instance, config, &input, problems);

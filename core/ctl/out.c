@@ -14,6 +14,7 @@
 
 /* ---- errors ---- */
 
+/* Errors that have an exit status of their own; every other one is a failure. */
 static const struct {
   ZmErrorCode error;
   ZmExit exit;
@@ -39,6 +40,7 @@ zm_ctl_fail (const ZmCtl *ctl, const GError *error)
       name = error_table[i].name;
       status = (int) error_table[i].exit;
     }
+  /* People read the standard error also while a program reads the JSON. */
   fprintf (stderr, "zmanagerctl: %s\n", error->message);
   if (ctl->json) {
     JsonObject *outer = json_object_new ();
@@ -165,6 +167,7 @@ zm_out_value (JsonNode *node)
 
 /* ---- tables ---- */
 
+/* More than any listing has; further columns would be left out. */
 #define COLUMNS_MOST 16
 
 /* A row that is no object, or lacks the member, gives "-". The caller frees. */
@@ -237,6 +240,7 @@ zm_out_table (const ZmCtl *ctl, JsonArray *rows, const ZmOutColumn *columns, con
 static gboolean
 is_deep (JsonNode *node)
 {
+  /* A list is as deep as its first element: lists here are of one kind. */
   if (JSON_NODE_HOLDS_OBJECT (node))
     return json_object_get_size (json_node_get_object (node)) > 0;
   if (!JSON_NODE_HOLDS_ARRAY (node) || json_array_get_length (json_node_get_array (node)) == 0)

@@ -134,6 +134,7 @@ unknown_option (const ZmCtl *ctl, ZmSpan name)
   g_autofree char *text = zm_printable (name, 64);
   const char *near = NULL;
 
+  /* A frequent slip, as the global ones may stand there. */
   if (ctl->command == NULL && known_anywhere (name))
     return zm_ctl_usage (ctl, _ ("--%s is an option of a command: it stands after the command"), text);
   add_names (names, ctl->command != NULL ? ctl->command->options : NULL);
@@ -199,6 +200,7 @@ read_option (ZmCtl *ctl, char **argv, int argc, int *at)
     unknown_option (ctl, name);
     return FALSE;
   }
+  /* --name=VALUE or --name VALUE; a flag has none, and would take the next word for its value else. */
   if (option->kind == ZM_OPT_FLAG && equals != NULL) {
     zm_ctl_usage (ctl, _ ("--%s takes no value"), option->name);
     return FALSE;
@@ -287,6 +289,7 @@ read_words (ZmCtl *ctl, int argc, char **argv, GPtrArray *words)
       options = FALSE;
       continue;
     }
+    /* The one short option: it is what everybody tries first. */
     if (options && strcmp (argv[i], "-h") == 0)
       argv[i] = (char *) "--help";
     if (options && argv[i][0] == '-' && argv[i][1] == '-') {
@@ -294,6 +297,7 @@ read_words (ZmCtl *ctl, int argc, char **argv, GPtrArray *words)
         return FALSE;
       continue;
     }
+    /* "-" alone is an argument: the standard input. */
     if (options && argv[i][0] == '-' && argv[i][1] != '\0') {
       zm_ctl_usage (ctl, _ ("unknown option %s; after -- it would be an argument"), argv[i]);
       return FALSE;
@@ -371,6 +375,7 @@ zm_ctl_parse (ZmCtl *ctl, int argc, char **argv, GPtrArray *arguments, int *stat
     unknown_command (ctl, (char **) arguments->pdata, arguments->len);
     return FALSE;
   }
+  /* The command's own words are no arguments of it. */
   zm_ctl_find ((char **) arguments->pdata, arguments->len, &used);
   g_ptr_array_remove_range (arguments, 0, used);
   if (!check_arguments (ctl, arguments))
