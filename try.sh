@@ -263,10 +263,13 @@ shell () {
   export ZM_DIR
   mkdir -p "$ZM_DIR"
   say "" "This shell finds the programs in try/, and its instance in ZM_DIR=$ZM_DIR. Type next:" \
-    "  zmanagerd --dev &" \
+    "  zmanagerd --dev 2>\"\$ZM_DIR/log\" &" \
     "  zmanagerctl status" \
     "  zmanagerctl plugin new NAME" \
-    "exit leaves it."
+    "zmanagerctl log shows what the daemon says; exit leaves the shell."
+  # A python3 of pyenv, conda or a virtual environment does not see Debian's modules.
+  python3 -c 'import zmq' 2>/dev/null ||
+    say "$(command -v python3 || echo python3) has no zmq, which README's two Python examples need: pip install pyzmq"
   trap - INT TERM
   stop_ticker
   exec "${SHELL:-/bin/sh}"

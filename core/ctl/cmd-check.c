@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check: the daemon's own checker, so that `zmanagerd --check` and this always say the same. Nothing is started. */
+/*
+ * check: the daemon's own checker, so that `zmanagerd --check` and this always say the same. Nothing is started, and a daemon
+ * that runs is not asked: what counts is whether the files would be taken now.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -7,6 +10,8 @@
 
 #include <stdio.h>
 
+/* Only --dir counts here: what is checked is what a daemon would read that is started with the same --dir. Options of
+ * its command line (--set, --config) are not known, so `zmanagerd --check` with those may say something else. */
 int
 zm_ctl_cmd_check (ZmCtl *ctl, guint n, char **arguments)
 {

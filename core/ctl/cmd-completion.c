@@ -205,6 +205,8 @@ print_fish_command (const ZmCtlCommand *command)
   }
 }
 
+/* fish asks the lines one by one, so a command's options come with the condition that its words stand on the line. It
+ * has no place for --dir of the line: names come from the instance of ZM_DIR, or the system's. */
 static void
 print_fish (void)
 {
@@ -227,6 +229,7 @@ print_fish (void)
   printf ("complete -c zmanagerctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }
 
+/* Kinds of names before shells: the scripts ask for them at each press of the key, people for a script once. */
 int
 zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments)
 {

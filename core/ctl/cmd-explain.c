@@ -56,6 +56,7 @@ is_word (const char *text)
   return *text != '\0' && strspn (text, "abcdefghijklmnopqrstuvwxyz-") == strlen (text);
 }
 
+/* Some twenty codes, looked up once in the life of the program: no index is worth it. */
 static const ZmCtlErrorCode *
 find_error_code (const char *text)
 {
@@ -93,6 +94,8 @@ unknown_error_code (const ZmCtl *ctl, const char *text)
   return zm_ctl_fail (ctl, error);
 }
 
+/* The table is built in, so this works without a daemon and offline. The member is called `error` and not `code`, which
+ * is the number of a problem's code in the same command's JSON. */
 static int
 explain_error_code (const ZmCtl *ctl, const char *text)
 {
@@ -135,6 +138,7 @@ print_answer (const ZmCtl *ctl, JsonObject *answer, const char *text_member)
     zm_out_tree (ctl, node, 0);
 }
 
+/* Takes the text, which the table made for this call. */
 static void
 print_text (char *text)
 {
@@ -169,6 +173,8 @@ explain_key (ZmCtl *ctl, const char *text, const ZmKey *key)
   return ZM_EXIT_OK;
 }
 
+/* What the argument is, it tells by its form: ZM and digits, a lower-case word, or a key, which has a "?" in it. None
+ * can be taken for another. */
 int
 zm_ctl_cmd_explain (ZmCtl *ctl, guint n, char **arguments)
 {

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* One run of the command. */
 typedef struct Run {
   ZmFlowRun base;
   JsonArray *results;
@@ -159,6 +160,8 @@ report_case (Run *run, const ZmFlowTrial *trial)
     printf ("       %s\n", (const char *) g_ptr_array_index (trial->seen, i));
 }
 
+/* The sum, and the exit status: a test that failed is not an error of the program, so nothing goes to the standard
+ * error. */
 static int
 report_all (const Run *run, const char *file)
 {
@@ -214,6 +217,8 @@ say_problems (const ZmCtl *ctl, const ZmProblems *problems)
   return zm_ctl_fail (ctl, error);
 }
 
+/* Ends in this order on every way out: sockets, then the daemon, then its directory. zm_private_free does nothing where
+ * no daemon was started, so no step needs to know how far the others came. */
 int
 zm_ctl_cmd_flow_test (ZmCtl *ctl, guint n, char **arguments)
 {

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* flow ls, flow show: by the daemon's table, or by the files where no daemon runs. */
+/*
+ * flow ls, flow show: by the daemon's table, or by the files where no daemon runs.
+ *
+ * Both ways end in the same JSON: the daemon's answer, or the same object made here of the same table code (zm_flow_show). So
+ * printing knows one form only, and --json is the same with a daemon and without.
+ */
 #include "config.h"
 
 #include "ctl/offline.h"
@@ -64,6 +69,7 @@ flows_object (ZmTable *table)
   return object;
 }
 
+/* Programs get the answer as it is; people a line a flow, made by adding two members to each row. */
 static int
 print_flows (const ZmCtl *ctl, JsonObject *answer)
 {
@@ -80,6 +86,7 @@ print_flows (const ZmCtl *ctl, JsonObject *answer)
   return ZM_EXIT_OK;
 }
 
+/* The daemon first: it knows what is in force, which after a refused reload is not what the files say. */
 int
 zm_ctl_cmd_flow_ls (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -120,6 +127,7 @@ branch_text (JsonObject *branch)
                           : child != NULL  ? g_strdup_printf (_ ("flow %s"), child)
                                            : g_strdup (is != NULL ? is : "-");
 
+  /* A hand-over, @PUBLISH, @ASYNC, done, or a flow: nothing of it stands in a mapping file. */
   if (route == NULL)
     return g_steal_pointer (&what);
   return g_strdup_printf ("%s (%s:%d)%s%s", what, file != NULL ? file : "-",
@@ -155,6 +163,7 @@ add_step_rows (JsonArray *rows, JsonObject *step)
     add_row (rows, "!", on_error);
 }
 
+/* STEP is the number that traces and errors name too. */
 static const ZmOutColumn step_columns[] = {
   { "step", N_ ("STEP"), TRUE },
   { "key", N_ ("KEY"), FALSE },
@@ -162,18 +171,19 @@ static const ZmOutColumn step_columns[] = {
   { NULL, NULL, FALSE },
 };
 
+/* A line a branch; what each step is was found out by the table that also runs it, so this cannot disagree with the
+ * daemon. */
 static void
 print_flow (const ZmCtl *ctl, JsonObject *flow)
 {
   JsonArray *steps = zm_json_get_array (flow, "steps");
   g_autoptr (JsonArray) rows = json_array_new ();
-  const char *name = zm_json_get_text (flow, "name");
-  const char *file = zm_json_get_text (flow, "file");
-  const char *trigger = zm_json_get_text (flow, "trigger");
-  g_autofree char *shown = zm_out_style (ctl, ZM_STYLE_BOLD, name != NULL ? name : "-");
+  g_autofree char *name = zm_out_value (json_object_get_member (flow, "name"));
+  g_autofree char *file = zm_out_value (json_object_get_member (flow, "file"));
+  g_autofree char *trigger = zm_out_value (json_object_get_member (flow, "trigger"));
+  g_autofree char *shown = zm_out_style (ctl, ZM_STYLE_BOLD, name);
 
-  printf (_ ("%s (%s:%d), begins with %s\n"), shown, file != NULL ? file : "-",
-          (int) zm_json_get_int (flow, "line"), trigger != NULL ? trigger : "-");
+  printf (_ ("%s (%s:%d), begins with %s\n"), shown, file, (int) zm_json_get_int (flow, "line"), trigger);
   for (guint i = 0; steps != NULL && i < json_array_get_length (steps); i++)
     add_step_rows (rows, zm_json_nth_object (steps, i));
   zm_out_table (ctl, rows, step_columns, _ ("it has no step"));
@@ -210,6 +220,7 @@ show_object (ZmTable *table, ZmFlow *flow, gboolean dot)
   return object;
 }
 
+/* Reads all files for one flow: a step is shown as what it leads to, and that may stand in any of them. */
 static int
 show_from_files (ZmCtl *ctl, const char *name, gboolean dot)
 {
@@ -227,6 +238,7 @@ show_from_files (ZmCtl *ctl, const char *name, gboolean dot)
   return print_shown (ctl, object);
 }
 
+/* Not-found of the daemon stays an error; only where no daemon is there the files are asked. */
 int
 zm_ctl_cmd_flow_show (ZmCtl *ctl, guint n, char **arguments)
 {

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* help, version and completion: all made from the table. */
+/*
+ * help and version: all made from the table.
+ *
+ * `help --man` prints the list as the manual page has it, in scdoc's markup. A test compares both, so a command or an option
+ * cannot be added without its line in the manual.
+ */
 #include "config.h"
 
 #include "base/version.h"
@@ -15,6 +20,7 @@ synopsis (const ZmCtlCommand *command)
   return g_strconcat (command->name, *command->arguments ? " " : "", command->arguments, NULL);
 }
 
+/* "--count N", as it is typed. The caller frees. */
 static char *
 option_text (const ZmCtlOption *option)
 {
@@ -31,6 +37,7 @@ print_pair (const char *left, int width, const char *right)
   printf ("  %s%*s  %s\n", left, MAX (pad, 0), "", right);
 }
 
+/* Own options of a command, or NULL. The texts are translated here and not in the table, which is constant data. */
 static void
 print_options (const ZmCtlOption *options)
 {
@@ -53,6 +60,7 @@ print_global_options (const ZmCtlCommand *command)
   }
 }
 
+/* Commands stand in the order of the table: it is the order in which people need them, not that of the alphabet. */
 static void
 print_group (ZmCtlGroup group)
 {
@@ -85,6 +93,7 @@ zm_ctl_help_overview (gboolean all)
           _ ("Exit status: 0 ok, 1 failed, 2 usage, 3 unreachable, 4 refused, 5 not found, 6 degraded"));
 }
 
+/* The same whether it was asked by `help COMMAND` or `COMMAND --help`. */
 void
 zm_ctl_help_command (const ZmCtlCommand *command)
 {
@@ -123,6 +132,7 @@ print_man (void)
   for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++) {
     g_autofree char *arguments = scd_escape (command->arguments);
 
+    /* The groups follow each other in the table, so a new one begins where it differs. */
     if ((int) command->group != group)
       printf ("## %s\n\n", zm_ctl_group_title (command->group));
     group = (int) command->group;
@@ -137,6 +147,8 @@ print_man (void)
   }
 }
 
+/* A word that begins several commands (plugin, flow) lists these. --man goes before all: it is for the manual page's
+ * test. */
 int
 zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -168,6 +180,7 @@ zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments)
   return shown > 0 ? ZM_EXIT_OK : zm_ctl_usage (ctl, _ ("there is no command \"%s\""), arguments[n - 1]);
 }
 
+/* The client's own version, without asking a daemon; that of the daemon is in status. */
 int
 zm_ctl_cmd_version (ZmCtl *ctl, guint n, char **arguments)
 {

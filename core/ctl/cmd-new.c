@@ -44,6 +44,7 @@ check_name (const ZmCtl *ctl, const char *name)
   return good;
 }
 
+/* Every occurrence. The caller frees. */
 static char *
 replace (const char *text, const char *what, const char *by)
 {
@@ -81,6 +82,7 @@ write_new (const char *path, const char *text, mode_t mode, GError **error)
   return fd >= 0 && put >= 0;
 }
 
+/* Templates are text: a file that is there already makes this fail, and nothing is written over. */
 static gboolean
 copy_file (const char *from, const char *to, const Names *names, GError **error)
 {
@@ -139,6 +141,7 @@ template_folder (const char *kind, GError **error)
   return NULL;
 }
 
+/* With the next step to type, as the folder alone tells a newcomer nothing. */
 static void
 say_made (const ZmCtl *ctl, const char *folder, JsonArray *made)
 {
@@ -180,6 +183,7 @@ make_plugin (const ZmCtl *ctl, const char *name, const char *kind, GError **erro
   return TRUE;
 }
 
+/* A bad name is a usage error, as the command line is wrong; all else is a failure with its reason. */
 int
 zm_ctl_cmd_plugin_new (ZmCtl *ctl, guint n, char **arguments)
 {

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* services, workers, reload, drain: one request and its answer each. */
+/*
+ * services, workers, reload, drain: one request and its answer each.
+ *
+ * Listings take their columns from a table of member names, and everything else from the daemon: a member that a newer daemon
+ * adds shows with --json at once, and in the table when it gets a column.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -32,6 +37,7 @@ print_changes (const ZmCtl *ctl, JsonObject *answer)
   return ZM_EXIT_OK;
 }
 
+/* The daemon words what changed; this client adds nothing, so it cannot be wrong about it. */
 int
 zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms)
 {
@@ -41,6 +47,7 @@ zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms)
   return answer != NULL ? print_changes (ctl, answer) : zm_ctl_fail (ctl, error);
 }
 
+/* With --json the whole answer, not only the rows that are shown. */
 int
 zm_ctl_listing (ZmCtl *ctl, JsonObject *request, const char *member, const ZmOutColumn *columns,
                 const char *none)
@@ -71,6 +78,7 @@ static const ZmOutColumn service_columns[] = {
   { NULL, NULL, FALSE },
 };
 
+/* As zmanager-wire(7), Commands, lists them. */
 static const char *const service_verbs[] = { "get_health", "stop_service", "get_topics",
                                              "add_topic",  "remove_topic", NULL };
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The deadline of each call; an action that takes longer in such a small trial hangs, or is better tested otherwise. */
 #define ACTION_MS 5000
 
 typedef struct Trial {
@@ -84,16 +85,12 @@ write_files (const Trial *trial, const char *file, GError **error)
 static char *
 answer_text (const char *status, ZmSpan body)
 {
-  g_autoptr (JsonNode) node = strcmp (status, "ERROR") == 0 ? zm_json_read (body) : NULL;
-  JsonObject *object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-  const char *code = zm_json_get_text (object, "code"), *text = zm_json_get_text (object, "text");
+  char *error = strcmp (status, "ERROR") == 0 ? zm_json_error_text (body) : NULL;
 
-  if (code == NULL || text == NULL)
-    return zm_printable (body, 1024);
-  g_autofree char *both = g_strdup_printf ("%s: %s", code, text);
-  return zm_printable (zm_span_text (both), 1024);
+  return error != NULL ? error : zm_printable (body, 1024);
 }
 
+/* One action's row, for the table and for --json alike. */
 static void
 add_outcome (Trial *trial, const char *action, const char *status, ZmSpan body, gint64 took_us)
 {
@@ -139,6 +136,7 @@ call_action (Trial *trial, const char *action, GError **error)
     g_prefix_error (error, _ ("action %s: "), action);
     return FALSE;
   }
+  /* The daemon lives and has not answered, not even with the error timeout: it is the daemon that hangs. */
   if (reply == NULL) {
     add_outcome (trial, action, "NONE", zm_span_text (inner->message), zm_now_us () - began);
     trial->failed++;
@@ -189,6 +187,7 @@ static const ZmOutColumn columns[] = {
   { NULL, NULL, FALSE },
 };
 
+/* Printed at the end and not as it comes: the table's columns are as wide as their widest cell. */
 static void
 report (const Trial *trial)
 {
@@ -230,6 +229,8 @@ run_trial (Trial *trial, const char *file, GError **error)
   return trial->call != NULL;
 }
 
+/* The note is read before anything is started: what is no plugin is refused in a moment, with the note's reason. The
+ * daemon and its directory go at the end of this function, whatever happened. */
 int
 zm_ctl_cmd_plugin_test (ZmCtl *ctl, guint n, char **arguments)
 {

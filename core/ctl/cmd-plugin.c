@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* plugin ls, inspect, load, unload, reload. */
+/*
+ * plugin ls, inspect, load, unload, reload.
+ *
+ * What is asked by name is asked of the daemon, which knows the state and the options of what it has loaded. A file is read here,
+ * by its ELF note alone: no code of it runs, and no daemon is needed.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -24,6 +29,7 @@ static const ZmOutColumn columns[] = {
   { NULL, NULL, FALSE },
 };
 
+/* Every file that was found, also those that were refused: their reason is why people look. */
 int
 zm_ctl_cmd_plugin_ls (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -34,6 +40,7 @@ zm_ctl_cmd_plugin_ls (ZmCtl *ctl, guint n, char **arguments)
 
 /* ---- inspect ---- */
 
+/* texts may be NULL: an empty array. */
 static JsonArray *
 text_array (char **texts)
 {
@@ -44,6 +51,7 @@ text_array (char **texts)
   return array;
 }
 
+/* With what the note says of threads; who calls an action need not know, who writes one does. */
 static JsonArray *
 action_array (const ZmManifest *manifest)
 {
@@ -59,6 +67,7 @@ action_array (const ZmManifest *manifest)
   return array;
 }
 
+/* Members that a note does not have are left out, not null. */
 static void
 set_text (JsonObject *object, const char *name, const char *text)
 {
@@ -147,6 +156,7 @@ add_description (JsonObject *object, const char *path, const ZmManifest *manifes
   return TRUE;
 }
 
+/* Takes no reference. People get a tree, as plugins differ in what they say of themselves. */
 static void
 print_object (const ZmCtl *ctl, JsonObject *object)
 {
@@ -158,6 +168,7 @@ print_object (const ZmCtl *ctl, JsonObject *object)
     zm_out_tree (ctl, node, 0);
 }
 
+/* Only the note is read, and nothing of the file runs: this is safe for a file from anywhere. */
 ZmManifest *
 zm_ctl_read_manifest (const char *path, GError **error)
 {
@@ -252,6 +263,7 @@ zm_ctl_cmd_plugin_inspect (ZmCtl *ctl, guint n, char **arguments)
 /* Stopping the old generation may take as long as its calls do. */
 #define LONG_MS 120000
 
+/* The three commands differ only in their name, which is that of the request. */
 int
 zm_ctl_cmd_plugin_load (ZmCtl *ctl, guint n, char **arguments)
 {

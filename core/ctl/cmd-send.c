@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* send and call. */
+/*
+ * send and call.
+ *
+ * send pushes to the Subject, which answers nothing: that libzmq took a message does not mean that it left, and that it left not
+ * that it was read. So the program ends only when its socket has emptied, and after a bulk when the daemon's own count stands
+ * still. call asks on the call socket, where every request has exactly one reply; its deadline travels along.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -55,6 +61,8 @@ flush_push (ZmCtl *ctl, void *push)
   return zm_now_us () < until;
 }
 
+/* A daemon that has read nothing new in so many looks, so far apart, has read all that there is. Its count is of all senders: where
+ * others send too, this waits a little longer than it would have to, and never shorter. */
 #define LOOK_US     20000
 #define QUIET_LOOKS 3
 
@@ -85,6 +93,7 @@ wait_until_read (ZmCtl *ctl)
 
     if (now < 0)
       return TRUE;
+    /* Held back for full workers counts as read, but shows that more is waiting behind. */
     quiet = now == last && !held ? quiet + 1 : 0;
     if (now != last)
       until = zm_now_us () + ctl->timeout_ms * 1000;
@@ -115,6 +124,8 @@ say_sent (const ZmCtl *ctl, const char *first_id, gint64 sent)
   return ZM_EXIT_OK;
 }
 
+/* 0 only where all that was asked for has been handed over. A single message skips the wait: its connection is not
+ * full, so what libzmq holds of it at the end of the socket goes out by the linger time alone. */
 static int
 send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
 {
@@ -140,6 +151,7 @@ send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
   return zm_ctl_fail (ctl, error);
 }
 
+/* The message is made once; of many only the id changes, so that a bulk send costs the daemon more than the client. */
 int
 zm_ctl_cmd_send (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -158,6 +170,7 @@ zm_ctl_cmd_send (ZmCtl *ctl, guint n, char **arguments)
 
 /* ---- call ---- */
 
+/* As the daemon's own default, so that --timeout is needed only for more or less than that. */
 #define CALL_MS 30000
 
 /* The bytes as they are: they may go into a file. A terminal gets the newline that its prompt needs. */
@@ -169,6 +182,7 @@ print_result (const ZmCtl *ctl, ZmSpan body)
     putchar ('\n');
 }
 
+/* Statuses and headers are the daemon's, the body is the action's: as JSON where it is, else text or base64. */
 static void
 print_reply_json (const GPtrArray *reply)
 {
@@ -217,6 +231,7 @@ print_reply (const ZmCtl *ctl, const GPtrArray *reply)
   return ZM_EXIT_OK;
 }
 
+/* The endpoint is asked of the daemon's status, which also finds out in the time of --timeout that nobody is there. */
 static int
 call_message (ZmCtl *ctl, const ZmCtlMessage *message, gint64 timeout_ms)
 {
@@ -227,6 +242,7 @@ call_message (ZmCtl *ctl, const ZmCtlMessage *message, gint64 timeout_ms)
   return reply != NULL ? print_reply (ctl, reply) : zm_ctl_fail (ctl, error);
 }
 
+/* The deadline goes along as the header timeout, so that the daemon ends the call, and not only we stop waiting. */
 int
 zm_ctl_cmd_call (ZmCtl *ctl, guint n, char **arguments)
 {

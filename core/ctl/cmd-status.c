@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* status [--watch] [--verbose]: the daemon in a few lines, by what people ask for. */
+/*
+ * status [--watch] [--verbose]: the daemon in a few lines, by what people ask for: is it well, what went wrong, what is going on,
+ * where is it. Figures of nothing are left out, as a long list of zeros hides the one that matters.
+ *
+ * The exit status tells degraded from ready, so that a script needs no parsing; --json is the whole answer, unchanged.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -7,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The two largest units: nobody wants the seconds of a daemon that is up for weeks. The caller frees. */
 static char *
 duration_text (gint64 seconds)
 {
@@ -25,15 +31,15 @@ print_head (const ZmCtl *ctl, JsonObject *status)
 {
   const char *state = zm_json_get_text (status, "state");
   gboolean ready = g_strcmp0 (state, "ready") == 0;
-  const char *version = zm_json_get_text (status, "version");
+  g_autofree char *version = zm_printable (zm_span_text (zm_json_get_text (status, "version")), 64);
+  g_autofree char *safe = zm_printable (zm_span_text (state != NULL ? state : _ ("unknown")), 64);
   g_autofree char *node = zm_printable (zm_span_text (zm_json_get_text (status, "node")), 256);
-  g_autofree char *shown =
-      zm_out_style (ctl, ready ? ZM_STYLE_GOOD : ZM_STYLE_WARN, state ? state : _ ("unknown"));
+  g_autofree char *shown = zm_out_style (ctl, ready ? ZM_STYLE_GOOD : ZM_STYLE_WARN, safe);
   g_autofree char *up = duration_text (zm_json_get_int (status, "uptime_s"));
   JsonArray *reasons = zm_json_get_array (status, "reasons");
 
   printf (_ ("%s: %s, zmanagerd %s, process %d, up %s\n"), *node ? node : "zmanager", shown,
-          version ? version : "?", (int) zm_json_get_int (status, "pid"), up);
+          *version ? version : "?", (int) zm_json_get_int (status, "pid"), up);
   for (guint i = 0; reasons != NULL && i < json_array_get_length (reasons); i++) {
     g_autofree char *text = zm_out_value (json_array_get_element (reasons, i));
     g_autofree char *line = zm_out_style (ctl, ZM_STYLE_WARN, text);
@@ -46,8 +52,8 @@ print_head (const ZmCtl *ctl, JsonObject *status)
 static const struct {
   const char *counter, *text;
 } troubles[] = {
-  { "zmanager_subject_malformed_total", N_ ("malformed") },
-  { "zmanager_subject_refused_total", N_ ("refused") },
+  { "zmanager_subject_malformed_total", N_ ("malformed messages") },
+  { "zmanager_subject_refused_total", N_ ("refused messages") },
   { "zmanager_subject_dropped_total", N_ ("dropped by the Subject") },
   { "zmanager_subject_busy_total", N_ ("calls answered busy") },
   { "zmanager_subject_timeouts_total", N_ ("calls timed out") },
@@ -55,7 +61,7 @@ static const struct {
   { "zmanager_integration_stalls_total", N_ ("stalls by slow subscribers") },
   { "zmanager_integration_dropped_total", N_ ("publications dropped") },
   { "zmanager_integration_failed_total", N_ ("publications failed") },
-  { "zmanager_worker_ended_total{end=\"error\"}", N_ ("ended in an error") },
+  { "zmanager_worker_ended_total{end=\"error\"}", N_ ("messages that ended in an error") },
   { "zmanager_worker_ended_total{end=\"dropped\"}", N_ ("dropped by workers") },
   { "zmanager_worker_denied_total", N_ ("denied by a plugin") },
   { "zmanager_authorise_denied_total", N_ ("not authorised") },
@@ -70,6 +76,7 @@ static const struct {
   { "zmanager_control_refused_total", N_ ("control requests refused") },
 };
 
+/* Of all labels: "name" and every "name{...}"; but not of a longer name that begins so. */
 static gint64
 sum_of (JsonObject *counters, const char *name)
 {
@@ -88,6 +95,7 @@ sum_of (JsonObject *counters, const char *name)
 
 /* ---- rows ---- */
 
+/* The longest title of any language should fit; where one does not, its row is only shifted. */
 #define TITLE_WIDTH 12
 
 /* "title       text", and nothing where there is no text. Titles stand below each other. */
@@ -127,12 +135,15 @@ static const struct {
   { N_ ("plugins"), "plugins", NULL, "loaded", N_ ("loaded"), TRUE },
 };
 
+/* "text 5" behind what is there. The number stands behind its text so that no language needs a plural of it. */
 static void
 append (GString *out, const char *text, gint64 number)
 {
   g_string_append_printf (out, "%s%s %" G_GINT64_FORMAT, out->len > 0 ? ", " : "", text, number);
 }
 
+/* Runs once over the table: a title ends the row before it and begins the next one. A block that an older or newer
+ * daemon does not have is left out; so is a figure of 0, unless it is one that people look for. */
 static void
 print_figures (const ZmCtl *ctl, JsonObject *status)
 {
@@ -168,8 +179,7 @@ print_troubles (const ZmCtl *ctl, JsonObject *counters)
     gint64 sum = sum_of (counters, troubles[i].counter);
 
     if (sum != 0)
-      g_string_append_printf (out, "%s%" G_GINT64_FORMAT " %s", out->len > 0 ? ", " : "", sum,
-                              _ (troubles[i].text));
+      append (out, _ (troubles[i].text), sum);
   }
   if (out->len == 0)
     return;
@@ -249,6 +259,7 @@ add_endpoint (GString *local, char **directory, GString *others, const char *nam
   }
 }
 
+/* What is usual takes one line, however many sockets there are; what was configured otherwise is shown in full. */
 static void
 print_sockets (const ZmCtl *ctl, JsonObject *endpoints)
 {
@@ -275,6 +286,7 @@ print_sockets (const ZmCtl *ctl, JsonObject *endpoints)
   print_row (ctl, _ ("sockets"), local->str);
 }
 
+/* The head and the troubles come first in either form: a glance has to do. */
 static void
 print_status (const ZmCtl *ctl, JsonObject *status)
 {
@@ -312,6 +324,8 @@ show_once (ZmCtl *ctl)
   return g_strcmp0 (zm_json_get_text (status, "state"), "degraded") == 0 ? ZM_EXIT_DEGRADED : ZM_EXIT_OK;
 }
 
+/* --watch goes on while the daemon is ready or degraded and ends when it cannot be reached, so that a script that waits
+ * on it does not hang. The wait also ends at Ctrl-C. */
 int
 zm_ctl_cmd_status (ZmCtl *ctl, guint n, char **arguments)
 {

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* top, trace, log: streams of the control socket. */
+/*
+ * top, trace, log: streams of the control socket.
+ *
+ * The daemon makes the items only while somebody follows, and never waits for who does: what does not fit is counted and told as
+ * {"missed": n}. Printing is a function for each stream; members without a place of their own in the line follow as name=value,
+ * so nothing that a newer daemon tells is lost.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -69,6 +75,7 @@ run_stream (ZmCtl *ctl, JsonObject *request, Stream *stream, ZmCtlStream follow)
 
 /* ---- log ---- */
 
+/* Colour for what needs a look; everything else steps back. */
 static ZmStyle
 level_style (const char *level)
 {
@@ -109,6 +116,7 @@ print_log (const ZmCtl *ctl, JsonObject *item)
   print_others (item, known);
 }
 
+/* One request and not a stream. The answer says what holds now, which a daemon may have bounded. */
 static int
 set_level (ZmCtl *ctl, const char *level)
 {
@@ -129,6 +137,7 @@ set_level (ZmCtl *ctl, const char *level)
   return ZM_EXIT_OK;
 }
 
+/* --set and the options of following exclude each other: one changes the daemon, the others only this output. */
 int
 zm_ctl_cmd_log (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -171,12 +180,14 @@ print_trace_details (JsonObject *item, const char *key)
     printf (" -> %s", safe);
   }
   if (more != NULL) {
-    g_autofree char *safe = zm_printable (zm_span_text (more), 4096);
+    g_autofree char *error = zm_json_error_text (zm_span_text (more));
+    g_autofree char *safe = error != NULL ? g_strdup (error) : zm_printable (zm_span_text (more), 4096);
 
     printf (" (%s)", safe);
   }
 }
 
+/* Identity, event and key stand in columns, as one message's lines are read below each other among those of others. */
 static void
 print_trace (const ZmCtl *ctl, JsonObject *item)
 {
@@ -230,6 +241,7 @@ say_nothing_came (ZmCtl *ctl, gpointer user)
     fprintf (stderr, _ ("nothing came yet\n"));
 }
 
+/* An id that no message can have is told at once; it would be waited for in vain. */
 int
 zm_ctl_cmd_trace (ZmCtl *ctl, guint n, char **arguments)
 {
@@ -273,6 +285,7 @@ add_rates (Stream *stream, JsonObject *item)
     gint64 calls = zm_json_get_int (route, "calls");
     gint64 *before = key != NULL ? g_hash_table_lookup (stream->calls, key) : NULL;
 
+    /* Fewer calls than before: the figures of that key began anew. */
     if (before != NULL && seconds > 0 && calls >= *before)
       json_object_set_double_member (route, "rate", (double) (calls - *before) / seconds);
     if (key != NULL)
@@ -281,6 +294,7 @@ add_rates (Stream *stream, JsonObject *item)
   stream->last_us = now_us;
 }
 
+/* A picture. On a terminal it takes the place of the one before; in a pipe pictures are parted by an empty line. */
 static void
 print_top (const ZmCtl *ctl, JsonObject *item)
 {
@@ -300,6 +314,8 @@ print_top (const ZmCtl *ctl, JsonObject *item)
     putchar ('\n');
 }
 
+/* The daemon sends the figures as sums; rates are made here, from two pictures, so that several tops do not disturb
+ * each other. */
 int
 zm_ctl_cmd_top (ZmCtl *ctl, guint n, char **arguments)
 {

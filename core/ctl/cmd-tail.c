@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tail [KEY]: what is published, as it comes. */
+/*
+ * tail [KEY]: what is published, as it comes.
+ *
+ * Two sockets: SUB for the publications, and DEALER to the call socket for the registration and its heartbeats. One loop reads
+ * both, beats, and wakes once a second to see whether the daemon is still there. What is received is printed at once: nothing
+ * is kept, so that memory stays bounded by the high-water mark of the SUB socket, and what is lost at that mark is counted
+ * (tail-gaps.c).
+ */
 #include "config.h"
 
 #include "ctl/tail.h"
@@ -68,6 +75,7 @@ show_message (ZmTail *tail, ZmMessage *message)
 
 /* ---- receiving ---- */
 
+/* Something of the wire that this version does not read; told and passed over, as the next one may be read. */
 static void
 bad_message (const GError *error, gpointer user)
 {
@@ -104,6 +112,38 @@ receive_all (ZmTail *tail)
   }
 }
 
+/* How often subscribers were at their high-water mark. */
+static gint64
+stalls_of (JsonObject *status)
+{
+  return zm_json_get_int (zm_json_get_object (status, "counters"), "zmanager_integration_stalls_total");
+}
+
+/* What the numbers cannot tell: without a KEY nothing is numbered for us, as that would put headers on every other subscriber's
+ * messages only because somebody looks; and at the end of a burst no later number shows the gap. The daemon counts how often
+ * any subscriber was full. Several at one time share the count, so it says "may". */
+static void
+tell_stalls (ZmTail *tail)
+{
+  g_autoptr (JsonObject) now =
+      zm_ctl_request (tail->ctl, zm_ctl_request_new ("status"), tail->ctl->timeout_ms, NULL);
+  gint64 stalls = now != NULL ? stalls_of (now) - tail->stalls : 0;
+
+  if (stalls <= 0)
+    return;
+  tail->stalls += stalls;
+  if (tail->ctl->json) {
+    g_autoptr (JsonObject) object = json_object_new ();
+
+    json_object_set_int_member (object, "stalls", stalls);
+    zm_out_json_object (object);
+  }
+  fprintf (
+      stderr,
+      _ ("a subscriber was too slow for the daemon meanwhile; if it was this one, messages may be missing "
+         "here that no gap tells\n"));
+}
+
 /* Ends after --count, after --for, by a signal, or when the daemon goes. */
 static int
 follow (ZmTail *tail, GError **error)
@@ -112,6 +152,7 @@ follow (ZmTail *tail, GError **error)
   gint64 end = limit_ms < 0 ? G_MAXINT64 : zm_now_us () + limit_ms * 1000;
 
   tail->last_us = zm_now_us ();
+  tail->stalls = stalls_of (tail->ctl->status);
   while (tail->count < tail->most) {
     int got = zm_ctl_wait (tail->ctl, tail->topics, MIN (end, zm_now_us () + ZM_CTL_ALIVE_US));
 
@@ -125,39 +166,15 @@ follow (ZmTail *tail, GError **error)
       return tail->most == G_MAXINT64 ? ZM_EXIT_OK : ZM_EXIT_FAILED;
     else if (!zm_ctl_alive (tail->call, error))
       return ZM_EXIT_UNREACHABLE;
-    if (zm_now_us () - tail->last_us >= ZM_CTL_QUIET_US)
+    if (!tail->waiting && zm_now_us () - tail->last_us >= ZM_CTL_QUIET_US) {
       zm_tail_print_waiting (tail);
+      tell_stalls (tail);
+    }
   }
   return ZM_EXIT_OK;
 }
 
 /* ---- the command ---- */
-
-/* How often subscribers were at their high-water mark. */
-static gint64
-stalls_of (JsonObject *status)
-{
-  return zm_json_get_int (zm_json_get_object (status, "counters"), "zmanager_integration_stalls_total");
-}
-
-/* Without a KEY nothing is numbered for us: numbers for everything would be headers for every other subscriber too, only because
- * somebody looks. The daemon's counter tells at least that somebody missed something meanwhile. */
-static void
-tell_stalls (ZmTail *tail)
-{
-  g_autoptr (JsonObject) now = NULL;
-  gint64 stalls;
-
-  if (tail->pattern != NULL || tail->missed > 0)
-    return;
-  now = zm_ctl_request (tail->ctl, zm_ctl_request_new ("status"), tail->ctl->timeout_ms, NULL);
-  stalls = stalls_of (now) - stalls_of (tail->ctl->status);
-  if (stalls > 0)
-    fprintf (stderr,
-             _ ("a slow subscriber missed publications meanwhile (%lld times one was not taken); it may have "
-                "been this tail. With a KEY it can tell\n"),
-             (long long) stalls);
-}
 
 /* Topics first: when HELLO is answered, its subscriptions must be on their way. */
 static gboolean
@@ -173,6 +190,8 @@ open_sockets (ZmTail *tail, GError **error)
   return tail->call != NULL;
 }
 
+/* The line "tailing" is the promise that scripts wait for: it comes when every subscription is active, and not before.
+ * The account comes on every way out, also when the daemon went away. */
 static int
 run_tail (ZmTail *tail)
 {
@@ -215,6 +234,8 @@ check_arguments (ZmTail *tail)
   return TRUE;
 }
 
+/* The process id makes the name: two tails of one user must not take each other's registration. Sockets are closed with
+ * no wait for what is unsent, but the call socket's, whose goodbye should arrive. */
 int
 zm_ctl_cmd_tail (ZmCtl *ctl, guint n, char **arguments)
 {

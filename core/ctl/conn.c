@@ -2,6 +2,12 @@
 /*
  * Sockets: connecting with a deadline, frames in and out. ZeroMQ connects silently and for ever; a client has to say when
  * nobody is there, so each socket is watched until the peer has shaken hands.
+ *
+ * Where that fails the reason is looked for: no socket at the path, one that may not be entered, or one behind which nobody
+ * answers. Each has a cure of its own, and unreachable and refused are different exit statuses.
+ *
+ * A signal is an event like a message here (signalfd in the same poll): there is no handler, and so no code that may run at any
+ * place.
  */
 #include "config.h"
 
@@ -16,6 +22,7 @@
 /* Publications that wait for a slow terminal. */
 #define WAITING_MOST 100000
 
+/* Kept for the whole call of the program: it says where sockets, files and plugins are. */
 ZmInstance *
 zm_ctl_instance (ZmCtl *ctl, GError **error)
 {
@@ -24,6 +31,8 @@ zm_ctl_instance (ZmCtl *ctl, GError **error)
   return ctl->instance;
 }
 
+/* For commands that go on until Ctrl-C: they have something to end in order (a registration, a stream, a daemon of a
+ * test). Others die of the signal, as programs do. */
 void
 zm_ctl_catch_signals (ZmCtl *ctl)
 {
@@ -68,6 +77,7 @@ zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
 
     if (got < 0 && errno != EINTR)
       return 0;
+    /* The signal comes first: who wants to end should not have to wait until messages stop coming. */
     if (ctl->signal_fd >= 0 && (items[1].revents & ZMQ_POLLIN))
       return take_signal (ctl);
     if (socket != NULL && (items[0].revents & ZMQ_POLLIN))
@@ -77,6 +87,7 @@ zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us)
   }
 }
 
+/* Asked with an option and not with a message: it costs the daemon nothing, and works when it does not answer. */
 gboolean
 zm_ctl_alive (void *socket, GError **error)
 {
@@ -90,6 +101,7 @@ zm_ctl_alive (void *socket, GError **error)
   return FALSE;
 }
 
+/* Waits in slices of ZM_CTL_ALIVE_US, so that a daemon that died is noticed within one and not at the deadline. */
 int
 zm_ctl_wait_answer (ZmCtl *ctl, void *socket, gint64 until_us, GError **error)
 {
@@ -111,6 +123,7 @@ zm_ctl_wait_answer (ZmCtl *ctl, void *socket, gint64 until_us, GError **error)
 
 /* ---- frames ---- */
 
+/* Only the first frame can have to wait for room: libzmq takes the rest of a message that it began to take. */
 gboolean
 zm_ctl_send_frames (void *socket, const ZmSpan *frames, guint n, int wait_ms)
 {
@@ -147,6 +160,7 @@ zm_ctl_receive (void *socket)
   return g_steal_pointer (&frames);
 }
 
+/* Borrowed from frames; empty where there are fewer. */
 ZmSpan
 zm_ctl_frame (const GPtrArray *frames, guint index)
 {
@@ -169,6 +183,7 @@ start_hint (const ZmCtl *ctl)
   return g_strdup_printf (_ ("start one with: zmanagerd --dir %s"), ctl->instance->dir);
 }
 
+/* Refused and not unreachable: starting a daemon, which the other error advises, would be wrong. */
 void
 zm_ctl_set_forbidden (const char *path, int code, GError **error)
 {
@@ -240,6 +255,8 @@ connect_watched (ZmCtl *ctl, void *socket, const char *endpoint, GError **error)
   return good;
 }
 
+/* libzmq connects in the background, tries for ever and tells nobody. So a monitor waits for the handshake, and from
+ * then on ZMQ_IMMEDIATE makes the socket refuse to queue for a peer that is gone. */
 void *
 zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error)
 {
@@ -272,6 +289,7 @@ zm_ctl_socket (ZmCtl *ctl, int type, const char *endpoint, GError **error)
   return NULL;
 }
 
+/* linger_ms: how long what was sent but has not left may still try to, when the context ends. */
 void
 zm_ctl_close (void *socket, int linger_ms)
 {

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The control socket: one request and its answer, or a stream of items. */
+/*
+ * The control socket: one request and its answer, or a stream of items.
+ *
+ *   to the daemon     [request-id]{"command": "...", ...arguments}
+ *   from the daemon   [request-id][OK | ERROR | PART][JSON]
+ *
+ * OK and ERROR end a request; PART is an item of a stream, which ends with OK when the daemon ends it, or when the client says
+ * {"command": "cancel"} with the same id or goes away. An ERROR has a code, which becomes a GError's and so an exit status, a
+ * text, and, of a refused reload, the list of problems.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -14,6 +23,7 @@
  * stream is open. */
 #define READY_ID ZM_SPAN_LITERAL ("2")
 
+/* Given to a function that frees it in every case, so callers need no clean-up of their own. */
 JsonObject *
 zm_ctl_request_new (const char *command)
 {
@@ -111,6 +121,7 @@ set_answer_error (JsonObject *answer, GError **error)
   g_set_error_literal (error, ZM_ERROR, (int) code_of (zm_json_get_text (answer, "code")), out->str);
 }
 
+/* What next_answer gave. */
 #define ANSWER       1
 #define ANSWER_READY 2
 
@@ -144,6 +155,8 @@ node_object (JsonNode *node)
   return JSON_NODE_HOLDS_OBJECT (node) ? json_object_ref (json_node_get_object (node)) : json_object_new ();
 }
 
+/* A socket of its own for each request: requests are few, and an answer that comes too late cannot be taken for that of
+ * the next one. */
 JsonObject *
 zm_ctl_request (ZmCtl *ctl, JsonObject *request, gint64 wait_ms, GError **error)
 {
@@ -261,6 +274,7 @@ follow (ZmCtl *ctl, void *socket, const ZmCtlStream *stream, GError **error)
   }
 }
 
+/* The linger time is for the cancel: a daemon that gets it need not find out by a full pipe that nobody reads. */
 gboolean
 zm_ctl_stream (ZmCtl *ctl, JsonObject *request, const ZmCtlStream *stream, GError **error)
 {

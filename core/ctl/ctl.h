@@ -138,6 +138,8 @@ JsonObject *zm_json_nth_object (JsonArray *array, guint index);
 const char *zm_json_nth_text (JsonArray *array, guint index);
 /* A body as JSON: a value where it is one, else text, else {"base64"}. Adds the member "body" or "base64". */
 void zm_json_set_body (JsonObject *object, ZmSpan body);
+/* "code: text" of an error as messages end in it, made safe for a terminal; NULL where it is none. The caller frees. */
+char *zm_json_error_text (ZmSpan text);
 /* Reads JSON text; NULL where it is none. */
 JsonNode *zm_json_read (ZmSpan text);
 

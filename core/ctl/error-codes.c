@@ -69,6 +69,7 @@ static const ZmCtlErrorCode codes[] = {
   { "failed", "Anything else.", "The error's text and zmanagerctl log say more." },
 };
 
+/* Constant data: borrowed, valid for ever. */
 const ZmCtlErrorCode *
 zm_ctl_error_codes (guint *n)
 {

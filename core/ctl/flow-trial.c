@@ -2,6 +2,9 @@
 /*
  * One case: the test plays the services. It gives each answer when the flow waits for that key, and compares what is published
  * with what is expected, in order; other publications may stand between.
+ *
+ * Nothing here sleeps: the case waits for publications on its socket, with the case's timeout as the end. Messages of the case
+ * are known by their id, which no other case has, so cases need no pause between them and timers or sources cannot disturb.
  */
 #include "config.h"
 
@@ -128,6 +131,7 @@ compare (ZmFlowTrial *trial, const ZmMessage *message)
   g_autofree char *shown = zm_printable (body, 4096);
 
   if (!same_topic (expect, message)) {
+    /* Nothing that is expected can come any more: the case need not wait for its timeout. */
     if (zm_span_is (message->topic.key.action, "error"))
       fail (trial, expect, g_strdup_printf ("%s %s", topic, shown));
     return;
@@ -140,6 +144,7 @@ compare (ZmFlowTrial *trial, const ZmMessage *message)
 
 /* ---- running a case ---- */
 
+/* The first failure ends a case, and so does the last expectation: what comes later is nobody's business. */
 static gboolean
 is_over (const ZmFlowTrial *trial)
 {
@@ -170,6 +175,8 @@ take_message (ZmFlowTrial *trial, const ZmMessage *message)
   }
 }
 
+/* Everything that is there now, also behind the end of the case: it is told as published in all. Messages are read as
+ * the daemon reads them, so whatever form an instance publishes in is understood. */
 static void
 receive_all (ZmFlowTrial *trial)
 {
@@ -194,6 +201,9 @@ receive_all (ZmFlowTrial *trial)
   }
 }
 
+/* Waits for publications and, while an answer is owed, looks every LOOK_US which flows wait: an @ASYNC step publishes
+ * nothing that would tell. An answer that no flow waited for is a failure too, else a test with a slip in its key would
+ * pass. */
 gboolean
 zm_flow_trial_run (ZmFlowTrial *trial, GError **error)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reads files of cases with the one line reader. */
+/*
+ * Reads files of cases with the one line reader, into plain data. Everything that can be wrong in a file is found here, with its
+ * line and column and all of it at once: when a case runs, its keys, names and times are known to be good.
+ */
 #include "config.h"
 
 #include "base/zm-codes.h"
@@ -9,8 +12,10 @@
 
 #include <string.h>
 
+/* Long for a flow of quick actions, short for who waits for a red test. */
 #define CASE_MS 5000
 
+/* For the arrays of a case, which own their parts. */
 static void
 free_part (gpointer data)
 {
@@ -21,6 +26,7 @@ free_part (gpointer data)
   g_free (part);
 }
 
+/* For the array of cases. */
 static void
 free_case (gpointer data)
 {
@@ -35,6 +41,7 @@ free_case (gpointer data)
   g_free (test);
 }
 
+/* With what holds where the file says nothing: an empty body, CASE_MS, no answers. */
 static ZmFlowTestCase *
 new_case (const char *name, guint line)
 {
@@ -49,6 +56,7 @@ new_case (const char *name, guint line)
   return test;
 }
 
+/* A problem at the value of a line. Problems are collected, so that one run tells all of them. */
 static void
 wrong (ZmProblems *problems, const ZmLine *line, const char *expected, const char *what)
 {
@@ -147,6 +155,8 @@ check_case (const char *path, const ZmFlowTestCase *test, ZmProblems *problems)
                      test->name);
 }
 
+/* The line reader of all our files: comments, sections and places in messages work as in flow files. Lines in an
+ * unknown section are passed over, as the section itself was the problem. */
 GPtrArray *
 zm_flowtest_read (const char *path, ZmProblems *problems)
 {

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading a daemon's JSON, where a member may be missing or be of another type than expected. */
+/*
+ * Reading a daemon's JSON, where a member may be missing or be of another type than expected.
+ *
+ * json-glib's own getters complain on the standard error, or worse, where a type does not fit. A daemon of another version, or
+ * one that is no daemon, must not be able to do that to the client; so every look goes through these functions, which give NULL
+ * or 0 instead. A test feeds nonsense to every command.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
 
+/* object may be NULL, so that members of members can be asked for without a look in between. */
 static JsonNode *
 member (JsonObject *object, const char *name)
 {
   return object != NULL ? json_object_get_member (object, name) : NULL;
 }
 
+/* Texts of the daemon or its peers: not yet safe for a terminal. */
 const char *
 zm_json_get_text (JsonObject *object, const char *name)
 {
@@ -28,6 +36,7 @@ zm_json_get_int (JsonObject *object, const char *name)
   return node != NULL && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_int (node) : 0;
 }
 
+/* Borrowed: valid as long as the outer object. */
 JsonObject *
 zm_json_get_object (JsonObject *object, const char *name)
 {
@@ -36,6 +45,7 @@ zm_json_get_object (JsonObject *object, const char *name)
   return node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
 }
 
+/* Borrowed: valid as long as the outer object. */
 JsonArray *
 zm_json_get_array (JsonObject *object, const char *name)
 {
@@ -44,6 +54,7 @@ zm_json_get_array (JsonObject *object, const char *name)
   return node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
 }
 
+/* NULL for an element of another type, which is then passed over like a missing one. */
 JsonObject *
 zm_json_nth_object (JsonArray *array, guint index)
 {
@@ -52,6 +63,7 @@ zm_json_nth_object (JsonArray *array, guint index)
   return JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
 }
 
+/* As zm_json_nth_object, for text. */
 const char *
 zm_json_nth_text (JsonArray *array, guint index)
 {
@@ -62,6 +74,7 @@ zm_json_nth_text (JsonArray *array, guint index)
   return json_node_get_string (node);
 }
 
+/* The whole text has to be one JSON value; the caller frees the node. */
 JsonNode *
 zm_json_read (ZmSpan text)
 {
@@ -74,6 +87,8 @@ zm_json_read (ZmSpan text)
   return json_parser_steal_root (parser);
 }
 
+/* In this order: a JSON value, text, bytes. Text with a NUL in it goes as bytes, since JSON's readers in C would end
+ * there. */
 void
 zm_json_set_body (JsonObject *object, ZmSpan body)
 {
@@ -92,4 +107,16 @@ zm_json_set_body (JsonObject *object, ZmSpan body)
   }
   copy = g_base64_encode ((const guchar *) body.data, body.size);
   json_object_set_string_member (object, "base64", copy);
+}
+
+/* The same body is the answer of a call, a publication and the end of a trace, so all of them say it alike. */
+char *
+zm_json_error_text (ZmSpan text)
+{
+  g_autoptr (JsonNode) node = zm_json_read (text);
+  JsonObject *object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+  const char *code = zm_json_get_text (object, "code"), *said = zm_json_get_text (object, "text");
+  g_autofree char *both = code != NULL && said != NULL ? g_strdup_printf ("%s: %s", code, said) : NULL;
+
+  return both != NULL ? zm_printable (zm_span_text (both), 4096) : NULL;
 }

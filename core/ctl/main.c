@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The client of operators: reads the command line and runs one command. */
+/*
+ * The client of operators: reads the command line and runs one command.
+ *
+ * One thread, one command, one exit. What the commands share (the instance, the daemon's status, ZeroMQ's context) is made at
+ * its first use and kept in ZmCtl until the end: `help` opens no socket, and a tail asks for the status once.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -30,6 +35,7 @@ flush_output (int status)
   return status == ZM_EXIT_OK ? ZM_EXIT_FAILED : status;
 }
 
+/* Sockets were closed by who opened them; ending the context waits for what they still linger for. */
 static void
 clear (ZmCtl *ctl)
 {
@@ -43,6 +49,8 @@ clear (ZmCtl *ctl)
   g_hash_table_unref (ctl->values);
 }
 
+/* The order counts: the locale before any text, the command line before any socket, the output's errors last, as they
+ * are known when it is flushed. */
 int
 main (int argc, char **argv)
 {
@@ -52,6 +60,7 @@ main (int argc, char **argv)
 
   zm_i18n_init ();
   ctl.values = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) g_ptr_array_unref);
+  /* FALSE is not only an error: --help has been answered then, too. */
   if (zm_ctl_parse (&ctl, argc, argv, arguments, &status)) {
     ctl.json = zm_ctl_flag (&ctl, "json");
     ctl.terminal = isatty (STDOUT_FILENO) == 1;

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Messages made on the command line, and the exchange on the call socket. */
+/*
+ * Messages made on the command line, and the exchange on the call socket.
+ *
+ * A message is checked here as far as the daemon will check it, since a push is never answered: a wrong key or id would only be
+ * counted there. The checks are those of the message room itself, so client and daemon cannot disagree.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -13,6 +18,7 @@
 /* A body read from a file or a pipe is held in memory at once. */
 #define BODY_MOST (256u << 20)
 
+/* May be called twice, and on a message that was never filled in. */
 void
 zm_ctl_message_clear (ZmCtlMessage *message)
 {
@@ -25,6 +31,7 @@ zm_ctl_message_clear (ZmCtlMessage *message)
   memset (message, 0, sizeof *message);
 }
 
+/* Ids are made in the order of sending, so they sort as they were sent. */
 void
 zm_ctl_message_next (ZmCtlMessage *message, ZmUuidMaker *ids)
 {
@@ -37,6 +44,7 @@ zm_ctl_message_next (ZmCtlMessage *message, ZmUuidMaker *ids)
 
 /* ---- body ---- */
 
+/* Read to its end before anything is sent: a frame has one piece, whose size goes first. */
 static GBytes *
 read_stdin (GError **error)
 {
@@ -59,6 +67,7 @@ read_stdin (GError **error)
   return g_byte_array_free_to_bytes (g_steal_pointer (&out));
 }
 
+/* An argument that begins with @ or is - cannot be given as a text itself; it goes through a pipe. */
 GBytes *
 zm_ctl_read_body (const char *text, GError **error)
 {
@@ -106,6 +115,7 @@ read_headers (const ZmCtl *ctl, gint64 timeout_ms, char **out)
   g_autoptr (JsonObject) headers = json_object_new ();
   g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), headers);
 
+  /* First, so that --header timeout=N of the user's own stands above it. */
   if (timeout_ms > 0)
     json_object_set_int_member (headers, "timeout", timeout_ms);
   for (guint i = 0; list != NULL && i < list->len; i++)
@@ -148,6 +158,7 @@ read_topic (const ZmCtl *ctl, const char *text, ZmCtlMessage *message)
   return TRUE;
 }
 
+/* By the parser that the daemon uses, so both agree on what an id is. */
 gboolean
 zm_ctl_id_check (const char *id)
 {
@@ -178,6 +189,7 @@ read_id (const ZmCtl *ctl, ZmCtlMessage *message)
   return TRUE;
 }
 
+/* Usage errors come before the body is read: whoever typed a wrong key need not send a gigabyte first. */
 gboolean
 zm_ctl_message_read (ZmCtl *ctl, guint n, char **arguments, gint64 timeout_ms, ZmCtlMessage *message,
                      int *status)
@@ -231,6 +243,7 @@ zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames,
   return NULL;
 }
 
+/* The socket lives for one call: a reply that comes after the deadline then finds nobody, and is counted by the daemon. */
 GPtrArray *
 zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *message, gint64 timeout_ms, GError **error)
 {

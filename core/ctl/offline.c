@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of an instance say, for commands that answer without a daemon too. */
+/*
+ * What the files of an instance say, for commands that answer without a daemon too.
+ *
+ * The table is built by the code that the daemon runs. It may still differ from what a daemon would do, as plugins are not
+ * opened; and a daemon that runs elsewhere, or refused the files at its last reload, knows better. So a daemon is looked for
+ * first, and that files answer is always said.
+ */
 #include "config.h"
 
 #include "ctl/offline.h"
@@ -46,6 +52,8 @@ read_own (const ZmInstance *instance, ZmTableInput *input, ZmProblems *problems)
     zm_flow_read_file (*path, input->flows, problems);
 }
 
+/* The same reading, in the same order, as the daemon's at its start, but with no plugin opened: whether a function
+ * exists is the business of check. Problems are counted only; a table is made of what could be read. */
 ZmTable *
 zm_offline_table (ZmCtl *ctl, GError **error)
 {
@@ -65,6 +73,7 @@ zm_offline_table (ZmCtl *ctl, GError **error)
   zm_config_finish (config, problems);
   workers = zm_config_names (config, "worker");
   input.workers = (const char *const *) workers;
+  /* The table takes over both lists, and the flows and mappings in them. */
   input.mappings = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_mapping_free);
   input.flows = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_flow_unref);
   read_beside (instance, config, &input, problems);
@@ -79,6 +88,8 @@ zm_offline_table (ZmCtl *ctl, GError **error)
   return table;
 }
 
+/* Who did not say --timeout gets a short look: in a folder where nothing runs, waiting two seconds for each question
+ * would be felt. */
 JsonObject *
 zm_offline_ask (ZmCtl *ctl, JsonObject *request, GError **error)
 {
@@ -90,6 +101,7 @@ zm_offline_ask (ZmCtl *ctl, JsonObject *request, GError **error)
   return answer;
 }
 
+/* With --connect a daemon was meant and no folder. That files answer is told, as they may differ from what runs. */
 gboolean
 zm_offline_allowed (const ZmCtl *ctl, const GError *error)
 {

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What people read: styles, lines, tables, indented values; and the program's errors. */
+/*
+ * What people read: styles, lines, tables, indented values; and the program's errors.
+ *
+ * Everything that comes from outside (the daemon, its peers, bodies, names) is made safe before it is printed: control
+ * characters could steer the terminal of who only wanted to look. Texts that stand in this program are not.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -9,6 +14,7 @@
 
 /* ---- errors ---- */
 
+/* Errors that have an exit status of their own; every other one is a failure. */
 static const struct {
   ZmErrorCode error;
   ZmExit exit;
@@ -34,6 +40,7 @@ zm_ctl_fail (const ZmCtl *ctl, const GError *error)
       name = error_table[i].name;
       status = (int) error_table[i].exit;
     }
+  /* People read the standard error also while a program reads the JSON. */
   fprintf (stderr, "zmanagerctl: %s\n", error->message);
   if (ctl->json) {
     JsonObject *outer = json_object_new ();
@@ -50,6 +57,7 @@ zm_ctl_fail (const ZmCtl *ctl, const GError *error)
 
 /* ---- lines ---- */
 
+/* ctl->color is FALSE wherever nobody sees colours, so callers need not ask. */
 char *
 zm_out_style (const ZmCtl *ctl, ZmStyle style, const char *text)
 {
@@ -58,6 +66,7 @@ zm_out_style (const ZmCtl *ctl, ZmStyle style, const char *text)
   return ctl->color ? g_strdup_printf ("\033[%sm%s\033[0m", codes[style], text) : g_strdup (text);
 }
 
+/* Not flushed: who follows a stream does that once an item. */
 void
 zm_out_line (const char *text)
 {
@@ -65,6 +74,7 @@ zm_out_line (const char *text)
   putchar ('\n');
 }
 
+/* As they are, also a NUL: the output may be a file. */
 void
 zm_out_bytes (ZmSpan bytes)
 {
@@ -72,6 +82,7 @@ zm_out_bytes (ZmSpan bytes)
     fwrite (bytes.data, 1, bytes.size, stdout);
 }
 
+/* Home first and then clear, in one write: less flicker than clearing alone. */
 void
 zm_out_clear (const ZmCtl *ctl)
 {
@@ -89,6 +100,7 @@ zm_out_json (JsonNode *node)
   fflush (stdout);
 }
 
+/* Borrows the object. */
 void
 zm_out_json_object (JsonObject *object)
 {
@@ -110,6 +122,7 @@ item_text (JsonNode *node)
   return name != NULL ? zm_printable (zm_span_text (name), 4096) : zm_out_value (node);
 }
 
+/* Elements are parted by commas; an empty list is "-", as an empty cell would look like a fault of the table. */
 static char *
 join_array (JsonArray *array)
 {
@@ -139,6 +152,7 @@ scalar_text (JsonNode *node)
   }
 }
 
+/* Never NULL, and always safe for a terminal. */
 char *
 zm_out_value (JsonNode *node)
 {
@@ -153,8 +167,10 @@ zm_out_value (JsonNode *node)
 
 /* ---- tables ---- */
 
+/* More than any listing has; further columns would be left out. */
 #define COLUMNS_MOST 16
 
+/* A row that is no object, or lacks the member, gives "-". The caller frees. */
 static char *
 cell (JsonArray *rows, guint row, const char *member)
 {
@@ -165,6 +181,7 @@ cell (JsonArray *rows, guint row, const char *member)
   return zm_out_value (json_object_get_member (json_node_get_object (node), member));
 }
 
+/* The last column is not padded: no line ends in blanks. */
 static void
 print_cell (const ZmOutColumn *column, const char *text, int width, gboolean last)
 {
@@ -178,6 +195,7 @@ print_cell (const ZmOutColumn *column, const char *text, int width, gboolean las
     printf ("%s%*s", text, pad + 2, "");
 }
 
+/* Bold around the whole line and not each cell, so that the padding is counted without escape sequences. */
 static void
 print_heading (const ZmCtl *ctl, const ZmOutColumn *columns, guint n, const int *widths)
 {
@@ -222,6 +240,7 @@ zm_out_table (const ZmCtl *ctl, JsonArray *rows, const ZmOutColumn *columns, con
 static gboolean
 is_deep (JsonNode *node)
 {
+  /* A list is as deep as its first element: lists here are of one kind. */
   if (JSON_NODE_HOLDS_OBJECT (node))
     return json_object_get_size (json_node_get_object (node)) > 0;
   if (!JSON_NODE_HOLDS_ARRAY (node) || json_array_get_length (json_node_get_array (node)) == 0)
@@ -229,6 +248,7 @@ is_deep (JsonNode *node)
   return is_deep (json_array_get_element (json_node_get_array (node), 0));
 }
 
+/* Short values behind their name, others below it and indented. */
 static void
 tree_member (const ZmCtl *ctl, const char *name, JsonNode *node, guint indent)
 {
@@ -245,6 +265,7 @@ tree_member (const ZmCtl *ctl, const char *name, JsonNode *node, guint indent)
   }
 }
 
+/* For answers whose members this client need not know: whatever a newer daemon adds is shown too. */
 void
 zm_out_tree (const ZmCtl *ctl, JsonNode *node, guint indent)
 {

@@ -2,6 +2,9 @@
 /*
  * The command line against the table. Options stand anywhere; those of a command after the command. What is wrong is said
  * in one line with what would be right, and how the command is used.
+ *
+ * Values are checked as they are read (choices, counts, times), so that no command has to do it, and none begins with half of
+ * its options good. They are kept as texts, borrowed from argv, and read anew by zm_ctl_count and zm_ctl_duration.
  */
 #include "config.h"
 
@@ -12,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One line what is wrong, one how it is right: the whole help would push the first one off the screen. */
 int
 zm_ctl_usage (const ZmCtl *ctl, const char *format, ...)
 {
@@ -33,18 +37,21 @@ zm_ctl_usage (const ZmCtl *ctl, const char *format, ...)
 
 /* ---- options as given ---- */
 
+/* Also tells whether an option with a value was given. */
 gboolean
 zm_ctl_flag (const ZmCtl *ctl, const char *name)
 {
   return g_hash_table_contains (ctl->values, name);
 }
 
+/* In the order of the command line. */
 GPtrArray *
 zm_ctl_list (const ZmCtl *ctl, const char *name)
 {
   return g_hash_table_lookup (ctl->values, name);
 }
 
+/* The last one stands, so that an alias with options of its own can be overruled. */
 const char *
 zm_ctl_text (const ZmCtl *ctl, const char *name)
 {
@@ -75,6 +82,7 @@ zm_ctl_duration (const ZmCtl *ctl, const char *name, gint64 standard)
 
 /* ---- options being read ---- */
 
+/* options may be NULL: a command without any. */
 static const ZmCtlOption *
 find_in (const ZmCtlOption *options, ZmSpan name)
 {
@@ -84,6 +92,7 @@ find_in (const ZmCtlOption *options, ZmSpan name)
   return NULL;
 }
 
+/* Asked by help and completion, which would list such an option twice. */
 gboolean
 zm_ctl_has_option (const ZmCtlCommand *command, const char *name)
 {
@@ -117,6 +126,7 @@ add_names (GPtrArray *names, const ZmCtlOption *options)
     g_ptr_array_add (names, (gpointer) option->name);
 }
 
+/* Three cases: known but too early, near to a known one, or neither. Gives the exit status. */
 static int
 unknown_option (const ZmCtl *ctl, ZmSpan name)
 {
@@ -124,6 +134,7 @@ unknown_option (const ZmCtl *ctl, ZmSpan name)
   g_autofree char *text = zm_printable (name, 64);
   const char *near = NULL;
 
+  /* A frequent slip, as the global ones may stand there. */
   if (ctl->command == NULL && known_anywhere (name))
     return zm_ctl_usage (ctl, _ ("--%s is an option of a command: it stands after the command"), text);
   add_names (names, ctl->command != NULL ? ctl->command->options : NULL);
@@ -189,6 +200,7 @@ read_option (ZmCtl *ctl, char **argv, int argc, int *at)
     unknown_option (ctl, name);
     return FALSE;
   }
+  /* --name=VALUE or --name VALUE; a flag has none, and would take the next word for its value else. */
   if (option->kind == ZM_OPT_FLAG && equals != NULL) {
     zm_ctl_usage (ctl, _ ("--%s takes no value"), option->name);
     return FALSE;
@@ -277,6 +289,7 @@ read_words (ZmCtl *ctl, int argc, char **argv, GPtrArray *words)
       options = FALSE;
       continue;
     }
+    /* The one short option: it is what everybody tries first. */
     if (options && strcmp (argv[i], "-h") == 0)
       argv[i] = (char *) "--help";
     if (options && argv[i][0] == '-' && argv[i][1] == '-') {
@@ -284,6 +297,7 @@ read_words (ZmCtl *ctl, int argc, char **argv, GPtrArray *words)
         return FALSE;
       continue;
     }
+    /* "-" alone is an argument: the standard input. */
     if (options && argv[i][0] == '-' && argv[i][1] != '\0') {
       zm_ctl_usage (ctl, _ ("unknown option %s; after -- it would be an argument"), argv[i]);
       return FALSE;
@@ -339,6 +353,8 @@ answered (ZmCtl *ctl)
   return FALSE;
 }
 
+/* Options may stand anywhere, so the line is read to its end before --help is answered; and a line with a wrong option
+ * is wrong, even with --help. */
 gboolean
 zm_ctl_parse (ZmCtl *ctl, int argc, char **argv, GPtrArray *arguments, int *status)
 {
@@ -359,6 +375,7 @@ zm_ctl_parse (ZmCtl *ctl, int argc, char **argv, GPtrArray *arguments, int *stat
     unknown_command (ctl, (char **) arguments->pdata, arguments->len);
     return FALSE;
   }
+  /* The command's own words are no arguments of it. */
   zm_ctl_find ((char **) arguments->pdata, arguments->len, &used);
   g_ptr_array_remove_range (arguments, 0, used);
   if (!check_arguments (ctl, arguments))

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Starting and ending the daemon of a test. */
+/*
+ * Starting and ending the daemon of a test.
+ *
+ * It is a real one, with sockets of its own in a temporary directory, so what a test shows is what a daemon does. It must not
+ * outlive the client: the kernel ends it when the client dies (PR_SET_PDEATHSIG), and the client ends it, by force if need be,
+ * before it removes the directory. It shares nothing with a running instance but files that it only reads.
+ */
 #include "config.h"
 
 #include "ctl/private-daemon.h"
@@ -46,6 +52,7 @@ zm_private_program (void)
   return g_find_program_in_path ("zmanagerd");
 }
 
+/* In TMPDIR, readable for its owner only: bodies of tests go through its sockets. */
 ZmPrivate *
 zm_private_new (GError **error)
 {
@@ -77,6 +84,7 @@ zm_private_link (ZmPrivate *own, const char *target, GError **error)
   return dir != NULL;
 }
 
+/* Whole or not at all, by a rename: links of the tested instance are replaced and not written through. */
 gboolean
 zm_private_write (ZmPrivate *own, const char *name, const char *text, GError **error)
 {
@@ -149,6 +157,7 @@ log_end (const ZmPrivate *own)
   return g_strdup (*from == '\n' ? from + 1 : from);
 }
 
+/* Never waits. A daemon that ended is reaped here, so its process id is not used again by us. */
 gboolean
 zm_private_running (ZmPrivate *own, GError **error)
 {
@@ -240,6 +249,7 @@ remove_tree (const char *path)
   g_rmdir (path);
 }
 
+/* The daemon first: it must not write into a directory that is going away. */
 void
 zm_private_free (ZmPrivate *own)
 {

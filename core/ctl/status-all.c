@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* status --verbose: every member of the daemon's answer under its own name, and every counter that has counted. */
+/*
+ * status --verbose: every member of the daemon's answer under its own name, and every counter that has counted. The names are
+ * those of --json and of the metrics, to look them up there; members are not known here one by one, so that a newer daemon's
+ * show too.
+ */
 #include "config.h"
 
 #include "ctl/ctl.h"
@@ -7,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A number 0, not an absent or another value. */
 static gboolean
 is_zero (JsonNode *node)
 {
@@ -78,6 +83,7 @@ print_counters (const ZmCtl *ctl, JsonObject *counters)
   }
 }
 
+/* The order of the answer's own members is kept by json-glib, so daemons and their documentation decide it. */
 void
 zm_ctl_status_all (const ZmCtl *ctl, JsonObject *status)
 {

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The one table of commands: parsing, help, completion and the manual page's list are all made from it. */
+/*
+ * The one table of commands: parsing, help, completion and the manual page's list are all made from it.
+ *
+ * A new command is a row here and a function of its own; nothing else has to know it. Rows stand in the order in which help shows
+ * them, and commands of one first word stand together, as completion expects. A command's own option hides a global one of the
+ * same name. Help texts are marked here (N_) and translated where they are shown: this is constant data.
+ */
 #include "ctl/ctl.h"
 
 #define END_OF_OPTIONS                  \
@@ -7,6 +13,7 @@
     NULL, ZM_OPT_FLAG, NULL, NULL, NULL \
   }
 
+/* Taken before a command and behind it. What they mean to one command (--timeout of call) its manual section says. */
 static const ZmCtlOption global_options[] = {
   { "dir", ZM_OPT_TEXT, "DIR", N_ ("The instance's directory (default: $ZM_DIR, else the system's)"), NULL },
   { "connect", ZM_OPT_TEXT, "ENDPOINT", N_ ("The control socket, instead of the one in the directory"),
@@ -19,6 +26,7 @@ static const ZmCtlOption global_options[] = {
   END_OF_OPTIONS,
 };
 
+/* status */
 static const ZmCtlOption watch_options[] = {
   { "watch", ZM_OPT_FLAG, NULL, N_ ("Print it again and again, until Ctrl-C"), NULL },
   { "interval", ZM_OPT_DURATION, "TIME", N_ ("Time between two pictures (default 1s)"), NULL },
@@ -26,6 +34,7 @@ static const ZmCtlOption watch_options[] = {
   END_OF_OPTIONS,
 };
 
+/* send: a bulk is made of one message, so --count is only here. */
 static const ZmCtlOption send_options[] = {
   { "flow", ZM_OPT_TEXT, "NAME", N_ ("The flow that the message names"), NULL },
   { "id", ZM_OPT_TEXT, "ID", N_ ("The message's id (default: a new one)"), NULL },
@@ -34,6 +43,7 @@ static const ZmCtlOption send_options[] = {
   END_OF_OPTIONS,
 };
 
+/* call: its deadline is the global --timeout. */
 static const ZmCtlOption call_options[] = {
   { "flow", ZM_OPT_TEXT, "NAME", N_ ("The flow that the message names"), NULL },
   { "id", ZM_OPT_TEXT, "ID", N_ ("The message's id (default: a new one)"), NULL },
@@ -41,6 +51,7 @@ static const ZmCtlOption call_options[] = {
   END_OF_OPTIONS,
 };
 
+/* tail: --flow goes by the topic's first field, KEY by the others; both may be given. */
 static const ZmCtlOption tail_options[] = {
   { "flow", ZM_OPT_TEXT, "NAME", N_ ("Only what this flow publishes"), NULL },
   { "count", ZM_OPT_COUNT, "N", N_ ("End after N messages"), NULL },
@@ -50,6 +61,7 @@ static const ZmCtlOption tail_options[] = {
   END_OF_OPTIONS,
 };
 
+/* plugin new. Its --dir hides the global one: there is no instance that it could mean. */
 static const ZmCtlOption new_options[] = {
   { "kind", ZM_OPT_TEXT, "KIND", N_ ("What it is to be (default component)"), "component|source" },
   { "dir", ZM_OPT_TEXT, "DIR", N_ ("Where to make the folder (default: here)"), NULL },
@@ -67,6 +79,7 @@ static const ZmCtlOption inspect_options[] = {
   END_OF_OPTIONS,
 };
 
+/* trace */
 static const ZmCtlOption stream_options[] = {
   { "count", ZM_OPT_COUNT, "N", N_ ("End after N lines"), NULL },
   { "for", ZM_OPT_DURATION, "TIME", N_ ("End after this time; exit status 1 where --count was not reached"),
@@ -80,6 +93,7 @@ static const ZmCtlOption top_options[] = {
   END_OF_OPTIONS,
 };
 
+/* log: --level is a filter of this output; --set changes the daemon, for everybody. */
 static const ZmCtlOption log_options[] = {
   { "level", ZM_OPT_TEXT, "LEVEL", N_ ("This level and worse (default info)"),
     "error|warning|notice|info|debug" },
@@ -96,7 +110,9 @@ static const ZmCtlOption help_options[] = {
   END_OF_OPTIONS,
 };
 
+/* name, group, arguments, how many at least and at most, help, options, function */
 static const ZmCtlCommand commands[] = {
+  /* what most people need, most of the time */
   { "status", ZM_GROUP_FIRST, "", 0, 0, N_ ("Show how the daemon is doing"), watch_options,
     zm_ctl_cmd_status },
   { "check", ZM_GROUP_FIRST, "", 0, 0,
@@ -120,6 +136,7 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_plugin_new },
   { "plugin test", ZM_GROUP_FIRST, "FILE [BODY|-|@FILE]", 1, 2,
     N_ ("Call each action of a plugin in a daemon of its own"), NULL, zm_ctl_cmd_plugin_test },
+  /* for who wants to know why something happens, or does not */
   { "top", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("Show actions by rate and time, live"), top_options,
     zm_ctl_cmd_top },
   { "trace", ZM_GROUP_UNDERSTAND, "[ID]", 0, 1, N_ ("Follow messages through their steps, as they go"),
@@ -129,6 +146,7 @@ static const ZmCtlCommand commands[] = {
     show_options, zm_ctl_cmd_flow_show },
   { "flow test", ZM_GROUP_UNDERSTAND, "FILE", 1, 1,
     N_ ("Run the cases of a .flowtest file in a daemon of its own"), NULL, zm_ctl_cmd_flow_test },
+  /* for who keeps a daemon running, and the tool's own */
   { "services", ZM_GROUP_OPERATE, "[NAME COMMAND [ARGUMENT]]", 0, 3,
     N_ ("List the registered services, or send one a command"), NULL, zm_ctl_cmd_services },
   { "workers", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the workers in other languages"), NULL,
@@ -147,18 +165,21 @@ static const ZmCtlCommand commands[] = {
   { NULL, ZM_GROUP_FIRST, NULL, 0, 0, NULL, NULL, NULL },
 };
 
+/* Constant for the life of the program. */
 const ZmCtlCommand *
 zm_ctl_commands (void)
 {
   return commands;
 }
 
+/* Constant for the life of the program. */
 const ZmCtlOption *
 zm_ctl_global_options (void)
 {
   return global_options;
 }
 
+/* Translated when it is asked for: the table itself is made before the locale is known. */
 const char *
 zm_ctl_group_title (ZmCtlGroup group)
 {

@@ -2,6 +2,9 @@
 /*
  * What a tail missed. A subscriber that reads slower than is published loses messages at its high-water mark, and ZeroMQ does
  * not say so. The daemon numbers the topics of who registered, each on its own from 1, so a gap is a loss.
+ *
+ * A loss is seen only when a later message of the same topic arrives. At a full queue the newest ones are lost, so the end of a
+ * burst can be missing unseen; for that the tail looks at the daemon's count of stalls too (tell_stalls in cmd-tail.c).
  */
 #include "config.h"
 
@@ -14,6 +17,7 @@ struct ZmTailGaps {
   GHashTable *last; /* topic (char *) -> gint64: its last number */
 };
 
+/* Empty: the first number of each topic is only where its count begins. */
 ZmTailGaps *
 zm_tail_gaps_new (void)
 {
@@ -23,6 +27,7 @@ zm_tail_gaps_new (void)
   return gaps;
 }
 
+/* Takes NULL: a tail without a registration has none. */
 void
 zm_tail_gaps_free (ZmTailGaps *gaps)
 {

@@ -83,6 +83,7 @@ first_hello (ZmTail *tail, gboolean *errors, GError **error)
   return answer;
 }
 
+/* Each prefix once: a reload brings the list anew, and libzmq would count each repetition as a further subscription. */
 static void
 subscribe (ZmTail *tail, const char *prefix)
 {
@@ -104,6 +105,8 @@ subscribe_list (ZmTail *tail, JsonArray *prefixes)
   }
 }
 
+/* Everything ("") and a flow's own prefix need no list. The nonce's subscription comes last, and the daemon answers the
+ * second HELLO when it has seen it: those before it are active then. */
 gboolean
 zm_tail_hello (ZmTail *tail, GError **error)
 {

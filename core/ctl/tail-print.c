@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a tail prints: messages to the standard output; what it waits for and what it missed to the standard error. */
+/*
+ * What a tail prints: messages to the standard output; what it waits for and what it missed to the standard error.
+ *
+ * So `tail | program` gets messages and nothing else. With --json what was missed is told in the stream too, as a program that
+ * counts has to know it.
+ */
 #include "config.h"
 
 #include "ctl/tail.h"
@@ -10,6 +15,7 @@
 
 /* ---- messages ---- */
 
+/* The topic whole and in its parts, so that no program has to split it again. */
 static void
 print_json (const ZmTopic *topic, ZmSpan text, ZmSpan headers, ZmSpan body)
 {
@@ -81,6 +87,7 @@ print_text (const ZmCtl *ctl, ZmSpan text, ZmSpan headers, ZmSpan body)
   fflush (stdout);
 }
 
+/* One line a message, whatever is in it; flushed, as it may go through a pipe. */
 void
 zm_tail_print (const ZmTail *tail, ZmMessage *message)
 {
@@ -127,11 +134,11 @@ zm_tail_print_missed (ZmTail *tail, gboolean last)
              (long long) tail->count, (long long) tail->missed);
 }
 
+/* Once in each silence, on the standard error: a script that reads the messages does not see it, a person who wonders
+ * does. */
 void
 zm_tail_print_waiting (ZmTail *tail)
 {
-  if (tail->waiting)
-    return;
   tail->waiting = TRUE;
   zm_tail_print_missed (tail, FALSE);
   if (tail->most != G_MAXINT64)

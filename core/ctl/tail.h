@@ -43,6 +43,7 @@ typedef struct ZmTail {
   gint64 told;      /* how many of these were told already */
   gint64 tell_us;   /* not again before this */
   gint64 last_us;   /* when the last message came, or the tail began */
+  gint64 stalls;    /* the daemon's count of full subscribers, as far as it was told */
   gboolean waiting; /* that it waits was told since then */
 } ZmTail;
 

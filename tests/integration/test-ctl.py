@@ -120,7 +120,7 @@ def plugin_ls_names_the_actions():
 def status_tells_of_troubles_and_hides_zeros():
     ctl("call", "?Nothing?Here", status=1)
     text = ctl("status").stdout.decode()
-    assert "\ntrouble      1 ended in an error\n" in text and " called 1\n" in text, text
+    assert "\ntrouble      messages that ended in an error 1\n" in text and " called 1\n" in text, text
     assert "malformed" not in text and "held" not in text and "inside" not in text, text
     assert {gate["name"] for gate in ctl_json("status")["connections"]} == {"subject", "call", "topics"}
 
@@ -174,6 +174,33 @@ def tail_of_a_key_shows_what_became_of_it():
     ident = ctl("send", "Me?Nothing?Here").stdout.decode().strip()
     message = json.loads(tail.end())
     assert message["id"] == ident and message["body"]["code"] == "unmapped", message
+
+
+@case
+def tail_accounts_for_every_message_of_a_burst():
+    """Stopped, it cannot read; what it printed and what it missed is then all that was published."""
+    with tempfile.TemporaryFile() as out:
+        tail = subprocess.Popen(
+            command("tail", "?Test?Echo", "--json"), stdout=out, stderr=subprocess.PIPE, env=ENVIRONMENT
+        )
+        assert tail.stderr.readline().startswith(b"tailing")
+        tail.send_signal(signal.SIGSTOP)
+        ctl("send", "?Test?Echo", "x", "--count", "50000")
+        tail.send_signal(signal.SIGCONT)
+        # The end of the burst is missing, and nothing came since that would show the gap.
+        while not (line := tail.stderr.readline()).startswith(b"a subscriber was too slow"):
+            assert line, "it ended"
+        last = ctl("send", "?Test?Echo", "last").stdout.decode().strip()
+
+        def lines():
+            with open(f"/proc/self/fd/{out.fileno()}", "rb") as file:
+                return [json.loads(line) for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+
+        wait_for(lambda: any(line.get("id") == last for line in lines()))
+        tail.send_signal(signal.SIGINT)
+        assert b" missed: " in tail.communicate(timeout=30)[1] and tail.returncode == 0
+        printed, missed = sum("id" in line for line in lines()), sum(line.get("missed", 0) for line in lines())
+        assert missed > 0 and printed + missed == 50001, (printed, missed)
 
 
 @case

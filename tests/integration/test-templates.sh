@@ -29,6 +29,9 @@ for kind in component source; do
   check "$kind: make check" env -u CFLAGS -u MAKEFLAGS -u MAKELEVEL make -C "$folder" check CC="${ZM_TEST_CC%% *}" \
     CPPFLAGS="-I$ZM_SRCDIR/include" CFLAGS="-g -Wall -Wextra -Werror -pedantic"
   check "$kind: the probe takes it" sh -c '"$1" "$2" | grep "^stage end$"' - "$ZM_BUILDDIR/zmanager-probe" "$folder/my-$kind.so"
+  # The error of an empty body would be the first thing that a plugin's author sees of it.
+  check "$kind: make try" sh -c 'PATH=$1:$PATH make -C "$2" try CPPFLAGS="$3" CC="$4" | tee "$2/said" && ! grep ERROR "$2/said" &&
+    grep "0 without an answer" "$2/said"' - "$ZM_BUILDDIR" "$folder" "-I$ZM_SRCDIR/include" "${ZM_TEST_CC%% *}"
   check "$kind: make install" env -u MAKEFLAGS -u MAKELEVEL make -C "$folder" install PLUGINDIR=/plugins DESTDIR="$work/root-$kind" \
     CPPFLAGS="-I$ZM_SRCDIR/include" CC="${ZM_TEST_CC%% *}"
   check "$kind: installed whole" test -f "$work/root-$kind/plugins/my-$kind.so" -a -f "$work/root-$kind/plugins/my-$kind.actions.ini"
