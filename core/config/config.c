@@ -76,6 +76,7 @@ zm_config_ref (ZmConfig *config)
   return config;
 }
 
+/* Any thread; the last reference frees it, so that a set of plugins may keep a configuration that has been replaced. */
 void
 zm_config_unref (ZmConfig *config)
 {
@@ -89,6 +90,7 @@ zm_config_unref (ZmConfig *config)
   g_free (config);
 }
 
+/* Thousands of values share a few places; the texts live as long as the configuration. */
 const char *
 zm_config_intern (ZmConfig *config, const char *text)
 {
@@ -101,6 +103,7 @@ zm_config_intern (ZmConfig *config, const char *text)
   return kept;
 }
 
+/* A newline stands in no section and in no key, so that two pairs never make one name. */
 static char *
 entry_name (const char *section, const char *key)
 {
@@ -115,6 +118,7 @@ zm_config_entry (const ZmConfig *config, const char *section, const char *key)
   return g_hash_table_lookup (config->entries, name);
 }
 
+/* While layers are read, in one thread. An entry stays where it is until the end: pointers to it are kept. */
 ZmEntry *
 zm_config_new_entry (ZmConfig *config, const char *section, const char *key)
 {
@@ -130,6 +134,7 @@ zm_config_new_entry (ZmConfig *config, const char *section, const char *key)
   return entry;
 }
 
+/* Keeps the place with the text, for problems that are found long after reading. */
 void
 zm_config_new_value (ZmEntry *entry, const char *text, const ZmValue *place)
 {
@@ -146,6 +151,7 @@ zm_config_kind (const char *section)
   return strcspn (section, " ");
 }
 
+/* A walk over a table of some fifty rows: asked while reading and reloading, never for a message. */
 const ZmKeySpec *
 zm_config_spec (const char *section, const char *key)
 {
@@ -183,6 +189,8 @@ zm_config_text (const ZmConfig *config, const char *section, const char *key)
   return zm_config_list (config, section, key)[0];
 }
 
+/* Checked values were parsed by zm_config_finish; the rest (defaults, plugins' own keys) is parsed here, and 0 where it
+ * is no number. */
 gint64
 zm_config_integer (const ZmConfig *config, const char *section, const char *key)
 {
@@ -214,6 +222,7 @@ zm_config_boolean (const ZmConfig *config, const char *section, const char *key)
   return text != NULL && zm_parse_boolean (text, &value, NULL) && value;
 }
 
+/* Sections without a single key count too: [source netlink] alone is a source. */
 char **
 zm_config_names (const ZmConfig *config, const char *kind)
 {
@@ -230,6 +239,7 @@ zm_config_names (const ZmConfig *config, const char *kind)
   return (char **) g_ptr_array_free (names, FALSE);
 }
 
+/* Only what was given: defaults and made-up entries have no values. */
 char **
 zm_config_keys (const ZmConfig *config, const char *section)
 {
@@ -263,6 +273,7 @@ zm_config_origin (const ZmConfig *config, const char *section, const char *key)
   return zm_config_value_origin (g_ptr_array_index (entry->values, 0));
 }
 
+/* By its first line; a section may go on in later files. */
 const ZmSection *
 zm_config_find_section (const ZmConfig *config, const char *name)
 {

@@ -86,6 +86,7 @@ zm_config_shown (const ZmConfig *config, const char *section, const char *key)
 
 typedef void (*EachFunc) (const ZmConfig *config, const char *section, const char *key, gpointer user);
 
+/* The schema's keys in its order, then the plugin's own as they came. */
 static void
 each_key (const ZmConfig *config, const char *section, EachFunc func, gpointer user)
 {
@@ -183,6 +184,7 @@ append_member (GString *out, const char *name, const char *value)
   g_string_append_c (out, ',');
 }
 
+/* Values as they are, without the quotes that a file would need. */
 static void
 dump_json (const ZmConfig *config, const char *section, const char *key, gpointer user)
 {
@@ -250,6 +252,7 @@ same (const char *const *a, const char *const *b)
   return g_strv_equal (a, b);
 }
 
+/* Walks what is now, and then what was for what has gone; values are compared unhidden and told hidden. */
 static void
 compare (const ZmConfig *config, const char *section, const char *key, gpointer user)
 {

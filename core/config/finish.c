@@ -60,6 +60,7 @@ append_items (ZmEntry *entry, const ZmValue *value, GPtrArray *items, ZmProblems
     g_ptr_array_add (items, g_strdup (split[i]));
 }
 
+/* Only keys of the schema; plugins' own keys wait for their options table. */
 static void
 check_items (ZmConfig *config, ZmEntry *entry, const ZmValue *value, const GPtrArray *items, guint from,
              ZmProblems *problems)
@@ -73,6 +74,8 @@ check_items (ZmConfig *config, ZmEntry *entry, const ZmValue *value, const GPtrA
   }
 }
 
+/* Every value is kept even where it is wrong: the caller refuses the configuration as a whole, after all problems are
+ * found. */
 static void
 finish_entry (ZmConfig *config, ZmEntry *entry, ZmProblems *problems)
 {
@@ -128,6 +131,7 @@ zm_config_finish (ZmConfig *config, ZmProblems *problems)
 
 /* ---- keys of plugins ---- */
 
+/* A plugin's table ends in a NULL name and may be NULL. */
 static const zm_option_desc *
 find_option (const zm_option_desc *options, const char *key)
 {
@@ -163,6 +167,7 @@ unknown_option (const ZmEntry *entry, const zm_option_desc *options, ZmProblems 
                    entry->section);
 }
 
+/* The table is a plugin's: its names and texts may be anything, its types of a later ABI. */
 static void
 check_option (ZmEntry *entry, const zm_option_desc *option, ZmProblems *problems)
 {
@@ -191,6 +196,7 @@ check_option (ZmEntry *entry, const zm_option_desc *option, ZmProblems *problems
                            entry->list[i], &number, problems);
 }
 
+/* Told at the section, as what is missing has no line of its own. */
 static void
 check_required (const ZmConfig *config, const char *name, const zm_option_desc *option, ZmProblems *problems)
 {
@@ -208,6 +214,8 @@ check_required (const ZmConfig *config, const char *name, const zm_option_desc *
                    advice, "[%s] lacks %s", name, option->name);
 }
 
+/* Only reads, but for the mark that a value is secret, which is atomic: the running daemon may dump the configuration
+ * meanwhile. */
 void
 zm_config_check_options (const ZmConfig *config, const char *section, const struct zm_option_desc *options,
                          ZmProblems *problems)

@@ -53,6 +53,7 @@ did_you_mean (const char *word, const char *const *words)
   return nearest != NULL ? g_strdup_printf ("did you mean \"%s\"?", nearest) : NULL;
 }
 
+/* Lists all that there are: somebody who misspells one often looks for another. */
 static void
 unknown_section (const Place *place, const char *kind, ZmProblems *problems)
 {
@@ -144,6 +145,7 @@ key_check (const char *section, const char *key, const Place *place, ZmProblems 
 
 /* ---- layers ---- */
 
+/* The first place counts, as the one that people look for. */
 static void
 remember_section (ZmConfig *config, const char *name, const Place *place)
 {
@@ -172,6 +174,7 @@ twice (const ZmEntry *entry, const Place *place, ZmProblems *problems)
                    expected, "remove one of the two", "[%s] %s is given twice", entry->section, entry->key);
 }
 
+/* A later layer replaces what was there; within a layer lists grow, and anything else is an oversight. */
 static void
 add_value (ZmConfig *config, const char *section, const char *key, const char *text, const Place *place,
            guint value_column, ZmProblems *problems)
@@ -196,6 +199,7 @@ add_value (ZmConfig *config, const char *section, const char *key, const char *t
   zm_config_new_value (entry, text, &value);
 }
 
+/* Goes on after each mistake: all of a file's are told at once. */
 void
 zm_config_add_file (ZmConfig *config, const char *path, ZmProblems *problems)
 {
@@ -264,6 +268,7 @@ setting_is_text (const char *setting)
   return TRUE;
 }
 
+/* The last dot divides section and key, as names of sections may have dots and keys have none. */
 void
 zm_config_add_setting (ZmConfig *config, const char *setting, const char *origin, ZmProblems *problems)
 {

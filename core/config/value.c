@@ -43,6 +43,7 @@ bound_text (ZmValueType type, gint64 value)
   return g_strdup_printf ("%" G_GINT64_FORMAT, value);
 }
 
+/* What would have been right, in words that can be typed in. */
 static char *
 expectation (const ZmValueRule *rule)
 {
@@ -77,6 +78,7 @@ advice_for (const ZmValueRule *rule, const char *text)
                                 : NULL;
 }
 
+/* strtod takes leading blanks and "inf"; neither is a number in a file. */
 static gboolean
 parse_number (const char *text)
 {
@@ -86,6 +88,7 @@ parse_number (const char *text)
   return text[0] != '\0' && !g_ascii_isspace (text[0]) && *end == '\0' && isfinite (value);
 }
 
+/* The number of a choice is its place in the list, which the schema fixes. */
 static gboolean
 parse_choice (const char *choices, const char *text, gint64 *number)
 {
@@ -99,6 +102,7 @@ parse_choice (const char *choices, const char *text, gint64 *number)
   return FALSE;
 }
 
+/* Bounds only where the schema has some; text has none. */
 static Verdict
 judge (const ZmValueRule *rule, const char *text, gint64 *number)
 {
@@ -127,6 +131,7 @@ judge (const ZmValueRule *rule, const char *text, gint64 *number)
   return *number < rule->least ? TOO_SMALL : *number > rule->most ? TOO_LARGE : FITS;
 }
 
+/* One problem at the value's column. *number is left alone where it does not fit. */
 gboolean
 zm_config_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmValue *value, const char *text,
                        gint64 *number, ZmProblems *problems)
@@ -154,6 +159,7 @@ zm_config_value_check (const ZmValueRule *rule, const ZmEntry *entry, const ZmVa
   return FALSE;
 }
 
+/* No escapes: what stands in the file is what counts, as everywhere in these files. */
 char **
 zm_config_value_split (const char *text)
 {

@@ -20,6 +20,7 @@ typedef struct Job {
   GError *error;
 } Job;
 
+/* Also called in the guard's thread, for a step that came back too late: then nobody reads the result. */
 static void
 job_free (gpointer data)
 {
@@ -29,6 +30,7 @@ job_free (gpointer data)
   g_free (job);
 }
 
+/* dlopen in a thread of its own: constructors may hang as well as any other code of the plugin. */
 static void
 open_job (gpointer data)
 {
@@ -37,6 +39,7 @@ open_job (gpointer data)
   job->good = zm_generation_open (job->generation, &job->error);
 }
 
+/* Only for one that was stopped and starts again. */
 static void
 start_job (gpointer data)
 {
@@ -45,6 +48,7 @@ start_job (gpointer data)
   job->good = zm_generation_start (job->generation, &job->error);
 }
 
+/* In a guard: the plugin's stop and its threads may not come back. */
 static void
 stop_job (gpointer data)
 {
@@ -135,6 +139,7 @@ copy_file (ZmPlugins *plugins, const ZmScanned *scanned, GError **error)
   return g_steal_pointer (&copy);
 }
 
+/* The note is read again from the copy: what is opened is what was judged, whatever happens to the file meanwhile. */
 static ZmManifest *
 read_copy (const char *copy, GError **error)
 {
@@ -161,6 +166,8 @@ examine (ZmPlugins *plugins, const char *copy, const ZmManifest *manifest, const
                           unloads, error);
 }
 
+/* Numbers are per name and go up only when one was brought up; serials are unique in the process, as they make the
+ * names of threads. On failure the copy is removed here. */
 static ZmGeneration *
 make_generation (ZmPlugins *plugins, const ZmScanned *scanned, ZmConfig *config, GError **error)
 {
@@ -192,6 +199,8 @@ make_generation (ZmPlugins *plugins, const ZmScanned *scanned, ZmConfig *config,
   return generation;
 }
 
+/* After opening, as the options stand in the descriptor, and before init, which may rely on them. The problems have
+ * their places; the error says only which section. */
 static gboolean
 check_config (const ZmGeneration *generation, ZmConfig *config, ZmProblems *problems, GError **error)
 {
@@ -216,6 +225,7 @@ retire (ZmPlugins *plugins, ZmGeneration *generation)
     plugins->retired (generation, plugins->user);
 }
 
+/* The reaper does the rest in its own thread, once nobody holds it any more. */
 static void
 let_go (ZmPlugins *plugins, ZmGeneration *generation)
 {
@@ -223,6 +233,8 @@ let_go (ZmPlugins *plugins, ZmGeneration *generation)
   zm_generation_unref (generation, "table");
 }
 
+/* Opening and init run beside the old generation. Where the plugin is EXCLUSIVE the old one stops between init and
+ * start, so the time without either is as short as a start takes. */
 static gboolean
 bring (ZmPlugins *plugins, ZmGeneration *generation, ZmGeneration *old, ZmConfig *config, gboolean *paused,
        gboolean *stuck, ZmProblems *problems, GError **error)
@@ -245,6 +257,7 @@ bring (ZmPlugins *plugins, ZmGeneration *generation, ZmGeneration *old, ZmConfig
   return FALSE;
 }
 
+/* What hangs is never freed: the thread that hangs in it still uses it. It is kept by the reaper, counted and told. */
 ZmGeneration *
 zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, ZmConfig *config,
              gboolean *paused, ZmProblems *problems, GError **error)
@@ -274,6 +287,7 @@ zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, Zm
   return NULL;
 }
 
+/* Its code, state and configuration are as they were: start alone is called. */
 gboolean
 zm_bring_back (ZmPlugins *plugins, ZmGeneration *old, GError **error)
 {
@@ -282,6 +296,7 @@ zm_bring_back (ZmPlugins *plugins, ZmGeneration *old, GError **error)
   return run_step (old, NULL, start_job, 0, plugins->call_ms, &stuck, error);
 }
 
+/* Newest first, where a set is discarded: each may use those that it depends on until its own stop. */
 void
 zm_bring_down (ZmPlugins *plugins, ZmGeneration *generation)
 {

@@ -44,6 +44,7 @@ not_loaded (const char *plugin, const char *why, GError **error)
   g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "plugin '%s' is not loaded: %s", plugin, why);
 }
 
+/* Known and not here is another thing than not there at all: the first has a reason, the second at best a likely name. */
 static void
 unknown_plugin (ZmPluginSet *set, const char *plugin, GError **error)
 {
@@ -77,6 +78,7 @@ unknown_action (ZmGeneration *generation, const char *symbol, GError **error)
   no_such_action (generation->name, symbol, names, error);
 }
 
+/* Nothing is loaded here, so a file counts as there once its note was good. */
 gboolean
 zm_plugins_check_name (ZmPlugins *plugins, const char *plugin, GError **error)
 {
@@ -115,6 +117,7 @@ zm_plugins_check_action (ZmPlugins *plugins, const char *plugin, const char *sym
   return FALSE;
 }
 
+/* At load only: the table keeps the pointer, so that no message looks a name up. */
 const ZmAction *
 zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, GError **error)
 {

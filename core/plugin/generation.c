@@ -22,6 +22,7 @@ action_free (gpointer data)
   g_free (action);
 }
 
+/* A generation outlives the scan that its manifest is from: the next scan frees it. */
 static ZmManifest *
 manifest_copy (const ZmManifest *from)
 {
@@ -58,6 +59,7 @@ make_host (ZmGeneration *generation, const zm_host *host)
   }
 }
 
+/* The copy at config->copy is the generation's from here on: opening or freeing it unlinks the file. */
 ZmGeneration *
 zm_generation_new (const ZmGenerationConfig *config)
 {
@@ -83,6 +85,7 @@ zm_generation_new (const ZmGenerationConfig *config)
   return zm_generation_ref (generation, "table");
 }
 
+/* By the reaper, or by whoever fails to bring one up: nobody else knows the generation any more, so no lock is taken. */
 void
 zm_generation_free (ZmGeneration *generation)
 {
@@ -103,6 +106,7 @@ zm_generation_free (ZmGeneration *generation)
 
 /* ---- references ---- */
 
+/* Under the lock. Names are literals, but each room has its own copy of one, so that they are compared as texts. */
 static void
 count_holder (ZmGeneration *generation, const char *who, int change)
 {
@@ -117,6 +121,7 @@ count_holder (ZmGeneration *generation, const char *who, int change)
   generation->holders[i].count += (guint) change;
 }
 
+/* Whoever calls holds a reference already, or runs while somebody does: the count never comes back from zero. */
 ZmGeneration *
 zm_generation_ref (ZmGeneration *generation, const char *holder)
 {
@@ -128,6 +133,7 @@ zm_generation_ref (ZmGeneration *generation, const char *holder)
   return generation;
 }
 
+/* The reaper is held beside, as the generation may be freed by it in the instant after the decrement. */
 void
 zm_generation_unref (ZmGeneration *generation, const char *holder)
 {
@@ -143,6 +149,7 @@ zm_generation_unref (ZmGeneration *generation, const char *holder)
   zm_reaper_unref (reaper);
 }
 
+/* For people: who keeps an old generation loaded. Threads hold no reference, but they keep it as well. */
 char *
 zm_generation_holders (ZmGeneration *generation)
 {
@@ -196,6 +203,7 @@ zm_generation_host (const ZmGeneration *generation)
   return &generation->host;
 }
 
+/* The magic tells a table of ours from any other pointer. */
 ZmGeneration *
 zm_generation_of_host (const zm_host *host)
 {
@@ -235,6 +243,8 @@ zm_generation_action (ZmGeneration *generation, const char *symbol)
   return g_hash_table_lookup (generation->action_names, symbol);
 }
 
+/* make is called under the lock, so that two workers that come first at once get the same one; it must not ask the
+ * generation for anything that locks. */
 gpointer
 zm_generation_attachment (ZmGeneration *generation,
                           gpointer (*make) (ZmGeneration *generation, gpointer user),
@@ -261,6 +271,8 @@ zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*r
 
 /* ---- its section of the configuration ---- */
 
+/* The one before is kept one reload longer, as plugins hold texts from it; the one before that goes. It is let go
+ * outside of the lock, because it may be the last reference, and freeing takes long. */
 void
 zm_generation_set_config (ZmGeneration *generation, ZmConfig *config)
 {
@@ -276,6 +288,8 @@ zm_generation_set_config (ZmGeneration *generation, ZmConfig *config)
   generation->priority = config != NULL ? zm_config_integer (config, section, "priority") : 0;
 }
 
+/* The lock makes "read the pointer" and "take a reference" one step; without it a reload could free the configuration
+ * between the two. */
 ZmConfig *
 zm_generation_config_ref (const ZmGeneration *generation)
 {
@@ -288,6 +302,7 @@ zm_generation_config_ref (const ZmGeneration *generation)
   return config;
 }
 
+/* The table belongs to the library, which is loaded as long as the generation has references. */
 static const char *
 standard_value (const ZmGeneration *generation, const char *key)
 {

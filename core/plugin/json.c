@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+/* The comma of the member before it, as an object is written from left to right. */
 static void
 add_key (GString *out, const char *key)
 {
@@ -69,6 +70,7 @@ add_manifest (GString *out, const ZmManifest *manifest)
   add_list (out, "schemes", manifest->schemes);
 }
 
+/* Notes have names only; the line of documentation is in the descriptor. */
 static const char *
 action_doc (const zm_plugin_desc *descriptor, const char *symbol)
 {
@@ -91,6 +93,7 @@ add_action (GString *out, const char *name, gboolean threadsafe, const char *doc
   g_string_append_c (out, '}');
 }
 
+/* Of a loaded one also those that only its descriptor lists. */
 static void
 add_loaded_actions (GString *out, const ZmGeneration *generation)
 {
@@ -156,6 +159,8 @@ add_holders (GString *out, ZmGeneration *generation)
   g_string_append_c (out, '}');
 }
 
+/* The descriptor is the library's memory: read while the generation is in the current set, or with the reaper's lock
+ * held. */
 static void
 add_generation (GString *out, ZmGeneration *generation, const char *state)
 {
@@ -215,6 +220,7 @@ begin (GString *out, const char *name, const char *path)
   add_text (out, "path", path);
 }
 
+/* A shadowed file has the name of the one that wins, and must not be shown with its generation. */
 static void
 add_file (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
 {
@@ -268,6 +274,8 @@ add_orphans (GString *out, ZmPlugins *plugins, const char *name)
   }
 }
 
+/* Three sources, each plugin once: files of the last scan, generations whose file has gone, and old generations that
+ * are still loaded. */
 char *
 zm_plugins_json (ZmPlugins *plugins, const char *name)
 {

@@ -17,6 +17,8 @@ status_error (const char *what, int status, GError **error)
   return FALSE;
 }
 
+/* The constructors run here, then the query function. Adopting the descriptor is what fills in the actions; until then
+ * nobody can find one. */
 gboolean
 zm_generation_open (ZmGeneration *generation, GError **error)
 {
@@ -34,6 +36,7 @@ zm_generation_open (ZmGeneration *generation, GError **error)
   return TRUE;
 }
 
+/* Remembers that fini is owed: only what init gave back can be handed to it. */
 gboolean
 zm_generation_init (ZmGeneration *generation, GError **error)
 {
@@ -47,6 +50,7 @@ zm_generation_init (ZmGeneration *generation, GError **error)
   return TRUE;
 }
 
+/* An EXCLUSIVE plugin comes here again after its successor failed, so that its threads may start once more. */
 gboolean
 zm_generation_start (ZmGeneration *generation, GError **error)
 {
@@ -61,6 +65,8 @@ zm_generation_start (ZmGeneration *generation, GError **error)
   return TRUE;
 }
 
+/* The plugin's own stop first, which ends what it waits for; then its threads are woken and joined with what is left of
+ * the deadline, at least 100 ms. */
 gboolean
 zm_generation_stop (ZmGeneration *generation, guint deadline_ms)
 {
@@ -88,6 +94,8 @@ wait_for_strays (const ZmGeneration *generation)
   return strays;
 }
 
+/* dlclose under a running thread would take the code from under it, so one that was started behind the host's back
+ * keeps the library for good. A RESIDENT one is never closed: its code is registered elsewhere in the process. */
 void
 zm_generation_finalise (ZmGeneration *generation, char **kept)
 {

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A signal may cut a write short; a full disk is an error. */
 static gboolean
 write_all (int fd, const char *data, gsize size)
 {
@@ -29,6 +30,8 @@ write_all (int fd, const char *data, gsize size)
   return TRUE;
 }
 
+/* By place, so that the descriptor of the caller is not moved. A file that grows while it is read is refused at the
+ * bound. */
 static gboolean
 copy_bytes (int from, int to)
 {
@@ -74,6 +77,8 @@ zm_library_copy (int fd, const char *directory, const char *name, GError **error
   return g_steal_pointer (&path);
 }
 
+/* RTLD_NOW: a symbol that is missing is an error here, not a crash in a call. RTLD_LOCAL: two plugins with one function
+ * name stay apart. The name of the copy goes at once, so that a crash leaves no file. */
 gboolean
 zm_library_open (ZmLibrary *library, GError **error)
 {
@@ -94,6 +99,7 @@ zm_library_open (ZmLibrary *library, GError **error)
   return FALSE;
 }
 
+/* FALSE: the loader still knows it, so it has not been unloaded. */
 gboolean
 zm_library_close (ZmLibrary *library)
 {
@@ -133,6 +139,7 @@ map_of (const void *address, const ElfW (Sym) * *symbol)
   return map;
 }
 
+/* By link map, not by name: the same file opened twice is two libraries. */
 gboolean
 zm_library_owns (const ZmLibrary *library, const void *address)
 {
@@ -141,6 +148,7 @@ zm_library_owns (const ZmLibrary *library, const void *address)
   return address != NULL && map_of (address, &symbol) == library->map;
 }
 
+/* dlsym also searches what the library depends on; a function from there is somebody else's. */
 void *
 zm_library_symbol (const ZmLibrary *library, const char *name, GError **error)
 {
@@ -175,6 +183,7 @@ dynamic_address (const struct link_map *map, ElfW (Addr) value)
   return (const void *) (value < map->l_addr ? value + map->l_addr : value);
 }
 
+/* The hash tables tell how many symbols are imported: the section headers, which would too, are not loaded. */
 static Dynamic
 read_dynamic (const struct link_map *map)
 {
@@ -194,6 +203,8 @@ read_dynamic (const struct link_map *map)
   return dynamic;
 }
 
+/* Judged by what it imports: such a library crashes later, in a thread that ends or a type that is used, so it is never
+ * closed even where it does not say RESIDENT. */
 const char *
 zm_library_stays (const ZmLibrary *library)
 {

@@ -101,6 +101,7 @@ bad_line (ZmSpan line, const char *why, GError **error)
   return FALSE;
 }
 
+/* Lists in a note are words with blanks or commas between them. */
 static char **
 split_words (const char *value)
 {
@@ -133,6 +134,8 @@ set_words (char ***field, const char *value)
   return TRUE;
 }
 
+/* Each key once: with two there would be no telling which one the author meant. Unknown ones are kept, as a later
+ * version may know them. */
 static gboolean
 manifest_line (Reader *reader, ZmSpan line, const char *key, const char *value, GError **error)
 {
@@ -157,6 +160,7 @@ manifest_line (Reader *reader, ZmSpan line, const char *key, const char *value, 
   return TRUE;
 }
 
+/* A table of names beside the list: a hostile note may hold a thousand actions, and comparing each with all takes long. */
 static gboolean
 add_action (Reader *reader, ZmSpan line, const char *name, GError **error)
 {
@@ -174,6 +178,7 @@ add_action (Reader *reader, ZmSpan line, const char *name, GError **error)
   return TRUE;
 }
 
+/* flags= belongs to the action= above it, as the macros write them in this order. */
 static gboolean
 action_line (Reader *reader, ZmSpan line, const char *key, const char *value, GError **error)
 {
@@ -192,6 +197,7 @@ action_line (Reader *reader, ZmSpan line, const char *key, const char *value, GE
   return TRUE;
 }
 
+/* No control bytes, so that a text of the note can be shown anywhere. */
 static gboolean
 read_line (Reader *reader, guint32 type, ZmSpan line, GError **error)
 {
@@ -235,6 +241,7 @@ read_text (Reader *reader, guint32 type, ZmSpan text, GError **error)
   return TRUE;
 }
 
+/* Only the major number decides: within one, each side knows by struct_size what the other has. */
 static gboolean
 check_abi (Reader *reader, const guint8 *head, GError **error)
 {
@@ -253,6 +260,7 @@ check_abi (Reader *reader, const guint8 *head, GError **error)
   return TRUE;
 }
 
+/* The linker's, where there is one: tells two builds of the same size and time apart. */
 static void
 take_build_id (Reader *reader, const ZmNote *note)
 {
@@ -316,6 +324,8 @@ check_complete (const Reader *reader, GError **error)
   return FALSE;
 }
 
+/* What was not given is an empty list or the default, so that readers need no checks. Also where the reading failed:
+ * the manifest is then freed as a whole. */
 static void
 finish_lists (Reader *reader)
 {
@@ -334,6 +344,7 @@ finish_lists (Reader *reader)
     manifest->kind = g_strdup ("component");
 }
 
+/* All notes of the file are walked before anything is believed: an action may stand before the manifest. */
 ZmManifest *
 zm_manifest_read_image (const ZmImage *image, GError **error)
 {

@@ -24,6 +24,7 @@ same_section (ZmConfig *before, ZmConfig *now, const char *section)
   return TRUE;
 }
 
+/* Unchanged text means that the running one can stay as it is: neither replaced nor told. */
 static gboolean
 same_config (const ZmGeneration *generation, ZmConfig *config)
 {
@@ -42,6 +43,8 @@ typedef struct Preparation {
   ZmProblems *problems;
 } Preparation;
 
+/* Three readers: problems for this load, reasons for whoever asks the set for an action, failures for `plugin ls` until
+ * a later load succeeds. */
 static void
 add_failure (Preparation *preparation, const ZmPluginFile *file, guint code, const char *what)
 {
@@ -96,6 +99,7 @@ resume_old (Preparation *preparation, const ZmPluginFile *file, ZmGeneration *ol
   add_failure (preparation, file, ZM_CODE_PLUGIN_FAILED, what);
 }
 
+/* A failure leaves no trace in the set but the old generation, which is then the current one of the new set too. */
 static void
 replace (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old)
 {
@@ -144,6 +148,7 @@ wants_new (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old
   return TRUE;
 }
 
+/* One plugin, after all that it needs: kept, replaced, or left out with the reason. */
 static void
 place (Preparation *preparation, const ZmScanned *scanned)
 {
@@ -180,6 +185,7 @@ add_reasons (ZmPlugins *plugins, ZmPluginSet *set)
   }
 }
 
+/* Runs plugins' code, by way of guards: it takes as long as they do, at most call_ms a step. The runtime's thread. */
 ZmPluginSet *
 zm_plugins_prepare (ZmPlugins *plugins, ZmConfig *config, const char *const *wanted, const char *const *again,
                     ZmProblems *problems)

@@ -60,6 +60,7 @@ spawn (const char *const *argv, int out, pid_t *pid)
   return status;
 }
 
+/* The writing end is closed here at once: the end of the helper is then the end of the file. */
 static gboolean
 start (Probe *probe, const char *const *argv, GError **error)
 {
@@ -130,6 +131,7 @@ last_stage (const GString *answer)
   return zm_printable (zm_span_text (stage), 40);
 }
 
+/* In the order of what is most telling: the time that ran out, its own words, the signal, the exit. */
 static gboolean
 refuse (const Probe *probe, guint timeout_ms, GError **error)
 {
@@ -154,6 +156,8 @@ refuse (const Probe *probe, guint timeout_ms, GError **error)
   return FALSE;
 }
 
+/* Its whole group is killed in any case: a constructor may have started processes. What the pipe still holds is read
+ * after that, as the last words count. */
 gboolean
 zm_probe_ask (const char *const *argv, gsize most, guint timeout_ms, GString *answer, GError **error)
 {
@@ -241,6 +245,7 @@ ask (const char *program, const char *copy, guint timeout_ms, GError **error)
   return answer;
 }
 
+/* By identity, not by path: the same file under another name is not tried again, and a mended one is. */
 gboolean
 zm_probes_check (ZmProbes *probes, const char *program, const char *copy, const ZmManifest *manifest,
                  const ZmIdentity *identity, guint timeout_ms, gboolean *unloads, GError **error)

@@ -52,6 +52,7 @@ make_copy_directory (const ZmPlugins *plugins)
     sweep_copies (plugins->copy_directory);
 }
 
+/* Makes the directory for copies and clears it; reads nothing of the path before the first scan. */
 ZmPlugins *
 zm_plugins_new (const ZmPluginsConfig *config)
 {
@@ -80,6 +81,7 @@ zm_plugins_new (const ZmPluginsConfig *config)
   return plugins;
 }
 
+/* In this order: the rooms above end its timers and calls, then the reaper may stop it. */
 static void
 retire (ZmPlugins *plugins, ZmGeneration *generation)
 {
@@ -101,6 +103,8 @@ retire_replaced (ZmPlugins *plugins, ZmPluginSet *old, ZmPluginSet *now)
   }
 }
 
+/* Everything is retired and waited for, at most as long as a drain; what does not end by then stays in the process and
+ * is logged. */
 void
 zm_plugins_free (ZmPlugins *plugins)
 {
@@ -153,6 +157,7 @@ set_gauge (ZmPlugins *plugins, gint64 value)
         value);
 }
 
+/* The set takes the place of the current one before the old generations retire: whoever looks meanwhile finds the new. */
 void
 zm_plugins_commit (ZmPlugins *plugins, ZmPluginSet *set)
 {
@@ -177,6 +182,7 @@ zm_plugins_commit (ZmPlugins *plugins, ZmPluginSet *set)
   zm_plugin_set_unref (old);
 }
 
+/* Newest first, as a later one may depend on an earlier; then what was stopped for them starts again. */
 void
 zm_plugins_discard (ZmPlugins *plugins, ZmPluginSet *set)
 {

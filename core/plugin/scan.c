@@ -35,6 +35,7 @@ scanned_free (gpointer data)
   g_free (scanned);
 }
 
+/* The reader of notes knows why; people look up the code. */
 static guint
 code_of (const GError *error)
 {
@@ -74,6 +75,7 @@ beside (Scan *scan, const char *stem, const char *ending)
   return NULL;
 }
 
+/* A refused file stays in the list with its reason: it still shadows, and `plugin ls` shows it. */
 static void
 read_notes (Scan *scan, ZmScanned *scanned)
 {
@@ -213,6 +215,7 @@ compare_scanned (gconstpointer a, gconstpointer b)
   return order != 0 ? order : (left->file.shadowed_by != NULL) - (right->file.shadowed_by != NULL);
 }
 
+/* Reads everything anew. What others kept of the last scan is freed, so a generation has copies of what it needs. */
 void
 zm_scan_path (ZmPlugins *plugins, ZmProblems *problems)
 {

@@ -30,6 +30,8 @@ zm_plugin_set_ref (ZmPluginSet *set)
   return set;
 }
 
+/* The last one may be dropped by any thread, with the table that held the set. The generations go to the reaper, if
+ * they are retired: no plugin's code runs here. */
 void
 zm_plugin_set_unref (ZmPluginSet *set)
 {
