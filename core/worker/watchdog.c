@@ -31,7 +31,7 @@ replace_worker (ZmPool *pool, ZmWorker *worker)
     return;
   if (worker->refused) {
     zm_log_limited (pool->config.log, ZM_LEVEL_ERROR, "worker", "replacements",
-                    "%u workers hang already: this one is replaced when one of them has come back",
+                    "%u workers hang already: this one is not replaced before one of them has come back",
                     pool->replaced);
     return;
   }
