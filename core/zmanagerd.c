@@ -39,12 +39,12 @@ check_words (const Options *options, GError **error)
 
   if (options->log_level != NULL && !zm_level_parse (options->log_level, &level)) {
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 _ ("“%s” is no log level: error, warning, notice, info or debug"), options->log_level);
+                 _ ("\"%s\" is no log level: error, warning, notice, info or debug"), options->log_level);
     return FALSE;
   }
   if (options->log_format != NULL && !g_strv_contains (formats, options->log_format)) {
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 _ ("“%s” is no form of the log: auto, human, json or journal"), options->log_format);
+                 _ ("\"%s\" is no form of the log: auto, human, json or journal"), options->log_format);
     return FALSE;
   }
   return TRUE;
@@ -82,7 +82,7 @@ parse (Options *options, int *argc, char ***argv, GError **error)
   if (!g_option_context_parse (context, argc, argv, error))
     return FALSE;
   if (*argc > 1) {
-    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _ ("unexpected argument “%s”"), (*argv)[1]);
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _ ("unexpected argument \"%s\""), (*argv)[1]);
     return FALSE;
   }
   if (options->check && options->dump) {

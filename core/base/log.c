@@ -295,6 +295,13 @@ report_suppressed (ZmLog *log, gboolean all)
 
 /* The last one says what it still has to say, and leaves the descriptor, which is not its own. */
 void
+zm_log_flush (ZmLog *log)
+{
+  if (log != NULL)
+    report_suppressed (log, TRUE);
+}
+
+void
 zm_log_unref (ZmLog *log)
 {
   if (log == NULL || atomic_fetch_sub_explicit (&log->refs, 1, memory_order_acq_rel) > 1)

@@ -20,6 +20,8 @@ typedef enum { ZM_LOG_FORMAT_AUTO, ZM_LOG_FORMAT_HUMAN, ZM_LOG_FORMAT_JSON, ZM_L
 ZmLog *zm_log_new (int fd, ZmLogFormat format, ZmLevel level);
 ZmLog *zm_log_ref (ZmLog *log);
 void zm_log_unref (ZmLog *log);
+/* Says now what was suppressed, for who cannot wait for the last unref: a thread that is left behind keeps its reference. */
+void zm_log_flush (ZmLog *log);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmLog, zm_log_unref)
 
 void zm_log_set_level (ZmLog *log, ZmLevel level);

@@ -29,6 +29,7 @@ typedef struct Reader {
   guint line;
 } Reader;
 
+/* At the line that is being read; column counts in characters, 1 is the first, 0: the line as a whole. */
 static void
 complain (Reader *reader, guint code, guint column, const char *expected, const char *todo, const char *what)
 {
@@ -66,12 +67,14 @@ column_of (ZmSpan line, const char *at)
   return column;
 }
 
+/* One chunk for all texts of a file: they are freed together, and a line's pointers stay valid as long as the lines. */
 static char *
 keep (Reader *reader, ZmSpan text)
 {
   return g_string_chunk_insert_len (reader->lines->texts, text.data, (gssize) text.size);
 }
 
+/* What a line is about (section, key) is told by the members that are NULL; see zm-lines.h. */
 static void
 add_line (Reader *reader, char *key, char *value, guint key_column, guint value_column)
 {
@@ -101,6 +104,7 @@ fold_blanks (Reader *reader, ZmSpan name)
   return keep (reader, zm_span (out->str, out->len));
 }
 
+/* A line that cannot be read leaves the section before it in effect; the file is refused in any case. */
 static void
 read_section (Reader *reader, ZmSpan line, ZmSpan text)
 {
@@ -127,6 +131,7 @@ read_section (Reader *reader, ZmSpan line, ZmSpan text)
   add_line (reader, NULL, NULL, column_of (line, name.data), 0);
 }
 
+/* The first = divides: keys have none, and values (regular expressions, command lines) may have any number. */
 static void
 read_pair (Reader *reader, ZmSpan line, ZmSpan text)
 {
@@ -171,6 +176,7 @@ bad_byte (ZmSpan line)
   return ascii || g_utf8_validate_len (line.data, line.size, &end) ? NULL : end;
 }
 
+/* Comments are left out before anything is checked, so that they may hold any bytes and any length. */
 static void
 read_line (Reader *reader, ZmSpan line)
 {
@@ -211,6 +217,7 @@ lines_new (const char *name)
   return lines;
 }
 
+/* Line by line over the text in memory; what is wrong with one line costs only that line. */
 static void
 read_all (ZmLines *lines, ZmSpan text, ZmProblems *problems)
 {
@@ -236,6 +243,7 @@ read_all (ZmLines *lines, ZmSpan text, ZmProblems *problems)
   }
 }
 
+/* For mappings that do not come from a file, and for tests and the fuzzer. */
 ZmLines *
 zm_lines_read_text (const char *name, ZmSpan text, ZmProblems *problems)
 {
@@ -275,6 +283,7 @@ slurp (const char *path)
   return g_steal_pointer (&bytes);
 }
 
+/* Never NULL: a file that cannot be read gives no lines and one problem. */
 ZmLines *
 zm_lines_read_file (const char *path, ZmProblems *problems)
 {
@@ -290,6 +299,7 @@ zm_lines_read_file (const char *path, ZmProblems *problems)
   return lines;
 }
 
+/* All texts of the lines go with it. */
 void
 zm_lines_free (ZmLines *lines)
 {

@@ -23,6 +23,7 @@ zm_config_secret_refers (const char *text)
   return g_str_has_prefix (text, "env:") || g_str_has_prefix (text, "credential:");
 }
 
+/* Always NULL, for the caller to return. The text tells where the secret should be, never what it is. */
 static char *
 fail (const ZmEntry *entry, const ZmValue *value, const char *expected, const char *todo, const char *what,
       ZmProblems *problems)
@@ -55,6 +56,7 @@ slurp (const char *path, char *buffer, gsize size, gboolean *open_to_all)
   return got < 0 ? -1 : (gssize) used;
 }
 
+/* The permissions are those of the open file, so nobody can exchange it between the look and the reading. */
 static char *
 from_file (const ZmEntry *entry, const ZmValue *value, const char *path, ZmProblems *problems)
 {
@@ -82,6 +84,7 @@ from_file (const ZmEntry *entry, const ZmValue *value, const char *path, ZmProbl
   return g_strndup (buffer, (gsize) size);
 }
 
+/* Counts from the file that names it; a setting of the command line counts from where the command runs. */
 static char *
 from_relative_file (const ZmEntry *entry, const ZmValue *value, const char *path, ZmProblems *problems)
 {
@@ -91,6 +94,7 @@ from_relative_file (const ZmEntry *entry, const ZmValue *value, const char *path
   return from_file (entry, value, g_path_is_absolute (path) ? path : full, problems);
 }
 
+/* Only for those who must: other processes of the user can read it, and children inherit it. */
 static char *
 from_environment (const ZmEntry *entry, const ZmValue *value, const char *name, ZmProblems *problems)
 {
@@ -124,6 +128,7 @@ from_credential (const ZmEntry *entry, const ZmValue *value, const char *name, Z
   return from_file (entry, value, path, problems);
 }
 
+/* Only for texts that zm_config_secret_refers: the first letter then tells which of the three it is. */
 char *
 zm_config_secret_resolve (const ZmEntry *entry, const ZmValue *value, ZmProblems *problems)
 {

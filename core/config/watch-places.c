@@ -27,6 +27,7 @@ zm_watch_place_free (gpointer data)
   g_free (place);
 }
 
+/* By text; callers canonicalise. */
 ZmWatchPlace *
 zm_watch_find (ZmWatch *watch, const char *path)
 {
@@ -49,6 +50,7 @@ wd_used (ZmWatch *watch, int wd)
   return FALSE;
 }
 
+/* Only the last place that uses the kernel's watch takes it away. */
 void
 zm_watch_let_go (ZmWatch *watch, ZmWatchPlace *place)
 {
@@ -60,6 +62,7 @@ zm_watch_let_go (ZmWatch *watch, ZmWatchPlace *place)
     inotify_rm_watch (watch->fd, wd);
 }
 
+/* Settles at once, which may add those below it. */
 gboolean
 zm_watch_add_place (ZmWatch *watch, const char *path, gboolean recursive, gboolean root, GError **error)
 {
@@ -113,6 +116,7 @@ nearest_parent (const char *path)
   return parent;
 }
 
+/* Adding a watch that is there already gives the same wd and is harmless, so this may be called at any time. */
 void
 zm_watch_settle (ZmWatch *watch, ZmWatchPlace *place)
 {

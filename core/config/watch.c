@@ -23,6 +23,7 @@
 
 static gboolean tell (gpointer user);
 
+/* Each event puts the end of the quiet off by QUIET_MS, but not beyond BUSY_MS after the first. */
 static void
 arm (ZmWatch *watch)
 {
@@ -122,6 +123,7 @@ handle_overflow (ZmWatch *watch)
   arm (watch);
 }
 
+/* One wd may stand for several places: two may wait at the same parent. */
 static void
 handle (ZmWatch *watch, const struct inotify_event *event)
 {
@@ -142,6 +144,7 @@ handle (ZmWatch *watch, const struct inotify_event *event)
     arm (watch);
 }
 
+/* One read takes what there is; if more came, the source is ready again. */
 static gboolean
 readable (gint fd, GIOCondition condition, gpointer user)
 {
@@ -183,6 +186,7 @@ tell (gpointer user)
 
 /* ---- the door ---- */
 
+/* Nothing is watched yet; the source runs in context, where func will be called. */
 ZmWatch *
 zm_watch_new (GMainContext *context, ZmWatchFunc func, gpointer user, GError **error)
 {
@@ -208,6 +212,7 @@ zm_watch_new (GMainContext *context, ZmWatchFunc func, gpointer user, GError **e
   return watch;
 }
 
+/* Adding a directory again is fine: it becomes recursive if either was. */
 gboolean
 zm_watch_add (ZmWatch *watch, const char *directory, gboolean recursive, GError **error)
 {
@@ -248,6 +253,7 @@ zm_watch_add_name (ZmWatch *watch, const char *directory, const char *name, GErr
   return TRUE;
 }
 
+/* In the thread of the context; func is not called any more. */
 void
 zm_watch_free (ZmWatch *watch)
 {

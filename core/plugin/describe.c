@@ -25,6 +25,8 @@ adopt_struct (void *ours, gsize ours_size, const void *theirs, gsize least)
   return TRUE;
 }
 
+/* A table without its end is found by a type that there is not, or by its length; what lies behind it is foreign
+ * memory. */
 static gboolean
 check_options (const zm_option_desc *options, GError **error)
 {
@@ -38,6 +40,8 @@ check_options (const zm_option_desc *options, GError **error)
   return TRUE;
 }
 
+/* An action may stand in the note and in the descriptor: the descriptor's function counts, and either may say
+ * THREADSAFE. */
 static void
 add_action (ZmGeneration *generation, const char *symbol, zm_action_fn fn, gboolean threadsafe)
 {
@@ -95,6 +99,7 @@ adopt_listed (ZmGeneration *generation, const zm_action_desc *listed, GError **e
   return TRUE;
 }
 
+/* The copies are the generation's, as the plugin's own tables may be shorter than what the host calls. */
 static gboolean
 adopt_interfaces (ZmGeneration *generation, GError **error)
 {
@@ -125,6 +130,7 @@ adopt_interfaces (ZmGeneration *generation, GError **error)
   return TRUE;
 }
 
+/* Until it returns TRUE nothing of the plugin is called but its query function. */
 gboolean
 zm_descriptor_adopt (ZmGeneration *generation, const zm_plugin_desc *theirs, GError **error)
 {

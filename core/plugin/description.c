@@ -29,6 +29,7 @@ after (const char *line, const char *word)
   return strncmp (line, word, size) == 0 && line[size] == ' ' ? line + size + 1 : NULL;
 }
 
+/* The texts go into problems and JSON, which must be UTF-8. */
 static const char *
 keep_text (ZmDescription *description, const char *text)
 {
@@ -37,6 +38,7 @@ keep_text (ZmDescription *description, const char *text)
   return g_string_chunk_insert (description->texts, valid);
 }
 
+/* 0 where it is none, a string without flags: the helper is ours, but what it tells was chosen by the plugin. */
 static guint32
 number_of (const char *text)
 {
@@ -64,6 +66,7 @@ read_line (ZmDescription *description, zm_option_desc *option, const char *line)
     option->doc = keep_text (description, text);
 }
 
+/* Lines of other words, such as stages, are passed over. */
 static ZmDescription *
 read_answer (const char *answer)
 {

@@ -46,6 +46,7 @@ inside (const ZmImage *image, guint64 offset, guint64 size)
   return offset <= image->size && size <= image->size - offset;
 }
 
+/* Half of a file that is being copied looks like this; a person then needs to know that it is the copy, not the build. */
 static gboolean
 refuse_truncated (const char *what, GError **error)
 {
@@ -78,6 +79,7 @@ image_read (const ZmImage *image, guint64 offset, void *buffer, gsize size, cons
   return TRUE;
 }
 
+/* In the order in which a person would ask: is it a library at all, then for which machine. */
 static gboolean
 check_ident (const unsigned char *ident, GError **error)
 {
@@ -97,6 +99,7 @@ check_ident (const unsigned char *ident, GError **error)
   return why == NULL;
 }
 
+/* The number of headers is bounded before any is read, as it decides how much is read. */
 static gboolean
 check_header (const ElfW (Ehdr) * header, GError **error)
 {
@@ -165,6 +168,7 @@ take_note (const guint8 *segment, guint64 size, guint64 align, guint64 *at, ZmNo
   return TRUE;
 }
 
+/* Ends at the first note that is refused, with the error of whoever refused it. */
 static gboolean
 walk_segment (const guint8 *segment, guint64 size, guint64 align, ZmNoteFunc func, gpointer user,
               GError **error)
@@ -185,6 +189,7 @@ walk_segment (const guint8 *segment, guint64 size, guint64 align, ZmNoteFunc fun
   return TRUE;
 }
 
+/* The budget is for all segments together: many small ones may not cost more than one large one. */
 static gboolean
 read_segment (const ZmImage *image, const ElfW (Phdr) * header, guint64 *budget, ZmNoteFunc func,
               gpointer user, GError **error)
@@ -201,6 +206,8 @@ read_segment (const ZmImage *image, const ElfW (Phdr) * header, guint64 *budget,
          walk_segment (segment, header->p_filesz, header->p_align == 8 ? 8 : 4, func, user, error);
 }
 
+/* Segments that are to be loaded are checked for their size here too, although only notes are read: it is the one place
+ * that sees the headers before the dynamic loader does. */
 gboolean
 zm_image_each_note (const ZmImage *image, ZmNoteFunc func, gpointer user, GError **error)
 {

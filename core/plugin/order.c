@@ -20,6 +20,7 @@ typedef struct Order {
   GPtrArray *result;
 } Order;
 
+/* By the notes of the last scan: also of plugins that nothing names. */
 static char *
 known_like (ZmPlugins *plugins, const char *name)
 {
@@ -29,6 +30,7 @@ known_like (ZmPlugins *plugins, const char *name)
   return like != NULL ? g_strdup_printf ("did you mean %s?", like) : NULL;
 }
 
+/* The reason is kept under the name, so that those that need it can give it as theirs. */
 static Mark
 refuse (Order *order, const char *name, guint code, const char *todo, const char *why)
 {
@@ -76,6 +78,7 @@ visit_needs (Order *order, const ZmPluginFile *file)
   return GOOD;
 }
 
+/* Depth first: what it needs is in the result before it. The chain is what a circle is told by. */
 static Mark
 visit_new (Order *order, const char *name)
 {
@@ -100,6 +103,7 @@ visit_new (Order *order, const char *name)
   return mark;
 }
 
+/* Each name is visited once; one that is met while it is being visited closes a circle. */
 static Mark
 visit (Order *order, const char *name)
 {
@@ -115,6 +119,7 @@ visit (Order *order, const char *name)
   return mark;
 }
 
+/* Recursion is as deep as the longest chain of needs, which is bounded by the number of files a scan looks at. */
 GPtrArray *
 zm_order_plugins (ZmPlugins *plugins, const char *const *wanted, GHashTable *reasons, ZmProblems *problems)
 {

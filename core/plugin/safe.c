@@ -14,12 +14,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Size and time are part of it: a file that is written in place keeps its inode. */
 gboolean
 zm_identity_equal (const ZmIdentity *a, const ZmIdentity *b)
 {
   return a->device == b->device && a->inode == b->inode && a->size == b->size && a->mtime_ns == b->mtime_ns;
 }
 
+/* Of the open file, never of the name. */
 static void
 take_identity (const struct stat *st, ZmIdentity *identity)
 {
@@ -62,6 +64,7 @@ zm_safe_directory (const char *path, GError **error)
   return check_owner (&st, path, error);
 }
 
+/* O_NONBLOCK: opening a FIFO would wait for its writer, and a device may do anything. */
 static int
 open_plain (const char *path, struct stat *st, GError **error)
 {
@@ -107,6 +110,7 @@ check_target_directory (const char *path, GError **error)
   return zm_safe_directory (directory, error);
 }
 
+/* The file is open before it is judged, so what is judged is what will be read. */
 int
 zm_safe_open (const char *path, ZmIdentity *identity, GError **error)
 {

@@ -76,15 +76,30 @@ add_worker (ZmRuntime *runtime, const ZmConfig *config, const char *name)
   zm_log_write (runtime->log, ZM_LEVEL_ERROR, "runtime", "%s", error->message);
 }
 
-/* Those that did not change stay as they are; what did not work before is tried again. */
-static void
-apply_workers (ZmRuntime *runtime, const ZmConfig *config)
+static gboolean
+same_bind (const ZmConfig *a, const ZmConfig *b, const char *name)
 {
-  g_auto (GStrv) names = zm_config_names (config, "worker");
+  g_autofree char *section = g_strconcat ("worker ", name, NULL);
 
-  zm_externals_keep (runtime->externals, (const char *const *) names);
+  return g_strcmp0 (zm_config_text (a, section, "bind"), zm_config_text (b, section, "bind")) == 0;
+}
+
+/* before: NULL at the start. Endpoints that are given up are free before others are bound, so that two workers may change
+ * theirs with each other. Who keeps the endpoint keeps the socket too, and where nothing changed, everything; what did not
+ * work before is tried again. */
+static void
+apply_workers (ZmRuntime *runtime, const ZmConfig *before, const ZmConfig *after)
+{
+  g_auto (GStrv) names = zm_config_names (after, "worker");
+  g_autoptr (GPtrArray) kept = g_ptr_array_new ();
+
   for (char **name = names; *name != NULL; name++)
-    add_worker (runtime, config, *name);
+    if (before != NULL && same_bind (before, after, *name))
+      g_ptr_array_add (kept, *name);
+  g_ptr_array_add (kept, NULL);
+  zm_externals_keep (runtime->externals, (const char *const *) kept->pdata);
+  for (char **name = names; *name != NULL; name++)
+    add_worker (runtime, after, *name);
 }
 
 /* ---- commit and reload ---- */
@@ -127,7 +142,7 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
   /* New calls go to the new plugins from here on; the old ones are stopped when their sources have ended. */
   zm_succeed_prepare (runtime, load->set);
   zm_table_slot_swap (runtime->tables, g_steal_pointer (&load->table));
-  apply_workers (runtime, runtime->config);
+  apply_workers (runtime, first ? NULL : before, runtime->config);
   if (!first)
     zm_sources_apply (runtime->sources, runtime->config, load->set);
   zm_hosting_forget (runtime->hosting, load->set);

@@ -239,12 +239,14 @@ zm_runtime_free (ZmRuntime *runtime)
     return TRUE;
   /* First, also where the process ends without taking anything apart: the answer of a drain has to leave it. */
   g_clear_pointer (&runtime->control, zm_control_free);
-  /* A thread that could not be ended may use any of this: it goes with the process, and so does its memory. */
-  if (runtime->stuck)
-    return FALSE;
-  if (runtime->drain_began)
+  if (!runtime->stuck && runtime->drain_began)
     pthread_join (runtime->drain_thread, NULL);
-  free_rooms (runtime);
+  if (!runtime->stuck)
+    free_rooms (runtime);
+  /* A plugin's stop that has just ended holds the log for a moment longer, and one that hangs for ever: the process goes, and
+   * what was suppressed must have been said. */
+  zm_log_flush (runtime->log);
+  /* A thread that could not be ended may use any of this: it goes with the process, and so does its memory. */
   if (runtime->stuck)
     return FALSE;
   free_rest (runtime);

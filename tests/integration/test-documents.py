@@ -243,7 +243,7 @@ LIMITS = {
     "topics that are numbered": ("integration/sequence.c", "SEQUENCES_MOST", "65,536"),
     "endpoints of one socket": ("integration/integration-private.h", "ZM_TOPICS_SOCKETS_MOST", "32"),
     "workers in other languages": ("worker/external.c", "WORKERS_MOST", "256"),
-    "watched directories": ("config/watch.c", "PLACES_MOST", "256"),
+    "watched directories": ("config/watch-places.c", "PLACES_MOST", "256"),
     "a secret": ("config/secret.c", "SECRET_MOST", "64 KiB"),
     "a plugin's file": ("plugin/zm-plugin-private.h", "ZM_PLUGIN_FILE_MOST", "256 MiB"),
     "names of metrics a plugin": ("runtime/hosting.h", "ZM_HOSTING_METRICS_MOST", "64"),

@@ -139,7 +139,7 @@ def a_bad_part_of_a_batch_fails_alone():
                (b"a~b", b"", b"x"), (b"?Hello?Greet", b"x" * 70000, b"x")]
         daemon.send("^batch~~~~~", envelope(good[0], *bad[:2], good[1], *bad[2:], good[2]))
         assert sorted(body for _, _, body in tail.take(3)) == [b"hello, 0", b"hello, 1", b"hello, 2"]
-        status = daemon.control("status")["subject"]
+        status = daemon.settled(4)["subject"]
         assert (status["received"], status["malformed"], status["refused"]) == (4, 4, 1), status
         # One that ends early: what stands before is taken, the rest refused.
         daemon.send("^batch~~~~~", envelope(good[0]) + b"\0\0\0\xff")

@@ -142,9 +142,9 @@ def a_threadsafe_call_that_hangs_for_ever_costs_its_worker_only():
             assert tail.next()[0].action == "Not"
         hung = [worker for worker in daemon.control("running")["running"] if worker["state"] == "hung"]
         assert len(hung) == 4, hung
-        # The fifth is not replaced any more, as configured: one worker is left, and does all the work.
+        # The fifth is not replaced before another has come back, as configured: one worker is left, and does all the work.
         assert daemon.call("?Hang?Now")[0] == "ERROR"
-        daemon.wait_log("is not replaced")
+        daemon.wait_log("is replaced when one of them has come back")
         assert daemon.call("?Good?One", b"last") == ("OK", b"last")
         status = daemon.settled()
         assert status["workers"]["errors"] == 5, status["workers"]

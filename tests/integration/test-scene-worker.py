@@ -4,9 +4,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+
+import zmq
 
 from zmcase import SOURCE, ZMANAGERCTL, ZMANAGERD, case, run
 from zmtest import Daemon, PATIENCE, wait_for
@@ -184,6 +187,38 @@ def a_worker_that_is_started_elsewhere_only_binds():
                 worker.terminate()
                 # It may have been told before it had begun to listen to signals.
                 assert worker.wait(PATIENCE) in (0, -signal.SIGTERM)
+
+
+@case
+def a_reload_keeps_the_socket_and_may_exchange_endpoints():
+    actions = {"w.ini": "[actionmapping]\n?W?One = worker:one\n?W?Two = worker:two\n"}
+    with Daemon(config="[worker one]\n[worker two]\n", actions=actions, expect=["did not end in time"]) as daemon:
+        # Not ipc, where libzmq takes a path away from who has it.
+        free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        ends = ["tcp://127.0.0.1:%d" % one.getsockname()[1] for one in free]
+        for one in free:
+            one.close()
+
+        def configure(one, two, more=""):
+            daemon.write("zmanager.conf", f"[zmanager]\nwatch = no\n[worker one]\nbind = {one}\n{more}[worker two]\nbind = {two}\n")
+            daemon.control("reload")
+            return {worker["name"]: worker for worker in daemon.control("workers")["workers"]}
+
+        def served(key, process):
+            return wait_for(key, lambda: daemon.send(key, b"x") or (process.poll(200) and process.recv_multipart()[0].decode()))
+
+        configure(*ends)
+        process = daemon.socket(zmq.PULL)
+        process.connect(ends[0])
+        assert "~One~" in served("?W?One", process)
+        shown = configure(*ends, more="exec = sleep 1000\n")
+        assert shown["one"]["exec"] == "sleep 1000" and shown["one"]["sent"] >= 1, shown
+        # Still the same connection, and nothing of what was sent is lost.
+        assert "~One~" in served("?W?One", process)
+        shown = configure(ends[1], ends[0])
+        assert [shown[name]["endpoint"] for name in ("one", "two")] == ends[::-1], shown
+        assert daemon.control("status")["state"] == "ready", daemon.control("status")
+        wait_for("the step at its new place", lambda: "~Two~" in served("?W?Two", process))
 
 
 # ---- secrets ----

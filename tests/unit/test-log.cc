@@ -191,6 +191,23 @@ TEST_F (Log, AFloodOfOneKindIsCountedAndSaidLater)
   EXPECT_NE (all[6].find ("warning subject: 95 lines like this suppressed: bad frame"), std::string::npos);
 }
 
+/* Who ends the process says it, though a thread that is left behind keeps the log. */
+TEST_F (Log, WhatWasSuppressedIsSaidBeforeTheLastUnref)
+{
+  static const char kind[] = "bad frame";
+
+  open (ZM_LOG_FORMAT_HUMAN);
+  for (int i = 0; i < 7; i++)
+    zm_log_limited (log, ZM_LEVEL_WARNING, "subject", kind, "bad frame %d", i);
+  zm_log_flush (log);
+  Lines all = lines ();
+  ASSERT_EQ (all.size (), 6u);
+  EXPECT_NE (all[5].find ("2 lines like this suppressed: bad frame"), std::string::npos);
+  zm_log_flush (log);
+  EXPECT_EQ (lines ().size (), 6u) << "once";
+  zm_log_flush (nullptr);
+}
+
 TEST_F (Log, RecentKeepsTheLastWarnings)
 {
   open (ZM_LOG_FORMAT_HUMAN);
