@@ -82,7 +82,8 @@ parse (Options *options, int *argc, char ***argv, GError **error)
   if (!g_option_context_parse (context, argc, argv, error))
     return FALSE;
   if (*argc > 1) {
-    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _ ("unexpected argument \"%s\""), (*argv)[1]);
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _ ("unexpected argument \"%s\""),
+                 (*argv)[1]);
     return FALSE;
   }
   if (options->check && options->dump) {

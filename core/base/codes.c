@@ -202,7 +202,8 @@ static const ZmCodeInfo codes[] = {
     "Example: ??done above ?Link?Log.\n"
     "Cure: move ??done to the end." },
   { ZM_CODE_HAND_OVER_STEP, "Step in no mapping that looks misspelt",
-    "A step in no mapping is published under its own key, for a service to take; this one is like a mapped key.\n"
+    "A step in no mapping is published under its own key, for a service to take; this one is like a mapped "
+    "key.\n"
     "Example: ?Link?Dwon, where ?Link?Down is mapped.\n"
     "Cure: correct the key; nothing, where a service takes it." },
   { ZM_CODE_FLOW_LOOP, "Flows that call each other without end",

@@ -24,8 +24,7 @@ namespace {
 
 constexpr gint64 SECOND = G_USEC_PER_SEC;
 
-class Services : public ::testing::Test
-{
+class Services : public ::testing::Test {
 protected:
   void
   SetUp () override

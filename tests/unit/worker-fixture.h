@@ -372,7 +372,8 @@ protected:
 
 inline const char *const all_mappings =
     "[actionmapping]\n"
-    "?T?echo = tester.echo\n?T?release = tester.release\n?T?timers = tester.many_timers\n?T?serial = tester.serial_echo\n?T?add_a = "
+    "?T?echo = tester.echo\n?T?release = tester.release\n?T?timers = tester.many_timers\n?T?serial = "
+    "tester.serial_echo\n?T?add_a = "
     "tester.add_a\n"
     "?T?add_b = tester.add_b\n?T?add_c = tester.add_c\n?T?json = tester.json\n"
     "?T?silent = tester.silent\n?T?reject = tester.reject\n?T?retry = tester.retry\n"
