@@ -241,7 +241,7 @@ const Case bad_files[] = {
   { "NumberWord", "[subject]\nhigh-water = many", "F:2:14: error ZM1002: [subject] high-water: \"many\" is not a whole number; expected a whole number from 1 to 1000000; write for example high-water = 1000" },
   { "NumberHalf", "[zmanager]\nworkers = 1.5", "F:2:11: error ZM1002: [zmanager] workers: \"1.5\" is not a whole number; expected a whole number from 0 to 64; write for example workers = 0" },
   { "NumberNegative", "[zmanager]\nworkers = -1", "F:2:11: error ZM1003: [zmanager] workers: \"-1\" is too small; expected a whole number from 0 to 64; write for example workers = 0" },
-  { "NumberLarge", "[zmanager]\nworkers = 65", "F:2:11: error ZM1003: [zmanager] workers: \"65\" is too large; expected a whole number from 0 to 64; write for example workers = 0" },
+  { "NumberOfWorkers", "[zmanager]\nworkers = 65", "F:2:11: error ZM1003: [zmanager] workers: \"65\" is too large; expected a whole number from 0 to 64; write for example workers = 0" },
   { "NumberLarge", "[workers]\nring = 1000001", "F:2:8: error ZM1003: [workers] ring: \"1000001\" is too large; expected a whole number from 64 to 1000000; write for example ring = 4096" },
   { "NumberHuge", "[workers]\nring = 99999999999999999999", "F:2:8: error ZM1002: [workers] ring: \"99999999999999999999\" is not a whole number; expected a whole number from 64 to 1000000; write for example ring = 4096" },
   { "NumberEmpty", "[integration]\nhigh-water =", "F:2:13: error ZM1002: [integration] high-water: no value; expected a whole number from 1 to 1000000; write for example high-water = 1000" },
