@@ -144,7 +144,7 @@ def a_threadsafe_call_that_hangs_for_ever_costs_its_worker_only():
         assert len(hung) == 4, hung
         # The fifth is not replaced before another has come back, as configured: one worker is left, and does all the work.
         assert daemon.call("?Hang?Now")[0] == "ERROR"
-        daemon.wait_log("is replaced when one of them has come back")
+        daemon.wait_log("is not replaced before one of them has come back")
         assert daemon.call("?Good?One", b"last") == ("OK", b"last")
         status = daemon.settled()
         assert status["workers"]["errors"] == 5, status["workers"]
