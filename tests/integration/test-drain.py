@@ -184,6 +184,13 @@ def what_waits_is_waited_for_while_draining():
     """Answers come in by both doors, what is new is refused at both."""
     with Daemon(actions=MAPPING, flows=WAIT_FLOW, plugins=["hello"], expect=["message refused: "]) as daemon:
         tail = daemon.tail("")
+
+        def next_but_calls():
+            """What was called before the door closed was answered, and its result published."""
+            while (message := tail.next())[2] == b"hello, new":
+                pass
+            return message
+
         daemon.send("Waiting~~~Waiting~Push~one")
         daemon.send("Waiting~~~Waiting~Push~two")
         wait_for("the waiting flows", lambda: len(daemon.control("instances")["instances"]) == 2)
@@ -195,13 +202,13 @@ def what_waits_is_waited_for_while_draining():
         before = daemon.call("?Hello?Greet", b"new")
         assert before[0] == "BUSY" and json.loads(before[1])["code"] == "draining", before
         daemon.send("~~~Hello~Greet~late", b"new")
-        topic, _, body = tail.next()
+        topic, _, body = next_but_calls()
         assert topic.id == "late" and topic.action == "error" and json.loads(body)["code"] == "shutdown", (topic, body)
         daemon.send("Waiting~~~Waiting~answer~one", b"pushed")
-        topic, _, body = tail.next()
+        topic, _, body = next_but_calls()
         assert topic.text == "Waiting~~~~done~one" and body == b"hello, pushed", (topic, body)
         assert daemon.request("CALL", b"Waiting~~~Waiting~answer~two", b"called")[0] == "OK"
-        topic, _, body = tail.next()
+        topic, _, body = next_but_calls()
         assert topic.text == "Waiting~~~~done~two" and body == b"hello, called", (topic, body)
         status, reply = daemon.receive_control(drain)
         assert status == "OK" and reply["left"] == 0, reply
