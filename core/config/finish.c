@@ -129,6 +129,20 @@ zm_config_finish (ZmConfig *config, ZmProblems *problems)
   name_sources (config);
 }
 
+/* By section and key: whether the plugin still says so is not known before its options are read anew, and then it is too late
+ * for a line in the log. */
+void
+zm_config_keep_secrets (const ZmConfig *config, const ZmConfig *before)
+{
+  for (guint i = 0; i < before->order->len; i++) {
+    ZmEntry *old = g_ptr_array_index (before->order, i);
+    ZmEntry *entry = atomic_load (&old->secret) ? zm_config_entry (config, old->section, old->key) : NULL;
+
+    if (entry != NULL)
+      atomic_store (&entry->secret, TRUE);
+  }
+}
+
 /* ---- keys of plugins ---- */
 
 /* A plugin's table ends in a NULL name and may be NULL. */

@@ -90,6 +90,9 @@ char *zm_config_dump_effective (const ZmConfig *config, gboolean json, ZmConfigS
 struct zm_option_desc;
 void zm_config_check_options (const ZmConfig *config, const char *section,
                               const struct zm_option_desc *options, ZmProblems *problems);
+/* What was known to be secret in `before` is so in config too: a plugin that stays loaded is not asked for its options again.
+ * Before the new one is shown to anybody. */
+void zm_config_keep_secrets (const ZmConfig *config, const ZmConfig *before);
 /* What changed between two: lines like "workers.timeout 30s -> 10s". NULL-terminated, g_strfreev. */
 char **zm_config_changes (const ZmConfig *before, const ZmConfig *after);
 

@@ -60,7 +60,8 @@ spawn (const char *const *argv, int out, pid_t *pid)
   return status;
 }
 
-/* The writing end is closed here at once: the end of the helper is then the end of the file. */
+/* The writing end is closed here at once: the end of the helper is then the end of the file. Reading never waits: what the
+ * library has started may outlive the helper, its group included, and hold the other end. */
 static gboolean
 start (Probe *probe, const char *const *argv, GError **error)
 {
@@ -71,6 +72,7 @@ start (Probe *probe, const char *const *argv, GError **error)
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no pipe for the probe: %s", g_strerror (errno));
     return FALSE;
   }
+  fcntl (pipe_fds[0], F_SETFL, O_NONBLOCK);
   status = spawn (argv, pipe_fds[1], &probe->pid);
   close (pipe_fds[1]);
   probe->out = pipe_fds[0];
@@ -81,7 +83,7 @@ start (Probe *probe, const char *const *argv, GError **error)
   return FALSE;
 }
 
-/* TRUE: end of file, or more than is read. */
+/* TRUE: end of file, nothing there, or more than is read. */
 static gboolean
 read_answer (Probe *probe)
 {
@@ -108,7 +110,9 @@ wait_for (Probe *probe, guint timeout_ms)
     probe->timed_out = left_ms <= 0;
     if (probe->timed_out)
       break;
-    poll (polls, 2, (int) left_ms);
+    /* A signal: what poll says is then what it said the last time. */
+    if (poll (polls, 2, (int) left_ms) < 0)
+      continue;
     if (polls[0].revents != 0 && read_answer (probe))
       polls[0].fd = -1;
     /* Without a pidfd (an old kernel) the end of the output has to do. */
@@ -156,7 +160,7 @@ refuse (const Probe *probe, guint timeout_ms, GError **error)
   return FALSE;
 }
 
-/* Its whole group is killed in any case: a constructor may have started processes. What the pipe still holds is read
+/* Its whole group is killed in any case: a constructor may have started processes. What the pipe holds by then is read
  * after that, as the last words count. */
 gboolean
 zm_probe_ask (const char *const *argv, gsize most, guint timeout_ms, GString *answer, GError **error)

@@ -122,6 +122,25 @@ list_remove (GPtrArray *list, const char *name)
     g_ptr_array_remove_index (list, index);
 }
 
+/* As the lists were before a command that failed: what an earlier one asked for stands. */
+static void
+restore (GPtrArray *list, const char *name, gboolean was_listed)
+{
+  if (was_listed)
+    list_add (list, name);
+  else
+    list_remove (list, name);
+}
+
+/* FALSE, to be returned: the error is set. */
+static gboolean
+put_back (ZmRuntime *runtime, const char *name, gboolean was_asked, gboolean was_barred)
+{
+  restore (runtime->asked, name, was_asked);
+  restore (runtime->barred, name, was_barred);
+  return FALSE;
+}
+
 /* The name goes onto the list of what was asked for, which every later reload honours, and is taken off again where the
  * load fails: else every reload would fail with it. */
 gboolean
@@ -130,20 +149,20 @@ zm_command_plugin_load (ZmCommandCall *call, GError **error)
   ZmRuntime *runtime = call->runtime;
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
   g_autofree char *name = plugin_argument (call, error);
+  gboolean was_asked, was_barred;
 
   if (name == NULL)
     return FALSE;
+  was_asked = zm_load_listed (runtime->asked, name);
+  was_barred = zm_load_listed (runtime->barred, name);
   list_remove (runtime->barred, name);
   list_add (runtime->asked, name);
-  if (!reload (call, NULL, changes, error)) {
-    list_remove (runtime->asked, name);
-    return FALSE;
-  }
+  if (!reload (call, NULL, changes, error))
+    return put_back (runtime, name, was_asked, was_barred);
   if (!is_loaded (runtime, name)) {
-    list_remove (runtime->asked, name);
     g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded; the problems say why",
                  name);
-    return FALSE;
+    return put_back (runtime, name, was_asked, was_barred);
   }
   reply_changes (call, changes);
   return TRUE;
@@ -157,6 +176,7 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
   ZmRuntime *runtime = call->runtime;
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
   g_autofree char *name = plugin_argument (call, error);
+  gboolean was_asked;
 
   if (name == NULL)
     return FALSE;
@@ -164,17 +184,15 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s is not loaded", name);
     return FALSE;
   }
+  was_asked = zm_load_listed (runtime->asked, name);
   list_remove (runtime->asked, name);
   list_add (runtime->barred, name);
-  if (!reload (call, NULL, changes, error)) {
-    list_remove (runtime->barred, name);
-    return FALSE;
-  }
+  if (!reload (call, NULL, changes, error))
+    return put_back (runtime, name, was_asked, FALSE);
   if (is_loaded (runtime, name)) {
-    list_remove (runtime->barred, name);
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
                  "the plugin %s stays loaded: another plugin depends on it", name);
-    return FALSE;
+    return put_back (runtime, name, was_asked, FALSE);
   }
   reply_changes (call, changes);
   return TRUE;

@@ -99,24 +99,25 @@ frames_clear (Frames *frames)
 static gboolean
 receive (void *socket, Frames *frames)
 {
+  zmq_msg_t scrap;
   int more = 1;
 
   *frames = (Frames){ .n = 0 };
   while (more) {
-    zmq_msg_t message;
+    zmq_msg_t *frame = frames->n < FRAMES_MOST ? &frames->frame[frames->n] : &scrap;
 
-    zmq_msg_init (&message);
-    if (zmq_msg_recv (&message, socket, ZMQ_DONTWAIT) < 0) {
-      zmq_msg_close (&message);
+    zmq_msg_init (frame);
+    if (zmq_msg_recv (frame, socket, ZMQ_DONTWAIT) < 0) {
+      zmq_msg_close (frame);
       frames_clear (frames);
       return FALSE;
     }
-    more = zmq_msg_more (&message);
+    more = zmq_msg_more (frame);
     frames->total++;
-    if (frames->n < FRAMES_MOST)
-      frames->frame[frames->n++] = message;
+    if (frame == &scrap)
+      zmq_msg_close (frame);
     else
-      zmq_msg_close (&message);
+      frames->n++;
   }
   return TRUE;
 }

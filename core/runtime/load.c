@@ -302,6 +302,7 @@ zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *problems)
 
   load->failures = g_ptr_array_new_with_free_func (g_free);
   load->config = zm_load_config (runtime->instance, &options, problems);
+  zm_config_keep_secrets (load->config, runtime->config);
   files = zm_plugins_scan (runtime->plugins, problems);
   zm_load_read_files (runtime->instance, files, runtime->barred, mappings, flows, problems);
   /* No plugin's code runs for a configuration that is refused anyway. */

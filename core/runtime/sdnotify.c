@@ -43,11 +43,11 @@ read_watchdog_ms (void)
   const char *pid = g_getenv ("WATCHDOG_PID");
   gint64 usec = 0;
 
-  if (text == NULL || !zm_parse_integer (text, 2000, G_MAXINT, &usec, NULL))
+  if (text == NULL || !zm_parse_integer (text, 2000, G_MAXINT64, &usec, NULL))
     return 0;
   if (pid != NULL && g_ascii_strtoll (pid, NULL, 10) != (gint64) getpid ())
     return 0;
-  return (guint) (usec / 2000);
+  return (guint) MIN (usec / 2000, G_MAXINT);
 }
 
 /* The variables are taken out of the environment, as workers in other languages would inherit them and speak for us. */

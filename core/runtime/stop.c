@@ -185,12 +185,24 @@ free_ground (ZmRuntime *runtime)
   g_clear_pointer (&runtime->timers, zm_timers_free);
 }
 
+/* Its thread gives messages to the pool, so it has to let that be before the pool goes. After a drain it does already; without
+ * one (a start that failed at its end) what has come in by now still goes in, and gets its error there. */
+static void
+close_subject (ZmRuntime *runtime)
+{
+  if (runtime->subject == NULL)
+    return;
+  zm_subject_pause (runtime->subject);
+  zm_subject_finish (runtime->subject, zm_now_us ());
+}
+
 /* From the doors inwards: who calls goes before who is called. Each is NULL where the start did not come so far. */
 static void
 free_rooms (ZmRuntime *runtime)
 {
   g_clear_pointer (&runtime->watch, zm_watch_free);
   g_clear_pointer (&runtime->sources, zm_sources_free);
+  close_subject (runtime);
   stop_plugins (runtime);
   g_clear_pointer (&runtime->pool, zm_pool_free);
   g_clear_pointer (&runtime->subject, zm_subject_free);

@@ -7,6 +7,19 @@
 /* Fresh copies of a plugin whose call hung; after that it is stuck. */
 #define COPIES_MOST 3
 
+/* A plugin that is unloaded, or left out, is not stuck any more: loaded anew it begins anew. */
+static void
+forget_gone (ZmRuntime *runtime, ZmPluginSet *next)
+{
+  GHashTableIter iter;
+  gpointer name;
+
+  g_hash_table_iter_init (&iter, runtime->revived);
+  while (g_hash_table_iter_next (&iter, &name, NULL))
+    if (next == NULL || zm_plugin_set_find (next, name) == NULL)
+      g_hash_table_iter_remove (&iter);
+}
+
 /* Before the swap of the table: from then on calls for `next` come, and a SERIAL plugin must never have two at a time,
  * not even in two generations. */
 void
@@ -15,6 +28,7 @@ zm_succeed_prepare (ZmRuntime *runtime, ZmPluginSet *next)
   g_autoptr (ZmPluginSet) before = zm_plugins_current (runtime->plugins);
   gint64 drain_us = zm_config_integer (runtime->config, "workers", "drain") * 1000;
 
+  forget_gone (runtime, next);
   for (guint i = 0; before != NULL && next != NULL && i < zm_plugin_set_size (next); i++) {
     ZmGeneration *generation = zm_plugin_set_nth (next, i);
     ZmGeneration *old = zm_plugin_set_find (before, zm_generation_name (generation));
@@ -96,6 +110,18 @@ start_copy (ZmRuntime *runtime, const char *name)
   runtime->copying = NULL;
 }
 
+/* Its messages fail at once from here on, and status says so, until it is replaced. */
+static void
+give_up (ZmRuntime *runtime, ZmGeneration *generation, const char *why)
+{
+  const char *name = zm_generation_name (generation);
+
+  g_hash_table_insert (runtime->revived, g_strdup (name), GUINT_TO_POINTER (COPIES_MOST + 1));
+  zm_pool_stuck (runtime->pool, generation);
+  zm_log_write (runtime->log, ZM_LEVEL_ERROR, "plugin",
+                "plugin %s %s: it is stuck, its messages fail at once until it is replaced", name, why);
+}
+
 /* In the main loop, where reloads belong. Between the watchdog's word and now the plugin may have been replaced, or the
  * drain begun. */
 static gboolean
@@ -114,12 +140,13 @@ on_hung (gpointer user)
     zm_log_write (runtime->log, ZM_LEVEL_WARNING, "plugin",
                   "a call of plugin %s hangs: copy %u of at most %d is started", name, copies, COPIES_MOST);
     start_copy (runtime, name);
+    /* The files may be wrong at this moment, or the library be gone; nobody tries again by himself. */
+    if (!zm_generation_retired (hung->generation))
+      give_up (runtime, hung->generation, "hangs, and no copy of it could be started");
     return G_SOURCE_REMOVE;
   }
-  zm_pool_stuck (runtime->pool, hung->generation);
-  zm_log_write (runtime->log, ZM_LEVEL_ERROR, "plugin",
-                "plugin %s hung %u times: it is stuck, its messages fail at once until it is replaced", name,
-                copies);
+  g_autofree char *why = g_strdup_printf ("hung %u times", copies);
+  give_up (runtime, hung->generation, why);
   return G_SOURCE_REMOVE;
 }
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import tempfile
 
 from zmcase import case, run
 from zmtest import Daemon, sanitizer_options, wait_for
@@ -103,6 +104,53 @@ def bad_ends_are_named_and_hold_nobody():
 def mapped(daemon, name):
     with open(f"/proc/{daemon.process.pid}/maps", encoding="utf-8") as maps:
         return any(os.path.basename(line).startswith(name) for line in maps)
+
+
+# Its constructor leaves a process behind, in a session of its own and with all that the helper had open.
+FORKER = r"""
+#define _GNU_SOURCE
+#include <zmanager/plugin.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__ ((constructor)) static void begin (void)
+{
+  int ready[2];
+  char byte = 0;
+  FILE *file;
+  if (!strstr (program_invocation_short_name, "probe") || pipe (ready) != 0)
+    return;
+  if (fork () > 0) {
+    if (read (ready[0], &byte, 1) != 1)
+      abort ();
+    return;
+  }
+  file = fopen (getenv ("ZM_TEST_STRAY"), "w");
+  setsid ();
+  fprintf (file, "%d\n", (int) getpid ());
+  fclose (file);
+  if (write (ready[1], &byte, 1) == 1)
+    pause ();
+}
+ZM_ACTION (greet) { return zm_reply_text (call, "hello"); }
+ZM_PLUGIN ("forker", "1.0", "LGPL-2.1-or-later", "Leaves a process behind");
+"""
+
+
+@case
+def a_process_that_outlives_the_probe_holds_nobody_up():
+    daemon = Daemon(actions={"f.ini": "[actionmapping]\n?Fork?Greet = forker.greet\n"}, plugins={"forker": FORKER})
+    with tempfile.NamedTemporaryFile(delete=False) as stray:
+        daemon.env["ZM_TEST_STRAY"] = stray.name
+    try:
+        with daemon:
+            assert daemon.call("?Fork?Greet") == ("OK", b"hello")
+    finally:
+        daemon.close()
+        with open(stray.name, encoding="utf-8") as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+        os.unlink(stray.name)
 
 
 run()

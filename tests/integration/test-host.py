@@ -4,11 +4,12 @@
 import json
 import os
 import signal
+import subprocess
 
 import zmq
 
-from zmcase import case, run
-from zmtest import Daemon, wait_for
+from zmcase import ZMANAGERD, case, run
+from zmtest import PATIENCE, Daemon, wait_for
 
 # Answers what its host says to the event that the body names: key, flow, id, headers, one a line, - for NULL.
 EMITTER = r"""
@@ -247,6 +248,50 @@ def a_hung_plugin_gets_copies_then_is_stuck():
         status = daemon.control("status")
         assert status["state"] == "degraded" and any("stuck" in r for r in status["reasons"]), status
         assert any("hang past their hard deadline: 1;" in r for r in status["reasons"]), status
+
+
+def hung_with_a_broken_file(daemon):
+    """A call hangs while a reload would be refused. Gives the daemon's status when it has told so."""
+    daemon.write("actions.d/broken.ini", "[actionmapping]\nno line\n")
+    assert daemon.call("?Hang?Now")[0] == "ERROR"
+    daemon.wait_log("no copy of it could be started: it is stuck")
+    return daemon.control("status")
+
+
+@case
+def a_hung_plugin_of_which_no_copy_can_be_made_is_stuck_at_once():
+    """Its messages fail; nobody waits for a plugin that does not come back. Loaded anew it is as good as new."""
+    mapping = {"h.ini": "[actionmapping]\n?Hang?Now = hanger.hang\n?Hang?Not = hanger.quick\n"}
+    config = "[workers]\ntimeout = 100ms\nhard-after = 100ms\ndrain = 500ms\n[zmanager]\nworkers = 2\nwatch = no\n"
+    with Daemon(config=config, actions=mapping, plugins={"hanger": HANGER},
+                expect=["hang", "worker", "hung", "held", "stays loaded", "left at the end", "refused", "broken.ini", "unavailable", "suppressed"]) as daemon:
+        status = hung_with_a_broken_file(daemon)
+        assert any("hanger is stuck" in reason for reason in status["reasons"]), status
+        body = daemon.call("?Hang?Not")[1]
+        assert json.loads(body)["code"] == "stuck", body
+        os.unlink(daemon.path("actions.d", "broken.ini"))
+        daemon.control("plugin-unload", name="hanger")
+        assert not any("is stuck" in reason for reason in daemon.control("status")["reasons"]), daemon.control("status")
+        daemon.control("plugin-load", name="hanger")
+        wait_for("the new one", lambda: daemon.call("?Hang?Not") == ("OK", b"quick"))
+        assert not any("is stuck" in reason for reason in daemon.control("status")["reasons"]), daemon.control("status")
+
+
+@case
+def a_start_that_fails_at_its_end_takes_all_down_in_order():
+    """The control socket comes last: messages come in by then, and the workers must not go before the Subject lets them be."""
+    daemon = Daemon(actions={"h.ini": "[actionmapping]\n?Hello?Greet = hello.greet\n"}, plugins=["hello"])
+    try:
+        os.makedirs(daemon.path("run", "control", "in-the-way"), mode=0o755)
+        push = daemon.socket(zmq.PUSH)
+        push.connect("ipc://" + daemon.path("run", "subject"))
+        for n in range(50000):
+            push.send_multipart([b"?Hello?Greet", b"%d" % n])
+        done = subprocess.run([ZMANAGERD, "--dir", daemon.directory, "--log-format", "json", "--set", "zmanager.system-plugins=no"],
+                              capture_output=True, text=True, timeout=PATIENCE * 2, stdin=subprocess.DEVNULL)
+        assert done.returncode == 1 and "cannot bind the control socket" in done.stderr, done
+    finally:
+        daemon.close()
 
 
 @case

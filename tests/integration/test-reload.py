@@ -96,6 +96,28 @@ def changes_are_told():
 
 
 @case
+def a_refused_command_leaves_what_earlier_ones_asked_for():
+    def loaded():
+        return daemon.control("status")["plugins"]["loaded"] == 1
+
+    def refused(command):
+        daemon.write("actions.d/b.ini", "[actionmapping]\nno line\n")
+        assert daemon.receive_control(daemon.send_control(command, name="hello"))[0] == "ERROR"
+        os.unlink(daemon.path("actions.d", "b.ini"))
+        daemon.control("reload")
+
+    with Daemon(config=NO_WATCH, plugins=["hello"], expect=["^the reload was refused", "error ZM", "nothing names it"]) as daemon:
+        daemon.control("plugin-load", name="hello")
+        for command in "plugin-load", "plugin-unload":
+            refused(command)
+            assert loaded(), command
+        daemon.write("actions.d/hello.ini", MAPPING["hello.ini"])
+        daemon.control("plugin-unload", name="hello")
+        refused("plugin-load")
+        assert not loaded()
+
+
+@case
 def a_wrong_file_changes_nothing():
     with Daemon(config=NO_WATCH, actions=MAPPING, plugins=["hello"], expect=["^the reload was refused", "error ZM"]) as daemon:
         for name, text, place in [

@@ -61,6 +61,11 @@ TEST_F (Runtime, TheServiceManagerIsTold)
   ASSERT_GT (size, 0);
   EXPECT_EQ (std::string (text, (size_t) size), "READY=1\nSTATUS=one\\x0aREADY=0");
   zm_notify_free (notify);
+  g_setenv ("NOTIFY_SOCKET", path.c_str (), TRUE);
+  g_setenv ("WATCHDOG_USEC", "7200000000", TRUE);
+  notify = zm_notify_new ();
+  EXPECT_EQ (zm_notify_watchdog_ms (notify), 3600000u) << "more microseconds than an int holds";
+  zm_notify_free (notify);
   close (fd);
 }
 
