@@ -313,6 +313,20 @@ TEST_F (Staying, TwoSwapsInOneCallKeepTheirOrder)
   zm_generation_unref (middle, "message buffer");
 }
 
+/* The second flow takes the worker to the new table; the first one is still the old one's. */
+TEST_F (Staying, AFlowOutlivesTheTableInWhichItsTriggerWasFound)
+{
+  const char *flows = "[One]\n?X?go\n?T?add_a\n??done\n[Two]\n?X?go\n?T?stay\n?T?serial\n??done\n";
+  begin (all_mappings, flows, 1);
+  send ("?X?go", file);
+  wait_calling (1);
+  reload (all_mappings, flows);
+  let_go ();
+  auto all = wait (2);
+  EXPECT_EQ ((std::set<std::string>{ all[0].topic, all[1].topic }),
+             (std::set<std::string>{ "One~~~~done~i1", "Two~~~~done~i1" }));
+}
+
 TEST_F (Worker, ADeferredCallEndsAfterItsPluginWasReplaced)
 {
   begin (all_mappings);
