@@ -365,6 +365,22 @@ TEST_F (Staying, ResultsForAHungPluginAreDroppedAndCounted)
   EXPECT_EQ (value ("asked_ok") + value ("asked_error"), 0);
 }
 
+/* The call hangs for good only after its generation was replaced: nobody leaves the closed strand. */
+TEST_F (Staying, WhoWaitsBehindACallThatHangsGoesToTheNewGeneration)
+{
+  config.hard_after_us = 300000;
+  drain_us = 20 * G_USEC_PER_SEC;
+  begin ((std::string (all_mappings) + "[action ?T?serial_stay]\ntimeout = 30ms\n").c_str ());
+  send ("?T?serial_stay", file, "", "stay", 3);
+  EXPECT_EQ (wait_reply (3).first, ZM_E_FAILED);
+  send ("?T?serial", "behind", "", "behind", 4);
+  ASSERT_TRUE (eventually ([&] { return number ("idle") == 2; })) << "it waits at the strand";
+  reload (all_mappings);
+  send ("?T?serial", "later", "", "later", 5);
+  EXPECT_EQ (wait_reply (4).second, "behind");
+  EXPECT_EQ (wait_reply (5).second, "later");
+}
+
 TEST_F (Worker, DeferredCallsOfAStuckPluginFailAtOnce)
 {
   begin (all_mappings);
