@@ -89,7 +89,7 @@ static void
 close_gate (ZmGate *gate)
 {
   zm_counter_add (gate->shuts, 1);
-  zm_log_limited (gate->gates->log, ZM_LEVEL_WARNING, "gate", gate->endpoint,
+  zm_log_limited (gate->gates->log, ZM_LEVEL_WARNING, "gate", "shut",
                   "%s: %s %s (%u connections, limit %u); it is closed for a second", gate->name,
                   gate->endpoint, gate->reason, g_hash_table_size (gate->open), gate->limit);
   gate->reopen_us = 0;

@@ -239,24 +239,27 @@ zm_pool_ticket_cancelled (ZmPool *pool, zm_ticket ticket)
   return cancelled;
 }
 
-/* Ends all deferred calls of a generation (NULL: of all); callers inside are ended by the messages that they wait for. */
+/* Ends all deferred calls of a generation (NULL: of all), in one turn over the slots, which may be many; callers inside are
+ * ended by the messages that they wait for. */
 guint
 zm_tickets_cancel_all (ZmPool *pool, ZmGeneration *generation, const char *code, const char *text)
 {
   ZmTickets *tickets = pool->tickets;
   guint ended = 0;
-  for (;;) {
+  gboolean more = TRUE;
+  for (guint i = 0; more;) {
     ZmRun *run = NULL;
     pthread_mutex_lock (&tickets->lock);
-    for (guint i = 0; !run && i < zm_slot_count (tickets); i++) {
+    for (; !run && i < zm_slot_count (tickets); i++) {
       ZmSlot *slot = zm_slot_at (tickets, i);
       if (slot->state == ZM_SLOT_DEFERRED && (!generation || slot->run->action->generation == generation))
         run = take_failed (tickets, slot, code, text);
     }
+    more = run != NULL;
     pthread_mutex_unlock (&tickets->lock);
-    if (!run)
-      return ended;
-    zm_queue_run (pool, run);
-    ended++;
+    if (run)
+      zm_queue_run (pool, run);
+    ended += more;
   }
+  return ended;
 }

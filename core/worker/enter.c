@@ -149,8 +149,11 @@ enter_free (ZmWorker *worker, ZmMessage *message)
   }
   ZmRun *run = run_for (worker, message);
   if (found.n_flows) {
+    /* The view may be all that still keeps its table, and that the flow; it is not held for as long as the flow runs. */
+    ZmFlow *flow = zm_flow_ref (found.flows[0]);
     g_clear_pointer (&view, zm_view_unref);
-    start_flow (worker, run, found.flows[0]);
+    start_flow (worker, run, flow);
+    zm_flow_unref (flow);
   } else {
     if (zm_traced (worker->pool))
       zm_trace (run, "resolved", &message->topic.key, found.route->mapping->key_text);

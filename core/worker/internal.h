@@ -247,6 +247,7 @@ gboolean zm_strand_wait_room (ZmStrand *strand, gint64 until_us);
 /* After a call; who waits next is given to this worker, or after ZM_STRAND_TURN calls to any. */
 void zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns);
 void zm_strand_abandon (ZmStrand *strand);
+void zm_strand_release (ZmStrand *strand); /* after that: where it is closed already, who waits goes on */
 void zm_strand_slow (ZmStrand *strand, gboolean slow);
 void zm_strand_close (ZmStrand *strand);
 void zm_strand_give_up (ZmStrand *strand); /* who waits goes back to the inbox, whoever is inside */

@@ -51,12 +51,15 @@ zm_pool_drain (ZmPool *pool, gint64 deadline_us)
   return ended;
 }
 
-/* What is left of a worker whose thread cannot be ended: its batch goes to others, its message gets its error, and
- * its memory stays, as the call may come back at any time. */
+/* What is left of a worker whose thread cannot be ended: its results and its batch go to others, its message gets its
+ * error, and its memory stays, as the call may come back at any time. */
 static void
 leave_behind (ZmPool *pool, ZmWorker *worker)
 {
   unsigned long long word = atomic_load (&worker->word);
+  /* The call may have begun after the watchdog, which would have seen to these, had ended. */
+  if ((word & 3) == ZM_PHASE_CALL)
+    zm_worker_give_results (worker, word);
   zm_worker_give_rest (worker);
   if ((word & 3) == ZM_PHASE_CALL)
     zm_watchdog_claim (pool, worker, word);
@@ -107,22 +110,38 @@ drop_run (ZmPool *pool, ZmRun *run)
   zm_pool_inside (pool, -1);
 }
 
+/* The next of a lane: a message, or a run. FALSE: it is empty. With the lock, as a thread that was left behind may come
+ * back at any time. */
+static gboolean
+take_rest (ZmPool *pool, ZmLane *lane, ZmMessage **message, ZmRun **run)
+{
+  pthread_mutex_lock (&pool->lock);
+  *message = lane->head ? zm_lane_pop (lane) : NULL;
+  *run = *message ? NULL : zm_inbox_pop (lane);
+  pthread_mutex_unlock (&pool->lock);
+  return *message || *run;
+}
+
 /* What nobody will do any more is counted and said, never lost silently. What is dropped may bring more: the join that it
  * was a branch of, those who waited behind it. */
 void
 zm_pool_drop_rest (ZmPool *pool)
 {
+  ZmMessage *message;
+  ZmRun *run;
   gboolean again;
   do {
     again = FALSE;
     for (guint i = 0; i <= pool->n_workers; i++) {
       ZmLane *lane = i < pool->n_workers ? &pool->lanes[i] : &pool->shared;
-      for (; lane->head; again = TRUE) {
-        zm_end_refused (pool, zm_lane_pop (lane), "shutdown", "the daemon is shutting down");
+      for (; take_rest (pool, lane, &message, &run); again = TRUE) {
+        if (run) {
+          drop_run (pool, run);
+          continue;
+        }
+        zm_end_refused (pool, message, "shutdown", "the daemon is shutting down");
         zm_pool_inside (pool, -1);
       }
-      for (ZmRun *run; (run = zm_inbox_pop (lane)); again = TRUE)
-        drop_run (pool, run);
     }
   } while (again);
 }

@@ -293,6 +293,16 @@ queue_all (ZmPool *pool, ZmRun *run)
   }
 }
 
+/* To the next generation: who waits, as a list, and the turn. Under the lock, which is let go meanwhile. */
+static ZmRun *
+pass_on (ZmStrand *strand)
+{
+  ZmRun *all = take_queue (strand);
+  if (strand->successor)
+    open_successor (strand);
+  return all;
+}
+
 /* The generation was replaced. Who waits goes to the new one; while a call runs that is done by whoever leaves, one
  * by one, unless the call hangs for good. */
 void
@@ -301,11 +311,8 @@ zm_strand_close (ZmStrand *strand)
   ZmRun *released = NULL;
   pthread_mutex_lock (&strand->lock);
   strand->closed = TRUE;
-  if ((!strand->busy && !strand->blocked) || strand->abandoned) {
-    released = take_queue (strand);
-    if (strand->successor)
-      open_successor (strand);
-  }
+  if ((!strand->busy && !strand->blocked) || strand->abandoned)
+    released = pass_on (strand);
   pthread_cond_broadcast (&strand->room);
   pthread_mutex_unlock (&strand->lock);
   queue_all (strand->pool, released);
@@ -330,6 +337,19 @@ zm_strand_abandon (ZmStrand *strand)
   strand->slow = TRUE;
   pthread_cond_broadcast (&strand->room);
   pthread_mutex_unlock (&strand->lock);
+}
+
+/* Of one that was abandoned after it had been closed: nobody leaves it who would take the next, and who waits was not
+ * passed on when it closed. Where the call has come back meanwhile nothing is to be done. */
+void
+zm_strand_release (ZmStrand *strand)
+{
+  ZmRun *released = NULL;
+  pthread_mutex_lock (&strand->lock);
+  if (strand->closed && strand->abandoned)
+    released = pass_on (strand);
+  pthread_mutex_unlock (&strand->lock);
+  queue_all (strand->pool, released);
 }
 
 /* No fresh copy any more: who waits, and whoever comes, fails at once. */

@@ -182,6 +182,7 @@ zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key)
     run->retry_until_us = until_us;
   if (pool->config.wait_for_taker_us && zm_now_us () < run->retry_until_us && try_later (run))
     return FALSE;
+  run->retry_until_us = 0; /* the flow may go on, to a step that waits anew */
   g_autofree char *text = zm_key_text (key);
   zm_run_set_failuref (run, "no-taker", "nobody subscribes to the step %s", text);
   zm_engine_fail (worker, run);

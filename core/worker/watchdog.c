@@ -92,8 +92,9 @@ zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
   return TRUE;
 }
 
-/* The plugin is SERIAL and its strand is blocked for good: a fresh copy of the plugin is asked for, once a call. A
- * THREADSAFE one blocks nobody, and its worker was replaced already. */
+/* The plugin is SERIAL and its strand is blocked for good: a fresh copy of the plugin is asked for, once a call. One that
+ * was replaced meanwhile has its successor already, which takes who still waits here. A THREADSAFE one blocks nobody, and
+ * its worker was replaced already. */
 static void
 hard_deadline (ZmPool *pool, ZmWorker *worker)
 {
@@ -102,17 +103,21 @@ hard_deadline (ZmPool *pool, ZmWorker *worker)
   gboolean still = (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED;
   ZmRun *run = worker->run;
   ZmGeneration *generation = NULL;
-  if (still && run->strand && !zm_generation_retired (run->action->generation)) {
+  if (still && run->strand) {
     generation = zm_generation_ref (run->action->generation, "hung call");
     zm_strand_abandon (run->strand);
   }
   pthread_mutex_unlock (&pool->dog_lock);
   if (!generation)
     return;
+  gboolean retired = zm_generation_retired (generation);
   zm_counter_add (pool->c_abandoned, 1);
-  zm_log_write (pool->config.log, ZM_LEVEL_ERROR, "worker",
-                "plugin %s hangs for good: a fresh copy takes its place", zm_generation_name (generation));
-  if (pool->config.hung)
+  zm_log_write (pool->config.log, ZM_LEVEL_ERROR, "worker", "plugin %s hangs for good: %s",
+                zm_generation_name (generation),
+                retired ? "it was replaced already, and who waits for it goes on"
+                        : "a fresh copy takes its place");
+  zm_strand_release (zm_strand_of (pool, generation));
+  if (pool->config.hung && !retired)
     pool->config.hung (generation, pool->config.user);
   zm_generation_unref (generation, "hung call");
 }

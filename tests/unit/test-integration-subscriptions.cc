@@ -42,6 +42,24 @@ TEST (Prefixes, MatchAndBounds)
   zm_prefixes_free (set);
 }
 
+/* libzmq would take all of it into memory. Not a subscription: the peer's own libzmq does not bear one of this length. */
+TEST_F (Integration, WhoSendsMoreThanASubscriptionIsCutOff)
+{
+  open ();
+  std::string message (1 << 20, 'x');
+  int none = 0;
+  void *peer = zmq_socket (zmq, ZMQ_XSUB), *events = zmq_socket (zmq, ZMQ_PAIR);
+  sockets = { peer, events };
+  for (void *socket : sockets)
+    zmq_setsockopt (socket, ZMQ_LINGER, &none, sizeof none);
+  ASSERT_EQ (zmq_socket_monitor (peer, "inproc://endless", ZMQ_EVENT_DISCONNECTED), 0);
+  ASSERT_EQ (zmq_connect (events, "inproc://endless"), 0);
+  ASSERT_EQ (zmq_connect (peer, endpoint ().c_str ()), 0);
+  ASSERT_EQ (zmq_send (peer, message.data (), message.size (), 0), (int) message.size ());
+  EXPECT_FALSE (nothing (events, kWaitMs));
+  zmq_socket_monitor (peer, nullptr, 0);
+}
+
 TEST_F (Integration, KnowsExactlyWhoSubscribes)
 {
   open ();

@@ -313,6 +313,20 @@ TEST_F (Staying, TwoSwapsInOneCallKeepTheirOrder)
   zm_generation_unref (middle, "message buffer");
 }
 
+/* The second flow takes the worker to the new table; the first one is still the old one's. */
+TEST_F (Staying, AFlowOutlivesTheTableInWhichItsTriggerWasFound)
+{
+  const char *flows = "[One]\n?X?go\n?T?add_a\n??done\n[Two]\n?X?go\n?T?stay\n?T?serial\n??done\n";
+  begin (all_mappings, flows, 1);
+  send ("?X?go", file);
+  wait_calling (1);
+  reload (all_mappings, flows);
+  let_go ();
+  auto all = wait (2);
+  EXPECT_EQ ((std::set<std::string>{ all[0].topic, all[1].topic }),
+             (std::set<std::string>{ "One~~~~done~i1", "Two~~~~done~i1" }));
+}
+
 TEST_F (Worker, ADeferredCallEndsAfterItsPluginWasReplaced)
 {
   begin (all_mappings);
@@ -349,6 +363,22 @@ TEST_F (Staying, ResultsForAHungPluginAreDroppedAndCounted)
   EXPECT_TRUE (eventually ([&] { return number ("inside") == 0; })) << "the drain would wait for it";
   EXPECT_EQ (number ("dropped"), 1);
   EXPECT_EQ (value ("asked_ok") + value ("asked_error"), 0);
+}
+
+/* The call hangs for good only after its generation was replaced: nobody leaves the closed strand. */
+TEST_F (Staying, WhoWaitsBehindACallThatHangsGoesToTheNewGeneration)
+{
+  config.hard_after_us = 300000;
+  drain_us = 20 * G_USEC_PER_SEC;
+  begin ((std::string (all_mappings) + "[action ?T?serial_stay]\ntimeout = 30ms\n").c_str ());
+  send ("?T?serial_stay", file, "", "stay", 3);
+  EXPECT_EQ (wait_reply (3).first, ZM_E_FAILED);
+  send ("?T?serial", "behind", "", "behind", 4);
+  ASSERT_TRUE (eventually ([&] { return number ("idle") == 2; })) << "it waits at the strand";
+  reload (all_mappings);
+  send ("?T?serial", "later", "", "later", 5);
+  EXPECT_EQ (wait_reply (4).second, "behind");
+  EXPECT_EQ (wait_reply (5).second, "later");
 }
 
 TEST_F (Worker, DeferredCallsOfAStuckPluginFailAtOnce)

@@ -211,6 +211,17 @@ TEST_F (Worker, ATakerMayComeInTime)
   EXPECT_EQ (wait (1)[0].topic, "F~~~Svc~work~i1");
 }
 
+/* The error step lets the flow go on, to a second service that is not there either. */
+TEST_F (Worker, EachStepHasTheWholeTimeForATakerToCome)
+{
+  no_taker.insert ("F~~~Svc~");
+  config.wait_for_taker_us = 100000;
+  begin (all_mappings, "[F]\n?F?Push\n?Svc?work\n! ?T?add_a\n?Svc?more\n??done\n");
+  gint64 began_us = zm_now_us ();
+  EXPECT_NE (one ("?F?Push", "x", "F").body.find ("the step ?Svc?more"), std::string::npos);
+  EXPECT_GE (zm_now_us () - began_us, 2 * config.wait_for_taker_us);
+}
+
 TEST_F (Worker, ErrorStepTakesTheFailedStepsPlace)
 {
   begin (all_mappings, "[F]\n?F?Push\n?T?failing\n! ?T?add_a\n?T?add_b\n??done\n");
