@@ -10,6 +10,8 @@
 
 #include "plugin/reaper.h"
 
+#define HELD_MS 2000 /* at the end, for what is only held */
+
 void
 zm_reaper_wake_locked (ZmReaper *reaper)
 {
@@ -95,14 +97,25 @@ zm_reaper_keep (ZmReaper *reaper, ZmGeneration *generation, const char *why)
   add_entry (reaper, generation, ZM_REAPER_KEPT, why);
 }
 
-/* Is anything left that may still come to an end by itself? What is kept on purpose may not. With the lock held. */
-static gboolean
-busy (const ZmReaper *reaper)
+/* What entries wait for that may still come to an end by itself. With the lock held. */
+typedef enum {
+  NOTHING,    /* what is left is kept on purpose */
+  REFERENCES, /* of calls that hang, or of buffers in a socket */
+  PLUGINS     /* a stop or a fini */
+} Awaited;
+
+static Awaited
+awaited (const ZmReaper *reaper)
 {
-  for (guint i = 0; i < reaper->entries->len; i++)
-    if (((ZmReaperEntry *) g_ptr_array_index (reaper->entries, i))->state != ZM_REAPER_KEPT)
-      return TRUE;
-  return FALSE;
+  Awaited most = NOTHING;
+
+  for (guint i = 0; i < reaper->entries->len; i++) {
+    ZmReaperState state = ((ZmReaperEntry *) g_ptr_array_index (reaper->entries, i))->state;
+
+    if (state != ZM_REAPER_KEPT)
+      most = MAX (most, state == ZM_REAPER_STOPPED ? REFERENCES : PLUGINS);
+  }
+  return most;
 }
 
 static gboolean
@@ -130,17 +143,33 @@ zm_reaper_settle (ZmReaper *reaper, const ZmGeneration *generation, guint timeou
   pthread_mutex_unlock (&reaper->lock);
 }
 
+/* Plugins have their whole time to stop. A reference is not worth it: the workers are gone, so who still has one is a call
+ * that hangs, and would be waited for in vain. */
+static void
+wait_for_the_last (ZmReaper *reaper, guint timeout_ms)
+{
+  gint64 until_us = zm_now_us () + (gint64) timeout_ms * 1000, held_until_us = until_us;
+  gboolean in_time = TRUE;
+  Awaited now;
+
+  while (in_time && (now = awaited (reaper)) != NOTHING) {
+    if (now == PLUGINS)
+      held_until_us = until_us;
+    else if (held_until_us == until_us)
+      held_until_us = MIN (until_us, zm_now_us () + HELD_MS * 1000);
+    in_time = zm_cond_wait_until (&reaper->changed, &reaper->lock, held_until_us);
+  }
+}
+
 /* At the end of the daemon. TRUE: all are gone; FALSE: something hangs or is held, and stays with the process. */
 gboolean
 zm_reaper_close (ZmReaper *reaper, guint timeout_ms)
 {
-  gint64 until_us = zm_now_us () + (gint64) timeout_ms * 1000;
-  gboolean in_time = TRUE;
   gboolean empty;
 
   pthread_mutex_lock (&reaper->lock);
-  while (busy (reaper) && in_time && reaper->has_thread)
-    in_time = zm_cond_wait_until (&reaper->changed, &reaper->lock, until_us);
+  if (reaper->has_thread)
+    wait_for_the_last (reaper, timeout_ms);
   empty = reaper->entries->len == 0;
   reaper->closing = TRUE;
   reaper->metrics = NULL; /* the caller's, who goes on to free it */

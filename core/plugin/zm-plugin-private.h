@@ -119,7 +119,8 @@ void zm_reaper_keep (ZmReaper *reaper, ZmGeneration *generation, const char *why
 /* Waits until one that was handed over is gone, at most timeout_ms. */
 void zm_reaper_settle (ZmReaper *reaper, const ZmGeneration *generation, guint timeout_ms);
 void zm_reaper_wake (ZmReaper *reaper);
-/* Waits until all is gone, at most timeout_ms; then the thread ends. FALSE: something is left, on purpose. */
+/* Waits until all is gone, at most timeout_ms, and 2 s for what is only referenced; then the thread ends. FALSE: something
+ * is left, on purpose. */
 gboolean zm_reaper_close (ZmReaper *reaper, guint timeout_ms);
 char **zm_reaper_held (ZmReaper *reaper);
 /* func is called for each retired generation with the reaper's lock held. */

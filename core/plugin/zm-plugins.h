@@ -49,7 +49,7 @@ typedef struct ZmPluginsConfig {
 } ZmPluginsConfig;
 
 ZmPlugins *zm_plugins_new (const ZmPluginsConfig *config);
-/* Stops and finalises all; waits for the reaper at most drain_ms. */
+/* Stops and finalises all; waits for the reaper at most drain_ms, and 2 s for what a hung call or a buffer still holds. */
 void zm_plugins_free (ZmPlugins *plugins);
 
 /* A library found on the path. Owned by the list. */

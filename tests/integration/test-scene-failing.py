@@ -5,7 +5,7 @@ import collections
 import json
 
 from zmcase import LONG, case, run
-from zmtest import Daemon, Senders, wait_for
+from zmtest import PATIENCE, Daemon, Senders, wait_for
 
 FAILING = r"""
 #include <zmanager/plugin.h>
@@ -180,6 +180,21 @@ def a_serial_one_is_copied_three_times_and_then_stuck():
         daemon.control("plugin-reload", name="hanger")
         wait_for("the mended plugin", lambda: daemon.call("?Hang?Now") == ("OK", b"mended"))
         wait_for("ready", lambda: daemon.control("status")["state"] == "ready")
+
+
+@case
+def a_call_that_hangs_for_ever_does_not_keep_the_daemon_for_its_drain_budget():
+    config = (HANG_CONFIG % 16).replace("drain = 300ms", f"drain = {int(PATIENCE * 100)}s")
+    for kind in "_THREADSAFE", "":
+        with Daemon(config=config, actions=HANG_ACTIONS, plugins={"hanger": HANGER % (kind, kind), "echo": None},
+                    expect=HANG_LOG) as daemon:
+            assert daemon.call("?Hang?Now")[0] == "ERROR"
+            wait_for("the replacement", lambda: daemon.control("status")["workers"]["replaced"] == 1)
+            if not kind:
+                daemon.wait_log("hanger generation 2")
+            # Ends within the harness's patience, which is far below the budget.
+            daemon.stop()
+            daemon.wait_log("left at the end: hanger generation 1")
 
 
 run()
