@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * services, workers, reload, drain: one request and its answer each.
+ * running, services, workers, reload, drain: one request and its answer each.
  *
  * Listings take their columns from a table of member names, and everything else from the daemon: a member that a newer daemon
  * adds shows with --json at once, and in the table when it gets a column.
@@ -114,6 +114,27 @@ zm_ctl_cmd_services (ZmCtl *ctl, guint n, char **arguments)
     return command_service (ctl, n, arguments);
   return zm_ctl_listing (ctl, zm_ctl_request_new ("services"), "services", service_columns,
                          _ ("no service is registered"));
+}
+
+/* ---- running ---- */
+
+static const ZmOutColumn running_columns[] = {
+  { "worker", N_ ("WORKER"), TRUE },
+  { "state", N_ ("STATE"), FALSE },
+  { "plugin", N_ ("PLUGIN"), FALSE },
+  { "symbol", N_ ("ACTION"), FALSE },
+  { "deadline_in_us", N_ ("DEADLINE IN US"), TRUE },
+  { NULL, NULL, FALSE },
+};
+
+/* A negative deadline is over: by so much the call hangs. */
+int
+zm_ctl_cmd_running (ZmCtl *ctl, guint n, char **arguments)
+{
+  (void) n;
+  (void) arguments;
+  return zm_ctl_listing (ctl, zm_ctl_request_new ("running"), "running", running_columns,
+                         _ ("no worker thread runs"));
 }
 
 /* ---- workers ---- */

@@ -259,6 +259,7 @@ int zm_ctl_cmd_flow_ls (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_flow_show (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_flow_test (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_services (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_running (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_workers (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_reload (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_drain (ZmCtl *ctl, guint n, char **arguments);

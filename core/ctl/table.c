@@ -141,6 +141,8 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_top },
   { "trace", ZM_GROUP_UNDERSTAND, "[ID]", 0, 1, N_ ("Follow messages through their steps, as they go"),
     stream_options, zm_ctl_cmd_trace },
+  { "running", ZM_GROUP_UNDERSTAND, "", 0, 0,
+    N_ ("Show what each worker thread calls now, and which calls hang"), NULL, zm_ctl_cmd_running },
   { "flow ls", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("List the flows"), NULL, zm_ctl_cmd_flow_ls },
   { "flow show", ZM_GROUP_UNDERSTAND, "NAME", 1, 1, N_ ("Show a flow's steps and what they are"),
     show_options, zm_ctl_cmd_flow_show },

@@ -219,6 +219,19 @@ zm_generation_state (const ZmGeneration *generation)
   return generation->state;
 }
 
+void
+zm_generation_set_stuck (ZmGeneration *generation)
+{
+  atomic_store (&generation->stuck, TRUE);
+}
+
+const char *
+zm_generation_stuck (const ZmGeneration *generation)
+{
+  return atomic_load (&generation->stuck) ? "its calls hung too often; they fail at once until it is replaced"
+                                          : NULL;
+}
+
 gboolean
 zm_generation_retired (const ZmGeneration *generation)
 {

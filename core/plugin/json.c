@@ -232,8 +232,11 @@ add_file (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
   add_text (out, "actions_file", file->actions_file);
   add_text (out, "flow_file", file->flow_file);
   if (generation != NULL && file->shadowed_by == NULL) {
-    add_text (out, "reason", g_hash_table_lookup (plugins->failures, file->name));
-    add_generation (out, generation, "loaded");
+    const char *failure = g_hash_table_lookup (plugins->failures, file->name);
+    const char *stuck = zm_generation_stuck (generation);
+
+    add_text (out, "reason", failure != NULL ? failure : stuck);
+    add_generation (out, generation, stuck != NULL ? "stuck" : "loaded");
   } else {
     add_unloaded (out, plugins, file);
   }

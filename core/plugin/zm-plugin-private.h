@@ -158,6 +158,7 @@ struct ZmGeneration {
   gboolean started;     /* start succeeded: stop is owed */
   atomic_uint references;
   atomic_bool retired;
+  atomic_bool stuck;
   pthread_mutex_t lock; /* holders, attachment, configurations */
   struct {
     const char *who;

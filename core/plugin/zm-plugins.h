@@ -144,6 +144,9 @@ const zm_host *zm_generation_host (const ZmGeneration *generation); /* its own t
 ZmGeneration *zm_generation_of_host (const zm_host *host);          /* ctx back to the generation */
 void *zm_generation_state (const ZmGeneration *generation);         /* what init gave */
 gboolean zm_generation_retired (const ZmGeneration *generation);
+/* Its calls hung too often, and fail at once until it is replaced: said in listings and by explain. Any thread. */
+void zm_generation_set_stuck (ZmGeneration *generation);
+const char *zm_generation_stuck (const ZmGeneration *generation); /* that in words, or NULL */
 gpointer zm_generation_owner (
     const ZmGeneration *generation); /* `user` of ZmPluginsConfig: how services find the runtime */
 gint64 zm_generation_priority (const ZmGeneration *generation);
@@ -159,7 +162,7 @@ int zm_generation_thread_start (ZmGeneration *generation, const char *name, void
                                 void (*wake) (void *), void *user);
 
 /* One line per plugin for `zmanagerctl plugin ls` and inspect: a JSON array: name, version, kind, state (loaded, available,
- * refused, failed, retired), generation, path, reason, line that would use it, isolation, holders {who: n}, actions,
+ * refused, failed, stuck, retired), generation, path, reason, line that would use it, isolation, holders {who: n}, actions,
  * options. Runtime's thread. The caller frees. */
 char *zm_plugins_json (ZmPlugins *plugins, const char *name);
 /* Old generations still loaded: "hello generation 3: held by deferred call (2)". NULL-terminated, g_strfreev. Any thread. */

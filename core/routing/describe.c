@@ -22,6 +22,17 @@ append_number (GString *out, const char *name, guint number)
 
 /* ---- routes ---- */
 
+/* Why calls of this route fail before they are made; NULL: they do not. */
+static const char *
+reason_of (const ZmRoute *route)
+{
+  if (route->target == ZM_TARGET_UNAVAILABLE)
+    return route->reason;
+  return route->target == ZM_TARGET_ACTION && route->action != NULL
+             ? zm_generation_stuck (route->action->generation)
+             : NULL;
+}
+
 void
 zm_routing_append_route (GString *out, const ZmRoute *route)
 {
@@ -32,8 +43,9 @@ zm_routing_append_route (GString *out, const ZmRoute *route)
   else
     g_string_append_printf (out, "%s.%s", mapping->plugin, mapping->symbol);
   g_string_append_printf (out, " (%s:%u:%u)", mapping->file, mapping->line, mapping->column);
-  if (route->target == ZM_TARGET_UNAVAILABLE)
-    g_string_append_printf (out, ", unavailable: %s", route->reason);
+  if (reason_of (route) != NULL)
+    g_string_append_printf (out, ", %s: %s", route->target == ZM_TARGET_UNAVAILABLE ? "unavailable" : "stuck",
+                            reason_of (route));
 }
 
 void
@@ -51,8 +63,8 @@ zm_routing_append_route_json (GString *out, const ZmRoute *route)
     zm_routing_append_member (out, "plugin", mapping->plugin);
     zm_routing_append_member (out, "symbol", mapping->symbol);
   }
-  if (route->target == ZM_TARGET_UNAVAILABLE)
-    zm_routing_append_member (out, "reason", route->reason);
+  if (reason_of (route) != NULL)
+    zm_routing_append_member (out, "reason", reason_of (route));
   zm_routing_append_member (out, "file", mapping->file);
   append_number (out, "line", mapping->line);
   append_number (out, "column", mapping->column);

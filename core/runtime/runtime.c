@@ -194,7 +194,7 @@ zm_runtime_reasons (ZmRuntime *runtime)
   if (zm_pool_hung (runtime->pool) > 0)
     g_ptr_array_add (
         reasons,
-        g_strdup_printf ("calls that hang past their hard deadline: %u; the command running shows them",
+        g_strdup_printf ("calls that hang past their hard deadline: %u; see zmanagerctl running",
                          zm_pool_hung (runtime->pool)));
   return reasons;
 }

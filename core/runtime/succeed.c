@@ -117,6 +117,7 @@ give_up (ZmRuntime *runtime, ZmGeneration *generation, const char *why)
   const char *name = zm_generation_name (generation);
 
   g_hash_table_insert (runtime->revived, g_strdup (name), GUINT_TO_POINTER (COPIES_MOST + 1));
+  zm_generation_set_stuck (generation);
   zm_pool_stuck (runtime->pool, generation);
   zm_log_write (runtime->log, ZM_LEVEL_ERROR, "plugin",
                 "plugin %s %s: it is stuck, its messages fail at once until it is replaced", name, why);

@@ -122,11 +122,32 @@ zm_pool_routes_json (ZmPool *pool)
 }
 
 /* Only words and deadlines are read, never a run: a call may end at any moment, and its run with it. */
+/* Which call. The thread that makes it cannot leave it meanwhile: it finds its word held, or claimed, and waits for the dog's
+ * lock, which is held here. */
+static void
+append_call (GString *json, ZmWorker *worker)
+{
+  unsigned long long word = atomic_load (&worker->word), held = (word & ~3ull) | ZM_PHASE_HELD;
+  unsigned phase = word & 3;
+  const ZmAction *hook = atomic_load (&worker->hook), *action = NULL;
+  if (phase == ZM_PHASE_CLAIMED)
+    action = worker->blamed;
+  else if (phase == ZM_PHASE_CALL && atomic_compare_exchange_strong (&worker->word, &word, held))
+    action = hook ? hook : worker->run->action;
+  if (action) {
+    member_text (json, "plugin", zm_span_text (action->plugin));
+    member_text (json, "symbol", zm_span_text (action->symbol));
+  }
+  if (action && phase == ZM_PHASE_CALL)
+    atomic_store (&worker->word, word);
+}
+
 char *
 zm_pool_running_json (ZmPool *pool)
 {
   GString *json = g_string_new ("[");
   gint64 now_us = zm_now_us ();
+  pthread_mutex_lock (&pool->dog_lock);
   pthread_mutex_lock (&pool->lock);
   for (guint i = 0; i < pool->n_slots; i++) {
     ZmWorker *worker = pool->workers[i];
@@ -142,9 +163,11 @@ zm_pool_running_json (ZmPool *pool)
                                                                                 : "working"));
     if (phase != ZM_PHASE_IDLE)
       member_int (json, "deadline_in_us", atomic_load (&worker->call_deadline_us) - now_us);
+    append_call (json, worker);
     g_string_append_c (json, '}');
   }
   pthread_mutex_unlock (&pool->lock);
+  pthread_mutex_unlock (&pool->dog_lock);
   g_string_append_c (json, ']');
   return g_string_free (json, FALSE);
 }

@@ -141,7 +141,7 @@ def a_threadsafe_call_that_hangs_for_ever_costs_its_worker_only():
             assert daemon.call("?Hang?Not") == ("OK", b"quick")
             assert tail.next()[0].action == "Not"
         hung = [worker for worker in daemon.control("running")["running"] if worker["state"] == "hung"]
-        assert len(hung) == 4, hung
+        assert len(hung) == 4 and all((call["plugin"], call["symbol"]) == ("hanger", "hang") for call in hung), hung
         # The fifth is not replaced before another has come back, as configured: one worker is left, and does all the work.
         assert daemon.call("?Hang?Now")[0] == "ERROR"
         daemon.wait_log("is not replaced before one of them has come back")
@@ -168,6 +168,9 @@ def a_serial_one_is_copied_three_times_and_then_stuck():
         for _ in range(20):
             status, body = daemon.call("?Hang?Not")
             assert status == "ERROR" and json.loads(body)["code"] == "stuck", body
+        shown = [plugin for plugin in daemon.control("plugins")["plugins"] if plugin["name"] == "hanger" and plugin["state"] == "stuck"]
+        assert len(shown) == 1 and "hung too often" in shown[0]["reason"], shown
+        assert "stuck: its calls hung too often" in daemon.control("explain", key="?Hang?Not", text=True)["text"]
         assert daemon.call("?Good?One", b"x") == ("OK", b"x")
         status = daemon.control("status")
         assert status["state"] == "degraded" and any("hanger" in reason and "stuck" in reason for reason in status["reasons"]), status

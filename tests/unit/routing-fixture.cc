@@ -89,6 +89,12 @@ zm_generation_name (const ZmGeneration *generation)
   return generation->name.c_str ();
 }
 
+const char *
+zm_generation_stuck (const ZmGeneration *)
+{
+  return nullptr;
+}
+
 const ZmAction *
 zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, GError **error)
 {
