@@ -45,6 +45,8 @@ fill_call (ZmWorker *worker, ZmRun *run)
   call->attempt = message->attempt;
   call->step = run->depth ? run->frames[run->depth - 1].step : 0;
   call->state = zm_generation_state (run->action->generation);
+  /* A deferred call before it may have been given up on, and this be its error step. */
+  atomic_store_explicit (&run->cancelled, 0, memory_order_relaxed);
 }
 
 /* A callback is no action, but a call of the plugin like any: it takes its turn in the strand and is watched. */
