@@ -126,7 +126,8 @@ watched_call (ZmWorker *worker, ZmRun *run, int *status)
   if (!callback)
     run->call.worker_state = zm_worker_state (worker, run->action->generation);
   *status = hooked ? zm_hooks_before (worker, run) : ZM_OK;
-  if (*status == ZM_OK) {
+  /* A hook may have come back after the message was taken away: its action is not called for nobody any more. */
+  if (*status == ZM_OK && !(hooked && atomic_load (&run->cancelled))) {
     *status = timed_call (worker, run);
     if (hooked)
       zm_hooks_after (worker, run, *status);
