@@ -155,10 +155,12 @@ zm_run_push (ZmRun *run, ZmFlow *flow, guint step)
   run->depth++;
 }
 
+/* The call's view of the flow goes with it: it is known by its address, which another flow may have next. */
 void
 zm_run_pop (ZmRun *run)
 {
   run->depth--;
+  run->call.flow = (zm_str){ NULL, 0 };
   zm_flow_unref (run->frames[run->depth].flow);
 }
 
