@@ -19,8 +19,8 @@
 #define HANDSHAKE_MS          10000
 #define RECONNECT_MOST_MS     2000
 
-G_GNUC_PRINTF (4, 5)
 /* Gives NULL, so that a refusal is one line where it is found; every text begins with the socket's name. */
+G_GNUC_PRINTF (4, 5)
 static char *
 refuse (GError **error, int code, const ZmSocketRules *rules, const char *format, ...)
 {

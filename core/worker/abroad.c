@@ -188,8 +188,6 @@ zm_abroad_new (ZmPool *pool)
 void
 zm_abroad_end (ZmAbroad *abroad)
 {
-  /* A callback that runs right now may arm the timer once more: the second call ends that. */
-  zm_timers_cancel (abroad->pool->config.timers, &abroad->timer, TRUE);
   zm_timers_cancel (abroad->pool->config.timers, &abroad->timer, TRUE);
 }
 

@@ -45,6 +45,8 @@ fill_call (ZmWorker *worker, ZmRun *run)
   call->attempt = message->attempt;
   call->step = run->depth ? run->frames[run->depth - 1].step : 0;
   call->state = zm_generation_state (run->action->generation);
+  /* A deferred call before it may have been given up on, and this be its error step. */
+  atomic_store_explicit (&run->cancelled, 0, memory_order_relaxed);
 }
 
 /* A callback is no action, but a call of the plugin like any: it takes its turn in the strand and is watched. */
@@ -124,7 +126,8 @@ watched_call (ZmWorker *worker, ZmRun *run, int *status)
   if (!callback)
     run->call.worker_state = zm_worker_state (worker, run->action->generation);
   *status = hooked ? zm_hooks_before (worker, run) : ZM_OK;
-  if (*status == ZM_OK) {
+  /* A hook may have come back after the message was taken away: its action is not called for nobody any more. */
+  if (*status == ZM_OK && !(hooked && atomic_load (&run->cancelled))) {
     *status = timed_call (worker, run);
     if (hooked)
       zm_hooks_after (worker, run, *status);

@@ -74,7 +74,6 @@ turn_gate (gpointer user)
 static void
 set_option (void *socket, int option, int value)
 {
-  /* Only fails for options and values that libzmq 4.3 does not know. */
   zmq_setsockopt (socket, option, &value, sizeof value);
 }
 

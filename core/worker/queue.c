@@ -205,13 +205,34 @@ zm_queue_run (ZmPool *pool, ZmRun *run)
   zm_watchdog_wake (pool);
 }
 
+/* The first of the lane's inbox that is no new message: those keep the lane's order, and one of them is in its worker's
+ * hands. Under the lock. NULL: there is none. */
+static ZmRun *
+pop_continuation (ZmLane *lane)
+{
+  ZmRun *before = NULL, *run = lane->inbox_head;
+  for (; run && run->event == ZM_EVENT_FRESH; run = run->next)
+    before = run;
+  if (!run)
+    return NULL;
+  if (before)
+    before->next = run->next;
+  else
+    lane->inbox_head = run->next;
+  if (lane->inbox_tail == run)
+    lane->inbox_tail = before;
+  lane->inbox_length--;
+  run->next = NULL;
+  return run;
+}
+
 /* For a worker that would only wait otherwise. NULL: nothing is there. */
 ZmRun *
 zm_queue_try_run (ZmWorker *worker)
 {
   ZmPool *pool = worker->pool;
   pthread_mutex_lock (&pool->lock);
-  ZmRun *run = zm_inbox_pop (&pool->lanes[worker->lane]);
+  ZmRun *run = pop_continuation (&pool->lanes[worker->lane]);
   if (!run)
     run = zm_inbox_pop (&pool->shared);
   pthread_mutex_unlock (&pool->lock);

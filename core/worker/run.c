@@ -35,13 +35,11 @@ zm_run_drop_reply (ZmRun *run)
   g_clear_pointer (&run->reply.next, g_free);
 }
 
-/* A callback that runs right now may arm the timer once more: the second call ends that. */
 void
 zm_run_cancel_timer (ZmRun *run)
 {
   if (!run->timed)
     return;
-  zm_timers_cancel (run->pool->config.timers, &run->timer, TRUE);
   zm_timers_cancel (run->pool->config.timers, &run->timer, TRUE);
   run->timed = FALSE;
 }
@@ -155,10 +153,12 @@ zm_run_push (ZmRun *run, ZmFlow *flow, guint step)
   run->depth++;
 }
 
+/* The call's view of the flow goes with it: it is known by its address, which another flow may have next. */
 void
 zm_run_pop (ZmRun *run)
 {
   run->depth--;
+  run->call.flow = (zm_str){ NULL, 0 };
   zm_flow_unref (run->frames[run->depth].flow);
 }
 

@@ -172,8 +172,6 @@ stop (ZmPool *pool, ZmPluginTimer *timer)
 {
   atomic_store (&timer->stopped, 1);
   zm_timers_cancel (pool->config.timers, &timer->timer, TRUE);
-  /* A firing that was under way may have armed it once more before it saw the mark. */
-  zm_timers_cancel (pool->config.timers, &timer->timer, TRUE);
   timer_unref (timer);
 }
 

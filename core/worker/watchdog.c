@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The watchdog: one thread that looks at the workers each few milliseconds while there is work, and sleeps when there is
- * none. A call over 5 ms has its worker's results and its unstarted rest given to others; one over its soft deadline has its message taken away
- * (the caller gets its error) and its worker replaced; one over its hard deadline has its strand abandoned.
+ * none. A call over 5 ms has its worker's results and its unstarted rest given to others; one over its soft deadline has its
+ * message taken away (the caller gets its error) and its worker replaced; one over its hard deadline has its strand
+ * abandoned.
  */
 #include "worker/internal.h"
 

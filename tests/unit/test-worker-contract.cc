@@ -151,6 +151,8 @@ TEST_F (Worker, AHookThatHangsIsNamedInTheError)
       << body;
   send ("?T?serial", "next", "", "n");
   EXPECT_EQ (wait (2)[1].body, "next");
+  EXPECT_TRUE (eventually ([&] { return number ("late") == 1; }));
+  EXPECT_EQ (value ("after_ok"), 0) << "the action is not called for a message that is over";
 }
 
 class Authorised : public Worker {

@@ -262,4 +262,15 @@ TEST_F (Worker, AnErrorStepIsForItsOwnStepOnly)
   EXPECT_EQ (one ("?F?Push", "x", "F").topic, "F~~~~error~i1") << "it is for its own step only";
 }
 
+/* Only the deferred call was given up on, not the call of its error step. */
+TEST_F (Worker, AnErrorStepAfterADeferredTimeoutIsNotCancelled)
+{
+  begin ((std::string (all_mappings) +
+          "[action ?T?defer_never]\ntimeout = 30ms\n[action ?T?hang]\ntimeout = 100ms\n")
+             .c_str (),
+         "[F]\n?F?Push\n?T?defer_never\n! ?T?hang\n??done\n");
+  Out got = one ("?F?Push", "x", "F");
+  EXPECT_EQ (got.topic, "F~~~~error~i1") << got.body << ": it hangs until it is given up on itself";
+}
+
 } // namespace

@@ -115,6 +115,37 @@ INSTANTIATE_TEST_SUITE_P (
                ZM_ORDERING_NONE, "{\"ordering-key\":\"one\"}" }),
     [] (const auto &info) { return std::string (info.param.name); });
 
+/* A strand with as many as may wait at it, and before it lanes whose first call is slow, so that their rest is given back.
+ * Which lane is that of the worker in the strand is not known: hence several. */
+TEST_F (Staying, OrderIsKeptBeforeAFullStrand)
+{
+  begin ((std::string (all_mappings) + "?O?stay = tester.stay_here\n?O?serial = tester.serial_echo\n"
+                                       "[action ?O?stay]\nordering = context\ntimeout = 30ms\n"
+                                       "[action ?O?serial]\nordering = context\n")
+             .c_str ());
+  send ("?T?serial_stay", file, "", "stay");
+  wait_calling (1);
+  push (std::vector<std::pair<std::string, std::string>> (1024, { "?T?serial", "full" }));
+  ASSERT_TRUE (eventually ([&] { return number ("queued") == 0 && number ("idle") == 1; }));
+  std::string slow = file + ".slow";
+  for (int i = 0; i < 8; i++) {
+    std::string key = std::to_string (i);
+    push ({ { "?O?stay", slow }, { "?O?serial", key + "a" }, { "?O?serial", key + "b" } },
+          ("{\"ordering-key\":\"" + key + "\"}").c_str ());
+  }
+  ZmCounter *full = zm_metrics_counter (metrics, "zmanager_worker_strand_full_total", NULL, NULL, NULL);
+  ASSERT_TRUE (eventually ([&] { return zm_counter_get (full) > 0; }));
+  let_go ();
+  ASSERT_TRUE (g_file_set_contents (slow.c_str (), "", 0, NULL));
+  std::map<std::string, size_t> at;
+  auto all = wait (1 + 1024 + 24);
+  for (size_t i = 0; i < all.size (); i++)
+    at[all[i].body] = i;
+  for (int i = 0; i < 8; i++)
+    EXPECT_LT (at[std::to_string (i) + "a"], at[std::to_string (i) + "b"]) << i;
+  g_remove (slow.c_str ());
+}
+
 /* Four that need each other, of one context: in one lane they would wait for ever. */
 TEST_F (Worker, AMappingMayTakeTheOrderBack)
 {
