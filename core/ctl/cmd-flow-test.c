@@ -64,7 +64,7 @@ add_plugin_path (const ZmInstance *instance, GString *out, ZmProblems *problems)
                                   zm_config_boolean (config, "zmanager", "system-plugins"));
   g_string_append (out, "[zmanager]\nwatch = no\n");
   for (char **dir = dirs; *dir != NULL; dir++)
-    g_string_append_printf (out, "plugin-path = %s\n", *dir);
+    g_string_append_printf (out, "plugin-path = \"%s\"\n", *dir);
 }
 
 /* The temporary instance: the target's files by links, a configuration of its own. */

@@ -66,9 +66,9 @@ write_files (const Trial *trial, const char *file, GError **error)
   g_autoptr (GString) mappings = g_string_new ("[actionmapping]\n");
   g_autoptr (GString) config = g_string_new (NULL);
 
-  g_string_append_printf (config, "[zmanager]\nplugin-path = %s/plugins\n", trial->own->dir);
+  g_string_append_printf (config, "[zmanager]\nplugin-path = \"%s/plugins\"\n", trial->own->dir);
   if (trial->manifest->depends[0] != NULL)
-    g_string_append_printf (config, "plugin-path = %s\n", beside);
+    g_string_append_printf (config, "plugin-path = \"%s\"\n", beside);
   g_string_append_printf (config, "[plugin %s]\nload = yes\n", trial->manifest->name);
   for (char **action = trial->manifest->actions; *action != NULL; action++) {
     g_autofree char *key = key_of (*action);

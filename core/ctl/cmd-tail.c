@@ -85,13 +85,16 @@ bad_message (const GError *error, gpointer user)
 
 #define FRAMES_MOST 8
 
-/* Everything that is there now. */
+/* Messages of one turn: between turns come signals, heartbeats and the end of --for, also where more is published than can be
+ * printed. */
+#define TURN_MOST 1000
+
 static void
-receive_all (ZmTail *tail)
+receive_turn (ZmTail *tail)
 {
   g_autoptr (GPtrArray) out = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_message_unref);
 
-  while (tail->count < tail->most) {
+  for (guint taken = 0; taken < TURN_MOST && tail->count < tail->most; taken++) {
     zmq_msg_t frames[FRAMES_MOST];
     guint n = 0;
     gboolean more = TRUE;
@@ -161,10 +164,10 @@ follow (ZmTail *tail, GError **error)
     if (got < 0)
       return ZM_EXIT_OK;
     if (got == 1)
-      receive_all (tail);
-    else if (zm_now_us () >= end)
+      receive_turn (tail);
+    if (tail->count < tail->most && zm_now_us () >= end)
       return tail->most == G_MAXINT64 ? ZM_EXIT_OK : ZM_EXIT_FAILED;
-    else if (!zm_ctl_alive (tail->call, error))
+    if (got == 0 && !zm_ctl_alive (tail->call, error))
       return ZM_EXIT_UNREACHABLE;
     if (!tail->waiting && zm_now_us () - tail->last_us >= ZM_CTL_QUIET_US) {
       zm_tail_print_waiting (tail);

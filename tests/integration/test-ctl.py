@@ -397,6 +397,25 @@ def flow_cases_pass_and_fail():
 
 
 @case
+def flow_cases_are_not_held_up_by_what_others_publish():
+    """A timer publishes more often than the test looks who waits. The instance's path has a blank in it."""
+    counter = os.path.join(BUILD, "plugins", "components", "counter", ".libs", "counter.so")
+    folder = os.path.join(DIR, "an instance")
+    for name in "actions.d", "flows.d", "plugins":
+        os.makedirs(os.path.join(folder, name), mode=0o755)
+    shutil.copy(counter, os.path.join(folder, "plugins", "counter.so"))
+    os.chmod(os.path.join(folder, "plugins", "counter.so"), 0o755)
+    write("an instance/zmanager.conf", "[plugin counter]\nload = yes\ninterval = 3\n")
+    write("an instance/flows.d/wait.flow", "[Wait]\n?Wait?Push\n?Wait@ASYNC?answer\n??done\n")
+    write("an instance/actions.d/count.ini", "[actionmapping]\n?Count?Total = counter.total\n")
+    path = write("an instance/flows.d/wait.flowtest",
+                 "[case one]\ngiven = ?Wait?Push\nanswer = ?Wait?answer yes\nexpect = ??done yes\n"
+                 "[case two]\ngiven = ?Count?Total\nexpect = counter?Count?Total\n")
+    done = subprocess.run([ZMANAGERCTL, "--dir", folder, "flow", "test", path], capture_output=True, timeout=60, env=ENVIRONMENT)
+    assert done.stdout == b"ok  one\nok  two\n2 passed, 0 failed\n" and done.returncode == 0, done
+
+
+@case
 def plugins_are_tested_in_a_daemon_of_their_own():
     tested = ctl_json("plugin", "test", plugin_file("echo"))
     assert tested["plugin"] == "echo" and tested["failed"] == 0 and tested["actions"], tested
