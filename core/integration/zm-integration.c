@@ -13,6 +13,7 @@
 /* How long one attempt to send waits for a slow subscriber before it looks whether we are to end. */
 #define WAIT_STEP_MS  100
 #define RING_STANDARD 10000
+#define INCOMING_MOST 65536 /* bytes: of subscribers nothing but handshakes and prefixes comes in */
 
 static gboolean
 set_int (void *socket, int option, int value)
@@ -25,7 +26,7 @@ static gboolean
 open_topics (ZmIntegration *integration, const ZmIntegrationConfig *config, const char *text, gboolean bind,
              GError **error)
 {
-  ZmSocketRules rules = { "topics", config->high_water, 0, config->allow_multicast };
+  ZmSocketRules rules = { "topics", config->high_water, INCOMING_MOST, config->allow_multicast };
   if (integration->n_sockets == ZM_TOPICS_SOCKETS_MOST) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "topics: more than %d endpoints; remove some",
                  ZM_TOPICS_SOCKETS_MOST);
