@@ -240,6 +240,7 @@ LIMITS = {
     "patterns of a service": ("subject/services.h", "ZM_PATTERNS_MOST", "64"),
     "prefixes of a service": ("subject/services.h", "ZM_SERVICE_PREFIXES_MOST", "4,096"),
     "different subscriptions": ("integration/integration-private.h", "ZM_SUBSCRIPTIONS_MOST", "65,536"),
+    "a frame of a subscriber": ("integration/zm-integration.c", "INCOMING_MOST", "64 KiB"),
     "topics that are numbered": ("integration/sequence.c", "SEQUENCES_MOST", "65,536"),
     "endpoints of one socket": ("integration/integration-private.h", "ZM_TOPICS_SOCKETS_MOST", "32"),
     "workers in other languages": ("worker/external.c", "WORKERS_MOST", "256"),

@@ -357,4 +357,26 @@ def raw_bytes_instead_of_zmtp():
         wait_for("the descriptors to be closed", lambda: daemon.descriptors() <= before)
 
 
+@case
+def a_frame_over_the_bound_ends_its_connection_at_every_door():
+    """Before any of it has come: no door makes room for what a stranger only announces."""
+    with forged_daemon() as daemon:
+        for name, peer_type in ("subject", b"PUSH"), ("call", b"DEALER"), ("topics", b"SUB"), ("control", b"DEALER"):
+            with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as peer:
+                peer.settimeout(PATIENCE)
+                peer.connect(daemon.endpoint(name)[len("ipc://"):])
+                ready = b"\x05READY\x0bSocket-Type" + len(peer_type).to_bytes(4, "big") + peer_type
+                peer.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
+                peer.sendall(bytes([4, len(ready)]) + ready + b"\x02" + (1 << 30).to_bytes(8, "big"))
+                said = b""
+                try:
+                    while part := peer.recv(4096):
+                        said += part
+                        # Who is asked whether it is still there was not sent away.
+                        assert b"PING" not in said, name
+                except ConnectionResetError:
+                    pass
+        assert daemon.control("status")["state"] == "ready"
+
+
 run()
