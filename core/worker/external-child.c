@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define LINES_A_SECOND 50
+#define APART_MS       1000
 
 void
 zm_child_init (ZmChild *child)
@@ -67,6 +68,25 @@ plain_signals (void)
   sigprocmask (SIG_SETMASK, &none, NULL);
 }
 
+/* Closes all but input and outputs, at once and not at the exec, so that the daemon's sockets are held no longer than it
+ * takes; last is the last one. Kernels before 5.9 do it at the exec: everything is close-on-exec. */
+static void
+let_go (int last)
+{
+#if defined SYS_close_range
+  const int first = STDERR_FILENO + 1;
+
+  if (syscall (SYS_close_range, (unsigned) MAX (last + 1, first), ~0U, 0U) != 0)
+    return;
+  if (last > first)
+    syscall (SYS_close_range, (unsigned) first, (unsigned) last - 1, 0U);
+  if (last >= first)
+    close (last);
+#else
+  (void) last;
+#endif
+}
+
 /* In the child. Only what is safe after fork in a process of many threads: no allocation, no lock, no log; everything
  * was made before. */
 _Noreturn static void
@@ -81,9 +101,7 @@ become (char *const *argv, char *const *environment, const char *directory, cons
   if (dup2 (ends[0], STDIN_FILENO) < 0 || dup2 (ends[1], STDOUT_FILENO) < 0 ||
       dup2 (ends[2], STDERR_FILENO) < 0)
     _exit (127);
-#if defined SYS_close_range
-  syscall (SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
-#endif
+  let_go (ends[3]);
   if (chdir (directory) != 0) {
     say ("cannot change to its working directory\n");
     _exit (127);
@@ -99,9 +117,9 @@ become (char *const *argv, char *const *environment, const char *directory, cons
 /* Read ends do not block: the thread polls many. All are close-on-exec, so that no sibling holds another's pipe open.
  * After an error what was opened stays in child and ends, for the caller to close. */
 static gboolean
-open_pipes (ZmChild *child, int ends[3])
+open_pipes (ZmChild *child, int ends[4], int *apart)
 {
-  int out[2], err[2];
+  int out[2], err[2], last[2];
 
   ends[0] = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   if (ends[0] < 0)
@@ -114,25 +132,44 @@ open_pipes (ZmChild *child, int ends[3])
     return FALSE;
   child->err.fd = err[0];
   ends[2] = err[1];
+  if (pipe2 (last, O_CLOEXEC) != 0)
+    return FALSE;
+  *apart = last[0];
+  ends[3] = last[1];
   return fcntl (out[0], F_SETFL, O_NONBLOCK) == 0 && fcntl (err[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+/* A fork has copies of all that the daemon had open, its listening sockets too: as long as it has, their endpoints cannot
+ * be bound again. The last of the copies to go is ends[3], whose other end this is. A child that gets no processor for so
+ * long, or a kernel before 5.9 with a file system that does not answer, is not waited for. */
+static void
+wait_until_apart (int fd)
+{
+  struct pollfd one = { .fd = fd, .events = POLLIN };
+
+  while (poll (&one, 1, APART_MS) < 0 && errno == EINTR)
+    continue;
 }
 
 gboolean
 zm_child_start (ZmChild *child, char *const *argv, char *const *environment, const char *directory,
                 GError **error)
 {
-  int ends[3] = { -1, -1, -1 };
+  int ends[4] = { -1, -1, -1, -1 }, apart = -1;
   pid_t parent = getpid (), pid = -1;
   int problem;
 
   zm_child_init (child);
-  if (open_pipes (child, ends))
+  if (open_pipes (child, ends, &apart))
     pid = fork ();
   if (pid == 0)
     become (argv, environment, directory, ends, parent);
   problem = errno;
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (ends); i++)
     shut (&ends[i]);
+  if (pid > 0)
+    wait_until_apart (apart);
+  shut (&apart);
   if (pid < 0) {
     zm_child_close (child);
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "%s; raise the limits of processes and open files",

@@ -29,7 +29,7 @@ typedef struct ZmChild {
 
 void zm_child_init (ZmChild *child);
 /* argv[0] is a path. Errors: no descriptors, no process. A program that cannot be executed says so on its error output and
- * ends with 127. */
+ * ends with 127. When this returns the child holds none of the caller's descriptors any more. */
 gboolean zm_child_start (ZmChild *child, char *const *argv, char *const *environment, const char *directory,
                          GError **error);
 /* To its whole process group. */

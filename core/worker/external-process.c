@@ -28,8 +28,8 @@ struct ZmProcesses {
   pthread_t thread;
   int wake;             /* eventfd */
   pthread_mutex_t lock; /* of the rest; the thread has it except while it polls */
-  gboolean quit;
-  GPtrArray *list; /* ZmLife, owned; successors after their predecessors */
+  gboolean quit, held;  /* held: none is started */
+  GPtrArray *list;      /* ZmLife, owned; successors after their predecessors */
   ZmLifeWorld world;
 };
 
@@ -58,6 +58,13 @@ blocked (const ZmProcesses *processes, guint index)
   return FALSE;
 }
 
+/* To be started, but not now? */
+static gboolean
+held (const ZmProcesses *processes, const ZmLife *life)
+{
+  return processes->held && life->state == ZM_LIFE_WAITING && !life->stop;
+}
+
 /* From the end, so that a successor sees its predecessor once more in the turn in which that ends. */
 static void
 step_all (ZmProcesses *processes)
@@ -68,6 +75,8 @@ step_all (ZmProcesses *processes)
     ZmLife *life = g_ptr_array_index (processes->list, i - 1);
 
     life->stop |= processes->quit;
+    if (held (processes, life))
+      continue;
     zm_life_step (life, &processes->world, blocked (processes, i - 1), now_us);
     if (life->state == ZM_LIFE_GONE)
       g_ptr_array_remove_index (processes->list, i - 1);
@@ -86,7 +95,7 @@ gather (ZmProcesses *processes, GArray *polls)
   g_array_append_val (polls, own);
   for (guint i = 0; i < processes->list->len; i++) {
     const ZmLife *life = g_ptr_array_index (processes->list, i);
-    gint64 due = zm_life_due (life);
+    gint64 due = held (processes, life) ? -1 : zm_life_due (life);
 
     if (life->state == ZM_LIFE_RUNNING && !zm_child_add_polls (&life->child, polls))
       due = due < 0 ? now + NO_PIDFD_MS * 1000 : MIN (due, now + NO_PIDFD_MS * 1000);
@@ -196,6 +205,17 @@ zm_processes_start (ZmProcesses *processes, const ZmProcessSpec *spec)
   g_ptr_array_add (processes->list, zm_life_new (spec));
   pthread_mutex_unlock (&processes->lock);
   wake (processes);
+}
+
+/* A start happens under the lock, and is over when its child has let go of our sockets. */
+void
+zm_processes_hold (ZmProcesses *processes, gboolean on)
+{
+  pthread_mutex_lock (&processes->lock);
+  processes->held = on;
+  pthread_mutex_unlock (&processes->lock);
+  if (!on)
+    wake (processes);
 }
 
 /* One of that name that nobody wants to end: a replaced one may still be ending. */

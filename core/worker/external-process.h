@@ -31,6 +31,9 @@ void zm_processes_set_ended (ZmProcesses *processes, ZmExternalEnded func, gpoin
 /* Everything is copied; the process starts at once, in the thread. One that cannot be started is tried again with the same
  * back-off as one that ends. Any thread. */
 void zm_processes_start (ZmProcesses *processes, const ZmProcessSpec *spec);
+/* on: none is started until it is off again, and none that was started holds a copy of a socket of the daemon any more; what
+ * else is asked for meanwhile waits. Any thread, one at a time. */
+void zm_processes_hold (ZmProcesses *processes, gboolean on);
 /* Asks it to end: SIGTERM to its group, SIGKILL two seconds later. Does not wait. Any thread. */
 void zm_processes_stop (ZmProcesses *processes, const char *worker);
 /* Appends members of an object: "state":"running","pid":1,"starts":1,"last_end":"…". The state is waiting (to be started

@@ -168,6 +168,20 @@ zm_external_find (ZmExternals *externals, const char *name)
   return found;
 }
 
+/* The endpoint is free when this returns, also for who binds it at once: no process is between fork and exec just now, with
+ * a copy of the listening socket. */
+static void
+close_push (ZmExternals *externals, const ZmExternal *worker)
+{
+  if (worker->push == NULL)
+    return;
+  if (externals->processes != NULL)
+    zm_processes_hold (externals->processes, TRUE);
+  zm_push_close (worker->push, externals->zmq);
+  if (externals->processes != NULL)
+    zm_processes_hold (externals->processes, FALSE);
+}
+
 /* Takes it off the list; the process is told to end, the socket is closed once nobody sends. */
 static void
 remove_worker (ZmExternals *externals, ZmExternal *worker)
@@ -176,8 +190,7 @@ remove_worker (ZmExternals *externals, ZmExternal *worker)
   g_ptr_array_remove (externals->workers, worker);
   pthread_mutex_unlock (&externals->lock);
   stop_process (externals, worker);
-  if (worker->push != NULL)
-    zm_push_close (worker->push, externals->zmq);
+  close_push (externals, worker);
   zm_metrics_remove (externals->metrics, worker->sent);
   zm_metrics_remove (externals->metrics, worker->refused);
   zm_external_unref (worker);

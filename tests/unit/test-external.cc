@@ -4,6 +4,11 @@
 
 #include "external-fixture.h"
 
+#include <pthread.h>
+#include <time.h>
+
+#include <atomic>
+
 namespace external {
 
 /* ---- sockets ---- */
@@ -134,6 +139,42 @@ TEST_F (External, ANewEndpointReplacesTheOldOne)
   EXPECT_NE (reasons ().find ("cannot bind ipc:///nowhere/at/all"), std::string::npos) << reasons ();
   EXPECT_EQ (send ("w", "still there"), "");
   EXPECT_EQ (receive (socket)[1], "still there");
+}
+
+/* What makes a new process slow to let go of what it inherited. */
+std::atomic<bool> slow_child, forking;
+
+void
+before_fork ()
+{
+  forking = true;
+}
+
+void
+in_child ()
+{
+  const struct timespec moment = { 0, 300 * 1000 * 1000 };
+
+  if (slow_child)
+    nanosleep (&moment, nullptr);
+}
+
+TEST_F (External, AnEndpointIsFreeAlsoWhileAProcessIsBeingStarted)
+{
+  const char *const none[] = { nullptr };
+  static const int prepared = pthread_atfork (before_fork, nullptr, in_child);
+
+  ASSERT_EQ (prepared, 0);
+  slow_child = true;
+  forking = false;
+  /* Not ipc, where libzmq takes a path away from who has it. */
+  ASSERT_EQ (add ("w", "sleep 1000", "tcp://127.0.0.1:*"), "");
+  std::string text = json (), endpoint = text.substr (text.find ("tcp://"));
+  endpoint.resize (endpoint.find ('"'));
+  ASSERT_TRUE (until ([] { return forking.load (); }));
+  zm_externals_keep (externals, none);
+  EXPECT_EQ (add ("v", nullptr, endpoint.c_str ()), "");
+  slow_child = false;
 }
 
 } // namespace external
