@@ -21,6 +21,32 @@ zm_worker_clock (ZmWorker *worker)
     worker->now_us = tick_us;
 }
 
+/* Does the thread hang in a claimed call at this moment? Under dog_lock, which a call that comes back waits for. */
+static gboolean
+is_claimed (ZmWorker *worker)
+{
+  return (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED;
+}
+
+/* Started and decided under one hold of dog_lock: a call that comes back meanwhile waits for it, and so finds either that
+ * it has to end, or that nobody took its place. Two threads that take from one lane would break its order. FALSE: no
+ * thread could be started; the old one keeps its place, and takes from the lane again when it comes back. */
+static gboolean
+take_place (ZmPool *pool, ZmWorker *worker, GError **error)
+{
+  pthread_mutex_lock (&pool->dog_lock);
+  gboolean claimed = is_claimed (worker);
+  gboolean started = claimed && zm_worker_start (pool, worker->lane, error) != NULL;
+  if (started)
+    atomic_store (&worker->abandoned, 1);
+  pthread_mutex_unlock (&pool->dog_lock);
+  if (started) {
+    pool->replaced++;
+    zm_counter_add (pool->c_replaced, 1);
+  }
+  return started || !claimed;
+}
+
 /* A thread that hangs cannot be ended, but its place can be given to another. The number is bounded, as each keeps a
  * stack and what its call holds; where it is reached this is tried again at each tick. */
 static void
@@ -37,21 +63,8 @@ replace_worker (ZmPool *pool, ZmWorker *worker)
     return;
   }
   g_autoptr (GError) error = NULL;
-  if (!zm_worker_start (pool, worker->lane, &error)) {
+  if (!take_place (pool, worker, &error))
     zm_log_limited (pool->config.log, ZM_LEVEL_ERROR, "worker", "replace", "%s", error->message);
-    return;
-  }
-  pool->replaced++;
-  zm_counter_add (pool->c_replaced, 1);
-  atomic_store (&worker->abandoned, 1);
-  /* Where its call came back just now it may be idle already: then it is to see that it has to end. */
-  pthread_mutex_lock (&pool->lock);
-  if (worker->idle) {
-    worker->idle = FALSE;
-    pool->n_idle--;
-    pthread_cond_signal (&worker->wake);
-  }
-  pthread_mutex_unlock (&pool->lock);
 }
 
 /* Over its soft deadline: the message gets an heir, which fails; the call goes on with nothing. Either this or the
@@ -148,7 +161,7 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
   if (phase == ZM_PHASE_CALL && now_us > deadline_us)
     zm_watchdog_claim (pool, worker, word);
   /* Again at each tick, should there have been no room for it: another may have been buried meanwhile. */
-  if ((atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED && !atomic_load (&worker->abandoned))
+  if (is_claimed (worker) && !atomic_load (&worker->abandoned))
     replace_worker (pool, worker);
   if (phase == ZM_PHASE_CLAIMED && !worker->hard && now_us > deadline_us + pool->config.hard_after_us)
     hard_deadline (pool, worker);
