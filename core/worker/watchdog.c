@@ -106,34 +106,63 @@ zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
   return TRUE;
 }
 
-/* The plugin is SERIAL and its strand is blocked for good: a fresh copy of the plugin is asked for, once a call. One that
- * was replaced meanwhile has its successor already, which takes who still waits here. A THREADSAFE one blocks nobody, and
- * its worker was replaced already. */
-static void
-hard_deadline (ZmPool *pool, ZmWorker *worker)
+/* Whose code the claimed call is in now; NULL: it is about to come back. One that was claimed in a hook does not call its
+ * action any more, and one that was claimed in its action may hang in the hooks behind it. Under dog_lock. */
+static const ZmAction *
+culprit_of (ZmWorker *worker)
 {
-  worker->hard = TRUE;
-  pthread_mutex_lock (&pool->dog_lock);
-  gboolean still = (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED;
-  ZmRun *run = worker->run;
-  ZmGeneration *generation = NULL;
-  if (still && run->strand) {
-    generation = zm_generation_ref (run->action->generation, "hung call");
-    zm_strand_abandon (run->strand);
-  }
-  pthread_mutex_unlock (&pool->dog_lock);
-  if (!generation)
-    return;
+  const ZmAction *hook = atomic_load (&worker->hook);
+  if (hook)
+    return hook;
+  return worker->blamed == worker->run->action ? worker->blamed : NULL;
+}
+
+/* One that was replaced meanwhile needs no copy: its successor is there, and takes who still waits. */
+static void
+ask_for_copy (ZmPool *pool, ZmGeneration *generation)
+{
   gboolean retired = zm_generation_retired (generation);
-  zm_counter_add (pool->c_abandoned, 1);
   zm_log_write (pool->config.log, ZM_LEVEL_ERROR, "worker", "plugin %s hangs for good: %s",
                 zm_generation_name (generation),
                 retired ? "it was replaced already, and who waits for it goes on"
                         : "a fresh copy takes its place");
-  zm_strand_release (zm_strand_of (pool, generation));
   if (pool->config.hung && !retired)
     pool->config.hung (generation, pool->config.user);
-  zm_generation_unref (generation, "hung call");
+}
+
+/* The action's plugin is SERIAL and its strand is blocked. Where its own code hangs the strand is lost with it; where a hook of
+ * another plugin does, its own call is as good as over, and who waits at it goes on. Once a call, a fresh copy of the
+ * plugin that hangs is asked for. A THREADSAFE one blocks nobody, and its worker was replaced already. */
+static void
+hard_deadline (ZmPool *pool, ZmWorker *worker)
+{
+  ZmGeneration *guilty = NULL, *serial = NULL;
+  ZmStrand *freed = NULL;
+  pthread_mutex_lock (&pool->dog_lock);
+  ZmRun *run = worker->run;
+  const ZmAction *culprit = is_claimed (worker) ? culprit_of (worker) : NULL;
+  worker->hard = culprit != NULL;
+  if (culprit && run->strand) {
+    worker->blamed = culprit;
+    guilty = zm_generation_ref (culprit->generation, "hung call");
+    serial = zm_generation_ref (run->action->generation, "hung call");
+    if (guilty == serial)
+      zm_strand_abandon (run->strand);
+    else
+      freed = g_steal_pointer (&run->strand); /* its thread finds none to leave when it comes back */
+  }
+  pthread_mutex_unlock (&pool->dog_lock);
+  if (!guilty)
+    return;
+  if (freed) {
+    zm_strand_leave (NULL, freed, ZM_STRAND_TURN);
+  } else {
+    zm_counter_add (pool->c_abandoned, 1);
+    zm_strand_release (zm_strand_of (pool, serial));
+  }
+  ask_for_copy (pool, guilty);
+  zm_generation_unref (serial, "hung call");
+  zm_generation_unref (guilty, "hung call");
 }
 
 /* TRUE: a call runs in it. A call is known by its word: one that is seen a second time, a tick later, is slow. What

@@ -431,6 +431,33 @@ TEST_F (Staying, WhoWaitsBehindACallThatHangsGoesToTheNewGeneration)
   EXPECT_EQ (wait_reply (5).second, "later");
 }
 
+/* The hook's plugin is the one that is copied; the other one's queue goes on without a reload. */
+TEST_F (Staying, AHookThatHangsCostsTheActionsPluginNothing)
+{
+  static std::atomic<int> listener, others;
+  listener = others = 0;
+  also = "listener";
+  config.hard_after_us = 30000;
+  config.hung = [] (ZmGeneration *generation, gpointer) {
+    (strcmp (zm_generation_name (generation), "listener") == 0 ? listener : others)++;
+  };
+  begin ((std::string (all_mappings) +
+          "?Listened?serial = tester.serial_echo\n[action ?Listened?serial]\ntimeout = 100ms\n")
+             .c_str ());
+  send ("?Listened?serial", file, "", "stay", 3);
+  wait_calling (1);
+  send ("?T?serial", "behind", "", "behind", 4);
+  EXPECT_NE (wait_reply (3).second.find ("the hook listener.before"), std::string::npos);
+  EXPECT_EQ (wait_reply (4).second, "behind");
+  ASSERT_TRUE (eventually ([] { return listener.load () > 0; }));
+  let_go ();
+  EXPECT_TRUE (eventually ([&] { return number ("late") == 1; }));
+  send ("?T?serial", "later", "", "later", 5);
+  EXPECT_EQ (wait_reply (5).second, "later");
+  EXPECT_EQ (listener.load (), 1);
+  EXPECT_EQ (others.load (), 0);
+}
+
 TEST_F (Worker, DeferredCallsOfAStuckPluginFailAtOnce)
 {
   begin (all_mappings);
