@@ -20,8 +20,37 @@
 #include <unistd.h>
 
 #define TEXT_MOST   4096 /* bytes of a line's text */
+#define TEXT_LEAST  256  /* of it where its line is too long: then the fields are cut too */
 #define FIELD_MOST  1024 /* bytes of a field's value */
 #define FIELDS_MOST 32
+
+/* ---- lengths ---- */
+
+/* What one line may have of each, in bytes before they are made JSON. */
+typedef struct Limits {
+  gsize text, field;
+} Limits;
+
+static const Limits full_limits = { TEXT_MOST, FIELD_MOST };
+
+/* TRUE: a line of this size is too long, and is to be made again within the limits as they are now. A byte less of the
+ * text is at least a byte less of the line. Ends: with fields of a few bytes each any line is short enough. */
+static gboolean
+shorten (Limits *limits, const ZmLogRecord *record, gsize size)
+{
+  g_autofree char *text = NULL;
+
+  if (size <= ZM_LOG_LINE_MOST || limits->field < 8)
+    return FALSE;
+  text = zm_printable (zm_span_text (record->text), limits->text);
+  if (strlen (text) >= size - ZM_LOG_LINE_MOST + TEXT_LEAST) {
+    limits->text = strlen (text) - (size - ZM_LOG_LINE_MOST);
+  } else {
+    limits->text = TEXT_LEAST;
+    limits->field /= 2;
+  }
+  return TRUE;
+}
 
 /* ---- JSON ---- */
 
@@ -49,25 +78,38 @@ append_time (GString *out, gint64 wall_us)
 
 /* One object: the fixed members first, then the line's own fields, names and values in turns; a field without a value is
  * left out. */
-char *
-zm_log_json (const ZmLogRecord *record)
+static GString *
+json_within (const ZmLogRecord *record, const Limits *limits)
 {
   GString *out = g_string_new ("{\"time\":\"");
 
   append_time (out, record->wall_us);
   g_string_append_printf (out, "\",\"level\":\"%s\",\"room\":", zm_level_name (record->level));
-  append_json_text (out, record->room, FIELD_MOST);
+  append_json_text (out, record->room, limits->field);
   g_string_append (out, ",\"text\":");
-  append_json_text (out, record->text, TEXT_MOST);
+  append_json_text (out, record->text, limits->text);
   for (guint i = 0; record->fields != NULL && i < 2 * FIELDS_MOST && record->fields[i] != NULL; i += 2) {
     if (record->fields[i + 1] == NULL)
       continue;
     g_string_append_c (out, ',');
-    append_json_text (out, record->fields[i], FIELD_MOST);
+    append_json_text (out, record->fields[i], limits->field);
     g_string_append_c (out, ':');
-    append_json_text (out, record->fields[i + 1], FIELD_MOST);
+    append_json_text (out, record->fields[i + 1], limits->field);
   }
   g_string_append_c (out, '}');
+  return out;
+}
+
+char *
+zm_log_json (const ZmLogRecord *record)
+{
+  Limits limits = full_limits;
+  GString *out = json_within (record, &limits);
+
+  while (shorten (&limits, record, out->len)) {
+    g_string_free (out, TRUE);
+    out = json_within (record, &limits);
+  }
   return g_string_free (out, FALSE);
 }
 
@@ -89,11 +131,11 @@ level_colour (ZmLevel level)
 
 /* Local time to the millisecond: for somebody who sits before it. Names of fields come from the program, only values are
  * made printable. */
-char *
-zm_log_human (const ZmLogRecord *record, gboolean colour)
+static GString *
+human_within (const ZmLogRecord *record, gboolean colour, const Limits *limits)
 {
   GString *out = g_string_new (NULL);
-  g_autofree char *text = zm_printable (zm_span_text (record->text), TEXT_MOST);
+  g_autofree char *text = zm_printable (zm_span_text (record->text), limits->text);
   time_t seconds = (time_t) (record->wall_us / G_USEC_PER_SEC);
   struct tm local;
   char clock[16];
@@ -109,8 +151,21 @@ zm_log_human (const ZmLogRecord *record, gboolean colour)
 
     if (record->fields[i + 1] == NULL)
       continue;
-    value = zm_printable (zm_span_text (record->fields[i + 1]), FIELD_MOST);
+    value = zm_printable (zm_span_text (record->fields[i + 1]), limits->field);
     g_string_append_printf (out, "%s%s=%s", i == 0 ? "  " : " ", record->fields[i], value);
+  }
+  return out;
+}
+
+char *
+zm_log_human (const ZmLogRecord *record, gboolean colour)
+{
+  Limits limits = full_limits;
+  GString *out = human_within (record, colour, &limits);
+
+  while (shorten (&limits, record, out->len)) {
+    g_string_free (out, TRUE);
+    out = human_within (record, colour, &limits);
   }
   return g_string_free (out, FALSE);
 }

@@ -7,7 +7,13 @@
 
 #include "base/zm-log.h"
 
+#include <limits.h>
+
 G_BEGIN_DECLS
+
+/* Bytes of a JSON or human line without its line end. What poll promises to go into a pipe at once is PIPE_BUF: a longer line
+ * would wait for a reader that stands still. Of one that would be longer the text is cut ("..."), then its fields. */
+#define ZM_LOG_LINE_MOST ((gsize) PIPE_BUF - 1)
 
 /* A line as it was given, borrowed. fields: name, value, …, NULL; may be NULL. */
 typedef struct ZmLogRecord {

@@ -135,7 +135,8 @@ takes_more (int fd)
   return poll (&item, 1, 0) != 0;
 }
 
-/* A log that cannot be written has nowhere to say so; the line stays in recent. */
+/* A log that cannot be written has nowhere to say so; the line stays in recent. Not over PIPE_BUF bytes after each
+ * takes_more: those go out at once. */
 static void
 write_all (int fd, const char *text, gsize size)
 {
@@ -151,21 +152,21 @@ write_all (int fd, const char *text, gsize size)
   }
 }
 
-/* As soon as the reader takes lines again it is told how many are missing: nothing is dropped without a word. With the
- * output's lock held. */
+/* As soon as the reader takes lines again it is told how many are missing: nothing is dropped without a word. That may be
+ * all that it takes: the caller asks again. With the output's lock held. */
 static void
 tell_lost (ZmLog *log)
 {
-  g_autofree char *text = NULL, *line = NULL;
+  g_autofree char *text = NULL, *json = NULL, *line = NULL;
 
-  if (log->lost == 0)
+  if (log->lost == 0 || !takes_more (log->fd))
     return;
   text = g_strdup_printf ("%u lines of the log were lost: its reader stood still", log->lost);
   log->lost = 0;
   ZmLogRecord record = { ZM_LEVEL_WARNING, "log", text, NULL, zm_wall_us () };
-  line = zm_log_json (&record);
+  json = zm_log_json (&record);
+  line = g_strconcat (json, "\n", NULL);
   write_all (log->fd, line, strlen (line));
-  write_all (log->fd, "\n", 1);
 }
 
 /* FALSE: journald does not take it now (its queue is full, it is being restarted): the line goes to stderr then, which
@@ -194,12 +195,11 @@ put_out (ZmLog *log, const ZmLogRecord *record, const char *json)
     line = g_strconcat (human, "\n", NULL);
   }
   pthread_mutex_lock (&log->output);
-  if (!takes_more (log->fd)) {
-    log->lost++;
-  } else {
-    tell_lost (log);
+  tell_lost (log);
+  if (takes_more (log->fd))
     write_all (log->fd, line, strlen (line));
-  }
+  else
+    log->lost++;
   pthread_mutex_unlock (&log->output);
 }
 

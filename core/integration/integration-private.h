@@ -54,6 +54,7 @@ struct ZmIntegration {
 
   ZmPrefixes *numbered;   /* topics that carry `sequence`, held once for each service */
   atomic_uint n_numbered; /* 0: no publication looks at numbered */
+  atomic_int taken_back;  /* a prefix went out of numbered since sequences was searched last */
   GHashTable *sequences;  /* topic without its id -> last number; the publisher's thread */
 
   ZmCounter *published, *stalls, *dropped, *failed, *subscriptions, *uncounted, *unnumbered;

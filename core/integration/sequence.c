@@ -19,6 +19,26 @@ without_id (const ZmMessage *message)
   return zm_span (topic.data, topic.size - message->topic.id.size);
 }
 
+static gboolean
+is_unasked (gpointer topic, gpointer last, gpointer user)
+{
+  ZmIntegration *integration = user;
+  (void) last;
+  return !zm_prefixes_match (integration->numbered, zm_span_text (topic));
+}
+
+/* Topics that nobody wants numbered any more make room for others. Only with the table full, and once after a prefix was
+ * taken back: a service that comes and goes finds its numbers going on, and the publisher's thread does not search the
+ * table each time. */
+static gboolean
+has_room (ZmIntegration *integration)
+{
+  if (g_hash_table_size (integration->sequences) < SEQUENCES_MOST)
+    return TRUE;
+  return atomic_exchange (&integration->taken_back, 0) &&
+         g_hash_table_foreach_remove (integration->sequences, is_unasked, integration) > 0;
+}
+
 /* The next number of a topic; 0 where there are too many topics to count. */
 static guint64
 next_number (ZmIntegration *integration, ZmSpan topic)
@@ -26,7 +46,7 @@ next_number (ZmIntegration *integration, ZmSpan topic)
   g_autofree char *text = zm_span_dup (topic);
   guint64 *last = g_hash_table_lookup (integration->sequences, text);
   if (last == NULL) {
-    if (g_hash_table_size (integration->sequences) >= SEQUENCES_MOST) {
+    if (!has_room (integration)) {
       zm_counter_add (integration->unnumbered, 1);
       return 0;
     }

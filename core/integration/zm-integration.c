@@ -288,8 +288,10 @@ zm_integration_number_topic (ZmIntegration *integration, const char *prefix, gbo
   ZmSpan span = zm_span_text (prefix);
   if (on && zm_prefixes_hold (integration->numbered, span))
     atomic_fetch_add (&integration->n_numbered, 1);
-  else if (!on && zm_prefixes_drop (integration->numbered, span))
+  if (!on && zm_prefixes_drop (integration->numbered, span)) {
     atomic_fetch_sub (&integration->n_numbered, 1);
+    atomic_store (&integration->taken_back, 1);
+  }
 }
 
 const char *const *

@@ -63,7 +63,7 @@ void zm_integration_watch_subscriptions (ZmIntegration *integration, ZmSubscript
 void
 zm_integration_unwatch_subscriptions (ZmIntegration *integration, ZmSubscriptionFunc func, gpointer user);
 /* Publications of topics that begin with prefix carry the header `sequence` from now on (services that registered). Numbers count
- * each topic without its id on its own, from 1. As many offs as ons take it back. */
+ * each topic without its id on its own, from 1. As many offs as ons take it back; what is counted under it is forgotten when the room is needed. */
 void zm_integration_number_topic (ZmIntegration *integration, const char *prefix, gboolean on);
 /* What is really bound, after wildcards: NULL-terminated, owned. */
 const char *const *zm_integration_endpoints (ZmIntegration *integration);

@@ -14,8 +14,7 @@
 #include <errno.h>
 #include <zmq.h>
 
-#define EVENTS_ASKED \
-  (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED)
+#define EVENTS_ASKED (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED)
 
 /* ---- one gate, for its owner ---- */
 

@@ -22,6 +22,7 @@ typedef struct Shard {
   ZmWait **chains;                    /* lists by the lower bits of the hash */
   guint64 size;                       /* of chains, a power of two; 0: none yet */
   guint64 count;                      /* waits in it: more than chains, and they are doubled */
+  guint64 any;                        /* the chain at which take_any goes on */
 } Shard;
 
 typedef struct Memory {
@@ -172,7 +173,8 @@ take_this (ZmKeeper *keeper, ZmWait *wait)
   return link != NULL;
 }
 
-/* For the end of the pool only: it begins at the first shard each time. */
+/* For the end of the pool, which takes all: each shard goes on at the chain where it found the last one, and once round.
+ * An empty shard costs a lock. */
 static ZmWait *
 take_any (ZmKeeper *keeper)
 {
@@ -183,9 +185,14 @@ take_any (ZmKeeper *keeper)
     ZmWait *wait = NULL;
 
     pthread_mutex_lock (&shard->mutex);
-    for (guint64 chain = 0; wait == NULL && chain < shard->size; chain++)
-      if (shard->chains[chain] != NULL)
-        wait = unlink_wait (memory, shard, &shard->chains[chain]);
+    while (shard->count > 0 && wait == NULL) {
+      ZmWait **link = &shard->chains[shard->any & (shard->size - 1)];
+
+      if (*link != NULL)
+        wait = unlink_wait (memory, shard, link);
+      else
+        shard->any++;
+    }
     pthread_mutex_unlock (&shard->mutex);
     if (wait != NULL)
       return wait;

@@ -126,8 +126,9 @@ watched_call (ZmWorker *worker, ZmRun *run, int *status)
   if (!callback)
     run->call.worker_state = zm_worker_state (worker, run->action->generation);
   *status = hooked ? zm_hooks_before (worker, run) : ZM_OK;
-  /* A hook may have come back after the message was taken away: its action is not called for nobody any more. */
-  if (*status == ZM_OK && !(hooked && atomic_load (&run->cancelled))) {
+  /* A hook may have come back after the message was taken away: its action is not called for nobody any more. The word and not
+   * run->cancelled, which is set a moment later: who was claimed in a hook has surely not called its action. */
+  if (*status == ZM_OK && !(hooked && (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED)) {
     *status = timed_call (worker, run);
     if (hooked)
       zm_hooks_after (worker, run, *status);

@@ -114,6 +114,20 @@ become (char *const *argv, char *const *environment, const char *directory, cons
 
 /* ---- start ---- */
 
+/* Out of 0 to 2, where a daemon with closed standard descriptors gets them: in the child dup2 would write over one that is still
+ * needed, or leave it close-on-exec. FALSE: no descriptors; the old one is closed in either case. */
+static gboolean
+lift (int *fd)
+{
+  int low = *fd;
+
+  if (low > STDERR_FILENO)
+    return TRUE;
+  *fd = fcntl (low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  close (low);
+  return *fd >= 0;
+}
+
 /* Read ends do not block: the thread polls many. All are close-on-exec, so that no sibling holds another's pipe open.
  * After an error what was opened stays in child and ends, for the caller to close. */
 static gboolean
@@ -136,7 +150,10 @@ open_pipes (ZmChild *child, int ends[4], int *apart)
     return FALSE;
   *apart = last[0];
   ends[3] = last[1];
-  return fcntl (out[0], F_SETFL, O_NONBLOCK) == 0 && fcntl (err[0], F_SETFL, O_NONBLOCK) == 0;
+  if (!lift (&ends[0]) || !lift (&ends[1]) || !lift (&ends[2]) || !lift (&ends[3]) ||
+      !lift (&child->out.fd) || !lift (&child->err.fd) || !lift (apart))
+    return FALSE;
+  return fcntl (child->out.fd, F_SETFL, O_NONBLOCK) == 0 && fcntl (child->err.fd, F_SETFL, O_NONBLOCK) == 0;
 }
 
 /* A fork has copies of all that the daemon had open, its listening sockets too: as long as it has, their endpoints cannot

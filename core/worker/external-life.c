@@ -21,10 +21,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define BACKOFF_FIRST_US (100 * 1000)
-#define BACKOFF_MOST_US  (10 * G_USEC_PER_SEC)
-#define KILL_AFTER_US    (2 * G_USEC_PER_SEC)
-#define LEAVE_AFTER_US   (1 * G_USEC_PER_SEC) /* after SIGKILL: stuck in the kernel */
+#define BACKOFF_MOST_US (10 * G_USEC_PER_SEC)
+#define KILL_AFTER_US   (2 * G_USEC_PER_SEC)
+#define LEAVE_AFTER_US  (1 * G_USEC_PER_SEC) /* after SIGKILL: stuck in the kernel */
 
 /* Nothing is started here: the thread does that at its next step. */
 ZmLife *
@@ -39,7 +38,7 @@ zm_life_new (const ZmProcessSpec *spec)
   life->directory = g_strdup (spec->directory);
   life->restart = spec->restart;
   life->alone = spec->alone;
-  life->backoff_us = BACKOFF_FIRST_US;
+  life->backoff_us = ZM_LIFE_PAUSE_US;
   zm_child_init (&life->child);
   return life;
 }
@@ -104,13 +103,13 @@ begin (ZmLife *life, const ZmLifeWorld *world, gint64 now_us)
 
 /* ---- end ---- */
 
-/* The next of its name starts BACKOFF_FIRST_US from now at the soonest: what was sent before that went to this one, also
+/* The next of its name starts ZM_LIFE_PAUSE_US from now at the soonest: what was sent before that went to this one, also
  * where libzmq had not yet seen that it is gone. */
 static void
 tell_end (const ZmLife *life, const ZmLifeWorld *world, const char *how, gint64 now_us)
 {
   if (life->alone && world->ended != NULL)
-    world->ended (life->worker, how, now_us + BACKOFF_FIRST_US, world->user);
+    world->ended (life->worker, how, now_us + ZM_LIFE_PAUSE_US, world->user);
 }
 
 /* For the log, `zmanagerctl workers` and the errors of messages that it had. */
@@ -141,7 +140,7 @@ after_end (ZmLife *life, const ZmLifeWorld *world, gboolean well, gint64 now_us)
     return;
   }
   if (now_us - life->started_us > BACKOFF_MOST_US)
-    life->backoff_us = BACKOFF_FIRST_US;
+    life->backoff_us = ZM_LIFE_PAUSE_US;
   zm_log_write (world->log, level, "worker", "%s: ended, %s; started again in %" G_GINT64_FORMAT " ms",
                 life->name, life->last_end, life->backoff_us / 1000);
   wait_for_restart (life, now_us);
@@ -198,7 +197,7 @@ zm_life_step (ZmLife *life, const ZmLifeWorld *world, gboolean blocked, gint64 n
   else if (life->stop)
     press (life, world, now_us);
   else if (life->state == ZM_LIFE_WAITING && blocked)
-    life->due_us = now_us + BACKOFF_FIRST_US;
+    life->due_us = now_us + ZM_LIFE_PAUSE_US;
   else if (life->state == ZM_LIFE_WAITING && now_us >= life->due_us)
     begin (life, world, now_us);
 }

@@ -10,6 +10,9 @@
 
 G_BEGIN_DECLS
 
+/* Between the end of one process of a worker and the start of the next, at least. */
+#define ZM_LIFE_PAUSE_US (100 * 1000)
+
 typedef enum {
   ZM_LIFE_WAITING, /* to be started, at due_us */
   ZM_LIFE_RUNNING,

@@ -30,6 +30,7 @@ struct ZmProcesses {
   pthread_mutex_t lock; /* of the rest; the thread has it except while it polls */
   gboolean quit, held;  /* held: none is started */
   GPtrArray *list;      /* ZmLife, owned; successors after their predecessors */
+  gint64 free_us; /* new ones start then at the soonest: one that went a moment ago may have had their name */
   ZmLifeWorld world;
 };
 
@@ -78,8 +79,10 @@ step_all (ZmProcesses *processes)
     if (held (processes, life))
       continue;
     zm_life_step (life, &processes->world, blocked (processes, i - 1), now_us);
-    if (life->state == ZM_LIFE_GONE)
-      g_ptr_array_remove_index (processes->list, i - 1);
+    if (life->state != ZM_LIFE_GONE)
+      continue;
+    processes->free_us = now_us + ZM_LIFE_PAUSE_US;
+    g_ptr_array_remove_index (processes->list, i - 1);
   }
 }
 
@@ -201,8 +204,11 @@ zm_processes_set_ended (ZmProcesses *processes, ZmExternalEnded func, gpointer u
 void
 zm_processes_start (ZmProcesses *processes, const ZmProcessSpec *spec)
 {
+  ZmLife *life = zm_life_new (spec);
+
   pthread_mutex_lock (&processes->lock);
-  g_ptr_array_add (processes->list, zm_life_new (spec));
+  life->due_us = processes->free_us;
+  g_ptr_array_add (processes->list, life);
   pthread_mutex_unlock (&processes->lock);
   wake (processes);
 }

@@ -244,7 +244,7 @@ ZmStrand *zm_strand_of (ZmPool *pool, ZmGeneration *generation);
 ZmStrandEntry zm_strand_enter (ZmStrand *strand, ZmRun *run, gboolean force);
 /* Waits a moment for room in a full one. FALSE: its call is slow, waiting would cost others. */
 gboolean zm_strand_wait_room (ZmStrand *strand, gint64 until_us);
-/* After a call; who waits next is given to this worker, or after ZM_STRAND_TURN calls to any. */
+/* After a call; who waits next is given to this worker, or after ZM_STRAND_TURN calls to any: then worker may be NULL. */
 void zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns);
 void zm_strand_abandon (ZmStrand *strand);
 void zm_strand_release (ZmStrand *strand); /* after that: where it is closed already, who waits goes on */

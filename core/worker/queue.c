@@ -77,7 +77,8 @@ order_hash (const ZmMessage *message, ZmOrdering ordering)
   return zm_span_hash (ordering == ZM_ORDERING_CONTEXT ? message->topic.key.context : message->topic.slug);
 }
 
-/* The lane of a message: the shared one unless an order is asked for. */
+/* The lane of a message: the shared one unless an order is asked for. Without the pool's lock: headers may have to be read as
+ * JSON and the table be searched. */
 static ZmLane *
 lane_of (ZmPool *pool, ZmView *view, const ZmMessage *message)
 {
@@ -106,15 +107,27 @@ view_for_order (ZmPool *pool)
   return view;
 }
 
-/* With room for all of them; under the lock. Which lane it was is noted in the message, so that its continuations
- * come back to the same one. For the shared ring one worker is woken, who wakes the next if there is more: a wake-up
- * costs more than a short message. */
+/* Which lane it is is noted in the message, so that its continuations come back to the same one. Before the lock is taken,
+ * which all workers need. */
 static void
-append_all (ZmPool *pool, ZmView *view, ZmMessage **messages, guint n)
+choose_lanes (ZmPool *pool, ZmMessage **messages, guint n)
 {
+  ZmView *view = view_for_order (pool);
   for (guint i = 0; i < n; i++) {
     ZmLane *lane = lane_of (pool, view, messages[i]);
     messages[i]->lane = lane == &pool->shared ? 0 : (guint8) (lane - pool->lanes + 1);
+  }
+  if (view)
+    zm_view_unref (view);
+}
+
+/* With room for all of them; under the lock. For the shared ring one worker is woken, who wakes the next if there is more: a
+ * wake-up costs more than a short message. */
+static void
+append_all (ZmPool *pool, ZmMessage **messages, guint n)
+{
+  for (guint i = 0; i < n; i++) {
+    ZmLane *lane = messages[i]->lane ? &pool->lanes[messages[i]->lane - 1] : &pool->shared;
     lane_append (lane, messages[i]);
     if (lane != &pool->shared)
       zm_queue_wake (pool, lane);
@@ -137,8 +150,8 @@ drop_all (ZmPool *pool, ZmMessage **messages, guint n)
 gboolean
 zm_pool_push (ZmPool *pool, ZmMessage **messages, guint n)
 {
-  ZmView *view = view_for_order (pool);
   guint given = 0;
+  choose_lanes (pool, messages, n);
   pthread_mutex_lock (&pool->lock);
   while (given < n && !pool->closed) {
     guint room = pool->config.ring > pool->waiting ? pool->config.ring - pool->waiting : 0;
@@ -148,33 +161,41 @@ zm_pool_push (ZmPool *pool, ZmMessage **messages, guint n)
     }
     room = MIN (room, n - given);
     zm_pool_inside (pool, room); /* before a worker can end one */
-    append_all (pool, view, messages + given, room);
+    append_all (pool, messages + given, room);
     given += room;
   }
   pthread_mutex_unlock (&pool->lock);
   zm_watchdog_wake (pool);
-  if (view)
-    zm_view_unref (view);
   drop_all (pool, messages + given, n - given);
   return given == n;
+}
+
+/* For how many there may be room: so many lanes are worth being looked for. */
+static guint
+look_for_room (ZmPool *pool, guint n)
+{
+  pthread_mutex_lock (&pool->lock);
+  guint room = pool->config.ring > pool->waiting ? pool->config.ring - pool->waiting : 0;
+  pthread_mutex_unlock (&pool->lock);
+  return MIN (room, n);
 }
 
 guint
 zm_pool_try_push (ZmPool *pool, ZmMessage **messages, guint n)
 {
-  ZmView *view = view_for_order (pool);
+  if (n > 1)
+    n = look_for_room (pool, n);
+  choose_lanes (pool, messages, n);
   pthread_mutex_lock (&pool->lock);
   guint room = pool->config.ring > pool->waiting ? pool->config.ring - pool->waiting : 0;
   guint given = pool->closed ? 0 : MIN (room, n);
   if (given) {
     zm_pool_inside (pool, given);
-    append_all (pool, view, messages, given);
+    append_all (pool, messages, given);
   }
   pthread_mutex_unlock (&pool->lock);
   if (given)
     zm_watchdog_wake (pool);
-  if (view)
-    zm_view_unref (view);
   return given;
 }
 

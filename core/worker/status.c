@@ -184,7 +184,7 @@ zm_pool_hung (ZmPool *pool)
     ZmWorker *worker = pool->workers[i];
     n += worker && (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED &&
          atomic_load (&worker->call_deadline_us) < line_us &&
-         !zm_generation_retired (worker->run->action->generation);
+         !zm_generation_retired (worker->blamed->generation);
   }
   pthread_mutex_unlock (&pool->lock);
   pthread_mutex_unlock (&pool->dog_lock);

@@ -206,7 +206,8 @@ open_successor (ZmStrand *strand)
 }
 
 /* The plugin is free for the next call, which is given to this worker, as long as it has not done so many that its
- * own messages wait too long. A hung call that comes back at last opens its strand again. */
+ * own messages wait too long. A hung call that comes back at last opens its strand again. worker NULL: the watchdog leaves it in
+ * place of a call that hangs elsewhere, and turns is ZM_STRAND_TURN. */
 void
 zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns)
 {
@@ -228,7 +229,7 @@ zm_strand_leave (ZmWorker *worker, ZmStrand *strand, guint turns)
   if (next && turns < ZM_STRAND_TURN)
     zm_worker_give_local (worker, next);
   else if (next)
-    zm_queue_run (worker->pool, next);
+    zm_queue_run (strand->pool, next);
   if (kept)
     zm_generation_unref (kept, "strand");
 }

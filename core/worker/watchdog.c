@@ -21,6 +21,32 @@ zm_worker_clock (ZmWorker *worker)
     worker->now_us = tick_us;
 }
 
+/* Does the thread hang in a claimed call at this moment? Under dog_lock, which a call that comes back waits for. */
+static gboolean
+is_claimed (ZmWorker *worker)
+{
+  return (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED;
+}
+
+/* Started and decided under one hold of dog_lock: a call that comes back meanwhile waits for it, and so finds either that
+ * it has to end, or that nobody took its place. Two threads that take from one lane would break its order. FALSE: no
+ * thread could be started; the old one keeps its place, and takes from the lane again when it comes back. */
+static gboolean
+take_place (ZmPool *pool, ZmWorker *worker, GError **error)
+{
+  pthread_mutex_lock (&pool->dog_lock);
+  gboolean claimed = is_claimed (worker);
+  gboolean started = claimed && zm_worker_start (pool, worker->lane, error) != NULL;
+  if (started)
+    atomic_store (&worker->abandoned, 1);
+  pthread_mutex_unlock (&pool->dog_lock);
+  if (started) {
+    pool->replaced++;
+    zm_counter_add (pool->c_replaced, 1);
+  }
+  return started || !claimed;
+}
+
 /* A thread that hangs cannot be ended, but its place can be given to another. The number is bounded, as each keeps a
  * stack and what its call holds; where it is reached this is tried again at each tick. */
 static void
@@ -37,21 +63,8 @@ replace_worker (ZmPool *pool, ZmWorker *worker)
     return;
   }
   g_autoptr (GError) error = NULL;
-  if (!zm_worker_start (pool, worker->lane, &error)) {
+  if (!take_place (pool, worker, &error))
     zm_log_limited (pool->config.log, ZM_LEVEL_ERROR, "worker", "replace", "%s", error->message);
-    return;
-  }
-  pool->replaced++;
-  zm_counter_add (pool->c_replaced, 1);
-  atomic_store (&worker->abandoned, 1);
-  /* Where its call came back just now it may be idle already: then it is to see that it has to end. */
-  pthread_mutex_lock (&pool->lock);
-  if (worker->idle) {
-    worker->idle = FALSE;
-    pool->n_idle--;
-    pthread_cond_signal (&worker->wake);
-  }
-  pthread_mutex_unlock (&pool->lock);
 }
 
 /* Over its soft deadline: the message gets an heir, which fails; the call goes on with nothing. Either this or the
@@ -93,34 +106,63 @@ zm_watchdog_claim (ZmPool *pool, ZmWorker *worker, unsigned long long word)
   return TRUE;
 }
 
-/* The plugin is SERIAL and its strand is blocked for good: a fresh copy of the plugin is asked for, once a call. One that
- * was replaced meanwhile has its successor already, which takes who still waits here. A THREADSAFE one blocks nobody, and
- * its worker was replaced already. */
-static void
-hard_deadline (ZmPool *pool, ZmWorker *worker)
+/* Whose code the claimed call is in now; NULL: it is about to come back. One that was claimed in a hook does not call its
+ * action any more, and one that was claimed in its action may hang in the hooks behind it. Under dog_lock. */
+static const ZmAction *
+culprit_of (ZmWorker *worker)
 {
-  worker->hard = TRUE;
-  pthread_mutex_lock (&pool->dog_lock);
-  gboolean still = (atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED;
-  ZmRun *run = worker->run;
-  ZmGeneration *generation = NULL;
-  if (still && run->strand) {
-    generation = zm_generation_ref (run->action->generation, "hung call");
-    zm_strand_abandon (run->strand);
-  }
-  pthread_mutex_unlock (&pool->dog_lock);
-  if (!generation)
-    return;
+  const ZmAction *hook = atomic_load (&worker->hook);
+  if (hook)
+    return hook;
+  return worker->blamed == worker->run->action ? worker->blamed : NULL;
+}
+
+/* One that was replaced meanwhile needs no copy: its successor is there, and takes who still waits. */
+static void
+ask_for_copy (ZmPool *pool, ZmGeneration *generation)
+{
   gboolean retired = zm_generation_retired (generation);
-  zm_counter_add (pool->c_abandoned, 1);
   zm_log_write (pool->config.log, ZM_LEVEL_ERROR, "worker", "plugin %s hangs for good: %s",
                 zm_generation_name (generation),
                 retired ? "it was replaced already, and who waits for it goes on"
                         : "a fresh copy takes its place");
-  zm_strand_release (zm_strand_of (pool, generation));
   if (pool->config.hung && !retired)
     pool->config.hung (generation, pool->config.user);
-  zm_generation_unref (generation, "hung call");
+}
+
+/* The action's plugin is SERIAL and its strand is blocked. Where its own code hangs the strand is lost with it; where a hook of
+ * another plugin does, its own call is as good as over, and who waits at it goes on. Once a call, a fresh copy of the
+ * plugin that hangs is asked for. A THREADSAFE one blocks nobody, and its worker was replaced already. */
+static void
+hard_deadline (ZmPool *pool, ZmWorker *worker)
+{
+  ZmGeneration *guilty = NULL, *serial = NULL;
+  ZmStrand *freed = NULL;
+  pthread_mutex_lock (&pool->dog_lock);
+  ZmRun *run = worker->run;
+  const ZmAction *culprit = is_claimed (worker) ? culprit_of (worker) : NULL;
+  worker->hard = culprit != NULL;
+  if (culprit && run->strand) {
+    worker->blamed = culprit;
+    guilty = zm_generation_ref (culprit->generation, "hung call");
+    serial = zm_generation_ref (run->action->generation, "hung call");
+    if (guilty == serial)
+      zm_strand_abandon (run->strand);
+    else
+      freed = g_steal_pointer (&run->strand); /* its thread finds none to leave when it comes back */
+  }
+  pthread_mutex_unlock (&pool->dog_lock);
+  if (!guilty)
+    return;
+  if (freed) {
+    zm_strand_leave (NULL, freed, ZM_STRAND_TURN);
+  } else {
+    zm_counter_add (pool->c_abandoned, 1);
+    zm_strand_release (zm_strand_of (pool, serial));
+  }
+  ask_for_copy (pool, guilty);
+  zm_generation_unref (serial, "hung call");
+  zm_generation_unref (guilty, "hung call");
 }
 
 /* TRUE: a call runs in it. A call is known by its word: one that is seen a second time, a tick later, is slow. What
@@ -148,7 +190,7 @@ look_at (ZmPool *pool, ZmWorker *worker, gint64 now_us)
   if (phase == ZM_PHASE_CALL && now_us > deadline_us)
     zm_watchdog_claim (pool, worker, word);
   /* Again at each tick, should there have been no room for it: another may have been buried meanwhile. */
-  if ((atomic_load (&worker->word) & 3) == ZM_PHASE_CLAIMED && !atomic_load (&worker->abandoned))
+  if (is_claimed (worker) && !atomic_load (&worker->abandoned))
     replace_worker (pool, worker);
   if (phase == ZM_PHASE_CLAIMED && !worker->hard && now_us > deadline_us + pool->config.hard_after_us)
     hard_deadline (pool, worker);

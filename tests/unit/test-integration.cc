@@ -224,6 +224,23 @@ TEST_F (Integration, NumbersTopicsOfServices)
   EXPECT_EQ (receive (sub).size (), 2u);
 }
 
+TEST_F (Integration, NumbersNobodyAsksForMakeRoomForOthers)
+{
+  open ();
+  void *last = subscribe ("F~~s~c~last"), *other = subscribe ("G~");
+  zm_integration_number_topic (integration, "F~", TRUE);
+  for (int i = 0; i < 65536; i++)
+    publish (make ("F", "s", ("a" + std::to_string (i)).c_str (), "1", ""));
+  publish (make ("F", "s", "last", "1", ""));
+  EXPECT_EQ (receive (last).size (), 2u) << "over the bound";
+  zm_integration_number_topic (integration, "G~", TRUE);
+  zm_integration_number_topic (integration, "F~", FALSE);
+  publish (make ("G", "s", "a", "1", ""));
+  auto frames = receive (other);
+  ASSERT_EQ (frames.size (), 3u);
+  EXPECT_EQ (frames[1], "{\"sequence\":1}");
+}
+
 TEST_F (Integration, SingleFramesForZManager)
 {
   config.form = ZM_FRAMES_SINGLE;

@@ -120,6 +120,22 @@ TEST_F (Keeper, GivesAnyForTheEnd)
   EXPECT_EQ (keeper->ops->count (keeper), 0u);
 }
 
+/* Also what is parked behind the place where the last one was found. */
+TEST_F (Keeper, TakeAnyFindsAllOfMany)
+{
+  std::vector<std::unique_ptr<Parked>> all;
+  for (int i = 0; i < 2000; i++)
+    all.push_back (std::make_unique<Parked> ("F", ("id-" + std::to_string (i)).c_str (), "?a?b"));
+  for (int round = 0; round < 3; round++) {
+    guint left = 0;
+    for (auto &one : all)
+      EXPECT_TRUE (park (*one));
+    while (keeper->ops->take_any (keeper) != nullptr)
+      left++;
+    EXPECT_EQ (left, 2000u);
+  }
+}
+
 TEST_F (Keeper, WaitsOutsideAFlow)
 {
   Parked one ("", "id-1", "?a?b");

@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string>
 #include <sys/socket.h>
@@ -102,6 +104,41 @@ TEST_F (Log, AReaderThatStandsStillHoldsNobodyUpAndIsToldWhatItMissed)
   EXPECT_NE (next.find ("the next"), std::string::npos) << next;
   close (ends[0]);
   close (ends[1]);
+}
+
+/* A pipe with room for PIPE_BUF bytes and no more: whatever is written must fit, or be left out. */
+TEST_F (Log, ALongLineDoesNotWaitForAReaderThatStandsStill)
+{
+  const std::string filling (PIPE_BUF, '\1'), quotes (5000, '"'), value (1000, '\\');
+  std::vector<const char *> many;
+  for (int i = 0; i < 32; i++)
+    many.insert (many.end (), { "name", value.c_str () });
+  many.push_back (nullptr);
+  for (ZmLogFormat format : { ZM_LOG_FORMAT_JSON, ZM_LOG_FORMAT_HUMAN })
+    for (const char *const *more : { (const char *const *) nullptr, (const char *const *) many.data () }) {
+      int ends[2];
+      ASSERT_EQ (pipe2 (ends, O_NONBLOCK), 0);
+      while (write (ends[1], filling.data (), PIPE_BUF) > 0)
+        ;
+      std::string got (PIPE_BUF, 0);
+      ASSERT_EQ (read (ends[0], &got[0], PIPE_BUF), PIPE_BUF);
+      g_autoptr (ZmLog) to_pipe = zm_log_new (ends[1], format, ZM_LEVEL_INFO);
+      zm_log_line (to_pipe, ZM_LEVEL_INFO, "test", quotes.c_str (), more);
+      got.clear ();
+      char buffer[PIPE_BUF];
+      for (ssize_t n; (n = read (ends[0], buffer, sizeof buffer)) > 0;)
+        got.append (buffer, (size_t) n);
+      std::string line = got.substr (got.find_last_of ('\1') + 1);
+      ASSERT_FALSE (line.empty ());
+      EXPECT_EQ (line.back (), '\n') << "the whole line went out, and it waited for nobody";
+      EXPECT_LE (line.size (), (size_t) PIPE_BUF);
+      EXPECT_NE (line.find ("..."), std::string::npos);
+      if (format == ZM_LOG_FORMAT_JSON) {
+        EXPECT_TRUE (zm_json_valid (zm_span (line.data (), line.size () - 1))) << line;
+      }
+      close (ends[0]);
+      close (ends[1]);
+    }
 }
 
 TEST_F (Log, LinesForPeople)

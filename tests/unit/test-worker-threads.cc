@@ -146,6 +146,25 @@ TEST_F (Staying, OrderIsKeptBeforeAFullStrand)
   g_remove (slow.c_str ());
 }
 
+/* Calls that last a little longer than they may: many come back in the very moment in which their worker is replaced. */
+TEST_F (Worker, OrderIsKeptWhereCallsComeBackAsTheyAreClaimed)
+{
+  config.ordering = ZM_ORDERING_CONTEXT;
+  config.replacements_most = 100;
+  begin ("[actionmapping]\n?T?waver = tester.waver\n[action ?T?waver]\ntimeout = 5ms\n", "", 2);
+  std::vector<std::pair<std::string, std::string>> all;
+  for (int i = 0; i < 200; i++)
+    all.push_back ({ "?T?waver", std::to_string (i) });
+  push (all);
+  int last = -1, came = 0;
+  for (const auto &got : wait (200))
+    if (got.topic.find ("~error~") == std::string::npos) {
+      ASSERT_GT (std::stoi (got.body), last) << "after " << came;
+      last = std::stoi (got.body);
+      came++;
+    }
+}
+
 /* Four that need each other, of one context: in one lane they would wait for ever. */
 TEST_F (Worker, AMappingMayTakeTheOrderBack)
 {
@@ -412,6 +431,33 @@ TEST_F (Staying, WhoWaitsBehindACallThatHangsGoesToTheNewGeneration)
   EXPECT_EQ (wait_reply (5).second, "later");
 }
 
+/* The hook's plugin is the one that is copied; the other one's queue goes on without a reload. */
+TEST_F (Staying, AHookThatHangsCostsTheActionsPluginNothing)
+{
+  static std::atomic<int> listener, others;
+  listener = others = 0;
+  also = "listener";
+  config.hard_after_us = 30000;
+  config.hung = [] (ZmGeneration *generation, gpointer) {
+    (strcmp (zm_generation_name (generation), "listener") == 0 ? listener : others)++;
+  };
+  begin ((std::string (all_mappings) +
+          "?Listened?serial = tester.serial_echo\n[action ?Listened?serial]\ntimeout = 100ms\n")
+             .c_str ());
+  send ("?Listened?serial", file, "", "stay", 3);
+  wait_calling (1);
+  send ("?T?serial", "behind", "", "behind", 4);
+  EXPECT_NE (wait_reply (3).second.find ("the hook listener.before"), std::string::npos);
+  EXPECT_EQ (wait_reply (4).second, "behind");
+  ASSERT_TRUE (eventually ([] { return listener.load () > 0; }));
+  let_go ();
+  EXPECT_TRUE (eventually ([&] { return number ("late") == 1; }));
+  send ("?T?serial", "later", "", "later", 5);
+  EXPECT_EQ (wait_reply (5).second, "later");
+  EXPECT_EQ (listener.load (), 1);
+  EXPECT_EQ (others.load (), 0);
+}
+
 TEST_F (Worker, DeferredCallsOfAStuckPluginFailAtOnce)
 {
   begin (all_mappings);
@@ -458,9 +504,9 @@ TEST_F (Worker, TimersEndWithTheirGeneration)
 TEST_F (Worker, WorkerStatesBeginAndEndInPairs)
 {
   begin (all_mappings, "", 4);
-  for (int i = 0; i < 400; i++)
+  for (int i = 0; i < 200; i++)
     send ("?T?state", "", "", ("s" + std::to_string (i)).c_str ());
-  for (const auto &got : wait (400))
+  for (const auto &got : wait (200))
     ASSERT_EQ (got.body.compare (0, 7, "worker "), 0) << got.body;
   reload (all_mappings);
   EXPECT_TRUE (eventually ([&] { return held ().empty (); })) << held ();

@@ -122,7 +122,7 @@ protected:
     g_autoptr (ZmConfig) empty = zm_config_new ();
     zm_config_finish (empty, problems);
     zm_plugins_scan (plugins, problems);
-    const char *wanted[] = { "tester", NULL };
+    const char *wanted[] = { "tester", also, NULL };
     ZmPluginSet *set = zm_plugins_prepare (plugins, empty, wanted, again ? wanted : NULL, problems);
     g_autoptr (ZmPluginSet) before = zm_plugins_current (plugins);
     ZmTableInput input = {};
@@ -358,6 +358,7 @@ protected:
   std::string plugin_dir;
   const char *path[2];
   gint64 timeout_ms = 10000;
+  const char *also = NULL; /* a second plugin */
   guint keeper_most = 1000;
   gint64 drain_us = 5 * G_USEC_PER_SEC;
   bool keep_messages = false;
