@@ -205,6 +205,7 @@ free_rooms (ZmRuntime *runtime)
   close_subject (runtime);
   stop_plugins (runtime);
   g_clear_pointer (&runtime->pool, zm_pool_free);
+  zm_integration_close (runtime->integration);
   g_clear_pointer (&runtime->subject, zm_subject_free);
   g_clear_pointer (&runtime->externals, zm_externals_free);
   if (runtime->integration != NULL)
@@ -230,6 +231,7 @@ flush_beside_stuck (ZmRuntime *runtime)
   if (runtime->externals != NULL)
     zm_externals_set_ended (runtime->externals, NULL, NULL);
   zm_pool_stop (runtime->pool);
+  zm_integration_close (runtime->integration);
   g_clear_pointer (&runtime->subject, zm_subject_free);
   g_clear_pointer (&runtime->externals, zm_externals_free);
   zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
