@@ -169,6 +169,22 @@ zmc_request (zm_client *client, const char *verb, const char *topic, const char 
   return rc == ZM_CLIENT_OK ? judge (client, reply) : rc;
 }
 
+/* A reply that nobody waits for. Heartbeats alone are told, so an error "not-found" means that the daemon does not know this
+ * service: it was started anew, or had no room for a silent one. */
+static void
+look_at_reply (zm_client *client, zmq_msg_t frames[REPLY_FRAMES], int n)
+{
+  if (n != REPLY_FRAMES || zmq_msg_size (&frames[1]) != 5 ||
+      memcmp (zmq_msg_data (&frames[1]), "ERROR", 5) != 0)
+    return;
+  char *body = frame_text (&frames[3]);
+  char *code = body != NULL ? zmc_json_text (body, "code") : NULL;
+  if (code != NULL && strcmp (code, "not-found") == 0)
+    client->forgotten = 1;
+  free (code);
+  free (body);
+}
+
 /* For heartbeats, which must never make a service wait. */
 int
 zmc_tell (zm_client *client, const char *verb, const void *body, size_t size)
@@ -177,8 +193,8 @@ zmc_tell (zm_client *client, const char *verb, const void *body, size_t size)
   /* The replies to what was told before are read here, so that they do not pile up. */
   for (int i = 0; i < REPLY_FRAMES; i++)
     zmq_msg_init (&frames[i]);
-  while (client->call != NULL && receive_frames (client->call, frames) > 0)
-    ;
+  for (int n; client->call != NULL && (n = receive_frames (client->call, frames)) > 0;)
+    look_at_reply (client, frames, n);
   for (int i = 0; i < REPLY_FRAMES; i++)
     zmq_msg_close (&frames[i]);
   return send_request (client, verb, NULL, NULL, body, size);

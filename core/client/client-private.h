@@ -50,6 +50,7 @@ struct zm_client {
   zmc_list prefixes;                 /* of topics, as the daemon made them of the patterns: subscribed */
   int heartbeat_ms;                  /* 0: none are sent */
   int64_t next_heartbeat_us;         /* monotonic */
+  int forgotten;                     /* a heartbeat was answered not-found: HELLO comes at the next beat */
   uint64_t received, errors;         /* told in heartbeats */
   int64_t busy_us;                   /* from receiving a step to answering it, summed */
   zm_client_command_fn command_func; /* or NULL */
@@ -82,7 +83,8 @@ int zmc_send_frames (zm_client *client, const char *topic, size_t topic_size, co
 /* call.c: one request and its reply. status of the reply decides the result. extra headers are the caller's. */
 int zmc_request (zm_client *client, const char *verb, const char *topic, const char *headers,
                  const void *body, size_t size, int timeout_ms, zm_client_reply *reply);
-/* Without waiting for the reply. */
+/* Without waiting for the reply. Replies to what was told before are read; one that says that the service is not known
+ * sets `forgotten`. */
 int zmc_tell (zm_client *client, const char *verb, const void *body, size_t size);
 
 /* receive.c */

@@ -213,8 +213,13 @@ beat (zm_client *client)
 void
 zmc_beat_when_due (zm_client *client)
 {
-  if (client->heartbeat_ms > 0 && client->name != NULL && zmc_now_us () >= client->next_heartbeat_us)
-    beat (client);
+  if (client->heartbeat_ms <= 0 || client->name == NULL || zmc_now_us () < client->next_heartbeat_us)
+    return;
+  beat (client);
+  /* The daemon was started anew and knows nobody: what it says of the prefixes now is what counts. Tried again with each
+   * beat where it fails. */
+  if (client->forgotten && hello_once (client, NULL, COMMAND_TIMEOUT_MS) == ZM_CLIENT_OK)
+    client->forgotten = 0;
 }
 
 /* The state stays for all later heartbeats. */

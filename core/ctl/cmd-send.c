@@ -131,7 +131,8 @@ send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *endpoint = zm_ctl_endpoint (ctl, "subject", &error);
-  void *push = endpoint != NULL ? zm_ctl_socket (ctl, ZMQ_PUSH, endpoint, &error) : NULL;
+  gboolean fits = endpoint != NULL && zm_ctl_body_fits (ctl, "subject", message->body, &error);
+  void *push = fits ? zm_ctl_socket (ctl, ZMQ_PUSH, endpoint, &error) : NULL;
   g_autofree char *first_id = g_strdup (message->id);
   gboolean flushed = FALSE;
   gint64 sent = 0;
@@ -237,7 +238,8 @@ call_message (ZmCtl *ctl, const ZmCtlMessage *message, gint64 timeout_ms)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *endpoint = zm_ctl_endpoint (ctl, "call", &error);
-  g_autoptr (GPtrArray) reply = endpoint ? zm_ctl_call (ctl, endpoint, message, timeout_ms, &error) : NULL;
+  gboolean fits = endpoint != NULL && zm_ctl_body_fits (ctl, "call", message->body, &error);
+  g_autoptr (GPtrArray) reply = fits ? zm_ctl_call (ctl, endpoint, message, timeout_ms, &error) : NULL;
 
   return reply != NULL ? print_reply (ctl, reply) : zm_ctl_fail (ctl, error);
 }

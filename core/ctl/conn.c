@@ -333,3 +333,21 @@ zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error)
                  _ ("the daemon has no \"%s\" socket to connect to; see bind= of its configuration"), name);
   return g_strdup (found);
 }
+
+/* libzmq tells nobody of a frame that is too big: it ends the connection and the message is gone. So it is not sent at
+ * all. A daemon that tells no limit has none, or is older. */
+gboolean
+zm_ctl_body_fits (ZmCtl *ctl, const char *name, GBytes *body, GError **error)
+{
+  JsonObject *subject = zm_json_get_object (ctl->status, "subject");
+  JsonObject *room = strcmp (name, "call") == 0 ? zm_json_get_object (subject, "calls") : subject;
+  gint64 most = zm_json_get_int (room, "max_message");
+  gint64 size = (gint64) g_bytes_get_size (body);
+
+  if (most <= 0 || size <= most)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+               _ ("the body has %lld bytes; the daemon takes at most %lld ([%s] max-message)"),
+               (long long) size, (long long) most, name);
+  return FALSE;
+}

@@ -166,6 +166,8 @@ void zm_ctl_close (void *socket, int linger_ms);
 void zm_ctl_set_forbidden (const char *path, int code, GError **error);
 /* The daemon's endpoint of "subject", "call" or "topics", as its status tells. NULL: error. The caller frees. */
 char *zm_ctl_endpoint (ZmCtl *ctl, const char *name, GError **error);
+/* Does the daemon take a body of this size on its socket "subject" or "call"? Asked after zm_ctl_endpoint. FALSE: error. */
+gboolean zm_ctl_body_fits (ZmCtl *ctl, const char *name, GBytes *body, GError **error);
 /* Waits until the socket can be read (1), the time is over (0), or a signal ends the program (-1). */
 int zm_ctl_wait (ZmCtl *ctl, void *socket, gint64 until_us);
 /* Is the peer of a socket that can send still there? Asked every ZM_CTL_ALIVE_US by who waits without an end. */

@@ -173,6 +173,16 @@ zm_integration_new (const ZmIntegrationConfig *config, GError **error)
   return NULL;
 }
 
+/* The publisher ends by itself when the ring is empty; its sockets stay until zm_integration_free. */
+void
+zm_integration_close (ZmIntegration *integration)
+{
+  if (integration == NULL)
+    return;
+  zm_ring_close (integration->ring);
+  zm_waker_wake (&integration->waker);
+}
+
 /* Publishing ends first, by the closed ring; libzmq's pipes have what is left of the time as linger. */
 void
 zm_integration_free (ZmIntegration *integration, gint64 deadline_ms)

@@ -32,6 +32,9 @@ typedef struct ZmIntegrationConfig {
 
 /* Binds and starts the thread. Errors name the endpoint and what to do. */
 ZmIntegration *zm_integration_new (const ZmIntegrationConfig *config, GError **error);
+/* Takes nothing new from now on, and lets go who waits for room; what was given is still published. Called before a thread
+ * that may publish is joined: with slow-subscriber = wait it could wait for ever. Any thread; NULL is allowed. */
+void zm_integration_close (ZmIntegration *integration);
 /* Publishes what it was given (at most deadline_ms), ends the thread, closes the sockets. */
 void zm_integration_free (ZmIntegration *integration, gint64 deadline_ms);
 

@@ -224,24 +224,39 @@ zm_source_start (ZmSource *source)
   return zm_thread_create (&source->thread, title, source_main, source);
 }
 
-/* The plugin's wake () may wait for its run () to return, and whoever asks for the source's state need not wait for either. */
+/* In a thread of its own. The source is there until `waking` is over: its own thread waits for that before it ends. */
+static void *
+wake_open (void *user)
+{
+  ZmSource *source = user;
+
+  source->ops->wake (source->open);
+  pthread_mutex_lock (&source->lock);
+  source->waking = FALSE;
+  pthread_cond_broadcast (&source->wakeup);
+  pthread_mutex_unlock (&source->lock);
+  return NULL;
+}
+
+/* The plugin's wake () may wait for its run () to return, and may hang: neither the main loop nor whoever asks for the
+ * source's state waits for it. One that does not come back keeps its source's thread, which is then left behind. */
 void
 zm_source_wake (ZmSource *source)
 {
-  gpointer open;
+  g_autofree char *title = g_strdup_printf ("wake-%.10s", source->name);
+  pthread_t thread;
   gboolean waking;
 
   pthread_mutex_lock (&source->lock);
   source->stopping = TRUE;
   source->waking = waking = source->is_open;
-  open = source->open;
   pthread_cond_broadcast (&source->wakeup);
   pthread_mutex_unlock (&source->lock);
   if (!waking)
     return;
-  source->ops->wake (open);
-  pthread_mutex_lock (&source->lock);
-  source->waking = FALSE;
-  pthread_cond_broadcast (&source->wakeup);
-  pthread_mutex_unlock (&source->lock);
+  /* Without a thread to be had, waking it here is better than not at all. */
+  if (zm_thread_create (&thread, title, wake_open, source) == 0)
+    pthread_detach (thread);
+  else
+    wake_open (source);
 }

@@ -205,6 +205,7 @@ free_rooms (ZmRuntime *runtime)
   close_subject (runtime);
   stop_plugins (runtime);
   g_clear_pointer (&runtime->pool, zm_pool_free);
+  zm_integration_close (runtime->integration);
   g_clear_pointer (&runtime->subject, zm_subject_free);
   g_clear_pointer (&runtime->externals, zm_externals_free);
   if (runtime->integration != NULL)
@@ -214,6 +215,28 @@ free_rooms (ZmRuntime *runtime)
     free_ground (runtime);
   if (runtime->zmq != NULL)
     zmq_ctx_term (runtime->zmq);
+}
+
+/* Beside a source's thread that does not end: what the drain finished is still to be published and answered, and the other
+ * threads end for it. The pool's memory stays, as zm_complete in that thread may look into it; what is completed there finds
+ * no ticket any more, and what is emitted is refused since the drain began. A drain that was given up is not over: then who
+ * stopped the daemon twice is in a hurry. */
+static void
+flush_beside_stuck (ZmRuntime *runtime)
+{
+  if (runtime->state != ZM_STATE_ENDED)
+    return;
+  if (runtime->drain_began)
+    pthread_join (runtime->drain_thread, NULL);
+  if (runtime->externals != NULL)
+    zm_externals_set_ended (runtime->externals, NULL, NULL);
+  zm_pool_stop (runtime->pool);
+  zm_integration_close (runtime->integration);
+  g_clear_pointer (&runtime->subject, zm_subject_free);
+  g_clear_pointer (&runtime->externals, zm_externals_free);
+  zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
+  g_clear_pointer (&runtime->gates, zm_gates_free);
+  zmq_ctx_term (runtime->zmq);
 }
 
 /* What no thread uses, and the lock of the instance last of all: who waits for it may start when nothing of us is left. */
@@ -255,6 +278,8 @@ zm_runtime_free (ZmRuntime *runtime)
     pthread_join (runtime->drain_thread, NULL);
   if (!runtime->stuck)
     free_rooms (runtime);
+  else
+    flush_beside_stuck (runtime);
   /* A plugin's stop that has just ended holds the log for a moment longer, and one that hangs for ever: the process goes, and
    * what was suppressed must have been said. */
   zm_log_flush (runtime->log);

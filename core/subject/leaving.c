@@ -38,10 +38,12 @@ answers_may_come (ZmSubject *subject)
 }
 
 /* From here on senders keep their messages. What libzmq has received already is still in the sockets and is read to its
- * end. */
-static void
-let_go (ZmSubject *subject, ZmLeaving *leaving)
+ * end; not where the pause was given up, which ends here too. Once. */
+void
+zm_subject_let_go (ZmSubject *subject, ZmLeaving *leaving)
 {
+  if (leaving->detached)
+    return;
   zm_subject_detach (subject);
   leaving->detached = TRUE;
 }
@@ -69,12 +71,12 @@ zm_subject_leave (ZmSubject *subject, ZmLeaving *leaving, gboolean more)
       set_state (subject, ZM_FLOW_PAUSED);
   } else if (answering) {
     if (!answers_may_come (subject))
-      let_go (subject, leaving);
+      zm_subject_let_go (subject, leaving);
   } else if (is_quiet (leaving, now_us)) {
     if (answers_may_come (subject))
       set_state (subject, ZM_FLOW_ANSWERS);
     else
-      let_go (subject, leaving);
+      zm_subject_let_go (subject, leaving);
   }
 }
 
@@ -119,11 +121,12 @@ wait_while (ZmSubject *subject, ZmFlowState state, gint64 until_us)
 }
 
 /* The pool did not take what came in for as long as can be waited for; what is in hand is counted as dropped at the
- * end. */
+ * end. The thread lets go of the endpoints, which are its own, as soon as it sees the state. */
 static void
 give_up (ZmSubject *subject)
 {
   set_state (subject, ZM_FLOW_PAUSED);
+  zm_waker_wake (&subject->waker);
   zm_log_write (subject->config.log, ZM_LEVEL_WARNING, "subject",
                 "not all that had come in could be given to the workers within %d s",
                 (int) (PAUSE_MOST_US / G_USEC_PER_SEC));

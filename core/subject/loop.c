@@ -136,6 +136,8 @@ pull_turn (ZmSubject *subject, ZmLeaving *leaving)
 {
   gboolean more = FALSE;
   int state = atomic_load (&subject->flow_state);
+  if (state == ZM_FLOW_PAUSED)
+    zm_subject_let_go (subject, leaving);
   if (state == ZM_FLOW_PAUSED || !hand_over (subject))
     return FALSE;
   for (guint i = 0; i < subject->n_pulls; i++)

@@ -87,8 +87,7 @@ zm_subject_open (ZmSubject *subject, const ZmSubjectConfig *config, GError **err
 {
   ZmSocketRules pull = { "subject", config->high_water, config->max_message, FALSE };
   ZmSocketRules call = { "call", config->call_high_water > 0 ? config->call_high_water : config->high_water,
-                         config->call_max_message > 0 ? config->call_max_message : config->max_message,
-                         FALSE };
+                         subject->config.call_max_message, FALSE };
   if (!open_list (config->zmq, ZMQ_PULL, config->bind, config->connect, &pull, subject->pulls,
                   &subject->n_pulls, error) ||
       !open_list (config->zmq, ZMQ_ROUTER, config->call_bind, config->call_connect, &call, subject->routers,

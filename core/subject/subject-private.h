@@ -156,6 +156,8 @@ void zm_frames_close (zmq_msg_t *frames, guint n);
 
 /* leaving.c: after each turn while PAUSING or ANSWERS. more: there may be more to read. */
 void zm_subject_leave (ZmSubject *subject, ZmLeaving *leaving, gboolean more);
+/* Lets go of the PULL endpoints, once. In the thread. */
+void zm_subject_let_go (ZmSubject *subject, ZmLeaving *leaving);
 /* FALSE: it is new, and the daemon drains; it was refused, and its reference is gone. */
 gboolean zm_subject_admit (ZmSubject *subject, ZmMessage *message);
 /* May a call come in now? */

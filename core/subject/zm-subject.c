@@ -65,6 +65,8 @@ copy_config (ZmSubject *subject, const ZmSubjectConfig *config)
     subject->config.calls_most = CALLS_STANDARD;
   if (subject->config.call_timeout_us <= 0)
     subject->config.call_timeout_us = CALL_TIMEOUT_STANDARD_US;
+  if (subject->config.call_max_message <= 0)
+    subject->config.call_max_message = subject->config.max_message;
   if (config->log != NULL)
     zm_log_ref (config->log);
 }
@@ -185,14 +187,16 @@ zm_subject_status_json (ZmSubject *subject)
   return g_strdup_printf (
       "{\"state\":\"%s\",\"received\":%" G_GINT64_FORMAT ",\"malformed\":%" G_GINT64_FORMAT
       ",\"refused\":%" G_GINT64_FORMAT ",\"held\":%" G_GINT64_FORMAT ",\"dropped\":%" G_GINT64_FORMAT
-      ",\"calls\":{\"total\":%" G_GINT64_FORMAT ",\"waiting\":%" G_GINT64_FORMAT
+      ",\"max_message\":%" G_GINT64_FORMAT ",\"calls\":{\"max_message\":%" G_GINT64_FORMAT
+      ",\"total\":%" G_GINT64_FORMAT ",\"waiting\":%" G_GINT64_FORMAT
       ",\"most\":%u,\"busy\":%" G_GINT64_FORMAT ",\"late\":%" G_GINT64_FORMAT
       ",\"timeouts\":%" G_GINT64_FORMAT ",\"unsent\":%" G_GINT64_FORMAT "}}",
       states[atomic_load (&subject->flow_state)], zm_counter_get (subject->received),
       zm_counter_get (subject->malformed), zm_counter_get (subject->refused), zm_counter_get (subject->held),
-      zm_counter_get (subject->dropped), zm_counter_get (subject->calls), zm_counter_get (subject->waiting),
-      subject->config.calls_most, zm_counter_get (subject->busy), zm_counter_get (subject->late),
-      zm_counter_get (subject->timeouts), zm_counter_get (subject->unsent));
+      zm_counter_get (subject->dropped), subject->config.max_message, subject->config.call_max_message,
+      zm_counter_get (subject->calls), zm_counter_get (subject->waiting), subject->config.calls_most,
+      zm_counter_get (subject->busy), zm_counter_get (subject->late), zm_counter_get (subject->timeouts),
+      zm_counter_get (subject->unsent));
 }
 
 const char *const *

@@ -60,7 +60,9 @@ ZM_CLIENT_API int zm_client_set_send_timeout (zm_client *client, int millisecond
 /* ---- sending -------------------------------------------------------------------------------------------------------- */
 
 /* Sends a message under a key "Sender?Context@Decorator?Action". headers: one JSON object as text, or NULL. body is
- * copied. Accepted means queued in memory; back-pressure comes as waiting, then ZM_CLIENT_E_TIMEOUT. */
+ * copied. Accepted means queued in memory; back-pressure comes as waiting, then ZM_CLIENT_E_TIMEOUT. A body, or headers, of
+ * more bytes than the daemon's [subject] max-message (16 MiB at first) are lost without a word, with what was queued behind
+ * them: libzmq at the daemon's side ends the connection. `zmanagerctl --json status` tells the limit. */
 ZM_CLIENT_API int zm_client_send (zm_client *client, const char *key, const char *headers, const void *body, size_t size);
 /* The same with a flow and an id, each may be NULL. The key has no decorator of its own then. */
 ZM_CLIENT_API int zm_client_send_to (zm_client *client, const char *flow, const char *key, const char *id,
@@ -82,7 +84,8 @@ typedef struct zm_client_reply {
 } zm_client_reply;
 
 /* Calls and waits for the one answer. ZM_CLIENT_OK: status OK. ZM_CLIENT_E_FAILED and ZM_CLIENT_E_BUSY: reply is filled
- * too. The daemon is told the timeout, so that it gives up at the same time. */
+ * too. The daemon is told the timeout, so that it gives up at the same time. A body of more bytes than the daemon's [call]
+ * max-message ends in ZM_CLIENT_E_TIMEOUT. */
 ZM_CLIENT_API int zm_client_call (zm_client *client, const char *key, const char *headers, const void *body, size_t size,
                                   int timeout_ms, zm_client_reply *reply);
 /* Sends durably: ZM_CLIENT_OK after the daemon's store has it (ACCEPTED or DUPLICATE). */

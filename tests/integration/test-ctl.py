@@ -151,6 +151,23 @@ def send_then_tail_misses_nothing():
 
 
 @case
+def a_body_over_the_limit_is_refused_and_not_lost():
+    """The daemon's libzmq would end the connection without a word."""
+    path = os.path.join(DIR, "big")
+    with open(path, "wb") as file:
+        file.truncate(16 * 1024 * 1024 + 1)
+    for command, room in (("send", "subject"), ("call", "call")):
+        said = ctl(command, "?Test?Echo", "@" + path, status=1)
+        expected = f"the body has 16777217 bytes; the daemon takes at most 16777216 ([{room}] max-message)"
+        assert expected.encode() in said.stderr and said.stdout == b"", said
+    before = ctl_json("status")["subject"]["received"]
+    os.truncate(path, 16 * 1024 * 1024)
+    ctl("send", "?Test?Echo", "@" + path)
+    wait_for(lambda: ctl_json("status")["subject"]["received"] == before + 1)
+    os.remove(path)
+
+
+@case
 def a_bulk_send_ends_when_all_was_read():
     before = ctl_json("status")["subject"]["received"]
     for _ in range(3):

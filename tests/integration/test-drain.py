@@ -3,9 +3,11 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -284,6 +286,75 @@ def a_wake_may_wait_for_its_run_to_return():
             daemon.write("conf.d/more.conf", f"[source clock]\nlimit = {limit}\n")
             daemon.wait_log("^reloaded: .*limit")
         assert daemon.control("sources")["sources"][0]["state"] == "running", daemon.control("sources")
+
+
+def stops_beside_a_source(wake):
+    """All that was taken is published, although the source's thread has to be left behind."""
+    stubborn = TICKER.replace("{ __atomic_store_n (&((ticker *) source)->stop, 1, __ATOMIC_RELEASE); }", wake)
+    assert stubborn != TICKER
+    config = "[source clock]\nplugin = ticker\nlimit = 0\n"
+    with Daemon(config=config, actions=SLEEPER_MAPPING, plugins={"sleeper": SLEEPER, "ticker": stubborn}, expect=["does not return from run"]) as daemon:
+        wait_for("the source", lambda: daemon.control("sources")["sources"][0]["state"] == "running")
+        tail = daemon.tail("")
+        for index in range(100):
+            daemon.send("?Sleeper?Nap", str(index).encode())
+        tail.next()
+        daemon.process.send_signal(signal.SIGTERM)
+        assert [message[2] for message in tail.take(99)] == [b"rested"] * 99
+        daemon.ended()
+
+
+@case
+def a_source_that_ignores_its_wake_costs_no_message():
+    stops_beside_a_source("{ (void) source; }")
+
+
+@case
+def a_source_that_hangs_in_its_wake_stops_nothing():
+    stops_beside_a_source("{ for (;;) { struct timespec time = { 1, 0 }; nanosleep (&time, 0); (void) source; } }")
+
+
+# Subscribes all, and says when the first has come and how many big ones came before nothing came any more.
+LATE_READER = """
+import sys, zmq
+tail = zmq.Context().socket(zmq.SUB)
+tail.setsockopt(zmq.RCVHWM, 0)
+tail.setsockopt(zmq.SUBSCRIBE, b"")
+tail.connect(sys.argv[1])
+tail.recv_multipart()
+print("up", flush=True)
+count = 0
+while count < 900 and tail.poll(20000):
+    count += len(tail.recv_multipart()[-1]) == 20000
+print(count)
+"""
+
+
+@case
+def a_drain_beside_a_deaf_source_flushes_the_publisher():
+    """The subscriber reads only when the drain is over: till then the backlog is the publisher's, and libzmq's."""
+    deaf = TICKER.replace("{ __atomic_store_n (&((ticker *) source)->stop, 1, __ATOMIC_RELEASE); }", "{ (void) source; }")
+    config = "[source clock]\nplugin = ticker\nlimit = 0\n[integration]\nslow-subscriber = wait\nhigh-water = 500\n"
+    with Daemon(config=config, actions={"echo.ini": "[actionmapping]\n?Test?Echo = echo.echo\n"}, plugins={"echo": None, "ticker": deaf}, expect=["does not return from run"]) as daemon:
+        wait_for("the source", lambda: daemon.control("sources")["sources"][0]["state"] == "running")
+        tail = subprocess.Popen([sys.executable, "-c", LATE_READER, daemon.endpoint("topics")], stdout=subprocess.PIPE)
+
+        def reads():
+            daemon.send("?Test?Echo", b"first")
+            return select.select([tail.stdout], [], [], 0.1)[0]
+
+        wait_for("the subscriber", reads)
+        before = daemon.settled()["subject"]["received"]
+        tail.send_signal(signal.SIGSTOP)
+        body = b"x" * 20000
+        for _ in range(900):
+            daemon.send("?Test?Echo", body)
+        wait_for("all inside", lambda: daemon.counters()["zmanager_subject_received_total"] == before + 900)
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.wait_log("^drained")
+        tail.send_signal(signal.SIGCONT)
+        assert tail.communicate(timeout=PATIENCE)[0] == b"up\n900\n"
+        daemon.ended()
 
 
 @case

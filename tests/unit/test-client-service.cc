@@ -48,11 +48,19 @@ protected:
   void
   SetUp () override
   {
-    GError *error = nullptr;
     zmq = zmq_ctx_new ();
     metrics = zm_metrics_new ();
     tables = zm_table_slot_new ();
     load ("[Flow]\n?Flow?Push\n?Text?Reverse\n??done\n");
+    open_daemon ();
+    client = zm_client_open (directory.path.c_str ());
+  }
+
+  /* The two rooms of a daemon that a client meets. */
+  void
+  open_daemon ()
+  {
+    GError *error = nullptr;
     std::string topics = directory.endpoint ("topics"), pull = directory.endpoint ("subject"),
                 call = directory.endpoint ("call");
     const char *topics_list[] = { topics.c_str (), nullptr }, *pull_list[] = { pull.c_str (), nullptr },
@@ -73,7 +81,6 @@ protected:
     subject = zm_subject_new (&config, &error);
     ASSERT_NE (subject, nullptr);
     ASSERT_TRUE (zm_subject_start (subject, reinterpret_cast<ZmPool *> (this), &error));
-    client = zm_client_open (directory.path.c_str ());
   }
 
   void
@@ -197,6 +204,29 @@ TEST_F (Service, FollowsReloadsAndCommands)
   while (services ().find ("STOPPED") == std::string::npos && g_get_monotonic_time () < end)
     g_thread_yield ();
   EXPECT_NE (services ().find ("\"state\":\"STOPPED\""), std::string::npos) << services ();
+}
+
+TEST_F (Service, GreetsADaemonThatWasStartedAnew)
+{
+  const char *const patterns[] = { "?Text?Reverse", nullptr };
+  zm_client_message *message = nullptr;
+  ASSERT_EQ (zm_client_hello (client, "reverse", "1.0", patterns, 20, kWaitMs), ZM_CLIENT_OK);
+  zm_subject_free (subject);
+  zm_integration_free (integration, 100);
+  load ("[Other]\n?Other?Push\n?Text?Reverse\n??done\n");
+  open_daemon ();
+  EXPECT_EQ (services (), "[]");
+  gint64 end = g_get_monotonic_time () + kWaitMs * 1000;
+  while (services ().find ("Other~~~Text~Reverse~") == std::string::npos && g_get_monotonic_time () < end)
+    zm_client_receive (client, 20, &message);
+  EXPECT_NE (services ().find ("\"state\":\"RUNNING\""), std::string::npos) << services ();
+  while (!zm_integration_has_subscriber (integration, zm_span_text ("Other~~~Text~Reverse~1")) &&
+         g_get_monotonic_time () < end)
+    zm_client_receive (client, 20, &message);
+  publish ("Other", "Text", "Reverse", "again");
+  ASSERT_EQ (zm_client_receive (client, kWaitMs, &message), ZM_CLIENT_OK) << zm_client_error (client);
+  EXPECT_STREQ (message->flow, "Other");
+  zm_client_message_free (message);
 }
 
 TEST_F (Service, HelloIsRefusedWithTheReason)

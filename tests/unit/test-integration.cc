@@ -2,6 +2,9 @@
 /* The Integration Manager: what is published, to whom, and how it ends. */
 #include "integration-fixture.h"
 
+#include <atomic>
+#include <thread>
+
 using namespace integration_test;
 
 namespace {
@@ -268,6 +271,32 @@ TEST_F (Integration, TapSeesEachMessageBeforeItIsSent)
   close (1000);
   ASSERT_EQ (tapped.size (), 100u);
   EXPECT_EQ (tapped[99], "F~~s~c~a~99");
+}
+
+/* Who waits for room behind a subscriber that never reads comes back, and what it could not give is counted. */
+TEST_F (Integration, ClosingLetsGoWhoWaitsForRoom)
+{
+  config.wait_for_slow = TRUE;
+  config.high_water = 1;
+  open ();
+  subscribe ("");
+  std::atomic<int> given{ 0 };
+  std::thread publisher ([&] {
+    for (;;) {
+      ZmMessage *message = make ("", "s", "a", "i", std::string (1000, 'b'));
+      if (!zm_integration_publish (integration, &message, 1))
+        return;
+      given++;
+    }
+  });
+  /* Full where the number stands still: subscriber, system and ring together take a bounded number. */
+  for (int before = -1; before != given;) {
+    before = given;
+    g_usleep (200000);
+  }
+  zm_integration_close (integration);
+  publisher.join ();
+  EXPECT_EQ (counter ("zmanager_integration_dropped_total"), 1);
 }
 
 TEST_F (Integration, EmptyBodiesAndLargeOnes)
