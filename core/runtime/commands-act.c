@@ -188,8 +188,11 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
   was_asked = zm_load_listed (runtime->asked, name);
   list_remove (runtime->asked, name);
   list_add (runtime->barred, name);
-  if (!reload (call, NULL, changes, error))
+  if (!reload (call, NULL, changes, error)) {
+    g_prefix_error (
+        error, "the plugin %s cannot be unloaded: its mappings go with it, and others need them: ", name);
     return put_back (runtime, name, was_asked, FALSE);
+  }
   if (is_loaded (runtime, name)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
                  "the plugin %s stays loaded: another plugin depends on it", name);
