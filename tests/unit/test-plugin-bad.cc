@@ -130,6 +130,18 @@ TEST_F (PluginTest, AHangingInitIsGivenUp)
   EXPECT_EQ (held (), "bad generation 1: held by its init or start, which has not ended");
 }
 
+TEST_F (PluginTest, TheListTellsWhyTheFileOfARunningOneIsRefused)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  install_bytes ("junk", "hello");
+  load ({ "hello" });
+  std::string json = text_of (zm_plugins_json (plugins, "hello"));
+
+  EXPECT_NE (json.find ("its file is refused: "), std::string::npos) << json;
+  EXPECT_NE (json.find ("generation 1 of it goes on running"), std::string::npos) << json;
+}
+
 /* Each try costs the whole limit and leaves one more generation loaded. */
 TEST_F (PluginTest, AHangIsNotTriedAgainByItself)
 {
