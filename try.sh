@@ -30,7 +30,11 @@ for argument; do
   --keep) keep=--keep ;;
   tour | shell | check) command=$argument ;;
   -h | --help) usage && exit 0 ;;
-  *) usage >&2 && exit 2 ;;
+  *)
+    printf 'try.sh: unknown argument "%s"\n' "$argument" >&2
+    usage >&2
+    exit 2
+    ;;
   esac
 done
 

@@ -221,7 +221,8 @@ check_required (const ZmConfig *config, const char *name, const zm_option_desc *
   /* A secret that could not be resolved was given. */
   if ((option->flags & ZM_OPTION_REQUIRED) == 0 || (entry != NULL && entry->values->len > 0))
     return;
-  expected = g_strdup_printf ("%s = %s", option->name, option->doc != NULL ? option->doc : "…");
+  expected = option->doc != NULL ? g_strdup_printf ("%s = … (%s)", option->name, option->doc)
+                                 : g_strdup_printf ("%s = …", option->name);
   advice = g_strdup_printf ("add it to [%s]", name);
   zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_MISSING_KEY, section != NULL ? section->file : NULL,
                    section != NULL ? section->line : 0, section != NULL ? section->column : 0, expected,

@@ -230,6 +230,8 @@ zm_watch_add (ZmWatch *watch, const char *directory, gboolean recursive, GError 
   } else {
     place->root = TRUE;
     place->recursive |= recursive;
+    /* All of it is wanted now, and not only the one name. */
+    g_clear_pointer (&place->only, g_free);
     zm_watch_settle (watch, place);
   }
   if (zm_watch_find (watch, path)->wd >= 0)
@@ -244,10 +246,15 @@ gboolean
 zm_watch_add_name (ZmWatch *watch, const char *directory, const char *name, GError **error)
 {
   g_autofree char *path = g_canonicalize_filename (directory, NULL);
+  ZmWatchPlace *place = zm_watch_find (watch, path);
+  gboolean all = place != NULL && place->only == NULL;
 
   if (!zm_watch_add (watch, path, FALSE, error))
     return FALSE;
-  ZmWatchPlace *place = zm_watch_find (watch, path);
+  /* Who wants all of it goes on getting it. */
+  if (all)
+    return TRUE;
+  place = zm_watch_find (watch, path);
   g_free (place->only);
   place->only = g_strdup (name);
   return TRUE;

@@ -94,8 +94,8 @@ unknown_error_code (const ZmCtl *ctl, const char *text)
   return zm_ctl_fail (ctl, error);
 }
 
-/* The table is built in, so this works without a daemon and offline. The member is called `error` and not `code`, which
- * is the number of a problem's code in the same command's JSON. */
+/* The table is built in, so this works without a daemon and offline. The member is called `name`: `code` is the number of
+ * a problem's code in the same command's JSON, and `error` would be taken for a failure of the command. */
 static int
 explain_error_code (const ZmCtl *ctl, const char *text)
 {
@@ -107,7 +107,7 @@ explain_error_code (const ZmCtl *ctl, const char *text)
   if (ctl->json) {
     g_autoptr (JsonObject) object = json_object_new ();
 
-    json_object_set_string_member (object, "error", code->code);
+    json_object_set_string_member (object, "name", code->code);
     json_object_set_string_member (object, "text", code->means);
     json_object_set_string_member (object, "cure", code->cure);
     zm_out_json_object (object);

@@ -31,6 +31,22 @@ wanted_section (const char *section)
          g_str_has_prefix (section, "worker ") || g_str_has_prefix (section, "action ");
 }
 
+/* A secret's file counts from the file that names it, and the copy lies elsewhere. */
+static void
+append_value (GString *out, const char *path, const ZmLine *line)
+{
+  const char *quote = *line->value == '"' ? "\"" : "";
+  const char *value = line->value + strlen (quote);
+  const char *file = g_str_has_prefix (value, "file:") ? value + strlen ("file:") : NULL;
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *absolute = file != NULL && *file != '/' ? g_canonicalize_filename (folder, NULL) : NULL;
+
+  if (absolute != NULL)
+    g_string_append_printf (out, "%s = %sfile:%s/%s\n", line->key, quote, absolute, file);
+  else
+    g_string_append_printf (out, "%s = %s\n", line->key, line->value);
+}
+
 /* Copies the lines of wanted sections. A worker's endpoint is left to the default: the running instance may have it. */
 static void
 copy_lines (const char *path, GString *out, ZmProblems *problems)
@@ -45,7 +61,7 @@ copy_lines (const char *path, GString *out, ZmProblems *problems)
     if (line->key == NULL)
       g_string_append_printf (out, "[%s]\n", line->section);
     else if (!(g_str_has_prefix (line->section, "worker ") && strcmp (line->key, "bind") == 0))
-      g_string_append_printf (out, "%s = %s\n", line->key, line->value);
+      append_value (out, path, line);
   }
 }
 

@@ -228,8 +228,14 @@ show_from_files (ZmCtl *ctl, const char *name, gboolean dot)
   g_autoptr (ZmTable) table = zm_offline_table (ctl, &error);
   ZmFlow *flow = table != NULL ? zm_table_flow (table, zm_span_text (name)) : NULL;
   g_autoptr (JsonObject) object = NULL;
+  const char *near = NULL;
 
   if (table != NULL && flow == NULL)
+    near = zm_table_flow_near (table, name);
+  if (near != NULL)
+    g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("there is no flow \"%s\"; did you mean \"%s\"?"),
+                 name, near);
+  else if (table != NULL && flow == NULL)
     g_set_error (&error, ZM_ERROR, ZM_ERROR_NOT_FOUND, _ ("there is no flow \"%s\"; see zmanagerctl flow ls"),
                  name);
   if (flow == NULL)

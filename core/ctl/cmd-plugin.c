@@ -198,12 +198,27 @@ inspect_file (const ZmCtl *ctl, const char *path)
   return ZM_EXIT_OK;
 }
 
+/* Where the daemon of this instance would look. */
+static char **
+plugin_dirs (const ZmInstance *instance)
+{
+  g_autoptr (ZmProblems) problems = zm_problems_new ();
+  g_autoptr (ZmConfig) config = zm_config_new ();
+
+  if (g_file_test (instance->config_file, G_FILE_TEST_EXISTS))
+    zm_config_add_file (config, instance->config_file, problems);
+  zm_config_add_directory (config, instance->config_dir, problems);
+  zm_config_finish (config, problems);
+  return zm_instance_plugin_dirs (instance, zm_config_list (config, "zmanager", "plugin-path"),
+                                  zm_config_boolean (config, "zmanager", "system-plugins"));
+}
+
 /* acme.net.link -> DIR/acme/net/link.so in the first directory of the path that has it. NULL: none. */
 static char *
 find_file (ZmCtl *ctl, const char *name)
 {
   ZmInstance *instance = zm_ctl_instance (ctl, NULL);
-  g_auto (GStrv) dirs = instance != NULL ? zm_instance_plugin_dirs (instance, NULL, TRUE) : NULL;
+  g_auto (GStrv) dirs = instance != NULL ? plugin_dirs (instance) : NULL;
   g_auto (GStrv) parts = g_strsplit (name, ".", -1);
   g_autofree char *relative = g_strjoinv ("/", parts);
 

@@ -198,9 +198,9 @@ print_reply_json (const GPtrArray *reply)
   zm_out_json_object (object);
 }
 
-/* "error CODE: text" of an ERROR's body. */
+/* "error CODE: text" of an ERROR's body, or "busy CODE: text". */
 static int
-print_error (ZmSpan body)
+print_error (ZmSpan body, gboolean busy)
 {
   g_autoptr (JsonNode) node = zm_json_read (body);
   JsonObject *object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
@@ -209,8 +209,12 @@ print_error (ZmSpan body)
   g_autofree char *safe_code = zm_printable (zm_span_text (code ? code : _ ("unknown")), 64);
   g_autofree char *safe_text = zm_printable (text != NULL ? zm_span_text (text) : body, 4096);
 
-  fprintf (stderr, _ ("error %s: %s\n"), safe_code, safe_text);
-  return g_strcmp0 (code, "denied") == 0 ? ZM_EXIT_REFUSED : ZM_EXIT_FAILED;
+  /* "busy" without a code of its own is what every caller meets: the pool is full, and the advice helps. */
+  if (busy && (text == NULL || g_strcmp0 (code, "busy") == 0))
+    fprintf (stderr, _ ("busy: the daemon has no room for the call now; try again\n"));
+  else
+    fprintf (stderr, _ ("error %s: %s\n"), safe_code, safe_text);
+  return busy || g_strcmp0 (code, "denied") == 0 ? ZM_EXIT_REFUSED : ZM_EXIT_FAILED;
 }
 
 /* With --json the whole reply is printed, whatever it is; the exit status tells the same either way. */
@@ -222,11 +226,9 @@ print_reply (const ZmCtl *ctl, const GPtrArray *reply)
   if (ctl->json)
     print_reply_json (reply);
   if (zm_span_is (status, "ERROR"))
-    return print_error (zm_ctl_frame (reply, 2));
-  if (zm_span_is (status, "BUSY")) {
-    fprintf (stderr, _ ("busy: the daemon has no room for the call now; try again\n"));
-    return ZM_EXIT_REFUSED;
-  }
+    return print_error (zm_ctl_frame (reply, 2), FALSE);
+  if (zm_span_is (status, "BUSY"))
+    return print_error (zm_ctl_frame (reply, 2), TRUE);
   if (!ctl->json)
     print_result (ctl, zm_ctl_frame (reply, 2));
   return ZM_EXIT_OK;

@@ -71,7 +71,7 @@ static const struct {
   { "zmanager_emit_denied_total", N_ ("emissions denied") },
   { "zmanager_emit_loops_total", N_ ("loops") },
   { "zmanager_source_refused_total", N_ ("events refused") },
-  { "zmanager_plugin_load_failures_total", N_ ("plugins not loaded") },
+  { "zmanager_plugin_load_failures_total", N_ ("failed loads of plugins") },
   { "zmanager_endpoint_shut_total", N_ ("endpoints closed for a second") },
   { "zmanager_control_refused_total", N_ ("control requests refused") },
 };

@@ -112,6 +112,8 @@ void zm_out_bytes (ZmSpan bytes);
 /* One JSON document and a newline. */
 void zm_out_json (JsonNode *node);
 void zm_out_json_object (JsonObject *object);
+/* {"error":{"code","text"}}: what each failure is with --json. */
+void zm_out_json_error (const char *code, const char *text);
 
 typedef struct ZmOutColumn {
   const char *member; /* of each row's object; ends with NULL */

@@ -28,6 +28,18 @@ static const struct {
   { ZM_ERROR_UNAVAILABLE, ZM_EXIT_FAILED, "unavailable" },
 };
 
+void
+zm_out_json_error (const char *code, const char *text)
+{
+  g_autoptr (JsonObject) outer = json_object_new ();
+  JsonObject *inner = json_object_new ();
+
+  json_object_set_string_member (inner, "code", code);
+  json_object_set_string_member (inner, "text", text);
+  json_object_set_object_member (outer, "error", inner);
+  zm_out_json_object (outer);
+}
+
 /* Scripts read the exit status, programs the JSON, people the text. */
 int
 zm_ctl_fail (const ZmCtl *ctl, const GError *error)
@@ -42,16 +54,8 @@ zm_ctl_fail (const ZmCtl *ctl, const GError *error)
     }
   /* People read the standard error also while a program reads the JSON. */
   fprintf (stderr, "zmanagerctl: %s\n", error->message);
-  if (ctl->json) {
-    JsonObject *outer = json_object_new ();
-    JsonObject *inner = json_object_new ();
-
-    json_object_set_string_member (inner, "code", name);
-    json_object_set_string_member (inner, "text", error->message);
-    json_object_set_object_member (outer, "error", inner);
-    zm_out_json_object (outer);
-    json_object_unref (outer);
-  }
+  if (ctl->json)
+    zm_out_json_error (name, error->message);
   return status;
 }
 

@@ -32,6 +32,9 @@ zm_ctl_usage (const ZmCtl *ctl, const char *format, ...)
              *command->arguments ? " " : "", command->arguments, command->name);
   else
     fprintf (stderr, _ ("see zmanagerctl --help\n"));
+  /* ctl->json is not set before the line was read. */
+  if (zm_ctl_flag (ctl, "json"))
+    zm_out_json_error ("invalid", text);
   return ZM_EXIT_USAGE;
 }
 

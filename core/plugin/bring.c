@@ -257,20 +257,49 @@ bring (ZmPlugins *plugins, ZmGeneration *generation, ZmGeneration *old, ZmConfig
   return FALSE;
 }
 
+void
+zm_hang_free (gpointer hang)
+{
+  ZmHang *self = hang;
+
+  g_clear_pointer (&self->config, zm_config_unref);
+  g_free (self->what);
+  g_free (self);
+}
+
+/* The error tells what would have it tried again. */
+static void
+remember_hang (ZmPlugins *plugins, const ZmScanned *scanned, const ZmGeneration *old, ZmConfig *config,
+               GError **error)
+{
+  ZmHang *hang = g_new0 (ZmHang, 1);
+
+  hang->identity = scanned->identity;
+  hang->config = config != NULL ? zm_config_ref (config) : NULL;
+  hang->what = g_strdup_printf ("%s; it is not tried again until its file or its section changes, or "
+                                "zmanagerctl plugin %s %s asks for it",
+                                (*error)->message, old != NULL ? "reload" : "load", scanned->file.name);
+  g_clear_error (error);
+  g_set_error_literal (error, ZM_ERROR, ZM_ERROR_PLUGIN, hang->what);
+  g_hash_table_insert (plugins->hangs, g_strdup (scanned->file.name), hang);
+}
+
 /* What hangs is never freed: the thread that hangs in it still uses it. It is kept by the reaper, counted and told. */
 ZmGeneration *
 zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, ZmConfig *config,
              gboolean *paused, ZmProblems *problems, GError **error)
 {
+  g_autoptr (GError) why = NULL;
   ZmGeneration *generation = make_generation (plugins, scanned, config, error);
   gboolean stuck = FALSE;
 
   *paused = FALSE;
   if (generation == NULL)
     return NULL;
-  if (bring (plugins, generation, old, config, paused, &stuck, problems, error)) {
+  if (bring (plugins, generation, old, config, paused, &stuck, problems, &why)) {
     g_hash_table_insert (plugins->numbers, g_strdup (scanned->file.name),
                          GUINT_TO_POINTER (generation->number));
+    g_hash_table_remove (plugins->hangs, scanned->file.name);
     return generation;
   }
   retire (plugins, generation);
@@ -278,12 +307,14 @@ zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, Zm
     zm_plugins_count (plugins, "zmanager_plugin_leaked_total",
                       "generations left loaded because init or start did not end");
     zm_reaper_keep (plugins->reaper, generation, "its init or start, which has not ended");
+    remember_hang (plugins, scanned, old, config, &why);
   } else {
     let_go (plugins, generation);
     /* What its start took before it failed its fini gives back; only then can the old one have it again. */
     if (*paused)
       zm_reaper_settle (plugins->reaper, generation, plugins->drain_ms);
   }
+  g_propagate_error (error, g_steal_pointer (&why));
   return NULL;
 }
 

@@ -234,8 +234,13 @@ add_file (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
   if (generation != NULL && file->shadowed_by == NULL) {
     const char *failure = g_hash_table_lookup (plugins->failures, file->name);
     const char *stuck = zm_generation_stuck (generation);
+    g_autofree char *refused = NULL;
 
-    add_text (out, "reason", failure != NULL ? failure : stuck);
+    /* It goes on running though its file was refused since: why a new one does not come is what people look for. */
+    if (file->error != NULL)
+      refused = g_strdup_printf ("its file is refused: %s; generation %u of it goes on running", file->error,
+                                 generation->number);
+    add_text (out, "reason", refused != NULL ? refused : failure != NULL ? failure : stuck);
     add_generation (out, generation, stuck != NULL ? "stuck" : "loaded");
   } else {
     add_unloaded (out, plugins, file);

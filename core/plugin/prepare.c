@@ -43,10 +43,17 @@ typedef struct Preparation {
   ZmProblems *problems;
 } Preparation;
 
+/* Is it to be loaded anew whether or not it changed? */
+static gboolean
+asked_again (const Preparation *preparation, const char *name)
+{
+  return preparation->again != NULL && g_strv_contains (preparation->again, name);
+}
+
 /* Three readers: problems for this load, reasons for whoever asks the set for an action, failures for `plugin ls` until
  * a later load succeeds. */
 static void
-add_failure (Preparation *preparation, const ZmPluginFile *file, guint code, const char *what)
+tell_failure (Preparation *preparation, const ZmPluginFile *file, guint code, const char *what)
 {
   ZmPlugins *plugins = preparation->plugins;
 
@@ -54,8 +61,22 @@ add_failure (Preparation *preparation, const ZmPluginFile *file, guint code, con
                    "plugin '%s': %s", file->name, what);
   g_hash_table_insert (preparation->set->reasons, g_strdup (file->name), g_strdup (what));
   g_hash_table_insert (plugins->failures, g_strdup (file->name), g_strdup (what));
-  zm_plugins_count (plugins, "zmanager_plugin_load_failures_total",
+}
+
+static void
+add_failure (Preparation *preparation, const ZmPluginFile *file, guint code, const char *what)
+{
+  tell_failure (preparation, file, code, what);
+  zm_plugins_count (preparation->plugins, "zmanager_plugin_load_failures_total",
                     "plugins that could not be loaded, initialised or started");
+}
+
+/* What people are to know: the reason, and what takes the messages meanwhile. */
+static char *
+with_old (const ZmGeneration *old, const char *what)
+{
+  return old != NULL ? g_strdup_printf ("%s; generation %u of it goes on running", what, old->number)
+                     : g_strdup (what);
 }
 
 /* The failure is told; where an older one runs it goes on. */
@@ -63,11 +84,9 @@ static void
 fall_back (Preparation *preparation, const ZmPluginFile *file, ZmGeneration *old, guint code,
            const char *what)
 {
-  g_autofree char *text = NULL;
+  g_autofree char *text = with_old (old, what);
 
-  if (old != NULL)
-    text = g_strdup_printf ("%s; generation %u of it goes on running", what, old->number);
-  add_failure (preparation, file, code, text != NULL ? text : what);
+  add_failure (preparation, file, code, text);
   if (old != NULL)
     zm_set_keep (preparation->set, preparation->plugins->current, old);
 }
@@ -127,8 +146,8 @@ replace (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old)
 static gboolean
 wants_new (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old)
 {
-  gboolean again = preparation->again != NULL && g_strv_contains (preparation->again, scanned->file.name);
-  gboolean same_code = zm_identity_equal (&old->identity, &scanned->identity) && !again;
+  gboolean same_code = zm_identity_equal (&old->identity, &scanned->identity) &&
+                       !asked_again (preparation, scanned->file.name);
   gboolean same_text = same_config (old, preparation->config);
 
   if (same_code && (same_text || old->descriptor.reload != NULL)) {
@@ -148,6 +167,27 @@ wants_new (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old
   return TRUE;
 }
 
+/* Did this very file hang with this very section, so that it would again? It is told as before, but is no new failure,
+ * and costs no time. */
+static gboolean
+hung_before (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old)
+{
+  const char *name = scanned->file.name;
+  const ZmHang *hang = g_hash_table_lookup (preparation->plugins->hangs, name);
+  g_autofree char *section = g_strdup_printf ("plugin %s", name);
+  g_autofree char *text = NULL;
+
+  if (hang == NULL || asked_again (preparation, name) ||
+      !zm_identity_equal (&hang->identity, &scanned->identity) ||
+      !same_section (hang->config, preparation->config, section))
+    return FALSE;
+  text = with_old (old, hang->what);
+  tell_failure (preparation, &scanned->file, ZM_CODE_PLUGIN_FAILED, text);
+  if (old != NULL)
+    zm_set_keep (preparation->set, preparation->plugins->current, old);
+  return TRUE;
+}
+
 /* One plugin, after all that it needs: kept, replaced, or left out with the reason. */
 static void
 place (Preparation *preparation, const ZmScanned *scanned)
@@ -159,7 +199,7 @@ place (Preparation *preparation, const ZmScanned *scanned)
 
   /* A dependant that was kept has brought it in already. */
   if (g_hash_table_contains (preparation->set->by_name, scanned->file.name) ||
-      (old != NULL && !wants_new (preparation, scanned, old)))
+      (old != NULL && !wants_new (preparation, scanned, old)) || hung_before (preparation, scanned, old))
     return;
   missing = missing_need (preparation, &scanned->file);
   if (missing != NULL)

@@ -73,6 +73,7 @@ zm_plugins_new (const ZmPluginsConfig *config)
   plugins->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   plugins->numbers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   plugins->failures = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  plugins->hangs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, zm_hang_free);
   /* Serials make the names of threads, which another registry of this process must not share. */
   plugins->serial = g_random_int () & 0xffffff;
   plugins->reaper = zm_reaper_new (config->drain_ms, config->log, config->metrics);
@@ -125,6 +126,7 @@ zm_plugins_free (ZmPlugins *plugins)
   g_hash_table_unref (plugins->by_name);
   g_hash_table_unref (plugins->numbers);
   g_hash_table_unref (plugins->failures);
+  g_hash_table_unref (plugins->hangs);
   g_ptr_array_unref (plugins->files);
   g_clear_pointer (&plugins->log, zm_log_unref);
   g_strfreev (plugins->path);

@@ -222,6 +222,14 @@ typedef struct ZmScanned {
   ZmIdentity identity;
 } ZmScanned;
 
+/* A load that did not come back. Each costs the runtime's thread the whole limit and leaves a generation loaded for good,
+ * so that the same file with the same section is not tried again by itself. */
+typedef struct ZmHang {
+  ZmIdentity identity;
+  ZmConfig *config; /* what it was loaded with, a reference; or NULL */
+  char *what;
+} ZmHang;
+
 struct ZmPluginSet {
   atomic_uint references;
   GPtrArray *order;    /* ZmGeneration, each with a reference "table" */
@@ -249,6 +257,7 @@ struct ZmPlugins {
   GHashTable *by_name;  /* name -> ZmScanned that wins */
   GHashTable *numbers;  /* name -> number of its last generation */
   GHashTable *failures; /* name -> why its last load failed */
+  GHashTable *hangs;    /* name -> ZmHang: the last load that did not come back */
   guint serial;
   ZmPluginSet *current;
   ZmReaper *reaper;
@@ -269,6 +278,8 @@ void zm_scan_path (ZmPlugins *plugins, ZmProblems *problems);
  * `old` (or NULL) is stopped in between, and *paused tells so, also where this fails. */
 ZmGeneration *zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, ZmConfig *config,
                            gboolean *paused, ZmProblems *problems, GError **error);
+/* For ZmPlugins.hangs. */
+void zm_hang_free (gpointer hang);
 /* Starts one again that was stopped for an EXCLUSIVE one. */
 gboolean zm_bring_back (ZmPlugins *plugins, ZmGeneration *old, GError **error);
 /* Lets one go that was never in a current set; waits for its stop. */

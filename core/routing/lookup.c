@@ -204,6 +204,18 @@ zm_table_look_ahead (const ZmTable *table, const ZmTopic *const *topics, guint n
   }
 }
 
+/* Only for a name that is not there: all flows are looked through. */
+const char *
+zm_table_flow_near (const ZmTable *table, const char *name)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (guint i = 0; i < zm_table_n_flows (table); i++)
+    g_ptr_array_add (names, zm_table_flow_nth (table, i)->name);
+  g_ptr_array_add (names, NULL);
+  return zm_suggest (name, (const char *const *) names->pdata);
+}
+
 /* As zm_routing_probe, with the flow's own name as the text. */
 ZmFlow *
 zm_table_flow (const ZmTable *table, ZmSpan name)

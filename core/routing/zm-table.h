@@ -143,6 +143,8 @@ const ZmRoute *zm_table_resolve (const ZmTable *table, const ZmKey *key, gboolea
 /* The mapping of this very key, or NULL: no shorter key and no default route. Borrowed. */
 const ZmMapping *zm_table_mapping (const ZmTable *table, const ZmKey *key);
 ZmFlow *zm_table_flow (const ZmTable *table, ZmSpan name); /* borrowed, or NULL */
+/* The name of a flow that was perhaps meant, borrowed; or NULL. */
+const char *zm_table_flow_near (const ZmTable *table, const char *name);
 /* Hot: pre-resolved where flow belongs to this table; else by key text. branch 0…n-1, or -1 for the `!` step. */
 void zm_table_step (const ZmTable *table, const ZmFlow *flow, guint step, int branch, ZmStepTarget *target);
 guint zm_table_n_routes (const ZmTable *table);

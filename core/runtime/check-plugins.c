@@ -13,7 +13,8 @@
 
 #include <string.h>
 
-#define ASK_MS 10000 /* what a library may take to tell */
+#define ASK_MS  10000   /* what a library may take to tell */
+#define MOST_US 3000000 /* and all together that have no section, as nobody said that they have options */
 
 /* One check. */
 typedef struct Check {
@@ -21,6 +22,7 @@ typedef struct Check {
   ZmPlugins *plugins;
   ZmProblems *problems;
   char *probe;       /* the program; NULL: there is none */
+  gint64 spent_us;   /* on those without a section */
   GHashTable *asked; /* borrowed name of a plugin -> its ZmDescription, NULL where it did not tell */
 } Check;
 
@@ -114,6 +116,21 @@ check_own_keys (Check *check, const char *section, const char *plugin)
     zm_config_check_options (check->config, section, description->options, check->problems);
 }
 
+/* An option that is required may be missing also where nobody wrote a section: the daemon would refuse the plugin. */
+static void
+check_without_section (Check *check, const char *plugin)
+{
+  const ZmPluginFile *file = zm_plugins_file (check->plugins, plugin);
+  g_autofree char *section = g_strconcat ("plugin ", plugin, NULL);
+  gint64 begun = zm_now_us ();
+
+  if (file == NULL || file->manifest == NULL || check->probe == NULL || check->spent_us >= MOST_US ||
+      g_strcmp0 (file->manifest->kind, "source") == 0)
+    return;
+  check_own_keys (check, section, plugin);
+  check->spent_us += zm_now_us () - begun;
+}
+
 static void
 check_source (Check *check, const char *name)
 {
@@ -150,7 +167,8 @@ zm_check_plugins (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *
   g_autofree char *probe = zm_plugins_find_probe ();
   g_autoptr (GHashTable) asked =
       g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) zm_description_free);
-  Check check = { config, plugins, problems, probe, asked };
+  Check check = { config, plugins, problems, probe, 0, asked };
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
 
   for (guint i = 0; i < mappings->len; i++)
     if (((const ZmMapping *) mappings->pdata[i])->plugin != NULL)
@@ -159,4 +177,11 @@ zm_check_plugins (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *
     check_source (&check, *name);
   for (char **name = named; *name != NULL; name++)
     check_plugin (&check, *name);
+  for (guint i = 0; i < mappings->len; i++) {
+    char *plugin = ((const ZmMapping *) mappings->pdata[i])->plugin;
+
+    if (plugin != NULL && !g_strv_contains ((const char *const *) named, plugin) &&
+        g_hash_table_add (seen, plugin))
+      check_without_section (&check, plugin);
+  }
 }

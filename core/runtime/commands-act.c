@@ -157,7 +157,8 @@ zm_command_plugin_load (ZmCommandCall *call, GError **error)
   was_barred = zm_load_listed (runtime->barred, name);
   list_remove (runtime->barred, name);
   list_add (runtime->asked, name);
-  if (!reload (call, NULL, changes, error))
+  /* By name, so that one is tried again that hung before; one that runs stays as it is. */
+  if (!reload (call, is_loaded (runtime, name) ? NULL : name, changes, error))
     return put_back (runtime, name, was_asked, was_barred);
   if (!is_loaded (runtime, name)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded; the problems say why",
@@ -187,8 +188,11 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
   was_asked = zm_load_listed (runtime->asked, name);
   list_remove (runtime->asked, name);
   list_add (runtime->barred, name);
-  if (!reload (call, NULL, changes, error))
+  if (!reload (call, NULL, changes, error)) {
+    g_prefix_error (
+        error, "the plugin %s cannot be unloaded: its mappings go with it, and others need them: ", name);
     return put_back (runtime, name, was_asked, FALSE);
+  }
   if (is_loaded (runtime, name)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
                  "the plugin %s stays loaded: another plugin depends on it", name);

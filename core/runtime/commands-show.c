@@ -197,9 +197,14 @@ zm_command_flow (ZmCommandCall *call, GError **error)
   flow = zm_table_flow (table, zm_span_text (name));
   if (flow == NULL) {
     g_autofree char *printable = zm_printable (zm_span_text (name), 64);
+    const char *near = zm_table_flow_near (table, printable);
 
-    g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no flow \"%s\"; see zmanagerctl flow ls",
-                 printable);
+    if (near != NULL)
+      g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no flow \"%s\"; did you mean \"%s\"?",
+                   printable, near);
+    else
+      g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no flow \"%s\"; see zmanagerctl flow ls",
+                   printable);
     return FALSE;
   }
   shown = zm_flow_show (table, flow, dot);

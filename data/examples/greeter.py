@@ -123,7 +123,10 @@ def main():
         return
     service = Service(directory)
     signal.signal(signal.SIGTERM, lambda *_: setattr(service, "running", False))
-    service.run()
+    try:
+        service.run()
+    except TimeoutError as error:
+        sys.exit(f"greeter: {error}; is one running in {directory}? zmanagerd --dir {directory} starts it")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ def shout(body):
 
 
 def main():
+    if "ZM_WORKER_CONNECT" not in os.environ:
+        sys.exit("worker: the daemon starts this: name it in zmanager.conf as above, [worker shout] exec = python3 worker.py")
     context = zmq.Context.instance()
     context.linger = 1000
     pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)

@@ -102,8 +102,20 @@ def a_plugin_that_cannot_be_asked_is_reported():
 
 
 @case
+def a_mapped_plugin_without_a_section_is_asked_too():
+    files = instance("", "?A?B = words.noted\n", {"words": OPTIONS})
+    try:
+        checked = call(files, "--check")
+        assert checked.returncode == 1, checked
+        assert errors(checked.stdout, files) == [
+            "error ZM1015: [plugin words] lacks where; expected where = … (Where to); add it to [plugin words]"], checked
+    finally:
+        files.close()
+
+
+@case
 def every_finding_has_its_place_and_they_come_in_order():
-    files = instance("[source netlnk]\n[plugin nothing]\n[workers]\ntimeout = soon\n[plugin absent]\nload = yes\n",
+    files = instance("[source netlnk]\n[plugin nothing]\n[workers]\ntimeout = soon\n[plugin absent]\nload = yes\n[plugin words]\nwhere = here\n",
                      "?A?C = words.wrong\n?A?B = wrods.noted\n", {"words": OPTIONS})
     try:
         report = json.loads(call(files, "--check", "--json").stdout)

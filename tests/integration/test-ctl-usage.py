@@ -218,7 +218,14 @@ def codes_need_no_daemon():
     assert json.loads(ctl("explain", "ZM1000", "--json").stdout)["code"] == 1000
     done = ctl("explain", "no-taker")
     assert done.returncode == 0 and done.stdout.startswith(b"no-taker  ") and b"Cure: " in done.stdout, done
-    assert json.loads(ctl("explain", "no-taker", "--json").stdout)["error"] == "no-taker"
+    assert json.loads(ctl("explain", "no-taker", "--json").stdout)["name"] == "no-taker"
+
+
+@case
+def a_wrong_command_line_is_json_too():
+    for line in (["--json", "flow", "show"], ["nonsense", "--json"], ["--json", "explain", "a b"]):
+        error = json.loads(ctl(*line).stdout)["error"]
+        assert error["code"] == "invalid" and error["text"], (line, error)
 
 
 @case
@@ -240,6 +247,8 @@ def keys_and_flows_are_explained_from_files():
     assert flows.returncode == 0 and b"?Link?Down -> ??done" in flows.stdout, flows
     shown = ctl("--dir", folder, "flow", "show", "Link")
     assert shown.returncode == 0 and b"link-status.on_link_down" in shown.stdout and b"?Ops?Alert" in shown.stdout, shown
+    slip = ctl("--dir", folder, "flow", "show", "Lnk")
+    assert slip.returncode == 5 and b'did you mean "Link"?' in slip.stderr, slip
     dot = ctl("--dir", folder, "flow", "show", "Link", "--dot")
     assert dot.returncode == 0 and dot.stdout.startswith(b'digraph "Link"'), dot
 

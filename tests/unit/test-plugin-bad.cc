@@ -130,6 +130,42 @@ TEST_F (PluginTest, AHangingInitIsGivenUp)
   EXPECT_EQ (held (), "bad generation 1: held by its init or start, which has not ended");
 }
 
+TEST_F (PluginTest, TheListTellsWhyTheFileOfARunningOneIsRefused)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello" });
+  install_bytes ("junk", "hello");
+  load ({ "hello" });
+  std::string json = text_of (zm_plugins_json (plugins, "hello"));
+
+  EXPECT_NE (json.find ("its file is refused: "), std::string::npos) << json;
+  EXPECT_NE (json.find ("generation 1 of it goes on running"), std::string::npos) << json;
+}
+
+/* Each try costs the whole limit and leaves one more generation loaded. */
+TEST_F (PluginTest, AHangIsNotTriedAgainByItself)
+{
+  probing = false;
+  call_ms = 300;
+  install ("bad-plugins/hang-init", "bad");
+  load ({ "bad" });
+  ASSERT_EQ (metric ("zmanager_plugin_leaked_total"), 1);
+
+  load ({ "bad" });
+  EXPECT_EQ (metric ("zmanager_plugin_leaked_total"), 1) << "the same file";
+  EXPECT_EQ (metric ("zmanager_plugin_load_failures_total"), 1);
+  EXPECT_NE (problems_text ().find ("zmanagerctl plugin load bad asks for it"), std::string::npos)
+      << problems_text ();
+  load ({ "bad" }, { "bad" });
+  EXPECT_EQ (metric ("zmanager_plugin_leaked_total"), 2) << "asked for by name";
+  settings = { "plugin bad.load=yes" };
+  load ({ "bad" });
+  EXPECT_EQ (metric ("zmanager_plugin_leaked_total"), 3) << "another section";
+  install ("plugins/swap", "bad");
+  load ({ "bad" });
+  EXPECT_EQ (call ("bad", "greet"), "hello") << problems_text ();
+}
+
 /* A file that those plugins wait for which hang on purpose. */
 class HangTest : public PluginTest {
 protected:

@@ -95,6 +95,15 @@ TEST_F (Watching, OneNameIsTheOnlyChangeWhereItAloneWasAskedFor)
   EXPECT_EQ (wait (), List{ path });
 }
 
+TEST_F (Watching, AllIsWantedWhereAnybodyWantsAll)
+{
+  ASSERT_TRUE (zm_watch_add_name (watch, path.c_str (), "zmanager.conf", nullptr));
+  add (path);
+  ASSERT_TRUE (zm_watch_add_name (watch, path.c_str (), "zmanager.conf", nullptr));
+  write ("echo.so", "x");
+  EXPECT_EQ (wait (), List{ path });
+}
+
 TEST_F (Watching, RemovalAndMoveInAreChanges)
 {
   std::string file = write ("a.conf", "x");

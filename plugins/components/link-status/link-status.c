@@ -18,6 +18,7 @@
  */
 #include <zmanager/plugin.h>
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,6 +44,18 @@ struct links {
 
 /* ---- reading: a string member of a JSON object, found without building a tree */
 
+/* Do four hex digits follow text[at], which is the u of an escape? */
+static int
+four_digits (const char *text, size_t size, size_t at)
+{
+  if (size - at <= 4)
+    return 0;
+  for (int i = 1; i <= 4; i++)
+    if (!isxdigit ((unsigned char) text[at + i]))
+      return 0;
+  return 1;
+}
+
 /* The end of the string that begins at text[at], which is the quote; 0 where there is no good end. */
 static size_t
 string_end (const char *text, size_t size, size_t at)
@@ -50,7 +63,8 @@ string_end (const char *text, size_t size, size_t at)
   for (at++; at < size && (unsigned char) text[at] >= 0x20; at++) {
     if (text[at] == '"')
       return at;
-    if (text[at] == '\\' && (++at == size || !strchr ("\"\\/bfnrtu", text[at]) || text[at] == '\0'))
+    if (text[at] == '\\' && (++at == size || !strchr ("\"\\/bfnrtu", text[at]) || text[at] == '\0' ||
+                             (text[at] == 'u' && !four_digits (text, size, at))))
       return 0;
   }
   return 0;
