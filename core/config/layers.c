@@ -268,6 +268,15 @@ setting_is_text (const char *setting)
   return TRUE;
 }
 
+/* Nor a key that no file could hold, as a line that begins so is a section or a comment: --dump would not read back. */
+static gboolean
+starts_a_key (const char *text)
+{
+  while (g_ascii_isspace (*text))
+    text++;
+  return *text != '\0' && strchr ("[#;", *text) == NULL;
+}
+
 /* The last dot divides section and key, as names of sections may have dots and keys have none. */
 void
 zm_config_add_setting (ZmConfig *config, const char *setting, const char *origin, ZmProblems *problems)
@@ -279,7 +288,7 @@ zm_config_add_setting (ZmConfig *config, const char *setting, const char *origin
   Place place = { .file = zm_config_intern (config, origin) };
 
   g_return_if_fail (!config->finished);
-  if (dot == NULL || dot == name || dot[1] == '\0' || !setting_is_text (setting)) {
+  if (dot == NULL || dot == name || !starts_a_key (dot + 1) || !setting_is_text (setting)) {
     zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_SET_OPTION, place.file, 0, 0,
                      "SECTION.KEY=VALUE", "write for example workers.timeout=10s", "\"%s\" is no setting",
                      setting);

@@ -295,6 +295,8 @@ const Case bad_settings[] = {
   { "DotInValueOnly", "timeout=3.s", "--set: error ZM1013: \"timeout=3.s\"" SETTING_WANTED },
   { "EmptySection", ".timeout=3s", "--set: error ZM1013: \".timeout=3s\"" SETTING_WANTED },
   { "EmptyKey", "workers.=3s", "--set: error ZM1013: \"workers.=3s\"" SETTING_WANTED },
+  { "KeyLikeASection", "plugin a.[b=1", "--set: error ZM1013: \"plugin a.[b=1\"" SETTING_WANTED },
+  { "KeyLikeAComment", "plugin a. #b=1", "--set: error ZM1013: \"plugin a. #b=1\"" SETTING_WANTED },
   { "Newline", "plugin a.b=1\nc", "--set: error ZM1013: \"plugin a.b=1\\x0ac\"" SETTING_WANTED },
   { "NoText", "plugin a.b=\xff", "--set: error ZM1013: \"plugin a.b=\\xff\"" SETTING_WANTED },
   { "UnknownSection", "worker.timeout=3s", "--set: error ZM1019: section [worker] without a name; expected [worker NAME]; say which one" },
