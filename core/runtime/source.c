@@ -131,12 +131,11 @@ static gboolean
 pause_for (ZmSource *source, gint64 pause_us)
 {
   gint64 until = zm_now_us () + pause_us;
-  struct timespec time = { .tv_sec = until / G_USEC_PER_SEC, .tv_nsec = (until % G_USEC_PER_SEC) * 1000 };
   gboolean stopping;
 
   pthread_mutex_lock (&source->lock);
-  while (!source->stopping && zm_now_us () < until)
-    pthread_cond_timedwait (&source->wakeup, &source->lock, &time);
+  while (!source->stopping && zm_cond_wait_until (&source->wakeup, &source->lock, until))
+    continue;
   stopping = source->stopping;
   pthread_mutex_unlock (&source->lock);
   return stopping;

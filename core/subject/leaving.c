@@ -7,9 +7,8 @@
  */
 #include "config.h"
 
+#include "base/zm-thread.h"
 #include "subject/subject-private.h"
-
-#include <errno.h>
 
 /* Reading goes on until nothing has come for QUIET_US, or for READ_ON_US where senders never stop. */
 #define QUIET_US   100000
@@ -110,11 +109,10 @@ zm_subject_admits_call (ZmSubject *subject, const ZmMessage *message)
 static gboolean
 wait_while (ZmSubject *subject, ZmFlowState state, gint64 until_us)
 {
-  struct timespec until = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
-  int status = 0;
+  gboolean in_time = TRUE;
   pthread_mutex_lock (&subject->mutex);
-  while (atomic_load (&subject->flow_state) == (int) state && status != ETIMEDOUT)
-    status = pthread_cond_timedwait (&subject->paused, &subject->mutex, &until);
+  while (atomic_load (&subject->flow_state) == (int) state && in_time)
+    in_time = zm_cond_wait_until (&subject->paused, &subject->mutex, until_us);
   gboolean over = atomic_load (&subject->flow_state) != (int) state;
   pthread_mutex_unlock (&subject->mutex);
   return over;

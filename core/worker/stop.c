@@ -26,8 +26,7 @@ wait_quiet (ZmPool *pool, gint64 deadline_us)
   pthread_mutex_lock (&pool->inside_lock);
   while (atomic_load (&pool->inside) > 0) {
     gint64 until = MIN (deadline_us, zm_now_us () + 20000);
-    struct timespec at = { until / G_USEC_PER_SEC, (until % G_USEC_PER_SEC) * 1000 };
-    pthread_cond_timedwait (&pool->inside_cond, &pool->inside_lock, &at);
+    zm_cond_wait_until (&pool->inside_cond, &pool->inside_lock, until);
     if (zm_now_us () >= deadline_us || all_parked (pool))
       break;
   }

@@ -185,8 +185,7 @@ zm_strand_wait_room (ZmStrand *strand, gint64 until_us)
       break;
     }
     gint64 at_us = MIN (until_us, zm_now_us () + 5000); /* the watchdog's `slow` has no signal of its own */
-    struct timespec at = { at_us / G_USEC_PER_SEC, (at_us % G_USEC_PER_SEC) * 1000 };
-    pthread_cond_timedwait (&strand->room, &strand->lock, &at);
+    zm_cond_wait_until (&strand->room, &strand->lock, at_us);
   }
   pthread_mutex_unlock (&strand->lock);
   return waited;

@@ -236,14 +236,6 @@ look_at_all (ZmPool *pool)
   return busy;
 }
 
-/* Under dog_lock, which is let go meanwhile. */
-static void
-sleep_until (ZmPool *pool, gint64 until_us)
-{
-  struct timespec at = { until_us / G_USEC_PER_SEC, (until_us % G_USEC_PER_SEC) * 1000 };
-  pthread_cond_timedwait (&pool->dog_cond, &pool->dog_lock, &at);
-}
-
 /* With work about it ticks; without, it sleeps, so that an idle daemon wakes once a second. */
 static void *
 watchdog_main (void *user)
@@ -256,11 +248,11 @@ watchdog_main (void *user)
     if (!pool->dog_ending && quiet > QUIET_TICKS) {
       /* A worker that gets work clears the flag and wakes us; the bound is for a wake-up lost between the two. */
       atomic_store (&pool->dog_asleep, 1);
-      sleep_until (pool, zm_now_us () + IDLE_US);
+      zm_cond_wait_until (&pool->dog_cond, &pool->dog_lock, zm_now_us () + IDLE_US);
       if (!atomic_exchange (&pool->dog_asleep, 0))
         quiet = 0;
     } else if (!pool->dog_ending) {
-      sleep_until (pool, zm_now_us () + TICK_US);
+      zm_cond_wait_until (&pool->dog_cond, &pool->dog_lock, zm_now_us () + TICK_US);
     }
     gboolean ending = pool->dog_ending;
     pthread_mutex_unlock (&pool->dog_lock);
