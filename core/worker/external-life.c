@@ -86,8 +86,11 @@ begin (ZmLife *life, const ZmLifeWorld *world, gint64 now_us)
 {
   g_autoptr (GError) error = NULL;
   g_auto (GStrv) argv = zm_exec_find (life->exec, life->directory, &error);
+  const ZmChildStart start = {
+    .argv = argv, .environment = life->environment, .directory = life->directory, .parent_ends = SIGTERM
+  };
 
-  if (argv == NULL || !zm_child_start (&life->child, argv, life->environment, life->directory, &error)) {
+  if (argv == NULL || !zm_child_start (&life->child, &start, &error)) {
     not_started (life, world, error->message, now_us);
     return;
   }
@@ -101,6 +104,16 @@ begin (ZmLife *life, const ZmLifeWorld *world, gint64 now_us)
                 (int) life->child.pid);
 }
 
+void
+zm_life_read (ZmLife *life, const ZmLifeWorld *world)
+{
+  const ZmChildLog log = {
+    .log = world->log, .room = "worker", .name = life->name, .suppressed = world->suppressed
+  };
+
+  zm_child_read (&life->child, &log);
+}
+
 /* ---- end ---- */
 
 /* The next of its name starts ZM_LIFE_PAUSE_US from now at the soonest: what was sent before that went to this one, also
@@ -110,15 +123,6 @@ tell_end (const ZmLife *life, const ZmLifeWorld *world, const char *how, gint64 
 {
   if (life->alone && world->ended != NULL)
     world->ended (life->worker, how, now_us + ZM_LIFE_PAUSE_US, world->user);
-}
-
-/* For the log, `zmanagerctl workers` and the errors of messages that it had. */
-static char *
-describe_end (int status)
-{
-  if (WIFSIGNALED (status))
-    return g_strdup_printf ("signal %d (%s)", WTERMSIG (status), g_strsignal (WTERMSIG (status)));
-  return g_strdup_printf ("exit status %d", WEXITSTATUS (status));
 }
 
 /* What becomes of it now: gone where that was the wish, ended for good without restart, else it waits. */
@@ -150,10 +154,10 @@ after_end (ZmLife *life, const ZmLifeWorld *world, gboolean well, gint64 now_us)
 static void
 ended (ZmLife *life, const ZmLifeWorld *world, int status, gint64 now_us)
 {
-  zm_child_read (&life->child, world->log, life->name, world->suppressed);
+  zm_life_read (life, world);
   zm_child_close (&life->child);
   g_free (life->last_end);
-  life->last_end = describe_end (status);
+  life->last_end = zm_child_describe_end (status);
   tell_end (life, world, life->last_end, now_us);
   after_end (life, world, WIFEXITED (status) && WEXITSTATUS (status) == 0, now_us);
 }

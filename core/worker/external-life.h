@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "worker/external-child.h"
+#include "base/zm-child.h"
 #include "worker/external-process.h"
 
 G_BEGIN_DECLS
@@ -54,6 +54,8 @@ ZmLife *zm_life_new (const ZmProcessSpec *spec);
 void zm_life_free (ZmLife *life);
 /* Takes whatever step is due now. blocked: a predecessor of its name is still there. */
 void zm_life_step (ZmLife *life, const ZmLifeWorld *world, gboolean blocked, gint64 now_us);
+/* Reads what its process wrote, without waiting. */
+void zm_life_read (ZmLife *life, const ZmLifeWorld *world);
 /* When it wants its next step whatever happens; -1: never. */
 gint64 zm_life_due (const ZmLife *life);
 /* See zm_processes_absence. */

@@ -120,7 +120,7 @@ read_all (ZmProcesses *processes)
     ZmLife *life = g_ptr_array_index (processes->list, i);
 
     if (life->state == ZM_LIFE_RUNNING)
-      zm_child_read (&life->child, processes->world.log, life->name, processes->world.suppressed);
+      zm_life_read (life, &processes->world);
   }
 }
 

@@ -12,7 +12,8 @@ cat >"$work/rooms" <<'END'
 base
 message base
 config base message
-plugin base message config
+hostwire base
+plugin base message config hostwire
 routing base message config plugin
 worker base message config plugin routing
 integration base message config

@@ -2,7 +2,7 @@
 /* Starts one child process and reads its output. Between fork and exec only what is safe in a copy of a threaded process. */
 #include "config.h"
 
-#include "worker/external-child.h"
+#include "base/zm-child.h"
 
 #include "base/zm-base.h"
 
@@ -18,6 +18,8 @@
 
 #define LINES_A_SECOND 50
 #define APART_MS       1000
+#define FIRST_KEPT     (STDERR_FILENO + 1)
+#define FIRST_FREE     (FIRST_KEPT + ZM_CHILD_KEEP_MOST)
 
 void
 zm_child_init (ZmChild *child)
@@ -68,14 +70,12 @@ plain_signals (void)
   sigprocmask (SIG_SETMASK, &none, NULL);
 }
 
-/* Closes all but input and outputs, at once and not at the exec, so that the daemon's sockets are held no longer than it
+/* Closes all from first on, at once and not at the exec, so that the daemon's sockets are held no longer than it
  * takes; last is the last one. Kernels before 5.9 do it at the exec: everything is close-on-exec. */
 static void
-let_go (int last)
+let_go (int first, int last)
 {
 #if defined SYS_close_range
-  const int first = STDERR_FILENO + 1;
-
   if (syscall (SYS_close_range, (unsigned) MAX (last + 1, first), ~0U, 0U) != 0)
     return;
   if (last > first)
@@ -83,6 +83,7 @@ let_go (int last)
   if (last >= first)
     close (last);
 #else
+  (void) first;
   (void) last;
 #endif
 }
@@ -90,23 +91,26 @@ let_go (int last)
 /* In the child. Only what is safe after fork in a process of many threads: no allocation, no lock, no log; everything
  * was made before. */
 _Noreturn static void
-become (char *const *argv, char *const *environment, const char *directory, const int *ends, pid_t parent)
+become (const ZmChildStart *start, const int *ends, const int *keep, pid_t parent)
 {
   plain_signals ();
   /* A group of its own: Ctrl-C at a terminal is the daemon's, which drains first; and its children end with it. */
   setpgid (0, 0);
-  prctl (PR_SET_PDEATHSIG, SIGTERM);
+  prctl (PR_SET_PDEATHSIG, start->parent_ends);
   if (getppid () != parent) /* it ended before the line above */
     _exit (127);
   if (dup2 (ends[0], STDIN_FILENO) < 0 || dup2 (ends[1], STDOUT_FILENO) < 0 ||
       dup2 (ends[2], STDERR_FILENO) < 0)
     _exit (127);
-  let_go (ends[3]);
-  if (chdir (directory) != 0) {
+  for (guint i = 0; i < start->n_keep; i++)
+    if (dup2 (keep[i], FIRST_KEPT + (int) i) < 0)
+      _exit (127);
+  let_go (FIRST_KEPT + (int) start->n_keep, ends[3]);
+  if (chdir (start->directory) != 0) {
     say ("cannot change to its working directory\n");
     _exit (127);
   }
-  execve (argv[0], argv, environment);
+  execve (start->argv[0], start->argv, start->environment);
   say (errno == ENOENT ? "cannot be executed: it, or its interpreter, is not there\n"
                        : "cannot be executed: no permission, or not a program\n");
   _exit (127);
@@ -114,18 +118,30 @@ become (char *const *argv, char *const *environment, const char *directory, cons
 
 /* ---- start ---- */
 
-/* Out of 0 to 2, where a daemon with closed standard descriptors gets them: in the child dup2 would write over one that is still
- * needed, or leave it close-on-exec. FALSE: no descriptors; the old one is closed in either case. */
+/* Out of the numbers that the child gives to what it keeps: in the child dup2 would write over one that is still needed, or leave
+ * it close-on-exec. FALSE: no descriptors; the old one is closed in either case. */
 static gboolean
 lift (int *fd)
 {
   int low = *fd;
 
-  if (low > STDERR_FILENO)
+  if (low >= FIRST_FREE)
     return TRUE;
-  *fd = fcntl (low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  *fd = fcntl (low, F_DUPFD_CLOEXEC, FIRST_FREE);
   close (low);
   return *fd >= 0;
+}
+
+/* Copies of what the child is to keep, likewise; those are the caller's own and stay as they are. */
+static gboolean
+copy_kept (const ZmChildStart *start, int keep[ZM_CHILD_KEEP_MOST])
+{
+  for (guint i = 0; i < start->n_keep; i++) {
+    keep[i] = fcntl (start->keep[i], F_DUPFD_CLOEXEC, FIRST_FREE);
+    if (keep[i] < 0)
+      return FALSE;
+  }
+  return TRUE;
 }
 
 /* Read ends do not block: the thread polls many. All are close-on-exec, so that no sibling holds another's pipe open.
@@ -169,19 +185,21 @@ wait_until_apart (int fd)
 }
 
 gboolean
-zm_child_start (ZmChild *child, char *const *argv, char *const *environment, const char *directory,
-                GError **error)
+zm_child_start (ZmChild *child, const ZmChildStart *start, GError **error)
 {
-  int ends[4] = { -1, -1, -1, -1 }, apart = -1;
+  int ends[4] = { -1, -1, -1, -1 }, keep[ZM_CHILD_KEEP_MOST] = { -1, -1, -1, -1 }, apart = -1;
   pid_t parent = getpid (), pid = -1;
   int problem;
 
   zm_child_init (child);
-  if (open_pipes (child, ends, &apart))
+  g_return_val_if_fail (start->n_keep <= ZM_CHILD_KEEP_MOST, FALSE);
+  if (open_pipes (child, ends, &apart) && copy_kept (start, keep))
     pid = fork ();
   if (pid == 0)
-    become (argv, environment, directory, ends, parent);
+    become (start, ends, keep, parent);
   problem = errno;
+  for (guint i = 0; i < ZM_CHILD_KEEP_MOST; i++)
+    shut (&keep[i]);
   for (guint i = 0; i < G_N_ELEMENTS (ends); i++)
     shut (&ends[i]);
   if (pid > 0)
@@ -229,6 +247,14 @@ zm_child_reap (ZmChild *child, int *status)
   return waitpid (child->pid, status, WNOHANG) == child->pid;
 }
 
+char *
+zm_child_describe_end (int status)
+{
+  if (WIFSIGNALED (status))
+    return g_strdup_printf ("signal %d (%s)", WTERMSIG (status), g_strsignal (WTERMSIG (status)));
+  return g_strdup_printf ("exit status %d", WEXITSTATUS (status));
+}
+
 /* A pidfd becomes readable when the process ends, so no signal handler is needed, and nobody else's children are
  * touched. */
 gboolean
@@ -249,13 +275,13 @@ zm_child_add_polls (const ZmChild *child, GArray *polls)
 
 /* At most so many lines a second; the rest is counted and told once. */
 static gboolean
-may_log (ZmChild *child, ZmLog *log, const char *name, ZmCounter *suppressed)
+may_log (ZmChild *child, const ZmChildLog *to)
 {
   gint64 now = zm_now_us ();
 
   if (now - child->window_us >= G_USEC_PER_SEC) {
     if (child->suppressed > 0)
-      zm_log_write (log, ZM_LEVEL_NOTICE, "worker", "%s: %u lines of its output were left out", name,
+      zm_log_write (to->log, ZM_LEVEL_NOTICE, to->room, "%s: %u lines of its output were left out", to->name,
                     child->suppressed);
     child->window_us = now;
     child->lines = child->suppressed = 0;
@@ -265,21 +291,23 @@ may_log (ZmChild *child, ZmLog *log, const char *name, ZmCounter *suppressed)
     return TRUE;
   }
   child->suppressed++;
-  zm_counter_add (suppressed, 1);
+  zm_counter_add (to->suppressed, 1);
   return FALSE;
 }
 
 /* A line without text is left out. Text of the child is made printable: it goes into the log. */
 static void
-log_line (ZmChild *child, ZmChildPipe *pipe, ZmLog *log, const char *name, ZmCounter *suppressed)
+log_line (ZmChild *child, ZmChildPipe *pipe, const ZmChildLog *to)
 {
   gboolean error = pipe == &child->err;
   g_autofree char *text = NULL;
 
-  if (pipe->used > 0 && may_log (child, log, name, suppressed)) {
+  if (pipe->used > 0 && may_log (child, to)) {
     text = zm_printable (zm_span (pipe->line, pipe->used), ZM_CHILD_LINE_MOST);
-    zm_log_write (log, error ? ZM_LEVEL_NOTICE : ZM_LEVEL_INFO, "worker", "%s: %s%s", name, text,
+    zm_log_write (to->log, error ? ZM_LEVEL_NOTICE : ZM_LEVEL_INFO, to->room, "%s: %s%s", to->name, text,
                   pipe->cut ? " …" : "");
+    if (to->line != NULL)
+      to->line (text, to->user);
   }
   pipe->used = 0;
   pipe->cut = FALSE;
@@ -288,11 +316,11 @@ log_line (ZmChild *child, ZmChildPipe *pipe, ZmLog *log, const char *name, ZmCou
 /* Puts bytes to the line until it ends; what does not fit is cut and marked, so a child that never ends its line costs
  * no memory. */
 static void
-take (ZmChild *child, ZmChildPipe *pipe, ZmSpan bytes, ZmLog *log, const char *name, ZmCounter *suppressed)
+take (ZmChild *child, ZmChildPipe *pipe, ZmSpan bytes, const ZmChildLog *to)
 {
   for (gsize i = 0; i < bytes.size; i++) {
     if (bytes.data[i] == '\n')
-      log_line (child, pipe, log, name, suppressed);
+      log_line (child, pipe, to);
     else if (pipe->used < sizeof pipe->line)
       pipe->line[pipe->used++] = bytes.data[i];
     else
@@ -302,23 +330,23 @@ take (ZmChild *child, ZmChildPipe *pipe, ZmSpan bytes, ZmLog *log, const char *n
 
 /* Reads what there is, and closes the pipe at its end; a last line without a line feed counts too. */
 static void
-read_pipe (ZmChild *child, ZmChildPipe *pipe, ZmLog *log, const char *name, ZmCounter *suppressed)
+read_pipe (ZmChild *child, ZmChildPipe *pipe, const ZmChildLog *to)
 {
   char buffer[4096];
   ssize_t got = 0;
 
   /* A child that writes without end must not keep the thread from the others. */
   for (guint i = 0; pipe->fd >= 0 && i < 16 && (got = read (pipe->fd, buffer, sizeof buffer)) > 0; i++)
-    take (child, pipe, zm_span (buffer, (gsize) got), log, name, suppressed);
+    take (child, pipe, zm_span (buffer, (gsize) got), to);
   if (pipe->fd < 0 || got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
     return;
-  log_line (child, pipe, log, name, suppressed);
+  log_line (child, pipe, to);
   shut (&pipe->fd);
 }
 
 void
-zm_child_read (ZmChild *child, ZmLog *log, const char *name, ZmCounter *suppressed)
+zm_child_read (ZmChild *child, const ZmChildLog *log)
 {
-  read_pipe (child, &child->out, log, name, suppressed);
-  read_pipe (child, &child->err, log, name, suppressed);
+  read_pipe (child, &child->out, log);
+  read_pipe (child, &child->err, log);
 }

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Door: where a plugin's code runs that does not run in this process. A generation is placed by the configuration; one that
+ * is placed outside has no library here: each step of its life is asked of the carrier, in the same order and in the same
+ * threads as the plugin's own functions would be called, and its actions have no function (ZmAction.fn is NULL).
+ */
+#pragma once
+
+#include "hostwire/zm-record.h"
+#include "plugin/zm-plugins.h"
+
+G_BEGIN_DECLS
+
+typedef enum { ZM_ISOLATION_THREAD, ZM_ISOLATION_PROCESS, ZM_ISOLATION_PRIVATE } ZmIsolation;
+
+/* "thread", "process", "private". */
+const char *zm_isolation_name (ZmIsolation isolation);
+
+/* What the configuration says of where and how a plugin runs. */
+typedef struct ZmPlacement {
+  ZmIsolation isolation;
+  const char *reason; /* who chose it, a literal for people: "default", "[plugin] isolation", "third party", … */
+  guint instances;    /* hosts that run it, at least 1; THREAD: 1 */
+  guint threads;      /* calls that one host runs at a time, at least 1 */
+  guint64 memory;     /* bytes of a host above which it is replaced; 0: no limit */
+  guint descriptors;  /* open files of a host at most; 0: as the daemon */
+} ZmPlacement;
+
+/* Each member is called in a guard (zm-plugins.h: the runtime waits no longer than call_ms and a little), never two at a time
+ * for one generation but for describe. `carried` is what open gave. An error is said as the plugin's own would be. */
+typedef struct ZmCarrier {
+  gpointer user;
+  /* Loads the private copy (zm_generation_copy) where it is to run, which is kept until close, and hands what the plugin
+   * says of itself to zm_generation_adopt_carried. NULL with error: nothing is left of it. */
+  gpointer (*open) (gpointer user, ZmGeneration *generation, GError **error);
+  gboolean (*init) (gpointer carried, GError **error);
+  gboolean (*start) (gpointer carried, GError **error);
+  /* The plugin's stop. FALSE: a thread of it did not end. */
+  gboolean (*stop) (gpointer carried, guint deadline_ms);
+  /* fini, dlclose, and the end of its processes where it was their last. Nobody holds the generation. *kept: why its library
+   * stays where it ran (a sentence, the caller frees), or NULL. */
+  void (*close) (gpointer carried, char **kept);
+  /* New values of its section are in force (zm_generation_values): tell the plugin. The runtime's thread; does not wait. */
+  void (*reload) (gpointer carried);
+  /* Appends members of a JSON object, each after a comma: "hosts":[{"pid":1,…}]. Any thread. */
+  void (*describe) (gpointer carried, GString *out);
+  /* Why its calls are refused for now ("quarantined: …"), or NULL. The caller frees. Any thread. */
+  char *(*trouble) (gpointer carried);
+  /* What a source of it is opened with in place of its own functions; `state` is carried. */
+  zm_source_ops source;
+} ZmCarrier;
+
+/* What a carrier asks of a generation; any thread unless said otherwise. */
+const ZmPlacement *zm_generation_placement (const ZmGeneration *generation);
+/* Path of its private copy. */
+const char *zm_generation_copy (const ZmGeneration *generation);
+/* Its section as records carry it: "key NUL value NUL". The caller frees. */
+GByteArray *zm_generation_values (const ZmGeneration *generation);
+/* Takes a PREPARED record over: flags, actions, options, features. In open. FALSE: what it says cannot be used. */
+gboolean zm_generation_adopt_carried (ZmGeneration *generation, const ZmRecord *prepared, GError **error);
+/* What open gave; NULL: it runs here. */
+gpointer zm_generation_carried (const ZmGeneration *generation);
+/* Place of an action in PREPARED's list. */
+guint zm_action_place (const ZmAction *action);
+/* Values as records carry them, of any section: plugins' own keys of it only. The caller frees. */
+GByteArray *zm_config_values (const ZmConfig *config, const char *section);
+
+G_END_DECLS
