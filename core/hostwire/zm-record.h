@@ -24,7 +24,8 @@ G_BEGIN_DECLS
  * `id` is what the record is about. Of each kind: its numbers, then its parts ("?" may be absent).
  *
  * Plugins, by the serial of their generation; each is answered once, in the order in which they were asked:
- *   PREPARE   load: generation's number | name, private copy's path
+ *   PREPARE   load: generation's number, threads that make its calls (its own; a SERIAL plugin has one) | name, private copy's
+ *             path
  *   INIT      init: - | configuration
  *   COMMIT    start: -
  *   RETIRE    stop: deadline_ms
@@ -65,7 +66,7 @@ G_BEGIN_DECLS
  *   SHUTTED   -
  *
  * The process:
- *   READY     version (ZM_HOST_VERSION), slots, threads
+ *   READY     version (ZM_HOST_VERSION), slots
  *   PING, PONG -
  *   BYE       end: everything is closed
  */
