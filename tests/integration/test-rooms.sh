@@ -15,10 +15,11 @@ config base message
 hostwire base
 plugin base message config hostwire
 routing base message config plugin
-worker base message config plugin routing
+hosts base message hostwire plugin
+worker base message config plugin routing hosts
 integration base message config
 subject base message config plugin routing worker integration
-runtime base message config plugin routing worker integration subject
+runtime base message config plugin routing hosts worker integration subject
 ctl base message config plugin routing runtime
 client
 zmanagerd.c base runtime

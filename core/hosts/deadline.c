@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the thread looks at each tick: deadlines of calls, hosts that do not come up, do not end or grow too large, calls that
+ * are queued behind a slow one though another host could take them.
+ */
+#include "config.h"
+
+#include "hosts/hosts-private.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SCAN_US    (50 * 1000)   /* between two looks at what waits, which may be much */
+#define MEASURE_US G_USEC_PER_SEC
+
+/* ---- started calls ---- */
+
+static gint64
+soft_deadline (const ZmHostCall *call, gint64 began_us)
+{
+  gint64 due_us = began_us + call->timeout_us;
+
+  return call->deadline_us > 0 ? MIN (due_us, call->deadline_us) : due_us;
+}
+
+/* Nobody waits for it any more; its code goes on in the slot until it comes back, or is killed. */
+static ZmHostCall *
+detach (ZmHost *host, guint place, gint64 now_us)
+{
+  ZmHostSlot *slot = &host->slots[place];
+  ZmHostCall *call = g_steal_pointer (&slot->call);
+
+  slot->symbol = g_strdup (call->symbol);
+  slot->id = g_strndup (call->call->id.data, call->call->id.size);
+  slot->kept = zm_generation_ref (slot->carried->generation, "hung call");
+  slot->gone_us = now_us;
+  atomic_store (&host->page->slots[place].cancelled, 1);
+  return call;
+}
+
+static void
+give_up (ZmHost *host, guint place, gint64 now_us, ZmArrivals *arrivals)
+{
+  ZmHosts *hosts = host->hosts;
+  ZmHostCall *call = detach (host, place, now_us);
+
+  call->carried->slow = TRUE;
+  zm_counter_add (hosts->c_timeouts, 1);
+  zm_log_limited (hosts->config.log, ZM_LEVEL_ERROR, "host", "hung",
+                  "%s.%s hangs in host %s past its deadline; its caller gets an error",
+                  zm_generation_name (call->carried->generation), call->symbol, host->name);
+  zm_call_fail (call, "timeout", "the action did not return before its deadline");
+  zm_arrivals_add (arrivals, call);
+  pthread_cond_broadcast (&hosts->changed); /* nobody waits for room behind it */
+}
+
+/* Past its hard deadline too: only the end of its process ends it. */
+static void
+end_hung (ZmHost *host, const ZmHostSlot *slot, gint64 now_us)
+{
+  if (host->killed != NULL || host->hung != NULL)
+    return;
+  host->guilty = slot->carried;
+  host->guilty_symbol = g_strdup (slot->symbol);
+  host->guilty_id = g_strdup (slot->id);
+  zm_host_hangs (host, g_strdup_printf ("%s.%s did not return within %" G_GINT64_FORMAT " ms after its deadline",
+                                        zm_generation_name (slot->carried->generation), slot->symbol,
+                                        (now_us - slot->gone_us) / 1000));
+}
+
+/* Its message's own deadline is over before it began. */
+static void
+end_queued (ZmHost *host, guint place, ZmArrivals *arrivals)
+{
+  ZmHostSlot *slot = &host->slots[place];
+  ZmHostCall *call = slot->call;
+  ZmCarried *carried = slot->carried;
+  unsigned long long word = zm_page_word (slot->serial, ZM_SLOT_IS_QUEUED);
+
+  if (!atomic_compare_exchange_strong (&host->page->slots[place].word, &word, 0))
+    return;
+  zm_slot_free (host, place);
+  zm_carried_less (carried, 1);
+  zm_counter_add (host->hosts->c_timeouts, 1);
+  zm_call_fail (call, "timeout", "the deadline passed before plugin %s began with it",
+                zm_generation_name (carried->generation));
+  zm_arrivals_add (arrivals, call);
+}
+
+static void
+look_at_slot (ZmHost *host, guint place, gint64 now_us, ZmArrivals *arrivals)
+{
+  ZmHostSlot *slot = &host->slots[place];
+  ZmPageSlot *shared = &host->page->slots[place];
+  unsigned state = atomic_load (&shared->word) & 3;
+
+  if (slot->call == NULL) {
+    if (now_us > slot->gone_us + host->hosts->config.hard_after_us)
+      end_hung (host, slot, now_us);
+  } else if (state == ZM_SLOT_IS_STARTED) {
+    gint64 began_us = MIN (atomic_load (&shared->began_us), now_us);
+
+    if (now_us - began_us > ZM_HOST_TICK_US)
+      slot->carried->seats[host->index].slow = TRUE;
+    if (now_us > soft_deadline (slot->call, began_us))
+      give_up (host, place, now_us, arrivals);
+  } else if (slot->call->deadline_us > 0 && now_us > slot->call->deadline_us) {
+    end_queued (host, place, arrivals);
+  }
+}
+
+/* Those queued behind a slow call go where another host has time. */
+static void
+spread (ZmHost *host)
+{
+  for (guint i = 0; i < host->group->members->len; i++) {
+    ZmCarried *member = g_ptr_array_index (host->group->members, i);
+    const ZmSeat *seat = zm_seat_of (host, member);
+
+    if (seat == NULL || !seat->slow || member->n_seats < 2 || seat->calls <= member->threads)
+      continue;
+    zm_calls_back (host->hosts, zm_host_take_back (host, member, TRUE));
+    zm_carried_pump (member);
+  }
+}
+
+static void
+look_at_calls (ZmHost *host, gint64 now_us, ZmArrivals *arrivals)
+{
+  for (guint i = 0; i < host->group->members->len; i++) {
+    ZmSeat *seat = zm_seat_of (host, g_ptr_array_index (host->group->members, i));
+
+    if (seat != NULL)
+      seat->slow = FALSE;
+  }
+  for (guint i = 0; host->n_free < ZM_PAGE_SLOTS && i < ZM_PAGE_SLOTS; i++)
+    if (host->slots[i].carried != NULL)
+      look_at_slot (host, i, now_us, arrivals);
+  spread (host);
+}
+
+/* ---- processes ---- */
+
+/* A constructor, init or start that nobody waits for, as it came after a crash. */
+static void
+look_at_loading (ZmHost *host, gint64 now_us)
+{
+  guint64 loading = atomic_load (&host->page->loading);
+  ZmCarried *carried;
+
+  if (loading != host->loading) {
+    host->loading = loading;
+    host->loading_us = now_us;
+  }
+  if (loading == 0 || now_us - host->loading_us < ((gint64) host->hosts->config.call_ms + 3000) * 1000)
+    return;
+  carried = zm_carried_by_serial (host->hosts, loading);
+  if (carried == NULL || carried->waited > 0 || carried->want == ZM_WANT_STOPPED || carried->want == ZM_WANT_NOTHING ||
+      host->killed != NULL)
+    return;
+  host->guilty = carried;
+  host->guilty_symbol = g_strdup ("(loading)");
+  zm_host_kill (host, g_strdup_printf ("plugin %s hangs while it is loaded", zm_generation_name (carried->generation)));
+}
+
+static void
+look_at_process (ZmHost *host, gint64 now_us)
+{
+  if (host->state == ZM_HOST_STARTING && now_us > host->due_us)
+    zm_host_kill (host, g_strdup_printf ("it did not come up within %u ms", host->hosts->config.call_ms));
+  else if (host->state == ZM_HOST_LEAVING && now_us > host->due_us)
+    zm_host_kill (host, host->hung != NULL ? g_steal_pointer (&host->hung) : g_strdup (host->leaving_why));
+  else if (host->state == ZM_HOST_LEAVING)
+    zm_host_try_leave (host);
+  if (host->page != NULL)
+    look_at_loading (host, now_us);
+}
+
+/* Resident pages of a process, in bytes; 0: not known. */
+static gsize
+resident_size (pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/statm", (int) pid);
+  g_autofree char *text = NULL;
+  gsize pages = 0;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL) || sscanf (text, "%*s %" G_GSIZE_FORMAT, &pages) != 1)
+    return 0;
+  return pages * (gsize) sysconf (_SC_PAGESIZE);
+}
+
+/* Over its limit: a fresh one takes its place when its calls are over. */
+static void
+measure (ZmHost *host)
+{
+  guint64 most = host->group->memory;
+
+  if (host->child.pid <= 0)
+    return;
+  host->rss = resident_size (host->child.pid);
+  if (most == 0 || host->rss <= most || host->state != ZM_HOST_UP)
+    return;
+  zm_log_write (host->hosts->config.log, ZM_LEVEL_WARNING, "host",
+                "host %s has %" G_GSIZE_FORMAT " MiB, over its limit of %" G_GUINT64_FORMAT
+                " MiB: it is replaced when its calls are over",
+                host->name, host->rss >> 20, most >> 20);
+  zm_calls_back (host->hosts, zm_host_take_back (host, NULL, FALSE));
+  zm_host_leave (host, "it was over its memory limit", TRUE);
+}
+
+/* ---- what waits ---- */
+
+static void
+look_at_deferred (ZmHost *host, gint64 now_us, ZmArrivals *arrivals)
+{
+  for (ZmHostCall *call = host->deferred, *next; call != NULL; call = next) {
+    const ZmRecord cancel = { .kind = ZM_RECORD_CANCEL, .id = call->serial };
+
+    next = call->next;
+    if (now_us <= call->due_us)
+      continue;
+    zm_deferred_remove (host, call);
+    zm_carried_less (call->carried, 1);
+    zm_host_say (host, &cancel);
+    zm_counter_add (host->hosts->c_timeouts, 1);
+    zm_call_fail (call, "timeout", "the deferred call was not completed before its deadline");
+    zm_arrivals_add (arrivals, call);
+  }
+}
+
+static void
+look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
+{
+  ZmHostCall *before = NULL;
+
+  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
+    next = call->next;
+    if (call->deadline_us == 0 || now_us <= call->deadline_us) {
+      before = call;
+      continue;
+    }
+    if (before != NULL)
+      before->next = next;
+    else
+      carried->head = next;
+    if (carried->tail == call)
+      carried->tail = before;
+    carried->waiting--;
+    zm_carried_less (carried, 1);
+    zm_counter_add (carried->hosts->c_timeouts, 1);
+    zm_call_fail (call, "timeout", "the deadline passed before plugin %s could take it",
+                  zm_generation_name (carried->generation));
+    zm_arrivals_add (arrivals, call);
+  }
+}
+
+/* ---- ending all ---- */
+
+static guint
+cancel_carried (ZmCarried *carried, const char *code, const char *text, ZmArrivals *arrivals)
+{
+  guint n = 0;
+
+  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next, n++) {
+    next = call->next;
+    zm_call_fail (call, code, "%s", text);
+    zm_arrivals_add (arrivals, call);
+  }
+  carried->head = carried->tail = NULL;
+  carried->waiting = 0;
+  zm_carried_less (carried, n);
+  return n;
+}
+
+static guint
+cancel_host (ZmHost *host, const ZmCarried *carried, const char *code, const char *text, gint64 now_us, ZmArrivals *arrivals)
+{
+  guint n = 0;
+
+  for (guint i = 0; host->page != NULL && i < ZM_PAGE_SLOTS; i++)
+    if (host->slots[i].call != NULL && host->slots[i].carried == carried) {
+      ZmHostCall *call = detach (host, i, now_us);
+
+      zm_call_fail (call, code, "%s", text);
+      zm_arrivals_add (arrivals, call);
+      n++;
+    }
+  for (ZmHostCall *call = host->deferred, *next; call != NULL; call = next) {
+    next = call->next;
+    if (call->carried != carried)
+      continue;
+    call->due_us = 0;
+    zm_deferred_remove (host, call);
+    zm_carried_less (call->carried, 1);
+    zm_call_fail (call, code, "%s", text);
+    zm_arrivals_add (arrivals, call);
+    n++;
+  }
+  return n;
+}
+
+static void
+cancel_asked (ZmHosts *hosts, gint64 now_us, ZmArrivals *arrivals)
+{
+  for (guint i = 0; i < hosts->carrieds->len; i++) {
+    ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
+
+    if (hosts->cancel_generation != NULL && hosts->cancel_generation != carried->generation)
+      continue;
+    for (guint j = 0; j < carried->n_seats; j++)
+      zm_calls_back (hosts, zm_host_take_back (g_ptr_array_index (carried->group->list, j), carried, FALSE));
+    hosts->cancelled += cancel_carried (carried, hosts->cancel_code, hosts->cancel_text, arrivals);
+    for (guint j = 0; j < carried->n_seats; j++)
+      hosts->cancelled += cancel_host (g_ptr_array_index (carried->group->list, j), carried, hosts->cancel_code,
+                                       hosts->cancel_text, now_us, arrivals);
+  }
+  hosts->cancel_asked = FALSE;
+  pthread_cond_broadcast (&hosts->changed);
+}
+
+guint
+zm_hosts_cancel_all (ZmHosts *hosts, ZmGeneration *generation, const char *code, const char *text)
+{
+  guint n;
+
+  if (hosts == NULL)
+    return 0;
+  pthread_mutex_lock (&hosts->lock);
+  while (hosts->cancel_asked)
+    pthread_cond_wait (&hosts->changed, &hosts->lock);
+  hosts->cancel_asked = TRUE;
+  hosts->cancel_generation = generation;
+  hosts->cancel_code = code;
+  hosts->cancel_text = text;
+  hosts->cancelled = 0;
+  zm_hosts_wake (hosts);
+  while (hosts->cancel_asked)
+    pthread_cond_wait (&hosts->changed, &hosts->lock);
+  n = hosts->cancelled;
+  pthread_mutex_unlock (&hosts->lock);
+  return n;
+}
+
+/* ---- the tick ---- */
+
+static void
+look_at_host (ZmHost *host, gint64 now_us, gboolean scan, gboolean measured, ZmArrivals *arrivals)
+{
+  if (host->child.pid <= 0 || host->dying)
+    return;
+  if (host->page != NULL)
+    look_at_calls (host, now_us, arrivals);
+  if (scan)
+    look_at_deferred (host, now_us, arrivals);
+  if (measured)
+    measure (host);
+  look_at_process (host, now_us);
+  zm_host_flush_locked (host);
+}
+
+void
+zm_hosts_look (ZmHosts *hosts, gint64 now_us)
+{
+  ZmArrivals arrivals = { NULL, NULL };
+  gboolean scan = now_us - hosts->scanned_us >= SCAN_US, measured = now_us - hosts->measured_us >= MEASURE_US;
+  gboolean busy = FALSE;
+
+  pthread_mutex_lock (&hosts->lock);
+  if (now_us - hosts->looked_us < ZM_HOST_TICK_US / 2 && !hosts->cancel_asked) {
+    pthread_mutex_unlock (&hosts->lock);
+    return;
+  }
+  hosts->looked_us = now_us;
+  if (hosts->cancel_asked)
+    cancel_asked (hosts, now_us, &arrivals);
+  for (guint i = 0; i < hosts->groups->len; i++) {
+    ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
+
+    for (guint j = 0; j < group->list->len; j++)
+      look_at_host (g_ptr_array_index (group->list, j), now_us, scan, measured, &arrivals);
+  }
+  for (guint i = 0; i < hosts->carrieds->len; i++) {
+    ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
+
+    busy |= carried->outstanding > 0;
+    if (scan && carried->head != NULL)
+      look_at_waiting (carried, now_us, &arrivals);
+    zm_carried_pump (carried);
+  }
+  if (scan)
+    hosts->scanned_us = now_us;
+  if (measured)
+    hosts->measured_us = now_us;
+  hosts->busy = busy;
+  pthread_mutex_unlock (&hosts->lock);
+  zm_arrivals_tell (hosts, &arrivals);
+}

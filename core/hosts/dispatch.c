@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Calls to hosts: against credits, of which each host has so many for each plugin. A call that finds none waits at its plugin,
+ * and is sent when a credit comes back. Those of one order go to one host; all others to the one with most credits.
+ */
+#include "config.h"
+
+#include "hosts/hosts-private.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#define WINDOW_MOST  128 /* credits of one plugin at one host */
+#define WINDOW_LEAST 8
+
+/* ---- the list of those that wait ---- */
+
+static void
+append (ZmCarried *carried, ZmHostCall *call)
+{
+  call->next = NULL;
+  call->host = NULL;
+  if (carried->tail != NULL)
+    carried->tail->next = call;
+  else
+    carried->head = call;
+  carried->tail = call;
+  carried->waiting++;
+}
+
+void
+zm_carried_prepend (ZmCarried *carried, ZmHostCall *calls)
+{
+  ZmHostCall *last = NULL;
+
+  for (ZmHostCall *call = calls; call != NULL; call = call->next) {
+    call->host = NULL;
+    carried->waiting++;
+    last = call;
+  }
+  if (last == NULL)
+    return;
+  last->next = carried->head;
+  if (carried->head == NULL)
+    carried->tail = last;
+  carried->head = calls;
+}
+
+void
+zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_free (call->code);
+  g_free (call->text);
+  call->code = g_strdup (code);
+  call->text = g_strdup_vprintf (format, args);
+  call->status = ZM_REJECT;
+  va_end (args);
+}
+
+/* ---- credits ---- */
+
+/* Plugins that share a host share its slots, so that one with many calls leaves some to the others. */
+static guint
+window_of (const ZmHostGroup *group)
+{
+  return CLAMP (ZM_PAGE_SLOTS / (group->members->len + 1), WINDOW_LEAST, WINDOW_MOST);
+}
+
+/* So many more this host may take of this plugin; 0: none. */
+static guint
+credits_at (const ZmHost *host, const ZmCarried *carried, guint window)
+{
+  const ZmSeat *seat = &carried->seats[host->index];
+
+  if (seat->slow && carried->n_seats > 1)
+    window = MIN (window, carried->threads);
+  if (host->state != ZM_HOST_UP || host->dying || seat->state != ZM_SEAT_UP || seat->calls >= window)
+    return 0;
+  return MIN (host->n_free, window - seat->calls);
+}
+
+/* The only host that has a timer's function. NULL: no credit now; *gone: it has ended since. */
+static ZmHost *
+choose_home (const ZmCarried *carried, const ZmHostCall *call, gboolean *gone)
+{
+  for (guint i = 0; i < carried->n_seats; i++) {
+    ZmHost *host = g_ptr_array_index (carried->group->list, i);
+
+    if (host->number != call->home || host->life != call->home_life)
+      continue;
+    return credits_at (host, carried, ZM_PAGE_SLOTS) > 0 ? host : NULL;
+  }
+  *gone = TRUE;
+  return NULL;
+}
+
+static ZmHost *
+choose (const ZmCarried *carried, const ZmHostCall *call, gboolean *gone)
+{
+  guint window = window_of (carried->group), best = 0;
+  ZmHost *chosen = NULL;
+
+  if (call->home != 0)
+    return choose_home (carried, call, gone);
+  if (call->order != 0) {
+    guint place = (guint) (call->order % carried->n_seats);
+
+    chosen = g_ptr_array_index (carried->group->list, place);
+    return credits_at (chosen, carried, window) > 0 ? chosen : NULL;
+  }
+  for (guint i = 0; i < carried->n_seats; i++) {
+    ZmHost *host = g_ptr_array_index (carried->group->list, i);
+    guint credits = credits_at (host, carried, window);
+
+    if (credits > best) {
+      best = credits;
+      chosen = host;
+    }
+  }
+  return chosen;
+}
+
+static ZmSpan
+span_of (zm_str text)
+{
+  return zm_span (text.data != NULL ? text.data : "", text.size);
+}
+
+static void
+say_work (ZmHost *host, const ZmHostCall *call, guint slot)
+{
+  const zm_call *asked = call->call;
+  ZmRecord record = { .kind = ZM_RECORD_WORK,
+                      .id = call->serial,
+                      .n_numbers = ZM_WORK_NUMBERS,
+                      .n_parts = ZM_WORK_PARTS };
+
+  record.numbers[ZM_WORK_SLOT] = slot;
+  record.numbers[ZM_WORK_GENERATION] = call->carried->serial;
+  record.numbers[ZM_WORK_ACTION] = call->place;
+  record.numbers[ZM_WORK_FN] = call->function;
+  record.numbers[ZM_WORK_ORDER] = call->order;
+  record.numbers[ZM_WORK_DEADLINE] = (guint64) call->deadline_us;
+  record.numbers[ZM_WORK_TIMEOUT] = (guint64) call->timeout_us;
+  record.numbers[ZM_WORK_ATTEMPT] = asked->attempt;
+  record.numbers[ZM_WORK_STEP] = asked->step;
+  record.numbers[ZM_WORK_HOPS] = call->hops;
+  record.parts[ZM_WORK_FLOW] = span_of (asked->flow);
+  record.parts[ZM_WORK_DECORATOR] = span_of (asked->decorator);
+  record.parts[ZM_WORK_SENDER] = span_of (asked->sender);
+  record.parts[ZM_WORK_CONTEXT] = span_of (asked->context);
+  record.parts[ZM_WORK_KEY_ACTION] = span_of (asked->action);
+  record.parts[ZM_WORK_ID] = span_of (asked->id);
+  record.parts[ZM_WORK_HEADERS] = span_of (asked->headers);
+  record.parts[ZM_WORK_BODY] = zm_span (asked->body != NULL ? asked->body : "", asked->body_size);
+  zm_host_say (host, &record);
+}
+
+/* Takes a slot of the host and puts the call on its way. */
+static void
+send_to (ZmHost *host, ZmHostCall *call)
+{
+  ZmCarried *carried = call->carried;
+  guint slot = host->free_slots[--host->n_free];
+  ZmPageSlot *shared = &host->page->slots[slot];
+
+  call->host = host;
+  call->serial = ++host->next_serial;
+  host->slots[slot] = (ZmHostSlot){ .call = call, .carried = carried, .serial = call->serial };
+  carried->seats[host->index].calls++;
+  atomic_store (&shared->cancelled, 0);
+  atomic_store (&shared->word, zm_page_word (call->serial, ZM_SLOT_IS_QUEUED));
+  say_work (host, call, slot);
+}
+
+/* After an old generation: not before its calls are over, or its time is. */
+static gboolean
+is_blocked (ZmCarried *carried)
+{
+  if (carried->after == NULL)
+    return FALSE;
+  if (carried->after->outstanding > 0 && zm_now_us () < carried->after_until_us)
+    return TRUE;
+  carried->after = NULL;
+  return FALSE;
+}
+
+/* Those that cannot go yet are passed over, as others may go elsewhere; the order of those of one number is kept, as they
+ * all have to go to the same host. */
+void
+zm_carried_pump (ZmCarried *carried)
+{
+  ZmHostCall *before = NULL, *call = carried->head;
+
+  if (call == NULL || is_blocked (carried))
+    return;
+  for (guint passed = 0; call != NULL && passed < WINDOW_MOST;) {
+    ZmHostCall *next = call->next;
+    gboolean gone = FALSE;
+    ZmHost *host = choose (carried, call, &gone);
+
+    if (host == NULL) {
+      before = call;
+      call = next;
+      passed++;
+      continue;
+    }
+    if (before != NULL)
+      before->next = next;
+    else
+      carried->head = next;
+    if (carried->tail == call)
+      carried->tail = before;
+    carried->waiting--;
+    call->next = NULL;
+    send_to (host, call);
+    call = next;
+  }
+}
+
+void
+zm_group_pump (ZmHostGroup *group)
+{
+  for (guint i = 0; i < group->members->len; i++)
+    zm_carried_pump (g_ptr_array_index (group->members, i));
+}
+
+void
+zm_slot_free (ZmHost *host, guint slot)
+{
+  ZmHostSlot *used = &host->slots[slot];
+
+  if (used->carried == NULL)
+    return;
+  if (host->page != NULL)
+    atomic_store (&host->page->slots[slot].word, 0);
+  used->carried->seats[host->index].calls--;
+  g_free (used->symbol);
+  g_free (used->id);
+  *used = (ZmHostSlot){ 0 };
+  host->free_slots[host->n_free++] = (guint16) slot;
+}
+
+/* Who waits for this to be empty, or for room, looks again. */
+void
+zm_carried_less (ZmCarried *carried, guint n)
+{
+  ZmHosts *hosts = carried->hosts;
+
+  carried->outstanding -= n;
+  if (carried->outstanding == 0) {
+    for (guint i = 0; i < hosts->carrieds->len; i++) {
+      ZmCarried *other = g_ptr_array_index (hosts->carrieds, i);
+
+      if (other->after == carried)
+        zm_carried_pump (other);
+    }
+    pthread_cond_broadcast (&hosts->changed);
+  } else if (hosts->room_waiters > 0) {
+    pthread_cond_broadcast (&hosts->changed);
+  }
+}
+
+/* ---- the door ---- */
+
+/* Before it is counted as outstanding. FALSE: its error is set. */
+static gboolean
+may_enter (ZmHosts *hosts, ZmCarried *carried, ZmHostCall *call)
+{
+  if (carried->quarantine != NULL) {
+    zm_call_fail (call, "quarantined", "plugin %s is in quarantine: %s", zm_generation_name (carried->generation),
+                  carried->quarantine);
+    return FALSE;
+  }
+  if (hosts->n_dead > 0 && zm_dead_refuses (hosts, call))
+    return FALSE;
+  if (call->place == ZM_WORK_FUNCTION) {
+    const ZmHostTimer *timer = zm_hosts_timer (hosts, call->function);
+
+    if (timer == NULL) {
+      zm_call_fail (call, "unavailable", "the host that started this timer has ended");
+      return FALSE;
+    }
+    call->home = timer->host->number;
+    call->home_life = timer->host->life;
+    call->function = timer->function;
+  }
+  return TRUE;
+}
+
+/* Nobody of it is under way, so that nobody would send this one along with others. */
+static gboolean
+is_idle (const ZmCarried *carried)
+{
+  return carried->outstanding <= 1;
+}
+
+ZmHostsEntry
+zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call)
+{
+  ZmCarried *carried = zm_generation_carried (generation);
+  ZmHostsEntry entry = ZM_HOSTS_TAKEN;
+
+  pthread_mutex_lock (&hosts->lock);
+  call->carried = carried;
+  if (carried->closed) {
+    entry = ZM_HOSTS_CLOSED;
+  } else if (!may_enter (hosts, carried, call)) {
+    entry = ZM_HOSTS_REFUSED;
+  } else if (carried->waiting >= ZM_HOST_WAITING_MOST) {
+    entry = ZM_HOSTS_FULL;
+  } else {
+    carried->outstanding++;
+    append (carried, call);
+    zm_carried_pump (carried);
+    if (!hosts->busy) {
+      hosts->busy = TRUE; /* from now on it ticks, for the deadlines */
+      zm_hosts_wake (hosts);
+    }
+    if (call->host != NULL && (is_idle (carried) || call->host->out->len >= ZM_HOST_OUT_SOON))
+      zm_host_flush_locked (call->host);
+  }
+  pthread_mutex_unlock (&hosts->lock);
+  return entry;
+}
+
+gboolean
+zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 until_us)
+{
+  ZmCarried *carried = zm_generation_carried (generation);
+  gboolean room;
+
+  pthread_mutex_lock (&hosts->lock);
+  hosts->room_waiters++;
+  while (carried->waiting >= ZM_HOST_WAITING_MOST && !carried->closed && !carried->slow && carried->quarantine == NULL &&
+         zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
+    continue;
+  hosts->room_waiters--;
+  room = carried->waiting < ZM_HOST_WAITING_MOST || carried->closed || carried->quarantine != NULL;
+  pthread_mutex_unlock (&hosts->lock);
+  return room;
+}
+
+/* ---- taking back ---- */
+
+/* By serial: the order in which they were sent. */
+static void
+insert_in_order (ZmHostCall **list, ZmHostCall *call)
+{
+  while (*list != NULL && (*list)->serial < call->serial)
+    list = &(*list)->next;
+  call->next = *list;
+  *list = call;
+}
+
+/* The host may be about to start it: one of both wins the word. What it has of it then is no more than bytes. */
+static gboolean
+take_slot_back (ZmHost *host, guint slot)
+{
+  unsigned long long word = zm_page_word (host->slots[slot].serial, ZM_SLOT_IS_QUEUED);
+
+  return atomic_compare_exchange_strong (&host->page->slots[slot].word, &word, 0);
+}
+
+ZmHostCall *
+zm_host_take_back (ZmHost *host, ZmCarried *carried, gboolean unordered_only)
+{
+  ZmHostCall *list = NULL;
+
+  if (host->page == NULL)
+    return NULL;
+  for (guint i = 0; i < ZM_PAGE_SLOTS; i++) {
+    ZmHostCall *call = host->slots[i].call;
+
+    if (call == NULL || (carried != NULL && host->slots[i].carried != carried) ||
+        (unordered_only && (call->order != 0 || call->home != 0)) || !take_slot_back (host, i))
+      continue;
+    zm_slot_free (host, i);
+    insert_in_order (&list, call);
+  }
+  return list;
+}
+
+/* ---- one generation after another ---- */
+
+void
+zm_hosts_succeed (ZmHosts *hosts, ZmGeneration *old, ZmGeneration *next, gint64 until_us)
+{
+  ZmCarried *before = zm_generation_carried (old), *after = zm_generation_carried (next);
+
+  if (before == NULL || after == NULL || !after->serial_calls)
+    return;
+  pthread_mutex_lock (&hosts->lock);
+  after->after = before;
+  after->after_until_us = until_us;
+  pthread_mutex_unlock (&hosts->lock);
+}
+
+void
+zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation)
+{
+  ZmCarried *carried = zm_generation_carried (generation);
+  ZmArrivals moved = { NULL, NULL };
+  guint n = 0;
+
+  if (carried == NULL)
+    return;
+  pthread_mutex_lock (&hosts->lock);
+  carried->closed = TRUE;
+  for (guint i = carried->n_seats; i > 0; i--)
+    zm_carried_prepend (carried, zm_host_take_back (g_ptr_array_index (carried->group->list, i - 1), carried, FALSE));
+  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
+    next = call->next;
+    call->moved = TRUE;
+    zm_arrivals_add (&moved, call);
+    n++;
+  }
+  carried->head = carried->tail = NULL;
+  carried->waiting = 0;
+  zm_carried_less (carried, n);
+  pthread_cond_broadcast (&hosts->changed);
+  pthread_mutex_unlock (&hosts->lock);
+  zm_arrivals_tell (hosts, &moved);
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The room's thread: parent of all hosts, reader of all that they say, keeper of what is due. */
+#include "config.h"
+
+#include "hosts/hosts-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CHUNK        ((gsize) 64 << 10) /* bytes read at a time */
+#define READS_MOST   16                 /* from one host before the others have their turn */
+#define EMITS_MOST   ((gsize) 64 << 20) /* bytes of events that wait for the pool; then the host is not read from */
+#define IDLE_MS      1000
+#define END_GRACE_US G_USEC_PER_SEC /* for hosts at the end of the daemon */
+
+void
+zm_hosts_wake (ZmHosts *hosts)
+{
+  const guint64 one = 1;
+
+  /* Full means that it is woken already. */
+  if (write (hosts->wake_fd, &one, sizeof one) < 0)
+    return;
+}
+
+/* ---- reading ---- */
+
+/* Room for what is announced, but never much more than has come: a host may announce what it never sends. */
+static guint8 *
+reserve (ZmHost *host, gsize n)
+{
+  gsize had = host->in->len;
+
+  g_byte_array_set_size (host->in, (guint) (had + n));
+  return host->in->data + had;
+}
+
+/* FALSE: nothing more can be read from it, now or ever. */
+static gboolean
+read_once (ZmHost *host, gboolean *more)
+{
+  gsize had = host->in->len;
+  guint8 *room = reserve (host, CHUNK);
+  ssize_t got;
+
+  do
+    got = recv (host->fd, room, CHUNK, MSG_DONTWAIT);
+  while (got < 0 && errno == EINTR);
+  g_byte_array_set_size (host->in, (guint) (had + (gsize) MAX (got, 0)));
+  *more = got == (ssize_t) CHUNK;
+  if (got > 0)
+    host->heard += (guint64) got;
+  return got > 0 || (got < 0 && errno == EAGAIN);
+}
+
+/* What was used is taken off the front; mostly that is everything. */
+static void
+use_input (ZmHost *host, ZmArrivals *arrivals)
+{
+  gssize used = host->in->len > 0 ? zm_host_take (host, host->in->data, host->in->len, arrivals) : 0;
+
+  if (used > 0)
+    g_byte_array_remove_range (host->in, 0, (guint) used);
+  if (used >= 0)
+    return;
+  pthread_mutex_lock (&host->hosts->lock);
+  zm_host_kill (host, g_strdup ("it sent what cannot be read"));
+  pthread_mutex_unlock (&host->hosts->lock);
+  g_byte_array_set_size (host->in, 0);
+}
+
+static void
+read_host (ZmHost *host)
+{
+  ZmArrivals arrivals = { NULL, NULL };
+  gboolean more = TRUE;
+
+  for (guint i = 0; i < READS_MOST && more && host->fd >= 0 && host->emits_size < EMITS_MOST; i++) {
+    gboolean good = read_once (host, &more);
+
+    use_input (host, &arrivals);
+    /* Results are told chunk by chunk: workers have something to do while the rest is read. */
+    zm_arrivals_tell (host->hosts, &arrivals);
+    if (!good)
+      break;
+  }
+}
+
+/* It is dead: all that it said, sent or not. */
+void
+zm_host_read_rest (ZmHost *host, ZmArrivals *arrivals)
+{
+  gboolean more;
+
+  while (read_once (host, &more) && host->in->len > 0 && more)
+    use_input (host, arrivals);
+  use_input (host, arrivals);
+  zm_page_rest (host->page, host->heard, host->in);
+  use_input (host, arrivals);
+}
+
+/* ---- one turn ---- */
+
+/* The list may grow meanwhile, and only this thread takes from it. */
+static GPtrArray *
+all_hosts (ZmHosts *hosts)
+{
+  GPtrArray *all = g_ptr_array_new ();
+
+  for (guint i = 0; i < hosts->groups->len; i++) {
+    ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
+
+    for (guint j = 0; j < group->list->len; j++)
+      g_ptr_array_add (all, g_ptr_array_index (group->list, j));
+  }
+  return all;
+}
+
+/* Groups whose last member and last process have gone; and hosts at the end of a list that are over. */
+static void
+sweep (ZmHosts *hosts)
+{
+  for (guint i = hosts->groups->len; i > 0; i--) {
+    ZmHostGroup *group = g_ptr_array_index (hosts->groups, i - 1);
+
+    while (group->list->len > 0) {
+      ZmHost *last = g_ptr_array_index (group->list, group->list->len - 1);
+
+      if (last->state != ZM_HOST_OVER || last->sending)
+        break;
+      g_ptr_array_set_size (group->list, (int) group->list->len - 1);
+      zm_host_free (last);
+    }
+    if (group->members->len > 0 || group->list->len > 0)
+      continue;
+    g_ptr_array_remove_index (hosts->groups, i - 1);
+    g_ptr_array_unref (group->members);
+    g_ptr_array_unref (group->list);
+    g_free (group->name);
+    g_free (group);
+  }
+}
+
+/* Under the lock. Returns when the next start is due, or G_MAXINT64. */
+static gint64
+start_due (GPtrArray *all, gint64 now_us)
+{
+  gint64 next_us = G_MAXINT64;
+
+  for (guint i = 0; i < all->len; i++) {
+    ZmHost *host = g_ptr_array_index (all, i);
+
+    if (host->state != ZM_HOST_DOWN)
+      continue;
+    if (host->due_us <= now_us)
+      zm_host_begin (host);
+    if (host->state == ZM_HOST_DOWN)
+      next_us = MIN (next_us, host->due_us);
+  }
+  return next_us;
+}
+
+/* What of the polls is this host's is noted, so that a turn costs system calls only where something happened. */
+static void
+add_polls (ZmHost *host, GArray *polls)
+{
+  struct pollfd one = { .fd = host->fd };
+
+  host->polls = polls->len;
+  host->n_polls = 0;
+  if (host->child.pid <= 0)
+    return;
+  host->watched = zm_child_add_polls (&host->child, polls);
+  host->n_polls = polls->len - host->polls;
+  one.events = (short) ((host->emits_size < EMITS_MOST ? POLLIN : 0) | (host->writable ? 0 : POLLOUT));
+  if (host->fd >= 0)
+    g_array_append_val (polls, one);
+}
+
+static gboolean
+any_event (const GArray *polls, guint from, guint n)
+{
+  for (guint i = from; i < from + n; i++)
+    if (g_array_index (polls, struct pollfd, i).revents != 0)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+log_lines (ZmHost *host)
+{
+  g_autofree char *name = g_strconcat ("host ", host->name, NULL);
+  const ZmChildLog log = { .log = host->hosts->config.log,
+                           .room = "host",
+                           .name = name,
+                           .suppressed = host->hosts->c_lines,
+                           .line = zm_host_line,
+                           .user = host };
+
+  zm_child_read (&host->child, &log);
+}
+
+/* The lock is taken only where something is to be said. */
+static void
+say_emitted (ZmHost *host)
+{
+  const ZmRecord record = { .kind = ZM_RECORD_EMITTED, .id = host->emitted };
+
+  if (host->emitted == 0)
+    return;
+  host->emitted = 0;
+  zm_host_say (host, &record);
+}
+
+/* The process first: what it wrote before its end is read after its end is known. */
+static void
+serve (ZmHost *host, const GArray *polls)
+{
+  ZmHosts *hosts = host->hosts;
+  gboolean touched = any_event (polls, host->polls, host->n_polls) || !host->watched;
+  gboolean spoke = host->n_polls > 0 && host->fd >= 0 && any_event (polls, host->polls + host->n_polls, 1);
+  int status;
+
+  if (host->n_polls == 0 || host->child.pid <= 0)
+    return;
+  if (touched) {
+    gboolean over = zm_child_reap (&host->child, &status);
+
+    log_lines (host);
+    if (over) {
+      zm_host_died (host, status);
+      return;
+    }
+  }
+  if (host->emits.length > 0)
+    zm_host_emit_again (host);
+  if (spoke)
+    read_host (host);
+  pthread_mutex_lock (&hosts->lock);
+  if (spoke)
+    host->writable = TRUE;
+  say_emitted (host);
+  zm_host_flush_locked (host);
+  pthread_mutex_unlock (&hosts->lock);
+}
+
+static void
+take_wakes (ZmHosts *hosts)
+{
+  guint64 wakes;
+
+  if (read (hosts->wake_fd, &wakes, sizeof wakes) < 0)
+    return;
+}
+
+/* How long nothing is due. Under the lock. */
+static int
+pause_ms (ZmHosts *hosts, GPtrArray *all, gint64 next_us)
+{
+  gint64 left_us = next_us - zm_now_us ();
+  int tick = IDLE_MS;
+
+  for (guint i = 0; i < all->len; i++) {
+    const ZmHost *host = g_ptr_array_index (all, i);
+
+    if (host->state == ZM_HOST_STARTING || host->state == ZM_HOST_LEAVING || host->emits.length > 0)
+      tick = ZM_HOST_TICK_US / 1000;
+  }
+  if (hosts->busy)
+    tick = ZM_HOST_TICK_US / 1000;
+  return (int) CLAMP (left_us / 1000 + 1, 0, tick);
+}
+
+/* At the end of the daemon: asked, then killed. Under the lock. */
+static void
+end_all (ZmHosts *hosts, GPtrArray *all)
+{
+  for (guint i = 0; i < all->len; i++) {
+    ZmHost *host = g_ptr_array_index (all, i);
+
+    host->again = FALSE;
+    if (host->state == ZM_HOST_DOWN)
+      host->state = ZM_HOST_OVER;
+    else if (zm_now_us () > hosts->end_us)
+      zm_child_signal (&host->child, SIGKILL);
+    else if (host->state != ZM_HOST_LEAVING && host->state != ZM_HOST_OVER)
+      zm_host_leave (host, "the daemon ends", FALSE);
+  }
+}
+
+static void *
+hosts_main (void *user)
+{
+  ZmHosts *hosts = user;
+  g_autoptr (GArray) polls = g_array_new (FALSE, FALSE, sizeof (struct pollfd));
+
+  for (;;) {
+    g_autoptr (GPtrArray) all = NULL;
+    const struct pollfd wake = { .fd = hosts->wake_fd, .events = POLLIN };
+    int timeout_ms;
+
+    pthread_mutex_lock (&hosts->lock);
+    sweep (hosts);
+    all = all_hosts (hosts);
+    if (hosts->ending)
+      end_all (hosts, all);
+    if (hosts->ending && all->len == 0)
+      break;
+    timeout_ms = pause_ms (hosts, all, hosts->ending ? G_MAXINT64 : start_due (all, zm_now_us ()));
+    g_array_set_size (polls, 0);
+    g_array_append_val (polls, wake);
+    for (guint i = 0; i < all->len; i++)
+      add_polls (g_ptr_array_index (all, i), polls);
+    pthread_mutex_unlock (&hosts->lock);
+    if (poll ((struct pollfd *) (void *) polls->data, polls->len, hosts->ending ? 5 : timeout_ms) < 0)
+      continue; /* interrupted */
+    if (any_event (polls, 0, 1))
+      take_wakes (hosts);
+    for (guint i = 0; i < all->len; i++)
+      serve (g_ptr_array_index (all, i), polls);
+    zm_hosts_look (hosts, zm_now_us ());
+  }
+  pthread_mutex_unlock (&hosts->lock);
+  return NULL;
+}
+
+/* ---- the door ---- */
+
+static void
+make_counters (ZmHosts *hosts)
+{
+  ZmMetrics *metrics = hosts->config.metrics;
+
+#define COUNTER(name, help) zm_metrics_counter (metrics, name, help, NULL, NULL)
+  hosts->c_starts = COUNTER ("zmanager_host_starts_total", "Processes started for plugins");
+  hosts->c_crashes = COUNTER ("zmanager_host_crashes_total", "Hosts that ended without being asked to");
+  hosts->c_killed = COUNTER ("zmanager_host_killed_total", "Hosts that were killed: a call hung, or loading");
+  hosts->c_lost = COUNTER ("zmanager_host_calls_lost_total", "Started calls that ended with their host");
+  hosts->c_requeued = COUNTER ("zmanager_host_calls_requeued_total", "Calls that had not started and went to another host");
+  hosts->c_timeouts = COUNTER ("zmanager_host_timeouts_total", "Calls in hosts that passed their deadline");
+  hosts->c_late = COUNTER ("zmanager_host_late_total", "Results of hosts that came after their deadline");
+  hosts->c_emits_lost = COUNTER ("zmanager_host_emits_lost_total", "Messages of plugins in hosts that were not taken");
+  hosts->c_set_aside = COUNTER ("zmanager_messages_set_aside_total", "Messages that killed their host three times");
+  hosts->c_bad = COUNTER ("zmanager_host_bad_records_total", "Records of hosts that did not fit");
+  hosts->c_lines = COUNTER ("zmanager_host_lines_suppressed_total", "Lines of hosts' output left out of the log");
+#undef COUNTER
+}
+
+static void
+free_memory (ZmHosts *hosts)
+{
+  if (hosts->wake_fd >= 0)
+    close (hosts->wake_fd);
+  zm_dead_free (hosts);
+  g_ptr_array_unref (hosts->groups);
+  g_ptr_array_unref (hosts->carrieds);
+  g_hash_table_unref (hosts->timers);
+  g_hash_table_unref (hosts->sources);
+  pthread_cond_destroy (&hosts->changed);
+  pthread_mutex_destroy (&hosts->lock);
+  g_free ((char *) hosts->config.program);
+  g_free ((char *) hosts->config.directory);
+  g_free ((char *) hosts->config.report_directory);
+  zm_log_unref (hosts->config.log);
+  g_free (hosts);
+}
+
+ZmHosts *
+zm_hosts_new (const ZmHostsConfig *config, GError **error)
+{
+  ZmHosts *hosts = g_new0 (ZmHosts, 1);
+  int failed = 0;
+
+  hosts->config = *config;
+  hosts->config.program = g_strdup (config->program);
+  hosts->config.directory = g_strdup (config->directory);
+  hosts->config.report_directory = g_strdup (config->report_directory);
+  hosts->config.log = zm_log_ref (config->log);
+  pthread_mutex_init (&hosts->lock, NULL);
+  zm_cond_init_monotonic (&hosts->changed);
+  hosts->groups = g_ptr_array_new ();
+  hosts->carrieds = g_ptr_array_new ();
+  hosts->timers = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
+  hosts->sources = g_hash_table_new (g_int64_hash, g_int64_equal);
+  hosts->kills = g_hash_table_new (g_str_hash, g_str_equal);
+  g_queue_init (&hosts->dead_order);
+  make_counters (hosts);
+  zm_hosts_fill_carrier (hosts);
+  hosts->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (hosts->wake_fd >= 0)
+    failed = zm_thread_create (&hosts->thread, "zm-hosts", hosts_main, hosts);
+  if (hosts->wake_fd >= 0 && failed == 0)
+    return hosts;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "cannot start the thread of plugins' hosts: %s",
+               g_strerror (failed != 0 ? failed : errno));
+  free_memory (hosts);
+  return NULL;
+}
+
+void
+zm_hosts_free (ZmHosts *hosts)
+{
+  if (hosts == NULL)
+    return;
+  pthread_mutex_lock (&hosts->lock);
+  hosts->ending = TRUE;
+  hosts->end_us = zm_now_us () + END_GRACE_US;
+  pthread_mutex_unlock (&hosts->lock);
+  zm_hosts_wake (hosts);
+  pthread_join (hosts->thread, NULL);
+  free_memory (hosts);
+}
+
+const ZmCarrier *
+zm_hosts_carrier (ZmHosts *hosts)
+{
+  return hosts != NULL && hosts->config.program != NULL ? &hosts->carrier : NULL;
+}

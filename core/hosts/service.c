@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Services of plugins in hosts: what they emit, ask, time, log and count. Each is done as if the plugin had called the
+ * daemon's own table; what that refuses is counted here, as the plugin was told OK when it was on its way. In the hosts'
+ * thread, without the lock.
+ */
+#include "config.h"
+
+#include "hosts/hosts-private.h"
+
+#include <string.h>
+
+#define LOG_TEXT_MOST 8192
+
+/* The generation that a record speaks of; NULL: none of this host. It stays for as long as this thread does not return, as
+ * closing waits for an answer that this thread reads. */
+static ZmGeneration *
+generation_of (ZmHost *host, guint64 serial)
+{
+  ZmHosts *hosts = host->hosts;
+  ZmGeneration *generation = NULL;
+  ZmCarried *carried;
+
+  pthread_mutex_lock (&hosts->lock);
+  carried = zm_carried_by_serial (hosts, serial);
+  if (carried != NULL && carried->group == host->group && host->index < carried->n_seats)
+    generation = carried->generation;
+  pthread_mutex_unlock (&hosts->lock);
+  if (generation == NULL)
+    zm_counter_add (hosts->c_bad, 1);
+  return generation;
+}
+
+/* ---- events ---- */
+
+/* Texts of an event, which needs them with an end. */
+typedef struct Event {
+  zm_event event;
+  char *key, *flow, *id, *headers;
+} Event;
+
+static void
+event_clear (Event *event)
+{
+  g_free (event->key);
+  g_free (event->flow);
+  g_free (event->id);
+  g_free (event->headers);
+}
+
+static void
+read_event (const ZmRecord *record, Event *out)
+{
+  const ZmSpan body = record->parts[ZM_EVENT_BODY];
+
+  out->key = zm_record_text (record, ZM_EVENT_KEY);
+  out->flow = zm_record_text (record, ZM_EVENT_FLOW);
+  out->id = zm_record_text (record, ZM_EVENT_ID);
+  out->headers = zm_record_text (record, ZM_EVENT_HEADERS);
+  out->event = (zm_event){ .struct_size = sizeof out->event,
+                           .key = out->key,
+                           .flow = out->flow,
+                           .id = out->id,
+                           .headers = out->headers,
+                           .body = body.data,
+                           .body_size = body.size };
+}
+
+static int
+emit (ZmHost *host, const ZmRecord *record)
+{
+  ZmHosts *hosts = host->hosts;
+  guint64 source = record->numbers[ZM_EMIT_SOURCE];
+  ZmGeneration *generation = generation_of (host, record->numbers[ZM_EMIT_GENERATION]);
+  const zm_host *table = NULL;
+  Event event;
+  int status;
+
+  if (generation == NULL)
+    return ZM_E_NOT_FOUND;
+  if (source != 0) {
+    pthread_mutex_lock (&hosts->lock);
+    table = zm_source_host (hosts, host, source);
+    pthread_mutex_unlock (&hosts->lock);
+    if (table == NULL)
+      return ZM_E_NOT_FOUND;
+  }
+  read_event (record, &event);
+  status = table != NULL ? table->emit (table, &event.event)
+                         : hosts->config.emit (generation, &event.event,
+                                               (guint) MIN (record->numbers[ZM_EMIT_HOPS], G_MAXUINT16),
+                                               hosts->config.user);
+  event_clear (&event);
+  return status;
+}
+
+/* The credit goes back whatever became of it. */
+static void
+emit_over (ZmHost *host, int status)
+{
+  host->emitted++;
+  if (status == ZM_OK)
+    return;
+  zm_counter_add (host->hosts->c_emits_lost, 1);
+  zm_log_limited (host->hosts->config.log, ZM_LEVEL_WARNING, "host", "emit",
+                  "host %s: a message that a plugin emitted was not taken (%d)", host->name, status);
+}
+
+/* Those that the pool had no room for come first, in their order. */
+static void
+take_emit (ZmHost *host, const ZmRecord *record)
+{
+  int status = host->emits.length > 0 ? ZM_E_AGAIN : emit (host, record);
+  GByteArray *kept;
+
+  if (status != ZM_E_AGAIN) {
+    emit_over (host, status);
+    return;
+  }
+  kept = g_byte_array_new ();
+  zm_record_append (record, kept);
+  host->emits_size += kept->len;
+  g_queue_push_tail (&host->emits, kept);
+}
+
+void
+zm_host_emit_again (ZmHost *host)
+{
+  while (host->emits.length > 0) {
+    GByteArray *kept = g_queue_peek_head (&host->emits);
+    ZmRecord record;
+    gsize needed;
+    int status = ZM_E_INVALID;
+
+    if (zm_record_read (kept->data, kept->len, &record, &needed, NULL) > 0)
+      status = emit (host, &record);
+    if (status == ZM_E_AGAIN)
+      return;
+    emit_over (host, status);
+    host->emits_size -= kept->len;
+    g_byte_array_unref (g_queue_pop_head (&host->emits));
+  }
+}
+
+/* ---- asking ---- */
+
+/* An answer goes to the process that asked, should that still be there. */
+typedef struct Question {
+  ZmHosts *hosts;
+  guint64 number, life, id;
+} Question;
+
+static ZmHost *
+host_by_number (ZmHosts *hosts, guint64 number)
+{
+  for (guint i = 0; i < hosts->groups->len; i++) {
+    ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
+
+    for (guint j = 0; j < group->list->len; j++) {
+      ZmHost *host = g_ptr_array_index (group->list, j);
+
+      if (host->number == number)
+        return host;
+    }
+  }
+  return NULL;
+}
+
+/* In a worker. */
+static void
+answer (void *user, int status, const void *body, size_t size)
+{
+  Question *question = user;
+  ZmHosts *hosts = question->hosts;
+  ZmRecord record = { .kind = ZM_RECORD_ANSWER, .id = question->id, .n_numbers = 1, .n_parts = 1 };
+  ZmHost *host;
+
+  record.numbers[0] = (guint64) (gint64) status;
+  record.parts[0] = zm_span (body != NULL ? body : "", size);
+  pthread_mutex_lock (&hosts->lock);
+  host = host_by_number (hosts, question->number);
+  if (host != NULL && host->life == question->life) {
+    zm_host_say (host, &record);
+    zm_host_flush_locked (host);
+  }
+  pthread_mutex_unlock (&hosts->lock);
+  g_free (question);
+}
+
+static void
+take_ask (ZmHost *host, const ZmRecord *record)
+{
+  ZmHosts *hosts = host->hosts;
+  ZmGeneration *generation = generation_of (host, record->numbers[ZM_ASK_GENERATION]);
+  Question *question = g_new (Question, 1);
+  Event event;
+  int status = ZM_E_NOT_FOUND;
+
+  *question = (Question){ .hosts = hosts, .number = host->number, .life = host->life, .id = record->id };
+  if (generation != NULL) {
+    read_event (record, &event);
+    status = hosts->config.ask (generation, &event.event, (guint) MIN (record->numbers[ZM_ASK_HOPS], G_MAXUINT16),
+                                (int) CLAMP ((gint64) record->numbers[ZM_ASK_TIMEOUT], 0, G_MAXINT), answer, question,
+                                hosts->config.user);
+    event_clear (&event);
+  }
+  if (status != ZM_OK)
+    answer (question, status, NULL, 0);
+}
+
+/* ---- timers: kept by the daemon, whose workers call them; the function is known to the host alone ---- */
+
+const ZmHostTimer *
+zm_hosts_timer (ZmHosts *hosts, guint64 handle)
+{
+  return g_hash_table_lookup (hosts->timers, &handle);
+}
+
+static void
+take_timer (ZmHost *host, const ZmRecord *record)
+{
+  ZmHosts *hosts = host->hosts;
+  ZmGeneration *generation = generation_of (host, record->numbers[0]);
+  g_autofree char *name = zm_record_text (record, 0);
+  const zm_host *table;
+  ZmHostTimer *timer;
+  zm_ticket ticket;
+
+  if (generation == NULL || name == NULL || g_hash_table_contains (host->timers, &record->id))
+    return;
+  table = zm_generation_host (generation);
+  timer = g_new0 (ZmHostTimer, 1);
+  *timer = (ZmHostTimer){ .host = host, .id = record->id, .function = record->numbers[1], .generation = generation };
+  pthread_mutex_lock (&hosts->lock);
+  timer->handle = ++hosts->next_timer;
+  g_hash_table_insert (hosts->timers, &timer->handle, timer);
+  pthread_mutex_unlock (&hosts->lock);
+  g_hash_table_insert (host->timers, &timer->id, timer);
+  ticket = table->timer_start != NULL
+               ? table->timer_start (table, name, (zm_action_fn) (guintptr) timer->handle,
+                                     (unsigned) MIN (record->numbers[2], G_MAXUINT), (unsigned) MIN (record->numbers[3], G_MAXUINT))
+               : 0;
+  timer->ticket = ticket;
+  if (ticket == 0)
+    zm_log_limited (hosts->config.log, ZM_LEVEL_WARNING, "host", "timer", "host %s: plugin %s could not start a timer",
+                    host->name, zm_generation_name (generation));
+}
+
+static void
+end_timer (ZmHost *host, ZmHostTimer *timer)
+{
+  ZmHosts *hosts = host->hosts;
+  const zm_host *table = zm_generation_host (timer->generation);
+
+  if (timer->ticket != 0 && table->timer_stop != NULL)
+    table->timer_stop (table, timer->ticket);
+  g_hash_table_remove (host->timers, &timer->id);
+  pthread_mutex_lock (&hosts->lock);
+  g_hash_table_remove (hosts->timers, &timer->handle); /* frees it */
+  pthread_mutex_unlock (&hosts->lock);
+}
+
+static void
+take_untimer (ZmHost *host, const ZmRecord *record)
+{
+  ZmHostTimer *timer = g_hash_table_lookup (host->timers, &record->id);
+
+  if (timer != NULL)
+    end_timer (host, timer);
+}
+
+/* Of a generation that is being closed, before it is gone. */
+void
+zm_host_drop_timers (ZmHost *host, const ZmGeneration *generation)
+{
+  g_autoptr (GList) timers = g_hash_table_get_values (host->timers);
+
+  for (GList *at = timers; at != NULL; at = at->next) {
+    ZmHostTimer *timer = at->data;
+
+    if (generation == NULL || timer->generation == generation)
+      end_timer (host, timer);
+  }
+}
+
+/* ---- logs and figures ---- */
+
+static void
+take_log (ZmHost *host, const ZmRecord *record)
+{
+  ZmGeneration *generation = record->id != 0 ? generation_of (host, record->id) : NULL;
+  g_autofree char *text = g_strndup (record->parts[0].data != NULL ? record->parts[0].data : "",
+                                     MIN (record->parts[0].size, LOG_TEXT_MOST));
+  g_autofree char *shown = zm_printable (zm_span_text (text), ZM_CHILD_LINE_MOST);
+  int level = (int) (gint64) record->numbers[0];
+
+  if (generation != NULL)
+    zm_generation_host (generation)->log (zm_generation_host (generation), level, text);
+  else
+    zm_log_write (host->hosts->config.log, (ZmLevel) CLAMP (level, ZM_LOG_ERROR, ZM_LOG_DEBUG), "host", "host %s: %s",
+                  host->name, shown);
+  pthread_mutex_lock (&host->hosts->lock);
+  zm_host_line (shown, host);
+  pthread_mutex_unlock (&host->hosts->lock);
+}
+
+static void
+take_metric (ZmHost *host, const ZmRecord *record)
+{
+  ZmGeneration *generation = generation_of (host, record->id);
+  g_autofree char *name = zm_record_text (record, 0);
+  double value;
+
+  memcpy (&value, &record->numbers[1], sizeof value);
+  if (generation != NULL && name != NULL)
+    zm_generation_host (generation)->metric (zm_generation_host (generation), (int) (gint64) record->numbers[0], name, value);
+}
+
+void
+zm_host_service (ZmHost *host, const ZmRecord *record)
+{
+  switch (record->kind) {
+  case ZM_RECORD_EMIT: take_emit (host, record); break;
+  case ZM_RECORD_ASK: take_ask (host, record); break;
+  case ZM_RECORD_TIMER: take_timer (host, record); break;
+  case ZM_RECORD_UNTIMER: take_untimer (host, record); break;
+  case ZM_RECORD_LOG: take_log (host, record); break;
+  case ZM_RECORD_METRIC: take_metric (host, record); break;
+  default:
+    zm_counter_add (host->hosts->c_bad, 1);
+    zm_log_limited (host->hosts->config.log, ZM_LEVEL_WARNING, "host", "bad-record",
+                    "host %s: a record of a kind that is the daemon's own was left out", host->name);
+  }
+}
+
+/* Its process ended. What it emitted last goes in if there is room, and is counted where there is none. */
+void
+zm_host_drop_services (ZmHost *host)
+{
+  zm_host_emit_again (host);
+  while (host->emits.length > 0) {
+    GByteArray *kept = g_queue_pop_head (&host->emits);
+
+    host->emits_size -= kept->len;
+    g_byte_array_unref (kept);
+    emit_over (host, ZM_E_AGAIN);
+  }
+  host->emitted = 0;
+  zm_host_drop_timers (host, NULL);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What there is of hosts, for status, listings and logs. */
+#include "config.h"
+
+#include "hosts/hosts-private.h"
+
+#include <string.h>
+
+static const char *
+state_name (const ZmHost *host)
+{
+  switch (host->state) {
+  case ZM_HOST_DOWN: return host->life > 0 ? "waiting" : "starting";
+  case ZM_HOST_STARTING: return "starting";
+  case ZM_HOST_UP: return "up";
+  case ZM_HOST_LEAVING: return "leaving";
+  case ZM_HOST_OVER: break;
+  }
+  return "ended";
+}
+
+static void
+append_host (GString *out, const ZmHost *host)
+{
+  guint deferred = g_hash_table_size (host->deferred_by);
+
+  g_string_append (out, "{\"name\":");
+  zm_json_append_string (out, zm_span_text (host->name));
+  g_string_append_printf (out,
+                          ",\"state\":\"%s\",\"pid\":%d,\"starts\":%" G_GUINT64_FORMAT ",\"calls\":%u,\"deferred\":%u,\"rss\":%" G_GSIZE_FORMAT
+                          ",\"uptime\":%" G_GINT64_FORMAT ",\"last_end\":",
+                          state_name (host), (int) host->child.pid, host->starts,
+                          host->child.pid > 0 ? ZM_PAGE_SLOTS - host->n_free : 0, deferred, host->rss,
+                          host->child.pid > 0 ? (zm_now_us () - host->started_us) / 1000 : 0);
+  zm_json_append_string (out, zm_span_text (host->last_end));
+  g_string_append (out, ",\"plugins\":[");
+  for (guint i = 0, n = 0; i < host->group->members->len; i++) {
+    const ZmCarried *member = g_ptr_array_index (host->group->members, i);
+
+    if (host->index >= member->n_seats)
+      continue;
+    if (n++ > 0)
+      g_string_append_c (out, ',');
+    zm_json_append_string (out, zm_span_text (zm_generation_name (member->generation)));
+  }
+  g_string_append (out, "]}");
+}
+
+char *
+zm_hosts_json (ZmHosts *hosts)
+{
+  GString *out = g_string_new ("[");
+
+  if (hosts != NULL)
+    pthread_mutex_lock (&hosts->lock);
+  for (guint i = 0; hosts != NULL && i < hosts->groups->len; i++) {
+    const ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
+
+    for (guint j = 0; j < group->list->len; j++) {
+      if (out->len > 1)
+        g_string_append_c (out, ',');
+      append_host (out, g_ptr_array_index (group->list, j));
+    }
+  }
+  if (hosts != NULL)
+    pthread_mutex_unlock (&hosts->lock);
+  g_string_append_c (out, ']');
+  return g_string_free (out, FALSE);
+}
+
+/* Of one plugin, for its line in plugin ls. */
+void
+zm_carried_describe (gpointer data, GString *out)
+{
+  ZmCarried *carried = data;
+
+  pthread_mutex_lock (&carried->hosts->lock);
+  g_string_append_printf (out, ",\"waiting\":%u,\"outstanding\":%u,\"crashes\":%" G_GUINT64_FORMAT ",\"hosts\":[", carried->waiting,
+                          carried->outstanding, carried->kills);
+  for (guint i = 0; i < carried->n_seats && i < carried->group->list->len; i++) {
+    if (i > 0)
+      g_string_append_c (out, ',');
+    append_host (out, g_ptr_array_index (carried->group->list, i));
+  }
+  g_string_append_c (out, ']');
+  pthread_mutex_unlock (&carried->hosts->lock);
+}
+
+void
+zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out)
+{
+  if (hosts == NULL)
+    return;
+  pthread_mutex_lock (&hosts->lock);
+  for (guint i = 0; i < hosts->carrieds->len; i++) {
+    const ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
+
+    if (carried->quarantine != NULL && !carried->closed)
+      g_ptr_array_add (out, g_strdup_printf ("plugin %s is in quarantine: %s", zm_generation_name (carried->generation),
+                                             carried->quarantine));
+  }
+  pthread_mutex_unlock (&hosts->lock);
+}
+
+static void
+append_call (GString *out, const ZmHost *host, guint place, gint64 now_us)
+{
+  const ZmHostSlot *slot = &host->slots[place];
+  const char *symbol = slot->call != NULL ? slot->call->symbol : slot->symbol;
+  gint64 began_us = atomic_load (&host->page->slots[place].began_us);
+
+  if (slot->carried == NULL || (atomic_load (&host->page->slots[place].word) & 3) != ZM_SLOT_IS_STARTED)
+    return;
+  g_string_append (out, out->len > 0 && out->str[out->len - 1] == '}' ? ",{\"plugin\":" : "{\"plugin\":");
+  zm_json_append_string (out, zm_span_text (zm_generation_name (slot->carried->generation)));
+  g_string_append (out, ",\"symbol\":");
+  zm_json_append_string (out, zm_span_text (symbol));
+  g_string_append (out, ",\"host\":");
+  zm_json_append_string (out, zm_span_text (host->name));
+  g_string_append_printf (out, ",\"us\":%" G_GINT64_FORMAT ",\"given_up\":%s}", MAX (now_us - began_us, 0),
+                          slot->call == NULL ? "true" : "false");
+}
+
+void
+zm_hosts_append_running (ZmHosts *hosts, GString *out)
+{
+  gint64 now_us = zm_now_us ();
+
+  if (hosts == NULL)
+    return;
+  pthread_mutex_lock (&hosts->lock);
+  for (guint i = 0; i < hosts->groups->len; i++) {
+    const ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
+
+    for (guint j = 0; j < group->list->len; j++) {
+      const ZmHost *host = g_ptr_array_index (group->list, j);
+
+      for (guint k = 0; host->page != NULL && k < ZM_PAGE_SLOTS; k++)
+        append_call (out, host, k, now_us);
+    }
+  }
+  pthread_mutex_unlock (&hosts->lock);
+}
