@@ -6,7 +6,8 @@
  *
  * With --describe it goes no further than the query function, and says what the descriptor lists: a line "option NAME" for
  * each, with the lines "option-type", "option-flags", and where they are given "option-standard" and "option-doc" after it,
- * and a line "action NAME" for each.
+ * and a line "action NAME" for each, with the line "action-flags" after it; before them "flags", and "has hooks" and "has source"
+ * where it has these.
  */
 #include "config.h"
 
@@ -223,8 +224,21 @@ say_actions (void)
       return 0;
     }
     say_text ("action", action->name);
+    dprintf (answers, "action-flags %u\n", (unsigned) action->flags);
   }
   return 1;
+}
+
+/* What decides where it can run. */
+static void
+say_kind (void)
+{
+  if (ZM_HAS (descriptor, flags))
+    dprintf (answers, "flags %u\n", (unsigned) descriptor->flags);
+  if (ZM_HAS (descriptor, hooks) && descriptor->hooks != NULL)
+    say ("has", "hooks");
+  if (ZM_HAS (descriptor, source) && descriptor->source != NULL)
+    say ("has", "source");
 }
 
 static int
@@ -293,6 +307,8 @@ main (int argc, char **argv)
   confine ();
   alarm (MOST_SECONDS);
   handle = try_open (path);
+  if (handle != NULL && listing)
+    say_kind ();
   if (handle == NULL || (listing && !(say_options () && say_actions ())))
     _exit (1);
   if (!listing) {

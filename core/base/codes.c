@@ -314,6 +314,17 @@ static const ZmCodeInfo codes[] = {
     "The number of files that are looked at has a bound.\n"
     "Example: plugin-path=/usr/lib.\n"
     "Cure: keep plugins in directories of their own." },
+  { ZM_CODE_ONE_INSTANCE, "Several instances of a plugin that has one call at a time",
+    "None of its actions is THREADSAFE, so a second process of it would never have a call; one is started.\n"
+    "Example: instances = 4 of a plugin whose actions all begin with ZM_ACTION.\n"
+    "Cure: remove instances, or let the plugin begin with ZM_ACTION_THREADSAFE what may run several times at "
+    "once." },
+  { ZM_CODE_NO_VARIANT, "Mapping that wants another place for a plugin that can run in one only",
+    "isolation of a mapping makes a second copy of its plugin, in another place than the first. An EXCLUSIVE "
+    "plugin cannot run twice, and a source takes events in where it runs.\n"
+    "Example: isolation = private in the section of a mapping that names a plugin with the flag "
+    "ZM_PLUGIN_EXCLUSIVE.\n"
+    "Cure: remove it there and set isolation in [plugin NAME]." },
   /* action keys */
   { ZM_CODE_BAD_KEY, "Text that is no action key",
     "An action key is Sender?Context@Decorator?Action; each part may be empty, the decorator with its @ may "

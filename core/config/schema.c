@@ -13,6 +13,9 @@
 #define DAY_MS      G_GINT64_CONSTANT (86400000)
 #define MESSAGE_MIN G_GINT64_CONSTANT (1024)
 #define MESSAGE_MAX G_GINT64_CONSTANT (1073741824)
+#define MEMORY_MIN  (G_GINT64_CONSTANT (16) << 20)
+#define MEMORY_MAX  (G_GINT64_CONSTANT (1) << 50)
+#define ISOLATIONS  "thread|process|private" /* in the order of ZmIsolation */
 
 /* What is not given is 0: FALSE, no bound, no default. */
 #define TEXT(s, k, ...)                                         \
@@ -55,6 +58,8 @@ static const ZmKeySpec schema[] = {
             .doc = "The least important lines that are logged."),
   CHOICE   ("zmanager", "log-format", .standard = "auto", .choices = "auto|human|json|journal",
             .doc = "Form of the log; auto: journal under systemd, human on a terminal, else JSON lines."),
+  CHOICE   ("zmanager", "third-party-isolation", .standard = "thread", .choices = ISOLATIONS,
+            .doc = "Where plugins outside the system's directory run that say nothing else."),
 
   LIST     ("subject", "bind", .doc = "Endpoints where services push; ipc://RUN/subject where none is given."),
   LIST     ("subject", "connect", .doc = "Endpoints that the Subject connects to."),
@@ -113,6 +118,16 @@ static const ZmKeySpec schema[] = {
 
   YESNO    ("plugin", "load", .standard = "no", .doc = "Load it although no mapping or source names it."),
   NUMBER   ("plugin", "priority", .standard = "100", .most = 1000, .doc = "Order of hooks: lower is asked first."),
+  CHOICE   ("plugin", "isolation", .choices = ISOLATIONS,
+            .doc = "Where it runs: in the daemon, in a process with others, in one of its own."),
+  NUMBER   ("plugin", "instances", .standard = "1", .least = 1, .most = 64,
+            .doc = "Processes that run it at one time; more than one needs an action that is THREADSAFE."),
+  NUMBER   ("plugin", "threads", .standard = "1", .least = 1, .most = 64,
+            .doc = "Calls that each of its processes runs at one time."),
+  SIZE     ("plugin", "memory", .least = MEMORY_MIN, .most = MEMORY_MAX,
+            .doc = "Memory of its process above which that is replaced; no limit where not set."),
+  NUMBER   ("plugin", "descriptors", .least = 16, .most = COUNT_MOST,
+            .doc = "Open files of its process; as many as the daemon may have where not set."),
 
   TEXT     ("source", "plugin", .doc = "The plugin that takes events in; NAME where not set."),
   TEXT     ("source", "uri", .doc = "What the plugin connects to, in its own words."),

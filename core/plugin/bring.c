@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define CARRIER_MS \
+  2000 /* for the carrier, which keeps the limits of its steps itself, to end what does not come back */
+
 /* Work for a guard. It is freed by whoever comes last: the caller, or the guard's thread where the caller has gone. */
 typedef struct Job {
   ZmGeneration *generation;
@@ -57,14 +60,22 @@ stop_job (gpointer data)
   job->good = zm_generation_stop (job->generation, job->drain_ms);
 }
 
+/* Of a step of a carried one the carrier is to say how it ended, not the guard around it. */
+static guint
+carrier_ms (const ZmGeneration *generation)
+{
+  return generation->carrier != NULL ? CARRIER_MS : 0;
+}
+
 /* The old one of an EXCLUSIVE plugin stops; it stays loaded, and may have to start again. */
 static gboolean
 pause_old (Job *job)
 {
   Job *stop = g_new0 (Job, 1);
+  guint grace_ms = 1000 + carrier_ms (job->old);
 
   *stop = (Job){ .generation = job->old, .drain_ms = job->drain_ms };
-  if (!zm_guard_call (job->old->mark, stop_job, job_free, stop, job->drain_ms + 1000)) {
+  if (!zm_guard_call (job->old->mark, stop_job, job_free, stop, job->drain_ms + grace_ms)) {
     g_set_error (&job->error, ZM_ERROR, ZM_ERROR_PLUGIN,
                  "the running one does not stop, which has to come first");
     return FALSE;
@@ -166,12 +177,28 @@ examine (ZmPlugins *plugins, const char *copy, const ZmManifest *manifest, const
                           unloads, error);
 }
 
+/* A plugin that is to be kept out of the daemon is never taken in for want of a host. */
+static gboolean
+check_carrier (const ZmPlugins *plugins, const ZmPlacement *placement, GError **error)
+{
+  if (placement->isolation == ZM_ISOLATION_THREAD || plugins->carrier != NULL)
+    return TRUE;
+  g_set_error (
+      error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
+      "it is to run as %s (%s), and there is no host program to run it; install zmanager-host, or set "
+      "isolation = thread",
+      zm_isolation_name (placement->isolation), placement->reason);
+  return FALSE;
+}
+
 /* Numbers are per name and go up only when one was brought up; serials are unique in the process, as they make the
  * names of threads. On failure the copy is removed here. */
 static ZmGeneration *
-make_generation (ZmPlugins *plugins, const ZmScanned *scanned, ZmConfig *config, GError **error)
+make_generation (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement, ZmConfig *config,
+                 GError **error)
 {
-  g_autofree char *copy = copy_file (plugins, scanned, error);
+  g_autofree char *copy =
+      check_carrier (plugins, placement, error) ? copy_file (plugins, scanned, error) : NULL;
   g_autoptr (ZmManifest) manifest = copy != NULL ? read_copy (copy, error) : NULL;
   const ZmGenerationConfig how = {
     .name = scanned->file.name,
@@ -185,6 +212,8 @@ make_generation (ZmPlugins *plugins, const ZmScanned *scanned, ZmConfig *config,
     .config = config,
     .reaper = plugins->reaper,
     .no_dlclose = plugins->no_dlclose,
+    .placement = placement,
+    .carrier = plugins->carrier,
     .owner = plugins->user,
   };
   ZmGeneration *generation = NULL;
@@ -209,6 +238,8 @@ check_config (const ZmGeneration *generation, ZmConfig *config, ZmProblems *prob
 
   if (config == NULL)
     return TRUE;
+  if (generation->carrier != NULL && generation->placement.instances < generation->asked.instances)
+    zm_placement_warn_instances (config, generation->name, problems);
   zm_config_check_options (config, section, generation->descriptor.options, problems);
   if (zm_problems_errors (problems) == before)
     return TRUE;
@@ -239,15 +270,18 @@ static gboolean
 bring (ZmPlugins *plugins, ZmGeneration *generation, ZmGeneration *old, ZmConfig *config, gboolean *paused,
        gboolean *stuck, ZmProblems *problems, GError **error)
 {
-  guint timeout_ms = plugins->call_ms;
+  guint timeout_ms = plugins->call_ms + carrier_ms (generation);
 
   if (!run_step (generation, NULL, open_job, 0, timeout_ms, stuck, error) ||
       !check_config (generation, config, problems, error))
     return FALSE;
   if ((generation->flags & ZM_PLUGIN_EXCLUSIVE) == 0)
     old = NULL;
+  /* init and start are two steps there, each with the whole limit. */
+  if (generation->carrier != NULL)
+    timeout_ms += plugins->call_ms;
   if (old != NULL)
-    timeout_ms += plugins->drain_ms + 1000;
+    timeout_ms += plugins->drain_ms + 1000 + carrier_ms (old);
   if (run_step (generation, old, init_job, plugins->drain_ms, timeout_ms, stuck, error)) {
     *paused = old != NULL;
     return TRUE;
@@ -269,12 +303,13 @@ zm_hang_free (gpointer hang)
 
 /* The error tells what would have it tried again. */
 static void
-remember_hang (ZmPlugins *plugins, const ZmScanned *scanned, const ZmGeneration *old, ZmConfig *config,
-               GError **error)
+remember_hang (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement,
+               const ZmGeneration *old, ZmConfig *config, GError **error)
 {
   ZmHang *hang = g_new0 (ZmHang, 1);
 
   hang->identity = scanned->identity;
+  hang->placement = *placement;
   hang->config = config != NULL ? zm_config_ref (config) : NULL;
   hang->what = g_strdup_printf ("%s; it is not tried again until its file or its section changes, or "
                                 "zmanagerctl plugin %s %s asks for it",
@@ -286,12 +321,12 @@ remember_hang (ZmPlugins *plugins, const ZmScanned *scanned, const ZmGeneration 
 
 /* What hangs is never freed: the thread that hangs in it still uses it. It is kept by the reaper, counted and told. */
 ZmGeneration *
-zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, ZmConfig *config,
-             gboolean *paused, ZmProblems *problems, GError **error)
+zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement, ZmGeneration *old,
+             ZmConfig *config, gboolean *paused, ZmProblems *problems, GError **error)
 {
   g_autoptr (GError) why = NULL;
-  ZmGeneration *generation = make_generation (plugins, scanned, config, error);
-  gboolean stuck = FALSE;
+  ZmGeneration *generation = make_generation (plugins, scanned, placement, config, error);
+  gboolean stuck = FALSE, carried = generation != NULL && generation->carrier != NULL;
 
   *paused = FALSE;
   if (generation == NULL)
@@ -307,12 +342,15 @@ zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, Zm
     zm_plugins_count (plugins, "zmanager_plugin_leaked_total",
                       "generations left loaded because init or start did not end");
     zm_reaper_keep (plugins->reaper, generation, "its init or start, which has not ended");
-    remember_hang (plugins, scanned, old, config, &why);
+    remember_hang (plugins, scanned, placement, old, config, &why);
   } else {
     let_go (plugins, generation);
     /* What its start took before it failed its fini gives back; only then can the old one have it again. */
     if (*paused)
       zm_reaper_settle (plugins->reaper, generation, plugins->drain_ms);
+    /* The carrier ended what did not come back: the next try would cost as much time. */
+    if (why->code == ZM_ERROR_LIMIT && carried)
+      remember_hang (plugins, scanned, placement, old, config, &why);
   }
   g_propagate_error (error, g_steal_pointer (&why));
   return NULL;
@@ -324,7 +362,7 @@ zm_bring_back (ZmPlugins *plugins, ZmGeneration *old, GError **error)
 {
   gboolean stuck;
 
-  return run_step (old, NULL, start_job, 0, plugins->call_ms, &stuck, error);
+  return run_step (old, NULL, start_job, 0, plugins->call_ms + carrier_ms (old), &stuck, error);
 }
 
 /* Newest first, where a set is discarded: each may use those that it depends on until its own stop. */
@@ -336,7 +374,8 @@ zm_bring_down (ZmPlugins *plugins, ZmGeneration *generation)
 
   retire (plugins, generation);
   /* One that hangs is the reaper's in the same way as any other: its threads hold it. */
-  run_step (generation, NULL, stop_job, plugins->drain_ms, plugins->drain_ms + 1000, &stuck, &error);
+  run_step (generation, NULL, stop_job, plugins->drain_ms, plugins->drain_ms + 1000 + carrier_ms (generation),
+            &stuck, &error);
   if (!stuck) {
     let_go (plugins, generation);
     return;

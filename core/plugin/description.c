@@ -66,6 +66,21 @@ read_line (ZmDescription *description, zm_option_desc *option, const char *line)
     option->doc = keep_text (description, text);
 }
 
+/* What it says of the whole, and of the action that was named last. */
+static void
+read_kind (ZmDescription *description, const char *line)
+{
+  const char *text;
+
+  if ((text = after (line, "flags")) != NULL)
+    description->flags = number_of (text);
+  else if ((text = after (line, "action-flags")) != NULL)
+    description->threadsafe |= (number_of (text) & ZM_ACTION_THREADSAFE_FLAG) != 0;
+  description->hooks |= g_strcmp0 (after (line, "has"), "hooks") == 0;
+  description->source |= g_strcmp0 (after (line, "has"), "source") == 0;
+  description->threadsafe |= (description->flags & ZM_PLUGIN_THREADSAFE) != 0;
+}
+
 /* Lines of other words, such as stages, are passed over. */
 static ZmDescription *
 read_answer (const char *answer)
@@ -87,6 +102,7 @@ read_answer (const char *answer)
 
       g_array_append_val (options, option);
     } else {
+      read_kind (description, *line);
       read_line (description,
                  options->len > 0 ? &g_array_index (options, zm_option_desc, options->len - 1) : NULL, *line);
     }

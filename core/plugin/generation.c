@@ -78,6 +78,10 @@ zm_generation_new (const ZmGenerationConfig *config)
   generation->threads = zm_threads_new ();
   generation->reaper = zm_reaper_ref (config->reaper);
   generation->no_dlclose = config->no_dlclose;
+  generation->asked = generation->placement = *config->placement;
+  generation->carrier = generation->asked.isolation != ZM_ISOLATION_THREAD ? config->carrier : NULL;
+  if (generation->carrier == NULL)
+    generation->placement.instances = 1;
   generation->owner = config->owner;
   pthread_mutex_init (&generation->lock, NULL);
   make_host (generation, config->host);
@@ -90,6 +94,7 @@ void
 zm_generation_free (ZmGeneration *generation)
 {
   zm_library_clear (&generation->library);
+  zm_carried_clear (generation);
   g_clear_pointer (&generation->config, zm_config_unref);
   g_clear_pointer (&generation->old_config, zm_config_unref);
   zm_threads_free (generation->threads);

@@ -24,6 +24,8 @@ zm_generation_open (ZmGeneration *generation, GError **error)
 {
   zm_plugin_query_fn query;
 
+  if (generation->carrier != NULL)
+    return zm_carried_open (generation, error);
   if (!zm_library_open (&generation->library, error))
     return FALSE;
   query = (zm_plugin_query_fn) zm_library_symbol (&generation->library, ZM_PLUGIN_QUERY_SYMBOL, error);
@@ -42,6 +44,10 @@ zm_generation_init (ZmGeneration *generation, GError **error)
 {
   int status = ZM_OK;
 
+  if (generation->carrier != NULL) {
+    generation->initialised = generation->carrier->init (generation->carried, error);
+    return generation->initialised;
+  }
   if (generation->descriptor.init != NULL)
     status = generation->descriptor.init (&generation->host, &generation->state);
   if (status != ZM_OK)
@@ -56,6 +62,10 @@ zm_generation_start (ZmGeneration *generation, GError **error)
 {
   int status = ZM_OK;
 
+  if (generation->carrier != NULL) {
+    generation->started = generation->carrier->start (generation->carried, error);
+    return generation->started;
+  }
   zm_threads_reopen (generation->threads);
   if (generation->descriptor.start != NULL)
     status = generation->descriptor.start (generation->state);
@@ -73,6 +83,11 @@ zm_generation_stop (ZmGeneration *generation, guint deadline_ms)
   gint64 until_us = zm_now_us () + (gint64) deadline_ms * 1000;
   gint64 left_ms;
 
+  /* Also one that never started: its init may have left threads there. */
+  if (generation->carrier != NULL) {
+    generation->started = FALSE;
+    return generation->carried == NULL || generation->carrier->stop (generation->carried, deadline_ms);
+  }
   if (generation->started && generation->descriptor.stop != NULL)
     generation->descriptor.stop (generation->state, deadline_ms);
   generation->started = FALSE;
@@ -94,26 +109,35 @@ wait_for_strays (const ZmGeneration *generation)
   return strays;
 }
 
+/* fini and dlclose, of a library in this process. */
+static void
+close_library (ZmGeneration *generation, char **kept)
+{
+  g_autofree char *strays = NULL;
+
+  if (generation->initialised && generation->descriptor.fini != NULL)
+    generation->descriptor.fini (generation->state);
+  generation->initialised = FALSE;
+  strays = wait_for_strays (generation);
+  if (strays != NULL)
+    *kept = g_strdup_printf ("thread %s, which it started behind the host's back", strays);
+  else if (!generation->no_dlclose && !(generation->flags & ZM_PLUGIN_RESIDENT))
+    zm_library_close (&generation->library);
+}
+
 /* dlclose under a running thread would take the code from under it, so one that was started behind the host's back
  * keeps the library for good. A RESIDENT one is never closed: its code is registered elsewhere in the process. */
 void
 zm_generation_finalise (ZmGeneration *generation, char **kept)
 {
-  g_autofree char *strays = NULL;
-
   *kept = NULL;
   if (generation->attachment_free != NULL)
     generation->attachment_free (generation->attachment);
   generation->attachment_free = NULL;
-  if (generation->initialised && generation->descriptor.fini != NULL)
-    generation->descriptor.fini (generation->state);
-  generation->initialised = FALSE;
-  strays = wait_for_strays (generation);
-  if (strays != NULL) {
-    *kept = g_strdup_printf ("thread %s, which it started behind the host's back", strays);
-    return;
-  }
-  if (!generation->no_dlclose && !(generation->flags & ZM_PLUGIN_RESIDENT))
-    zm_library_close (&generation->library);
-  zm_generation_free (generation);
+  if (generation->carrier != NULL)
+    zm_carried_close (generation, kept);
+  else
+    close_library (generation, kept);
+  if (*kept == NULL)
+    zm_generation_free (generation);
 }

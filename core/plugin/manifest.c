@@ -149,6 +149,10 @@ manifest_line (Reader *reader, ZmSpan line, const char *key, const char *value, 
                  { "kind", &manifest->kind, NULL },       { "isolation", &manifest->isolation, NULL },
                  { "depends", NULL, &manifest->depends }, { "schemes", NULL, &manifest->schemes } };
 
+  ZmIsolation isolation;
+
+  if (strcmp (key, "isolation") == 0 && !zm_isolation_parse (value, &isolation))
+    return bad_line (line, "isolation is thread, process or private", error);
   for (gsize i = 0; i < G_N_ELEMENTS (fields); i++) {
     if (strcmp (fields[i].key, key) != 0)
       continue;

@@ -120,12 +120,12 @@ resume_old (Preparation *preparation, const ZmPluginFile *file, ZmGeneration *ol
 
 /* A failure leaves no trace in the set but the old generation, which is then the current one of the new set too. */
 static void
-replace (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old)
+replace (Preparation *preparation, const ZmScanned *scanned, const ZmPlacement *placement, ZmGeneration *old)
 {
   g_autoptr (GError) error = NULL;
   gboolean paused;
-  ZmGeneration *generation = zm_bring_up (preparation->plugins, scanned, old, preparation->config, &paused,
-                                          preparation->problems, &error);
+  ZmGeneration *generation = zm_bring_up (preparation->plugins, scanned, placement, old, preparation->config,
+                                          &paused, preparation->problems, &error);
 
   if (generation != NULL) {
     zm_set_add (preparation->set, generation);
@@ -142,35 +142,57 @@ replace (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old)
              error->message);
 }
 
+/* A library that cannot be unloaded must not come into one process twice. In a process of its own it is alone, and from the
+ * daemon it may leave. */
+static gboolean
+refuses_exchange (const ZmGeneration *old, const ZmPlacement *placement)
+{
+  return (old->flags & ZM_PLUGIN_RESIDENT) != 0 && placement->isolation != ZM_ISOLATION_PRIVATE &&
+         (placement->isolation == old->placement.isolation || placement->isolation == ZM_ISOLATION_THREAD);
+}
+
+static char *
+resident_text (const ZmGeneration *old)
+{
+  const char *because = old->stays != NULL ? old->stays : "it says so itself";
+
+  if (old->carrier != NULL)
+    return g_strdup_printf ("it is resident (%s) and cannot be replaced in a process that it shares; set "
+                            "isolation = private in [plugin %s], or restart the daemon",
+                            because, old->name);
+  return g_strdup_printf ("it is resident (%s) and cannot be replaced while the daemon runs; restart it",
+                          because);
+}
+
 /* Is the running one to be exchanged? Otherwise it has been taken into the set. */
 static gboolean
-wants_new (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old)
+wants_new (Preparation *preparation, const ZmScanned *scanned, const ZmPlacement *placement,
+           ZmGeneration *old)
 {
   gboolean same_code = zm_identity_equal (&old->identity, &scanned->identity) &&
+                       zm_placement_equal (&old->asked, placement) &&
                        !asked_again (preparation, scanned->file.name);
   gboolean same_text = same_config (old, preparation->config);
+  g_autofree char *what = NULL;
 
-  if (same_code && (same_text || old->descriptor.reload != NULL)) {
+  if (same_code && (same_text || zm_generation_reloads (old))) {
     zm_set_keep (preparation->set, preparation->plugins->current, old);
     if (!same_text)
       g_ptr_array_add (preparation->set->reloads, old);
     return FALSE;
   }
-  if (old->flags & ZM_PLUGIN_RESIDENT) {
-    g_autofree char *what =
-        g_strdup_printf ("it is resident (%s) and cannot be replaced while the daemon runs; restart it",
-                         old->stays != NULL ? old->stays : "it says so itself");
-
-    fall_back (preparation, &scanned->file, old, ZM_CODE_RESIDENT_PLUGIN, what);
-    return FALSE;
-  }
-  return TRUE;
+  if (!refuses_exchange (old, placement))
+    return TRUE;
+  what = resident_text (old);
+  fall_back (preparation, &scanned->file, old, ZM_CODE_RESIDENT_PLUGIN, what);
+  return FALSE;
 }
 
 /* Did this very file hang with this very section, so that it would again? It is told as before, but is no new failure,
  * and costs no time. */
 static gboolean
-hung_before (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *old)
+hung_before (Preparation *preparation, const ZmScanned *scanned, const ZmPlacement *placement,
+             ZmGeneration *old)
 {
   const char *name = scanned->file.name;
   const ZmHang *hang = g_hash_table_lookup (preparation->plugins->hangs, name);
@@ -179,6 +201,7 @@ hung_before (Preparation *preparation, const ZmScanned *scanned, ZmGeneration *o
 
   if (hang == NULL || asked_again (preparation, name) ||
       !zm_identity_equal (&hang->identity, &scanned->identity) ||
+      !zm_placement_equal (&hang->placement, placement) ||
       !same_section (hang->config, preparation->config, section))
     return FALSE;
   text = with_old (old, hang->what);
@@ -195,17 +218,19 @@ place (Preparation *preparation, const ZmScanned *scanned)
   ZmPlugins *plugins = preparation->plugins;
   ZmGeneration *old =
       plugins->current != NULL ? zm_plugin_set_find (plugins->current, scanned->file.name) : NULL;
+  ZmPlacement placement = zm_plugins_place (plugins, preparation->config, &scanned->file, NULL);
   g_autofree char *missing = NULL;
 
   /* A dependant that was kept has brought it in already. */
   if (g_hash_table_contains (preparation->set->by_name, scanned->file.name) ||
-      (old != NULL && !wants_new (preparation, scanned, old)) || hung_before (preparation, scanned, old))
+      (old != NULL && !wants_new (preparation, scanned, &placement, old)) ||
+      hung_before (preparation, scanned, &placement, old))
     return;
   missing = missing_need (preparation, &scanned->file);
   if (missing != NULL)
     fall_back (preparation, &scanned->file, old, ZM_CODE_DEPENDENCY_MISSING, missing);
   else
-    replace (preparation, scanned, old);
+    replace (preparation, scanned, &placement, old);
 }
 
 /* Why those that are known and not here are not: for whoever asks for an action of theirs. */

@@ -65,6 +65,9 @@ zm_plugins_new (const ZmPluginsConfig *config)
   plugins->no_dlclose = config->no_dlclose;
   plugins->drain_ms = config->drain_ms;
   plugins->call_ms = config->call_ms > 0 ? config->call_ms : ZM_PLUGIN_CALL_MS;
+  plugins->carrier = config->carrier;
+  plugins->system_directory =
+      g_strdup (config->system_directory != NULL ? config->system_directory : ZM_PLUGINDIR);
   plugins->log = config->log != NULL ? zm_log_ref (config->log) : NULL;
   plugins->metrics = config->metrics;
   plugins->retired = config->retired;
@@ -132,6 +135,7 @@ zm_plugins_free (ZmPlugins *plugins)
   g_strfreev (plugins->path);
   g_free (plugins->copy_directory);
   g_free (plugins->probe_program);
+  g_free (plugins->system_directory);
   g_free (plugins);
 }
 

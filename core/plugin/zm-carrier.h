@@ -15,23 +15,42 @@ typedef enum { ZM_ISOLATION_THREAD, ZM_ISOLATION_PROCESS, ZM_ISOLATION_PRIVATE }
 
 /* "thread", "process", "private". */
 const char *zm_isolation_name (ZmIsolation isolation);
+/* FALSE: it is none of the three words. */
+gboolean zm_isolation_parse (const char *text, ZmIsolation *isolation);
 
 /* What the configuration says of where and how a plugin runs. */
 typedef struct ZmPlacement {
   ZmIsolation isolation;
-  const char *reason; /* who chose it, a literal for people: "default", "[plugin] isolation", "third party", … */
-  guint instances;    /* hosts that run it, at least 1; THREAD: 1 */
-  guint threads;      /* calls that one host runs at a time, at least 1 */
-  guint64 memory;     /* bytes of a host above which it is replaced; 0: no limit */
-  guint descriptors;  /* open files of a host at most; 0: as the daemon */
+  const char
+      *reason; /* who chose it, a literal for people: "default", "[plugin] isolation", "third party", … */
+  guint instances;   /* hosts that run it, at least 1; THREAD: 1 */
+  guint threads;     /* calls that one host runs at a time, at least 1 */
+  guint64 memory;    /* bytes of a host above which it is replaced; 0: no limit */
+  guint descriptors; /* open files of a host at most; 0: as the daemon */
 } ZmPlacement;
+
+/* Where a plugin of the last scan runs by this configuration (NULL: defaults); mapped: what a mapping asks for, or NULL. The
+ * file's note was read (ZmPluginFile.manifest). */
+ZmPlacement zm_plugins_place (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
+                              const char *mapped);
+
+/* May a plugin with or without hooks run there? FALSE with a sentence. */
+gboolean
+zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean hooks, GError **error);
+/* The warning that instances of [plugin NAME] come down to 1, as no action of it is THREADSAFE. */
+void zm_placement_warn_instances (const ZmConfig *config, const char *plugin, ZmProblems *problems);
+
+/* The same of a plugin that is not loaded, for who only checks: what loading it there would say. */
+void zm_placement_check (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
+                         const ZmDescription *description, ZmProblems *problems);
 
 /* Each member is called in a guard (zm-plugins.h: the runtime waits no longer than call_ms and a little), never two at a time
  * for one generation but for describe. `carried` is what open gave. An error is said as the plugin's own would be. */
-typedef struct ZmCarrier {
+struct ZmCarrier {
   gpointer user;
   /* Loads the private copy (zm_generation_copy) where it is to run, which is kept until close, and hands what the plugin
-   * says of itself to zm_generation_adopt_carried. NULL with error: nothing is left of it. */
+   * says of itself to zm_generation_adopt_carried. NULL with error: nothing is left of it. An error ZM_ERROR_LIMIT of open,
+   * init or start: it did not come back in time, and is not tried again by itself. */
   gpointer (*open) (gpointer user, ZmGeneration *generation, GError **error);
   gboolean (*init) (gpointer carried, GError **error);
   gboolean (*start) (gpointer carried, GError **error);
@@ -48,9 +67,10 @@ typedef struct ZmCarrier {
   char *(*trouble) (gpointer carried);
   /* What a source of it is opened with in place of its own functions; `state` is carried. */
   zm_source_ops source;
-} ZmCarrier;
+};
 
-/* What a carrier asks of a generation; any thread unless said otherwise. */
+/* What a carrier asks of a generation; any thread unless said otherwise. adopt_carried may bring instances down to 1, so
+ * that they count only after it. */
 const ZmPlacement *zm_generation_placement (const ZmGeneration *generation);
 /* Path of its private copy. */
 const char *zm_generation_copy (const ZmGeneration *generation);
@@ -60,9 +80,12 @@ GByteArray *zm_generation_values (const ZmGeneration *generation);
 gboolean zm_generation_adopt_carried (ZmGeneration *generation, const ZmRecord *prepared, GError **error);
 /* What open gave; NULL: it runs here. */
 gpointer zm_generation_carried (const ZmGeneration *generation);
+/* Has the carrier tell it that its values are new. FALSE: it runs here, and the caller tells it. The runtime's thread. */
+gboolean zm_generation_reload_carried (ZmGeneration *generation);
 /* Place of an action in PREPARED's list. */
 guint zm_action_place (const ZmAction *action);
-/* Values as records carry them, of any section: plugins' own keys of it only. The caller frees. */
+/* Values as records carry them, of any section: those given for plugins' own keys, and for all keys of [source NAME], which
+ * a plugin reads too (uri). The caller frees. */
 GByteArray *zm_config_values (const ZmConfig *config, const char *section);
 
 G_END_DECLS

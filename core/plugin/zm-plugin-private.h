@@ -5,6 +5,7 @@
 #include "base/zm-codes.h"
 #include "base/zm-thread.h"
 #include "plugin/threads.h"
+#include "plugin/zm-carrier.h"
 #include "plugin/zm-plugins.h"
 
 #include <link.h>
@@ -153,9 +154,16 @@ struct ZmGeneration {
   ZmThreads *threads;
   ZmReaper *reaper;
   gboolean no_dlclose;
-  gpointer owner;       /* the runtime */
-  gboolean initialised; /* init succeeded: fini is owed */
-  gboolean started;     /* start succeeded: stop is owed */
+  ZmPlacement asked;        /* as it is configured */
+  ZmPlacement placement;    /* as it runs */
+  const ZmCarrier *carrier; /* NULL: it runs here */
+  gpointer carried;         /* what the carrier's open gave */
+  guint features;           /* ZM_HOSTED_*, of a carried one */
+  ZmDescription *told;      /* its options and actions, of a carried one; owns the texts of the descriptor */
+  GArray *listed;           /* zm_action_desc, what the descriptor of a carried one lists */
+  gpointer owner;           /* the runtime */
+  gboolean initialised;     /* init succeeded: fini is owed */
+  gboolean started;         /* start succeeded: stop is owed */
   atomic_uint references;
   atomic_bool retired;
   atomic_bool stuck;
@@ -181,6 +189,8 @@ typedef struct ZmGenerationConfig {
   ZmConfig *config;
   ZmReaper *reaper;
   gboolean no_dlclose;
+  const ZmPlacement *placement;
+  const ZmCarrier *carrier;
   gpointer owner;
 } ZmGenerationConfig;
 
@@ -210,6 +220,18 @@ void zm_generation_set_config (ZmGeneration *generation, ZmConfig *config);
 ZmConfig *zm_generation_config_ref (const ZmGeneration *generation);
 const ZmAction *zm_generation_action (ZmGeneration *generation, const char *symbol);
 
+/* ---- placement.c ---- */
+
+/* The same in all that a running one cannot change. */
+gboolean zm_placement_equal (const ZmPlacement *a, const ZmPlacement *b);
+
+/* ---- carried.c: the same steps, by the carrier ---- */
+
+gboolean zm_carried_open (ZmGeneration *generation, GError **error);
+/* What the carrier was asked to keep is gone; *kept as in zm_generation_finalise. */
+void zm_carried_close (ZmGeneration *generation, char **kept);
+void zm_carried_clear (ZmGeneration *generation);
+
 /* ---- describe.c: reading a descriptor that may be older or newer than ours ---- */
 
 gboolean zm_descriptor_adopt (ZmGeneration *generation, const zm_plugin_desc *theirs, GError **error);
@@ -226,6 +248,7 @@ typedef struct ZmScanned {
  * so that the same file with the same section is not tried again by itself. */
 typedef struct ZmHang {
   ZmIdentity identity;
+  ZmPlacement placement;
   ZmConfig *config; /* what it was loaded with, a reference; or NULL */
   char *what;
 } ZmHang;
@@ -249,6 +272,8 @@ struct ZmPlugins {
   gboolean no_dlclose;
   guint drain_ms;
   guint call_ms;
+  const ZmCarrier *carrier;
+  char *system_directory;
   ZmLog *log;
   ZmMetrics *metrics;
   void (*retired) (ZmGeneration *generation, gpointer user);
@@ -276,8 +301,9 @@ void zm_set_keep (ZmPluginSet *set, ZmPluginSet *current, ZmGeneration *old);
 void zm_scan_path (ZmPlugins *plugins, ZmProblems *problems);
 /* bring.c: a new generation of this file: copied, probed, opened, configured, initialised, started. Where it is EXCLUSIVE
  * `old` (or NULL) is stopped in between, and *paused tells so, also where this fails. */
-ZmGeneration *zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, ZmGeneration *old, ZmConfig *config,
-                           gboolean *paused, ZmProblems *problems, GError **error);
+ZmGeneration *
+zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement, ZmGeneration *old,
+             ZmConfig *config, gboolean *paused, ZmProblems *problems, GError **error);
 /* For ZmPlugins.hangs. */
 void zm_hang_free (gpointer hang);
 /* Starts one again that was stopped for an EXCLUSIVE one. */

@@ -29,7 +29,11 @@ typedef struct ZmAction {
   const char *plugin; /* "acme.net.link" */
   const char *symbol;
   gboolean threadsafe;
+  guint place; /* in the list of those that its library told, where it runs in another process */
 } ZmAction;
+
+/* Runs plugins in other processes (zm-carrier.h). */
+typedef struct ZmCarrier ZmCarrier;
 
 /* What the runtime gives. */
 typedef struct ZmPluginsConfig {
@@ -46,6 +50,8 @@ typedef struct ZmPluginsConfig {
   void (*retired) (ZmGeneration *generation, gpointer user);
   gpointer user;
   guint call_ms; /* what loading, init and start of one plugin, and its probe, may take; 0: 10,000 */
+  const ZmCarrier *carrier;     /* borrowed; NULL: a plugin that is to run elsewhere is not loaded */
+  const char *system_directory; /* plugins below it are no third party; NULL: where make install puts them */
 } ZmPluginsConfig;
 
 ZmPlugins *zm_plugins_new (const ZmPluginsConfig *config);
@@ -81,6 +87,9 @@ char *zm_plugins_find_probe (void);
 typedef struct ZmDescription {
   zm_option_desc *options; /* ends in {NULL}, never NULL */
   const char **actions;    /* those of the descriptor, which need no note; NULL-terminated */
+  guint32 flags;           /* ZM_PLUGIN_* */
+  gboolean threadsafe;     /* one of those actions is, or all by the flags */
+  gboolean hooks, source;  /* it has such functions */
   GStringChunk *texts;     /* all names and texts, which live as long as the description */
 } ZmDescription;
 /* "string", "integer", … of a ZM_OPTION_*; a type of a later ABI is a string. A literal. */
@@ -143,6 +152,8 @@ const zm_plugin_desc *zm_generation_descriptor (const ZmGeneration *generation);
 const zm_host *zm_generation_host (const ZmGeneration *generation); /* its own table */
 ZmGeneration *zm_generation_of_host (const zm_host *host);          /* ctx back to the generation */
 void *zm_generation_state (const ZmGeneration *generation);         /* what init gave */
+/* Does it take a new configuration while it runs? */
+gboolean zm_generation_reloads (const ZmGeneration *generation);
 gboolean zm_generation_retired (const ZmGeneration *generation);
 /* Its calls hung too often, and fail at once until it is replaced: said in listings and by explain. Any thread. */
 void zm_generation_set_stuck (ZmGeneration *generation);

@@ -10,6 +10,7 @@
 #include "runtime/private.h"
 
 #include "base/zm-codes.h"
+#include "plugin/zm-carrier.h"
 
 #include <string.h>
 
@@ -116,6 +117,17 @@ check_own_keys (Check *check, const char *section, const char *plugin)
     zm_config_check_options (check->config, section, description->options, check->problems);
 }
 
+/* What it is and where it is to run may not go together. */
+static void
+check_place (Check *check, const char *plugin)
+{
+  const ZmPluginFile *file = zm_plugins_file (check->plugins, plugin);
+  const ZmDescription *description = describe (check, file);
+
+  if (description != NULL)
+    zm_placement_check (check->plugins, check->config, file, description, check->problems);
+}
+
 /* An option that is required may be missing also where nobody wrote a section: the daemon would refuse the plugin. */
 static void
 check_without_section (Check *check, const char *plugin)
@@ -128,6 +140,7 @@ check_without_section (Check *check, const char *plugin)
       g_strcmp0 (file->manifest->kind, "source") == 0)
     return;
   check_own_keys (check, section, plugin);
+  check_place (check, plugin);
   check->spent_us += zm_now_us () - begun;
 }
 
@@ -153,8 +166,10 @@ check_plugin (Check *check, const char *name)
 {
   g_autofree char *section = g_strconcat ("plugin ", name, NULL);
 
-  if (check_named (check, section, "load", name))
-    check_own_keys (check, section, name);
+  if (!check_named (check, section, "load", name))
+    return;
+  check_own_keys (check, section, name);
+  check_place (check, name);
 }
 
 /* ---- all ---- */

@@ -2,6 +2,7 @@
 /* What happens between the generations of one plugin: order of their calls, news of the configuration, copies after a hang. */
 #include "config.h"
 
+#include "plugin/zm-carrier.h"
 #include "runtime/private.h"
 
 /* Fresh copies of a plugin whose call hung; after that it is stuck. */
@@ -59,25 +60,31 @@ tell_reload (zm_call *call)
   return ZM_OK;
 }
 
-/* As one-shot timers of the plugin, as these are calls in a worker, under its strand and its deadline. The ticket of
- * the last one is kept, so that a plugin that is told often does not use up its timers. */
+/* As a one-shot timer of the plugin, as that is a call in a worker, under its strand and its deadline. The ticket of the
+ * last one is kept, so that a plugin that is told often does not use up its timers. */
+static void
+tell_here (ZmRuntime *runtime, ZmGeneration *generation)
+{
+  const char *name = zm_generation_name (generation);
+  zm_ticket *ticket = g_hash_table_lookup (runtime->told, name);
+
+  /* The timer of the last time is over, but still counts until it is stopped. */
+  if (ticket != NULL)
+    zm_pool_timer_stop (runtime->pool, generation, *ticket);
+  ticket = g_new (zm_ticket, 1);
+  *ticket = zm_pool_timer_start (runtime->pool, generation, "reload", tell_reload, 0, 0);
+  g_hash_table_insert (runtime->told, g_strdup (name), ticket);
+}
+
+/* One that runs in another process is told there, in its own order with its calls. */
 void
 zm_succeed_tell (ZmRuntime *runtime, ZmPluginSet *set)
 {
   const GPtrArray *reloads = set != NULL ? zm_plugin_set_reloads (set) : NULL;
 
-  for (guint i = 0; reloads != NULL && i < reloads->len; i++) {
-    ZmGeneration *generation = reloads->pdata[i];
-    const char *name = zm_generation_name (generation);
-    zm_ticket *ticket = g_hash_table_lookup (runtime->told, name);
-
-    /* The timer of the last time is over, but still counts until it is stopped. */
-    if (ticket != NULL)
-      zm_pool_timer_stop (runtime->pool, generation, *ticket);
-    ticket = g_new (zm_ticket, 1);
-    *ticket = zm_pool_timer_start (runtime->pool, generation, "reload", tell_reload, 0, 0);
-    g_hash_table_insert (runtime->told, g_strdup (name), ticket);
-  }
+  for (guint i = 0; reloads != NULL && i < reloads->len; i++)
+    if (!zm_generation_reload_carried (reloads->pdata[i]))
+      tell_here (runtime, reloads->pdata[i]);
 }
 
 /* ---- hung calls ---- */

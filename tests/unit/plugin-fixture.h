@@ -2,6 +2,7 @@
 /* A plugin directory of its own for each test, a registry on it, and a host that counts what plugins tell it. */
 #pragma once
 
+#include "plugin/zm-carrier.h"
 #include "plugin/zm-plugins.h"
 
 #include <gtest/gtest.h>
@@ -177,6 +178,8 @@ protected:
   bool no_dlclose = false;
   guint drain_ms = 5000;
   guint call_ms = 5000;
+  const ZmCarrier *carrier = nullptr;
+  std::string system_directory = "/nowhere";
 
   void
   SetUp () override
@@ -244,6 +247,8 @@ protected:
     how.no_dlclose = no_dlclose;
     how.drain_ms = drain_ms;
     how.call_ms = call_ms;
+    how.carrier = carrier;
+    how.system_directory = system_directory.c_str ();
     how.metrics = metrics;
     how.retired = note_retired;
     how.user = &told;

@@ -338,7 +338,8 @@ TEST_P (BadOption, IsToldWithItsPlace)
 const Case bad_options[] = {
   { "Good", "host=a\nport=1\nratio=1e-3\ntls=on\npause=1m\nmost=1k\npin=1234\nto=a\nto=b c\nlater=x\nload=yes", "" },
   { "Missing", "port=1", "F:1:2: error ZM1015: [plugin mail] lacks host; expected host = … (the server's name); add it to [plugin mail]" },
-  { "Unknown", "host=a\nprt=1", "F:3:1: error ZM1001: unknown key \"prt\" in [plugin mail]; expected one of host, port, ratio, tls, pause, most, pin, to, later, load, priority; did you mean \"port\"?" },
+  { "Unknown", "host=a\nprt=1", "F:3:1: error ZM1001: unknown key \"prt\" in [plugin mail]; expected one of host, port, ratio, tls, pause, most, pin, to, later, load, priority, isolation, "
+                                  "instances, threads, memory, descriptors; did you mean \"port\"?" },
   { "Twice", "host=a\nhost=b", "F:3:6: error ZM1014: [plugin mail] host is given 2 times; expected one value; remove all but one" },
   { "Integer", "host=a\nport=x", "F:3:6: error ZM1002: [plugin mail] port: \"x\" is not a whole number; expected a whole number; write for example port = 25" },
   { "Number", "host=a\nratio=nan", "F:3:7: error ZM1002: [plugin mail] ratio: \"nan\" is not a number; expected a number, as in 0.5" },

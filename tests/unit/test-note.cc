@@ -159,6 +159,8 @@ bad_files ()
 
   return {
     { "empty", "", "the file is empty" },
+    { "isolation", text ("name=x\nisolation=container\n"),
+      "bad line 'isolation=container': isolation is thread, process or private" },
     { "short", "\177ELF", "not an ELF file: only 4 bytes" },
     { "script", "#!/bin/sh\necho this is no library at all\n", "not an ELF file" },
     { "header cut", whole.substr (0, 40), "truncated: the ELF header" },
