@@ -64,6 +64,7 @@ reach (ZmCarried *carried, ZmWant want, ZmSeatState state, const char *what, gui
   ZmHosts *hosts = carried->hosts;
   gint64 until_us = zm_now_us () + (gint64) limit_ms * 1000 + GRACE_US;
   const char *why = NULL;
+  gboolean hung = FALSE;
 
   carried->want = want;
   carried->waited++;
@@ -78,6 +79,7 @@ reach (ZmCarried *carried, ZmWant want, ZmSeatState state, const char *what, gui
     if (zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
       continue;
     end_hanging (carried, what, limit_ms);
+    hung = TRUE;
     why = failure_of (carried);
     if (why == NULL)
       why = "its host does not come up";
@@ -85,7 +87,7 @@ reach (ZmCarried *carried, ZmWant want, ZmSeatState state, const char *what, gui
   }
   carried->waited--;
   if (why != NULL)
-    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "%s", why);
+    g_set_error (error, ZM_ERROR, hung ? ZM_ERROR_LIMIT : ZM_ERROR_PLUGIN, "%s", why);
   return why == NULL;
 }
 
@@ -131,8 +133,8 @@ carried_new (ZmHosts *hosts, ZmGeneration *generation)
   carried->generation = generation;
   carried->serial = ++hosts->next_carried;
   carried->threads = MAX (placement->threads, 1);
-  carried->n_seats = MAX (placement->instances, 1);
-  carried->seats = g_new0 (ZmSeat, carried->n_seats);
+  carried->n_seats = 1; /* until the first host has said what the plugin is: a SERIAL one has no more */
+  carried->seats = g_new0 (ZmSeat, MAX (placement->instances, 1));
   carried->values = zm_generation_values (generation);
   carried->stop_ms = hosts->config.drain_ms;
   carried->group = zm_group_get (hosts, shared, shared ? "shared" : zm_generation_name (generation));
@@ -173,8 +175,13 @@ carrier_open (gpointer user, ZmGeneration *generation, GError **error)
   pthread_mutex_lock (&hosts->lock);
   carried = carried_new (hosts, generation);
   zm_group_settle (carried->group);
-  zm_group_grow (carried->group, carried->n_seats);
+  zm_group_grow (carried->group, 1);
   good = reach (carried, ZM_WANT_LOADED, ZM_SEAT_LOADED, "loading", hosts->config.call_ms, error);
+  if (good && zm_generation_placement (generation)->instances > 1) {
+    carried->n_seats = zm_generation_placement (generation)->instances;
+    zm_group_grow (carried->group, carried->n_seats);
+    good = reach (carried, ZM_WANT_LOADED, ZM_SEAT_LOADED, "loading", hosts->config.call_ms, error);
+  }
   if (!good) {
     leave_hosts (carried, hosts->config.call_ms);
     forget (carried);

@@ -28,8 +28,14 @@ void zm_hosting_accept (ZmHosting *hosting, gboolean on);
 /* Metrics of plugins that `now` does not have are shown no more. Runtime's thread. */
 void zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now);
 
-/* What zm_emit does for this generation. key: stands in place of the event's own; or NULL. */
-int zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key);
+/* What zm_emit does for this generation. key: stands in place of the event's own; or NULL. hops: of the call that it is made
+ * in, 0 outside of one. */
+int zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key, guint hops);
+/* What zm_call_action does, likewise. */
+int zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done,
+                     void *user);
+/* Of the call that this thread makes now. */
+guint zm_hosting_hops (ZmGeneration *generation);
 
 /* What zm_metric does: adds to a counter or sets a gauge of this plugin; ZM_OK, ZM_E_INVALID or ZM_E_MEMORY. */
 int zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value);

@@ -100,7 +100,7 @@ is_forged (ZmGeneration *generation, const ZmKey *key, ZmSpan flow)
  * in place of the event's own where a source section gives one. Hops go on counting from the call that the emit is made
  * in, so that a circle of emits ends. NULL: *status. */
 static ZmMessage *
-event_message (ZmGeneration *generation, const zm_event *from, const char *key_text, int *status)
+event_message (ZmGeneration *generation, const zm_event *from, const char *key_text, guint hops, int *status)
 {
   ZmRuntime *runtime = runtime_of (generation);
   zm_event event;
@@ -133,7 +133,7 @@ event_message (ZmGeneration *generation, const zm_event *from, const char *key_t
   message = zm_message_new (flow, &key, id, headers, zm_span (event.body, event.body_size));
   message->origin = ZM_ORIGIN_EMIT;
   message->attempt = 1;
-  message->hops = (guint16) (zm_pool_current_hops (runtime->pool) + 1);
+  message->hops = (guint16) (hops + 1);
   set_deadline (message);
   *status = ZM_OK;
   return message;
@@ -171,7 +171,7 @@ accepting (ZmRuntime *runtime)
 /* Never waits: the ring is full, or the daemon drains: AGAIN, and the plugin decides whether it tries again. While
  * draining, what an instance waits for still goes in. */
 int
-zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key)
+zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key, guint hops)
 {
   ZmRuntime *runtime = runtime_of (generation);
   ZmMessage *message;
@@ -179,7 +179,7 @@ zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *ke
 
   if (!may_send (generation))
     return ZM_E_UNSUPPORTED;
-  message = event_message (generation, event, key, &status);
+  message = event_message (generation, event, key, hops, &status);
   if (message == NULL)
     return status;
   status = accepting (runtime) || zm_pool_awaits (runtime->pool, message)
@@ -193,18 +193,25 @@ zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *ke
   return status == ZM_OK ? ZM_E_AGAIN : status;
 }
 
+guint
+zm_hosting_hops (ZmGeneration *generation)
+{
+  return zm_pool_current_hops (runtime_of (generation)->pool);
+}
+
 static int
 host_emit (const zm_host *host, const zm_event *event)
 {
-  return zm_hosting_emit (zm_generation_of_host (host), event, NULL);
+  ZmGeneration *generation = zm_generation_of_host (host);
+
+  return zm_hosting_emit (generation, event, NULL, zm_hosting_hops (generation));
 }
 
 /* The same checks as for an emit: a call is a message whose result comes back. done is called once, in a worker, also
  * where the call fails later; not where this says no. */
-static int
-host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm_result_fn done, void *user)
+int
+zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done, void *user)
 {
-  ZmGeneration *generation = zm_generation_of_host (host);
   ZmRuntime *runtime = runtime_of (generation);
   ZmMessage *message;
   int status;
@@ -215,7 +222,7 @@ host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm
     return ZM_E_INVALID;
   if (!accepting (runtime))
     return ZM_E_AGAIN;
-  message = event_message (generation, event, NULL, &status);
+  message = event_message (generation, event, NULL, hops, &status);
   if (message == NULL)
     return status;
   status = refuse_message (generation, message);
@@ -224,6 +231,14 @@ host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm
     return status;
   }
   return zm_pool_call_action (runtime->pool, generation, message, timeout_ms, done, user);
+}
+
+static int
+host_call_action (const zm_host *host, const zm_event *event, int timeout_ms, zm_result_fn done, void *user)
+{
+  ZmGeneration *generation = zm_generation_of_host (host);
+
+  return zm_hosting_call (generation, event, zm_hosting_hops (generation), timeout_ms, done, user);
 }
 
 /* ---- the rest ---- */

@@ -11,6 +11,7 @@
 #include "base/zm-metrics.h"
 #include "base/zm-timers.h"
 #include "config/zm-watch.h"
+#include "hosts/zm-hosts.h"
 #include "integration/zm-integration.h"
 #include "plugin/zm-plugins.h"
 #include "routing/zm-keeper.h"
@@ -27,6 +28,8 @@ G_BEGIN_DECLS
 #define ZM_RUNTIME_WAITING_MOST 100000
 /* Messages of a worker in another language that wait for its process. */
 #define ZM_RUNTIME_EXTERNAL_HIGH_WATER 1000
+/* What load, init or start of a plugin in another process may take, milliseconds; as in this one. */
+#define ZM_RUNTIME_LOAD_MS 10000
 
 typedef enum { ZM_STATE_STARTING, ZM_STATE_RUNNING, ZM_STATE_DRAINING, ZM_STATE_ENDED } ZmRuntimeState;
 
@@ -62,6 +65,7 @@ struct ZmRuntime {
   ZmExternals *externals;     /* * */
   ZmKeeper *keeper;           /* * */
   ZmTableSlot *tables;        /* * */
+  ZmHosts *hosts;             /* * */
   ZmPool *pool;               /* * */
   ZmHosting *hosting;         /* * */
   ZmPlugins *plugins;         /* * */
@@ -171,6 +175,11 @@ void zm_succeed_reasons (ZmRuntime *runtime, GPtrArray *out);
 gboolean zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error);
 /* Watches the directories whose files a reload reads. */
 gboolean zm_runtime_watch (ZmRuntime *runtime, GError **error);
+
+/* ---- outside.c ---- */
+
+/* Opens the room for plugins that run in other processes. Before the pool. */
+gboolean zm_outside_open (ZmRuntime *runtime, GError **error);
 
 /* ---- stop.c ---- */
 

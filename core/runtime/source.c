@@ -18,7 +18,7 @@ static int
 source_emit (const zm_host *host, const zm_event *event)
 {
   ZmSource *source = (ZmSource *) host;
-  int status = zm_hosting_emit (source->generation, event, source->key);
+  int status = zm_hosting_emit (source->generation, event, source->key, zm_hosting_hops (source->generation));
 
   zm_counter_add (status == ZM_OK ? source->events : source->refused, 1);
   return status;

@@ -198,6 +198,7 @@ open_pool (ZmRuntime *runtime, GError **error)
     .tables = runtime->tables,
     .keeper = runtime->keeper,
     .timers = runtime->timers,
+    .hosts = runtime->hosts,
     .publish = pool_publish,
     .has_subscriber = pool_has_subscriber,
     .to_worker = pool_to_worker,
@@ -228,6 +229,7 @@ open_plugins (ZmRuntime *runtime)
     .path = (const char *const *) path,
     .copy_directory = copies,
     .probe_program = probe,
+    .carrier = zm_hosts_carrier (runtime->hosts),
     .no_dlclose = no_dlclose != NULL && *no_dlclose != '\0' && strcmp (no_dlclose, "0") != 0,
     .drain_ms = (guint) zm_config_integer (runtime->config, "workers", "drain"),
     .log = runtime->log,
@@ -292,7 +294,7 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
     return FALSE;
   open_externals (runtime);
   runtime->hosting = zm_hosting_new (runtime);
-  if (!open_pool (runtime, error))
+  if (!zm_outside_open (runtime, error) || !open_pool (runtime, error))
     return FALSE;
   open_plugins (runtime);
   runtime->sources = zm_sources_new (runtime);

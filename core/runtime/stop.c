@@ -160,6 +160,7 @@ stop_plugins (ZmRuntime *runtime)
     zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
                                                         g_ptr_array_new (), NULL, ignored));
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
+  g_clear_pointer (&runtime->hosts, zm_hosts_free);
 }
 
 static void

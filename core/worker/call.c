@@ -16,8 +16,8 @@ str_of (ZmSpan span)
 
 /* Sets what the plugin sees. All spans point into the message, the flow or the table, which the run holds: nothing is
  * copied. */
-static void
-fill_call (ZmWorker *worker, ZmRun *run)
+void
+zm_call_fill (ZmWorker *worker, ZmRun *run)
 {
   zm_call *call = &run->call;
   const ZmMessage *message = run->message;
@@ -60,8 +60,8 @@ invoke (ZmRun *run)
 }
 
 /* Each sixteenth call is timed: the clock costs as much as a short action. */
-static void
-add_sample (ZmStat *stat, gint64 us)
+void
+zm_stat_sample (ZmStat *stat, gint64 us)
 {
   if (!stat)
     return;
@@ -111,7 +111,7 @@ timed_call (ZmWorker *worker, ZmRun *run)
   gint64 began = zm_now_us ();
   int status = invoke (run);
   worker->now_us = zm_now_us ();
-  add_sample (run->stat, worker->now_us - began);
+  zm_stat_sample (run->stat, worker->now_us - began);
   return status;
 }
 
@@ -182,7 +182,7 @@ call_now (ZmWorker *worker, ZmRun *run)
   if (run->event == ZM_EVENT_CALLBACK)
     run->call.deadline_us = worker->now_us + run->timeout_us;
   else
-    fill_call (worker, run);
+    zm_call_fill (worker, run);
   int status;
   if (!watched_call (worker, run, &status)) {
     zm_call_came_back (worker, run, status);
@@ -230,8 +230,8 @@ wait_for_room (ZmWorker *worker, ZmRun *run, ZmStrand *strand)
 }
 
 /* A message gets its error. A timer or a callback has nobody to tell: it is counted and logged. */
-static void
-cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
+void
+zm_cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
 {
   if (run->event == ZM_EVENT_CALLBACK || run->event == ZM_EVENT_TIMER) {
     zm_counter_add (worker->pool->c_dropped, 1);
@@ -248,10 +248,23 @@ cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why)
   zm_engine_fail (worker, run);
 }
 
+/* Its action is in a host: it has no function here, and a timer's is a number. A callback is a function of ours in any case. */
+static gboolean
+is_hosted (const ZmRun *run)
+{
+  if (run->event == ZM_EVENT_CALLBACK || (run->action->fn && !run->plugin_timer))
+    return FALSE;
+  return zm_generation_carried (run->action->generation) != NULL;
+}
+
 /* A worker never waits for a busy strand: it leaves the run there and goes on; who leaves the strand takes it over. */
 void
 zm_engine_call (ZmWorker *worker, ZmRun *run)
 {
+  if (G_UNLIKELY (is_hosted (run))) {
+    zm_hosted_call (worker, run);
+    return;
+  }
   while (!run->strand && !run->action->threadsafe) {
     ZmStrand *strand = zm_strand_of (worker->pool, run->action->generation);
     if (run->event != ZM_EVENT_CALLBACK && run->event != ZM_EVENT_TIMER)
@@ -264,16 +277,16 @@ zm_engine_call (ZmWorker *worker, ZmRun *run)
     case ZM_STRAND_QUEUED: return;
     case ZM_STRAND_CLOSED:
       if (run->event == ZM_EVENT_TIMER)
-        cannot_call (worker, run, NULL, "was replaced");
+        zm_cannot_call (worker, run, NULL, "was replaced");
       else
         zm_engine_again (worker, run);
       return;
     case ZM_STRAND_STUCK:
-      cannot_call (worker, run, "stuck", "hung too often and takes no more calls");
+      zm_cannot_call (worker, run, "stuck", "hung too often and takes no more calls");
       return;
     case ZM_STRAND_FULL:
       if (!wait_for_room (worker, run, strand)) {
-        cannot_call (worker, run, "busy", "is slow, and the queue before it is full");
+        zm_cannot_call (worker, run, "busy", "is slow, and the queue before it is full");
         return;
       }
     }

@@ -210,6 +210,15 @@ unsigned long long zm_watch_begin (ZmWorker *worker, ZmRun *run);
 gboolean zm_watch_end (ZmWorker *worker, unsigned long long word);
 void zm_call_came_back (ZmWorker *worker, ZmRun *run, int status); /* takes run */
 
+void zm_call_fill (ZmWorker *worker, ZmRun *run); /* what the plugin sees */
+/* Its plugin takes no call: a message gets this error, a timer or a callback is counted. */
+void zm_cannot_call (ZmWorker *worker, ZmRun *run, const char *code, const char *why);
+void zm_stat_sample (ZmStat *stat, gint64 us); /* stat may be NULL */
+
+/* hosted.c */
+void zm_hosted_call (ZmWorker *worker, ZmRun *run); /* takes it */
+void zm_hosted_over (ZmWorker *worker, ZmRun *run);
+
 /* hook.c */
 void zm_hooks_fill (ZmPool *pool, ZmView *view, ZmPluginSet *set);
 int zm_hooks_before (ZmWorker *worker, ZmRun *run); /* ZM_OK or ZM_E_DENIED */

@@ -15,7 +15,7 @@ zm_run_new (ZmPool *pool, ZmWorker *worker)
     run = worker->free_runs;
     worker->free_runs = run->next;
     worker->n_free--;
-    memset (run, 0, sizeof *run);
+    memset (run, 0, G_STRUCT_OFFSET (ZmRun, hosted));
   } else {
     run = g_new0 (ZmRun, 1);
   }

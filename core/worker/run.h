@@ -26,6 +26,7 @@ typedef enum {
   ZM_EVENT_JOINED,    /* all branches ended: body is their array, or code is set */
   ZM_EVENT_TIMER,     /* a plugin's timer */
   ZM_EVENT_CALLBACK,  /* the result of zm_call_action for a plugin */
+  ZM_EVENT_HOSTED,    /* the call that a host had has ended: hosted tells how */
   ZM_EVENT_OUT        /* no message: the results given in `lane` are to be published; not counted as inside */
 } ZmEvent;
 
@@ -98,6 +99,7 @@ struct ZmRun {
   ZmPluginTimer *plugin_timer;
   zm_result_fn done;
   void *done_user;
+  ZmHostCall hosted; /* last, as it is only set where a host makes the call */
 };
 
 /* run.c: runs */

@@ -9,7 +9,10 @@
 void
 zm_pool_succeed (ZmPool *pool, ZmGeneration *old, ZmGeneration *next, gint64 drain_us)
 {
-  zm_strand_succeed (zm_strand_of (pool, old), zm_strand_of (pool, next), next, zm_now_us () + drain_us);
+  gint64 until_us = zm_now_us () + drain_us;
+  zm_strand_succeed (zm_strand_of (pool, old), zm_strand_of (pool, next), next, until_us);
+  if (pool->config.hosts)
+    zm_hosts_succeed (pool->config.hosts, old, next, until_us);
 }
 
 void
@@ -29,6 +32,8 @@ zm_pool_retire (ZmPool *pool, ZmGeneration *generation)
     zm_view_unref (view);
   zm_plugin_timers_stop (pool, generation);
   zm_strand_close (zm_strand_of (pool, generation));
+  if (pool->config.hosts)
+    zm_hosts_retire (pool->config.hosts, generation);
   /* With nobody there to call it any more, who waits for it waits in vain. */
   if (pool->stopped) {
     zm_strand_give_up (zm_strand_of (pool, generation));

@@ -46,6 +46,7 @@ zm_pool_drain (ZmPool *pool, gint64 deadline_us)
   const char *text = "the daemon is shutting down and the answer has not come";
   guint ended = zm_wait_end_all (pool, "shutdown", text);
   ended += zm_tickets_cancel_all (pool, NULL, "shutdown", text);
+  ended += zm_hosts_cancel_all (pool->config.hosts, NULL, "shutdown", text);
   wait_quiet (pool, MAX (deadline_us, zm_now_us () + G_USEC_PER_SEC));
   return ended;
 }
@@ -155,6 +156,7 @@ end_waits (ZmPool *pool)
   zm_wait_release_later (pool);
   zm_wait_end_all (pool, "shutdown", text);
   zm_tickets_cancel_all (pool, NULL, "shutdown", text);
+  zm_hosts_cancel_all (pool->config.hosts, NULL, "shutdown", text);
   zm_tickets_end (pool);
 }
 

@@ -35,6 +35,7 @@ zm_worker_flush (ZmWorker *worker)
     zm_given_publish (pool, worker->lane); /* they came before */
     pool->config.publish (worker->out, n, pool->config.user);
   }
+  zm_hosts_flush (pool->config.hosts);
   flush_stats (worker);
   if (worker->calls) {
     zm_counter_add (pool->c_calls, worker->calls);

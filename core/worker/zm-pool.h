@@ -13,6 +13,7 @@
 #include "base/zm-log.h"
 #include "base/zm-metrics.h"
 #include "base/zm-timers.h"
+#include "hosts/zm-hosts.h"
 #include "message/zm-message.h"
 #include "routing/zm-keeper.h"
 #include "routing/zm-table.h"
@@ -52,6 +53,7 @@ typedef struct ZmPoolConfig {
   ZmTableSlot *tables;
   ZmKeeper *keeper; /* door: flow keeper; borrowed */
   ZmTimers *timers;
+  ZmHosts *hosts; /* for plugins that are placed outside; borrowed; NULL: there are none */
   /* Publishes; takes references; may block. */
   gboolean (*publish) (ZmMessage *const *messages, guint n, gpointer user);
   gboolean (*has_subscriber) (ZmSpan topic, gpointer user);
@@ -90,6 +92,9 @@ guint zm_pool_drain (ZmPool *pool, gint64 deadline_us);
 gboolean zm_pool_stop (ZmPool *pool);
 /* After the plugins are freed. */
 void zm_pool_free (ZmPool *pool);
+
+/* The door `ended` of ZmHostsConfig. Any thread; does not wait. Until zm_hosts_free. */
+void zm_pool_hosted_ended (ZmPool *pool, ZmHostCall *calls);
 
 /* Fills the call services of the host's table: reply … defer, complete, ticket_cancelled. */
 void zm_pool_fill_host (zm_host *host);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Plugins that run outside this process: the room hosts is opened, and what they emit and ask comes in here. */
+#include "config.h"
+
+#include "runtime/private.h"
+
+static void
+calls_ended (ZmHostCall *calls, gpointer user)
+{
+  ZmRuntime *runtime = user;
+
+  zm_pool_hosted_ended (runtime->pool, calls);
+}
+
+static int
+emitted (ZmGeneration *generation, const zm_event *event, guint hops, gpointer user)
+{
+  (void) user;
+  return zm_hosting_emit (generation, event, NULL, hops);
+}
+
+static int
+asked (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done, void *done_user,
+       gpointer user)
+{
+  (void) user;
+  return zm_hosting_call (generation, event, hops, timeout_ms, done, done_user);
+}
+
+/* Reports of crashes lie beside the private copies, which nobody else may look into. Without the program nothing can be
+ * placed outside, which the registry says of each plugin that should be. */
+gboolean
+zm_outside_open (ZmRuntime *runtime, GError **error)
+{
+  g_autofree char *program = zm_plugins_find_host ();
+  const ZmHostsConfig config = {
+    .program = program,
+    .directory = runtime->instance->dir,
+    .report_directory = runtime->instance->state_dir,
+    .call_ms = ZM_RUNTIME_LOAD_MS,
+    .drain_ms = (guint) zm_config_integer (runtime->config, "workers", "drain"),
+    .hard_after_us = zm_config_integer (runtime->config, "workers", "hard-after") * 1000,
+    .ended = calls_ended,
+    .emit = emitted,
+    .ask = asked,
+    .user = runtime,
+    .log = runtime->log,
+    .metrics = runtime->metrics,
+  };
+
+  runtime->hosts = zm_hosts_new (&config, error);
+  return runtime->hosts != NULL;
+}
