@@ -76,7 +76,7 @@ zm_generation_new (const ZmGenerationConfig *config)
   generation->actions = g_ptr_array_new_with_free_func (action_free);
   generation->action_names = g_hash_table_new (g_str_hash, g_str_equal);
   generation->threads = zm_threads_new ();
-  generation->reaper = zm_reaper_ref (config->reaper);
+  generation->reaper = config->reaper != NULL ? zm_reaper_ref (config->reaper) : NULL;
   generation->no_dlclose = config->no_dlclose;
   generation->asked = generation->placement = *config->placement;
   generation->carrier = generation->asked.isolation != ZM_ISOLATION_THREAD ? config->carrier : NULL;
@@ -103,7 +103,7 @@ zm_generation_free (ZmGeneration *generation)
   zm_manifest_free (generation->manifest);
   g_free (generation->name);
   g_free (generation->path);
-  zm_reaper_unref (generation->reaper);
+  g_clear_pointer (&generation->reaper, zm_reaper_unref);
   pthread_mutex_destroy (&generation->lock);
   generation->magic = 0;
   g_free (generation);
@@ -145,13 +145,13 @@ zm_generation_unref (ZmGeneration *generation, const char *holder)
   ZmReaper *reaper;
 
   g_return_if_fail (generation != NULL && generation->magic == MAGIC);
-  reaper = zm_reaper_ref (generation->reaper);
+  reaper = generation->reaper != NULL ? zm_reaper_ref (generation->reaper) : NULL;
   pthread_mutex_lock (&generation->lock);
   count_holder (generation, holder, -1);
   pthread_mutex_unlock (&generation->lock);
-  if (atomic_fetch_sub (&generation->references, 1) == 1)
+  if (atomic_fetch_sub (&generation->references, 1) == 1 && reaper != NULL)
     zm_reaper_wake (reaper); /* from here on the generation may be gone */
-  zm_reaper_unref (reaper);
+  g_clear_pointer (&reaper, zm_reaper_unref);
 }
 
 /* For people: who keeps an old generation loaded. Threads hold no reference, but they keep it as well. */

@@ -83,7 +83,8 @@ gboolean
 zm_library_open (ZmLibrary *library, GError **error)
 {
   library->handle = dlopen (library->copy, RTLD_NOW | RTLD_LOCAL);
-  unlink (library->copy);
+  if (!library->lent)
+    unlink (library->copy);
   if (library->handle == NULL) {
     const char *why = dlerror ();
     gsize skip = why != NULL && g_str_has_prefix (why, library->copy) ? strlen (library->copy) : 0;
@@ -120,7 +121,7 @@ zm_library_close (ZmLibrary *library)
 void
 zm_library_clear (ZmLibrary *library)
 {
-  if (library->copy != NULL)
+  if (library->copy != NULL && !library->lent)
     unlink (library->copy);
   g_clear_pointer (&library->copy, g_free);
 }

@@ -180,18 +180,31 @@ zm_probe_ask (const char *const *argv, gsize most, guint timeout_ms, GString *an
          refuse (&probe, timeout_ms, error);
 }
 
-char *
-zm_plugins_find_probe (void)
+static char *
+find_helper (const char *name)
 {
   g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
   g_autofree char *folder = self != NULL ? g_path_get_dirname (self) : g_strdup (".");
-  g_autofree char *beside = g_build_filename (folder, "zmanager-probe", NULL);
+  g_autofree char *beside = g_build_filename (folder, name, NULL);
+  g_autofree char *installed = g_build_filename (ZM_LIBEXECDIR, name, NULL);
 
   if (g_file_test (beside, G_FILE_TEST_IS_EXECUTABLE))
     return g_steal_pointer (&beside);
-  if (g_file_test (ZM_LIBEXECDIR "/zmanager-probe", G_FILE_TEST_IS_EXECUTABLE))
-    return g_strdup (ZM_LIBEXECDIR "/zmanager-probe");
+  if (g_file_test (installed, G_FILE_TEST_IS_EXECUTABLE))
+    return g_steal_pointer (&installed);
   return NULL;
+}
+
+char *
+zm_plugins_find_probe (void)
+{
+  return find_helper ("zmanager-probe");
+}
+
+char *
+zm_plugins_find_host (void)
+{
+  return find_helper ("zmanager-host");
 }
 
 /* ---- the memory ---- */

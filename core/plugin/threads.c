@@ -26,9 +26,11 @@ typedef struct Thread {
 struct ZmThreads {
   pthread_mutex_t lock; /* of the rest */
   pthread_cond_t changed;
-  GPtrArray *list; /* Thread, owned: not joined yet, nor being joined */
-  guint joining;   /* taken off the list by who joins them */
-  gboolean closed; /* no new ones */
+  GPtrArray *list;               /* Thread, owned: not joined yet, nor being joined */
+  guint joining;                 /* taken off the list by who joins them */
+  gboolean closed;               /* no new ones */
+  void (*began) (gpointer user); /* or NULL; set before the first of them starts */
+  gpointer began_user;
 };
 
 ZmThreads *
@@ -53,6 +55,13 @@ zm_threads_free (ZmThreads *threads)
   g_free (threads);
 }
 
+void
+zm_threads_set_begin (ZmThreads *threads, void (*began) (gpointer user), gpointer user)
+{
+  threads->began = began;
+  threads->began_user = user;
+}
+
 /* Its last act is to say that it is about to go; what comes after (destructors, the end of the thread itself) only a
  * join can tell. */
 static void *
@@ -61,6 +70,8 @@ thread_main (void *data)
   Thread *thread = data;
   ZmThreads *threads = thread->owner;
 
+  if (threads->began != NULL)
+    threads->began (threads->began_user);
   thread->run (thread->user);
   pthread_mutex_lock (&threads->lock);
   thread->returned = TRUE;

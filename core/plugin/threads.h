@@ -14,6 +14,8 @@ typedef struct ZmThreads ZmThreads;
 ZmThreads *zm_threads_new (void);
 /* None may be left. NULL is fine. */
 void zm_threads_free (ZmThreads *threads);
+/* began (user) is called in each thread that starts from here on, before its own function. */
+void zm_threads_set_begin (ZmThreads *threads, void (*began) (gpointer user), gpointer user);
 /* ZM_OK; ZM_E_INVALID: run, wake or name is NULL; ZM_E_DENIED: after a stop; ZM_E_AGAIN: 64 of them are there; ZM_E_FAILED:
  * the system gives no thread. run (user) is its body, wake (user) is called at stop. */
 int zm_threads_start (ZmThreads *threads, const char *name, void (*run) (void *), void (*wake) (void *),

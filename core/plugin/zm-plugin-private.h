@@ -61,6 +61,7 @@ int zm_safe_open (const char *path, ZmIdentity *identity, GError **error);
 
 typedef struct ZmLibrary {
   char *copy; /* path of the private copy, unlinked already once it is loaded */
+  gboolean lent; /* the copy is somebody else's, who unlinks it */
   void *handle;
   struct link_map *map;
 } ZmLibrary;
@@ -69,7 +70,7 @@ typedef struct ZmLibrary {
 
 /* Copies the open file into directory; the path, or NULL. */
 char *zm_library_copy (int fd, const char *directory, const char *name, GError **error);
-/* Opens the copy at library->copy and unlinks it. Runs its constructors. */
+/* Opens the copy at library->copy and unlinks it, unless it is lent. Runs its constructors. */
 gboolean zm_library_open (ZmLibrary *library, GError **error);
 /* TRUE: the library is gone from the process. FALSE: something keeps it mapped. */
 gboolean zm_library_close (ZmLibrary *library);
@@ -152,7 +153,7 @@ struct ZmGeneration {
   ZmConfig *config;         /* under lock; what it is made with, or got at its last reload */
   ZmConfig *old_config;     /* under lock; kept one reload longer: plugins hold values from it */
   ZmThreads *threads;
-  ZmReaper *reaper;
+  ZmReaper *reaper; /* NULL: whoever made it lets it go (loaded.c) */
   gboolean no_dlclose;
   ZmPlacement asked;        /* as it is configured */
   ZmPlacement placement;    /* as it runs */

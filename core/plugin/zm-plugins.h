@@ -83,6 +83,8 @@ gboolean zm_plugins_check_action (ZmPlugins *plugins, const char *plugin, const 
 
 /* zmanager-probe: beside the running program (a build tree), else where it is installed; NULL: nowhere. The caller frees. */
 char *zm_plugins_find_probe (void);
+/* zmanager-host, in the same way. The caller frees. */
+char *zm_plugins_find_host (void);
 /* What a library's descriptor lists, for whoever checks or shows it without loading it. */
 typedef struct ZmDescription {
   zm_option_desc *options; /* ends in {NULL}, never NULL */

@@ -14,6 +14,7 @@ message base
 config base message
 hostwire base
 plugin base message config hostwire
+hosted base message config hostwire plugin
 routing base message config plugin
 hosts base message hostwire plugin
 worker base message config plugin routing hosts
@@ -24,6 +25,7 @@ ctl base message config plugin routing runtime
 client
 zmanagerd.c base runtime
 zmanager-probe.c
+zmanager-host.c base hosted
 END
 # Headers that other rooms may include though their names do not begin with zm-.
 shared='base/i18n.h base/version.h integration/endpoint.h integration/waker.h'

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Messages of plugins, and their calls of other actions. What can be told from the event alone is checked here, so that the
+ * plugin hears it at once and in the words of the daemon; the daemon checks again what it reads.
+ */
+#include "config.h"
+
+#include "hosted/hosted-private.h"
+#include "message/zm-key.h"
+#include "message/zm-message.h"
+
+#include <string.h>
+
+#define HOPS_MOST 100 /* as in the daemon: a message that was emitted over so many is going in a circle */
+
+typedef struct Ask {
+  guint64 id; /* first: key of the table */
+  ZmHostedPlugin *plugin;
+  zm_result_fn done;
+  void *user;
+} Ask;
+
+/* ---- events ---- */
+
+/* A copy of the event as this host knows it: a plugin of an older ABI has fewer members, a newer one more. */
+static gboolean
+read_event (const zm_event *event, zm_event *out)
+{
+  memset (out, 0, sizeof *out);
+  if (event == NULL || event->struct_size < G_STRUCT_OFFSET (zm_event, body_size) + sizeof event->body_size)
+    return FALSE;
+  memcpy (out, event, MIN (event->struct_size, sizeof *out));
+  return out->body != NULL || out->body_size == 0;
+}
+
+static gboolean
+id_is_good (const char *id)
+{
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-";
+  gsize length = strlen (id);
+
+  return length <= 64 && strspn (id, allowed) == length;
+}
+
+static gboolean
+headers_are_good (ZmSpan headers)
+{
+  return headers.size <= ZM_HEADERS_MOST && headers.data[0] == '{' && zm_json_valid (headers);
+}
+
+/* ZM_OK, or why not. A source's section may give the key in place of the event. */
+static int
+check_event (ZmHostedPlugin *plugin, const zm_event *event, gboolean keyless)
+{
+  ZmSpan flow = zm_span_text (event->flow), headers = zm_span_text (event->headers);
+  int status = event->key == NULL && keyless ? ZM_OK : zm_hosted_check_key (plugin, event->key);
+
+  if (status == ZM_E_INVALID || (flow.size > 0 && !zm_name_check (flow, NULL, NULL)) ||
+      (event->id != NULL && !id_is_good (event->id)) || (headers.size > 0 && !headers_are_good (headers)))
+    return ZM_E_INVALID;
+  if (flow.size > 0 && flow.data[0] == '^')
+    return ZM_E_DENIED;
+  if (status != ZM_OK)
+    return status;
+  if (zm_hosted_here ()->hops + 1 > HOPS_MOST) {
+    zm_hosted_warn (plugin,
+                    "a message was emitted over " G_STRINGIFY (HOPS_MOST) " hops and is refused: its actions "
+                                                                          "call each other in a circle");
+    return ZM_E_DENIED;
+  }
+  return event->body_size > ZM_RECORD_MOST - ((gsize) 1 << 20) ? ZM_E_MEMORY : ZM_OK;
+}
+
+/* A body of no bytes has an address all the same: a part without one is absent. */
+static void
+set_parts (ZmRecord *record, const zm_event *event)
+{
+  record->n_parts = ZM_EVENT_PARTS;
+  record->parts[ZM_EVENT_KEY] = zm_span_text (event->key);
+  record->parts[ZM_EVENT_FLOW] = zm_span_text (event->flow);
+  record->parts[ZM_EVENT_ID] = zm_span_text (event->id);
+  record->parts[ZM_EVENT_HEADERS] = zm_span_text (event->headers);
+  record->parts[ZM_EVENT_BODY] = zm_span (event->body != NULL ? event->body : "", event->body_size);
+}
+
+/* ---- emit ---- */
+
+/* The daemon gives them back as it takes what was said. */
+static gboolean
+take_credit (ZmHosted *hosted)
+{
+  if (atomic_fetch_sub (&hosted->emits, 1) > 0)
+    return TRUE;
+  atomic_fetch_add (&hosted->emits, 1);
+  return FALSE;
+}
+
+int
+zm_hosted_emit (ZmHostedPlugin *plugin, const zm_event *from, guint64 source)
+{
+  ZmRecord record = { .kind = ZM_RECORD_EMIT,
+                      .n_numbers = ZM_EMIT_NUMBERS,
+                      .numbers = { [ZM_EMIT_GENERATION] = plugin->serial,
+                                   [ZM_EMIT_SOURCE] = source,
+                                   [ZM_EMIT_HOPS] = zm_hosted_here ()->hops } };
+  zm_event event;
+  int status;
+
+  if (!read_event (from, &event))
+    return ZM_E_INVALID;
+  status = check_event (plugin, &event, source != 0);
+  if (status != ZM_OK)
+    return status;
+  if (!take_credit (plugin->hosted))
+    return ZM_E_AGAIN;
+  set_parts (&record, &event);
+  zm_hosted_say (plugin->hosted, &record);
+  return ZM_OK;
+}
+
+static int
+host_emit (const zm_host *host, const zm_event *event)
+{
+  return zm_hosted_emit (zm_hosted_plugin_of (host), event, 0);
+}
+
+/* ---- calls of actions ---- */
+
+/* 0: too many wait for their answers. */
+static guint64
+add_ask (ZmHostedPlugin *plugin, zm_result_fn done, void *user)
+{
+  ZmHosted *hosted = plugin->hosted;
+  guint64 id = 0;
+
+  pthread_mutex_lock (&hosted->asks_lock);
+  if (g_hash_table_size (hosted->asks) < ZM_HOSTED_ASKS) {
+    Ask *ask = g_new0 (Ask, 1);
+
+    *ask = (Ask){ .id = ++hosted->next_ask, .plugin = plugin, .done = done, .user = user };
+    id = ask->id;
+    g_hash_table_insert (hosted->asks, &ask->id, ask);
+  }
+  pthread_mutex_unlock (&hosted->asks_lock);
+  return id;
+}
+
+/* done is called once, also where the call fails later; not where this says no. */
+static int
+host_call_action (const zm_host *host, const zm_event *from, int timeout_ms, zm_result_fn done, void *user)
+{
+  ZmHostedPlugin *plugin = zm_hosted_plugin_of (host);
+  ZmRecord record = { .kind = ZM_RECORD_ASK,
+                      .n_numbers = ZM_ASK_NUMBERS,
+                      .numbers = { [ZM_ASK_GENERATION] = plugin->serial,
+                                   [ZM_ASK_HOPS] = zm_hosted_here ()->hops,
+                                   [ZM_ASK_TIMEOUT] = (guint64) MAX (timeout_ms, 0) } };
+  zm_event event;
+  int status;
+
+  if (done == NULL || !read_event (from, &event))
+    return ZM_E_INVALID;
+  status = check_event (plugin, &event, FALSE);
+  if (status != ZM_OK)
+    return status;
+  record.id = add_ask (plugin, done, user);
+  if (record.id == 0)
+    return ZM_E_AGAIN;
+  set_parts (&record, &event);
+  zm_hosted_say (plugin->hosted, &record);
+  return ZM_OK;
+}
+
+/* NULL: nobody asked, or the plugin has gone. */
+static Ask *
+take_ask (ZmHosted *hosted, guint64 id)
+{
+  Ask *ask;
+
+  pthread_mutex_lock (&hosted->asks_lock);
+  ask = g_hash_table_lookup (hosted->asks, &id);
+  if (ask != NULL)
+    g_hash_table_steal (hosted->asks, &id);
+  pthread_mutex_unlock (&hosted->asks_lock);
+  return ask;
+}
+
+/* As a call of the plugin like any: one that is SERIAL needs no lock in its done functions either. */
+void
+zm_hosted_answered (ZmHosted *hosted, const ZmRecord *record)
+{
+  g_autofree Ask *ask = take_ask (hosted, record->id);
+  ZmHostedCrew *crew;
+  ZmHostedCall *call;
+  ZmSpan body = record->n_parts > 0 ? record->parts[0] : zm_span (NULL, 0);
+
+  if (ask == NULL || record->n_numbers < 1 || !atomic_load (&ask->plugin->ready))
+    return;
+  crew = ask->plugin->crew;
+  call = zm_hosted_crew_spare (crew);
+  call->plugin = ask->plugin;
+  call->kind = ZM_HOSTED_RESULT;
+  call->lane = ask->plugin->serial_only || crew->n_threads == 1 ? 1 : 0;
+  call->quick = FALSE;
+  call->done = ask->done;
+  call->user = ask->user;
+  call->hops = 0; /* it may ask again for as long as it likes */
+  call->status = (int) (gint64) record->numbers[0];
+  zm_hosted_text_set (&call->body, body.data, body.size);
+  call->call.body = call->body.data;
+  call->call.body_size = body.size;
+  zm_hosted_crew_push (crew, call);
+}
+
+static gboolean
+is_of (gpointer key, gpointer value, gpointer user)
+{
+  (void) key;
+  return ((const Ask *) value)->plugin == user;
+}
+
+void
+zm_hosted_asks_drop (ZmHosted *hosted, const ZmHostedPlugin *plugin)
+{
+  pthread_mutex_lock (&hosted->asks_lock);
+  g_hash_table_foreach_remove (hosted->asks, is_of, (gpointer) plugin);
+  pthread_mutex_unlock (&hosted->asks_lock);
+}
+
+void
+zm_hosted_fill_emits (zm_host *host)
+{
+  host->emit = host_emit;
+  host->call_action = host_call_action;
+}

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The reader: hears the daemon whatever the plugins do, and never runs their code. Its end is the end of the process: at
+ * BYE, or where the daemon is gone, at once and without a word to anybody.
+ *
+ * And the way out: what is said is sent with as few system calls as the moment allows. While something waits to be sent, or
+ * calls run, the reader looks after it every few milliseconds.
+ */
+#include "config.h"
+
+#include "hosted/hosted-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BUFFER  ((gsize) 256 << 10)
+#define ALIGNED ((gsize) 16)
+#define SOON_US 1000 /* what is said outside of calls waits that long for company */
+#define TICK_US 5000 /* what is said in calls, at most, and a call that others wait behind */
+
+typedef struct Reader {
+  ZmHosted *hosted;
+  guint8 *buffer;
+  gsize capacity, begin, end; /* bytes that were read and not handled: buffer[begin … end) */
+  gboolean whole;             /* the buffer was made for the one record that is in it */
+  gint64 tick_us;
+} Reader;
+
+/* ---- out ---- */
+
+void
+zm_hosted_say_now (ZmHosted *hosted, const ZmRecord *record)
+{
+  zm_host_out_say (hosted->out, record, TRUE);
+}
+
+void
+zm_hosted_say_status (ZmHosted *hosted, ZmRecordKind kind, guint64 id, int status, const char *error)
+{
+  const ZmRecord record = { .kind = kind,
+                            .id = id,
+                            .n_numbers = 1,
+                            .numbers = { (guint64) (gint64) status },
+                            .n_parts = 1,
+                            .parts = { zm_span_text (error) } };
+
+  zm_hosted_say_now (hosted, &record);
+}
+
+/* The first one for a while goes at once, those that follow it in short order go together. */
+static void
+say_soon (ZmHosted *hosted, const ZmRecord *record)
+{
+  gint64 now_us = zm_now_us ();
+  gboolean quiet = now_us - atomic_load_explicit (&hosted->sent_us, memory_order_relaxed) >= SOON_US;
+  static const uint64_t one = 1;
+
+  if (quiet)
+    atomic_store_explicit (&hosted->sent_us, now_us, memory_order_relaxed);
+  zm_host_out_say (hosted->out, record, quiet);
+  /* It can only fail where the reader is to wake up already. */
+  if (!quiet && !atomic_exchange (&hosted->armed, TRUE) && write (hosted->wake, &one, sizeof one) < 0)
+    return;
+}
+
+/* In a thread of a crew it goes with the result of its call. */
+void
+zm_hosted_say (ZmHosted *hosted, const ZmRecord *record)
+{
+  ZmHostedThread *thread = zm_hosted_here ()->executor;
+
+  if (thread == NULL) {
+    say_soon (hosted, record);
+    return;
+  }
+  zm_host_out_say (hosted->out, record, FALSE);
+  thread->unsent++;
+}
+
+/* Sent where nothing waits behind it, or enough has come together. */
+void
+zm_hosted_say_result (ZmHosted *hosted, const ZmRecord *record)
+{
+  ZmHostedThread *thread = zm_hosted_here ()->executor;
+  gboolean send = thread != NULL && (thread->last || thread->unsent + 1 >= ZM_HOSTED_UNSENT);
+
+  if (thread == NULL) {
+    say_soon (hosted, record);
+    return;
+  }
+  zm_host_out_say (hosted->out, record, send);
+  thread->unsent = send ? 0 : thread->unsent + 1;
+}
+
+/* ---- records ---- */
+
+/* The last one asked for is remembered: most calls that come together are of one plugin. NULL: there is none. */
+static ZmHostedPlugin *
+find_plugin (ZmHosted *hosted, guint64 serial)
+{
+  if (hosted->last_plugin == NULL || hosted->last_plugin->serial != serial)
+    hosted->last_plugin = g_hash_table_lookup (hosted->plugins, &serial);
+  return hosted->last_plugin;
+}
+
+static gboolean
+claim (ZmHosted *hosted, guint slot, guint64 serial)
+{
+  unsigned long long queued = zm_page_word (serial, ZM_SLOT_IS_QUEUED);
+
+  return atomic_compare_exchange_strong (&hosted->page->slots[slot].word, &queued,
+                                         zm_page_word (serial, ZM_SLOT_IS_STARTED));
+}
+
+/* A call of a plugin that is not there. It is started and over, as its slot has to come free. */
+static void
+refuse_work (ZmHosted *hosted, const ZmRecord *record)
+{
+  guint slot = (guint) record->numbers[ZM_WORK_SLOT];
+  const ZmRecord answer = {
+    .kind = ZM_RECORD_DONE,
+    .id = record->id,
+    .n_numbers = ZM_DONE_NUMBERS,
+    .numbers = { [ZM_DONE_SLOT] = slot, [ZM_DONE_STATUS] = (guint64) (gint64) ZM_E_NOT_FOUND },
+    .n_parts = ZM_DONE_PARTS,
+    .parts = { [ZM_DONE_CODE] = ZM_SPAN_LITERAL ("not-found"),
+               [ZM_DONE_TEXT] = ZM_SPAN_LITERAL ("the host has no such plugin") }
+  };
+
+  if (claim (hosted, slot, record->id))
+    zm_hosted_say_now (hosted, &answer);
+}
+
+/* The memory of a large one becomes the call's, as copying it would cost more than all the rest. */
+static void
+take_work (Reader *reader, const ZmRecord *record)
+{
+  ZmHosted *hosted = reader->hosted;
+  ZmHostedPlugin *plugin = find_plugin (hosted, record->numbers[ZM_WORK_GENERATION]);
+  gboolean owned = reader->whole && record->n_parts == ZM_WORK_PARTS;
+  ZmHostedCall *call;
+
+  if (record->numbers[ZM_WORK_SLOT] >= ZM_PAGE_SLOTS)
+    return;
+  if (plugin == NULL || !atomic_load_explicit (&plugin->ready, memory_order_acquire)) {
+    refuse_work (hosted, record);
+    return;
+  }
+  call = zm_hosted_crew_spare (plugin->crew);
+  zm_hosted_call_fill (call, plugin, record, owned ? reader->buffer : NULL, reader->capacity);
+  if (owned)
+    reader->buffer = NULL;
+  if (record->numbers[ZM_WORK_ACTION] == ZM_WORK_FUNCTION)
+    zm_hosted_timer_fired (plugin, call->fn, zm_span (call->call.action.data, call->call.action.size));
+  if (plugin->crew->incoming.head == NULL)
+    g_ptr_array_add (hosted->touched, plugin);
+  zm_hosted_crew_add (plugin->crew, call);
+}
+
+/* What was read together goes to its threads together. */
+static void
+send_work (ZmHosted *hosted)
+{
+  for (guint i = 0; i < hosted->touched->len; i++)
+    zm_hosted_crew_send (((ZmHostedPlugin *) g_ptr_array_index (hosted->touched, i))->crew);
+  g_ptr_array_set_size (hosted->touched, 0);
+}
+
+/* Of a plugin's life. It is known here from PREPARE to CLOSE; between them it is the life thread's. */
+static void
+take_step (ZmHosted *hosted, const ZmRecord *record)
+{
+  ZmHostedStep *step = g_new0 (ZmHostedStep, 1);
+  ZmHostedPlugin *plugin = find_plugin (hosted, record->id);
+  gboolean fresh = record->kind == ZM_RECORD_PREPARE && plugin == NULL;
+
+  send_work (hosted);
+  if (fresh) {
+    plugin = zm_hosted_plugin_new (hosted, record);
+    g_hash_table_insert (hosted->plugins, &plugin->serial, plugin);
+  } else if (record->kind == ZM_RECORD_CLOSE && plugin != NULL) {
+    g_hash_table_remove (hosted->plugins, &plugin->serial);
+    zm_hosted_asks_drop (hosted, plugin);
+  }
+  hosted->last_plugin = NULL;
+  step->kind = record->kind;
+  step->id = record->id;
+  step->plugin = record->kind == ZM_RECORD_PREPARE && !fresh ? NULL : plugin;
+  step->deadline_ms = (guint) record->numbers[0];
+  step->values = zm_hosted_values_new (record->n_parts > 0 ? record->parts[0] : zm_span (NULL, 0));
+  zm_hosted_life_push (hosted, step);
+}
+
+static G_NORETURN void
+end_now (ZmHosted *hosted)
+{
+  zm_host_out_flush (hosted->out);
+  _exit (0);
+}
+
+/* Kinds that only a host says are as unknown as any. */
+static void
+take (Reader *reader, const ZmRecord *record)
+{
+  ZmHosted *hosted = reader->hosted;
+  const ZmRecord pong = { .kind = ZM_RECORD_PONG, .id = record->id };
+
+  switch (record->kind) {
+  case ZM_RECORD_WORK: take_work (reader, record); break;
+  case ZM_RECORD_PREPARE:
+  case ZM_RECORD_INIT:
+  case ZM_RECORD_COMMIT:
+  case ZM_RECORD_RETIRE:
+  case ZM_RECORD_CLOSE:
+  case ZM_RECORD_CONFIGURE: take_step (hosted, record); break;
+  case ZM_RECORD_CANCEL: zm_hosted_cancel (hosted, record->id); break;
+  case ZM_RECORD_ANSWER: zm_hosted_answered (hosted, record); break;
+  case ZM_RECORD_EMITTED: atomic_fetch_add (&hosted->emits, (int) record->numbers[0]); break;
+  case ZM_RECORD_OPEN:
+    zm_hosted_source_open (hosted, find_plugin (hosted, record->numbers[0]), record);
+    break;
+  case ZM_RECORD_WAKE: zm_hosted_source_wake (hosted, record->id); break;
+  case ZM_RECORD_SHUT: zm_hosted_source_shut (hosted, record->id); break;
+  case ZM_RECORD_PING: zm_hosted_say_now (hosted, &pong); break;
+  case ZM_RECORD_BYE: end_now (hosted);
+  default: break;
+  }
+}
+
+/* ---- reading ---- */
+
+static guint8 *
+new_buffer (gsize size)
+{
+  guint8 *buffer = g_try_malloc (size);
+
+  if (buffer == NULL) {
+    g_printerr ("zmanager-host: no memory for a record of %" G_GSIZE_FORMAT " bytes\n", size);
+    _exit (1);
+  }
+  return buffer;
+}
+
+/* Where a record has to begin so that its last part, the body, is aligned: its lengths are here already. */
+static gsize
+pad_for (const guint8 *data, gsize size)
+{
+  guint8 n_numbers = data[6], n_parts = data[7];
+  gsize lengths = ZM_RECORD_HEAD + n_numbers * sizeof (guint64);
+  guint32 last = 0;
+
+  if (n_parts > 0)
+    memcpy (&last, data + lengths + (n_parts - 1) * sizeof last, sizeof last);
+  return last < size ? (ALIGNED - (size - last) % ALIGNED) % ALIGNED : 0;
+}
+
+/* Room for the rest of a record of which `needed` bytes are known to come. One that does not fit into the common buffer gets
+ * one of its own. */
+static void
+make_room (Reader *reader, gsize needed)
+{
+  gsize have = reader->end - reader->begin, pad = 0;
+  guint8 *old = reader->buffer;
+
+  if (reader->begin + needed <= reader->capacity && reader->end < reader->capacity)
+    return;
+  if (needed > BUFFER && have >= ZM_RECORD_FIXED) {
+    pad = pad_for (reader->buffer + reader->begin, needed);
+    reader->capacity = needed + ALIGNED;
+    reader->buffer = new_buffer (reader->capacity);
+    reader->whole = TRUE;
+  }
+  memmove (reader->buffer + pad, old + reader->begin, have);
+  if (old != reader->buffer)
+    g_free (old);
+  reader->begin = pad;
+  reader->end = pad + have;
+  /* Nothing behind this record is read into memory that is its own. */
+  if (reader->whole)
+    reader->capacity = pad + needed;
+}
+
+/* After a large one the common buffer again. */
+static void
+reset (Reader *reader)
+{
+  if (reader->whole) {
+    g_free (reader->buffer);
+    reader->buffer = new_buffer (BUFFER);
+    reader->capacity = BUFFER;
+    reader->whole = FALSE;
+  }
+  reader->begin = reader->end = 0;
+}
+
+static void
+handle (Reader *reader)
+{
+  g_autoptr (GError) error = NULL;
+  ZmRecord record;
+  gsize needed = 0;
+  gssize size = 0;
+
+  while (reader->begin < reader->end) {
+    size = zm_record_read (reader->buffer + reader->begin, reader->end - reader->begin, &record, &needed,
+                           &error);
+    if (size <= 0)
+      break;
+    take (reader, &record);
+    reader->begin += (gsize) size;
+  }
+  send_work (reader->hosted);
+  if (size < 0) {
+    g_printerr ("zmanager-host: the daemon says what this host does not understand: %s\n", error->message);
+    _exit (1);
+  }
+  if (reader->begin == reader->end)
+    reset (reader);
+  else
+    make_room (reader, needed);
+}
+
+/* The daemon is gone where there is nothing to read any more. */
+static void
+receive (Reader *reader)
+{
+  ssize_t n =
+      recv (reader->hosted->fd, reader->buffer + reader->end, reader->capacity - reader->end, MSG_DONTWAIT);
+
+  if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+    _exit (0);
+  if (n < 0)
+    return;
+  reader->end += (gsize) n;
+  handle (reader);
+}
+
+/* ---- the clock ---- */
+
+/* What waits behind a call that lasts goes to other threads. */
+static void
+tick_crews (Reader *reader, gint64 now_us)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  if (now_us - reader->tick_us < TICK_US)
+    return;
+  reader->tick_us = now_us;
+  g_hash_table_iter_init (&iter, reader->hosted->plugins);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    ZmHostedPlugin *plugin = value;
+
+    if (atomic_load (&plugin->ready))
+      zm_hosted_crew_tick (plugin->crew);
+  }
+}
+
+static void
+tick (Reader *reader)
+{
+  ZmHosted *hosted = reader->hosted;
+  gboolean armed = atomic_load (&hosted->armed), calls = atomic_load (&hosted->awake) > 0;
+  gint64 now_us;
+
+  if (!armed && !calls)
+    return;
+  now_us = zm_now_us ();
+  if (now_us - atomic_load_explicit (&hosted->sent_us, memory_order_relaxed) >= (armed ? SOON_US : TICK_US)) {
+    atomic_store_explicit (&hosted->sent_us, now_us, memory_order_relaxed);
+    atomic_store (&hosted->armed, FALSE);
+    zm_host_out_flush (hosted->out);
+  }
+  if (calls)
+    tick_crews (reader, now_us);
+}
+
+static int
+patience_ms (const ZmHosted *hosted)
+{
+  if (atomic_load (&hosted->armed))
+    return SOON_US / 1000;
+  return atomic_load (&hosted->awake) > 0 ? TICK_US / 1000 : -1;
+}
+
+void
+zm_hosted_read (ZmHosted *hosted)
+{
+  Reader reader = { .hosted = hosted, .buffer = new_buffer (BUFFER), .capacity = BUFFER };
+  struct pollfd polls[] = { { .fd = hosted->fd, .events = POLLIN },
+                            { .fd = hosted->wake, .events = POLLIN } };
+
+  for (;;) {
+    uint64_t woken;
+
+    if (poll (polls, G_N_ELEMENTS (polls), patience_ms (hosted)) < 0)
+      continue;
+    if (polls[1].revents != 0 && read (hosted->wake, &woken, sizeof woken) < 0)
+      woken = 0;
+    tick (&reader);
+    if (polls[0].revents != 0)
+      receive (&reader);
+  }
+}
