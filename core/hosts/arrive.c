@@ -58,7 +58,8 @@ zm_call_take_answer (ZmHostCall *call, const ZmRecord *record)
   if (parts[ZM_DONE_BODY].data == NULL)
     return;
   if (zmq_msg_init_size (&call->body, parts[ZM_DONE_BODY].size) != 0) {
-    zm_call_fail (call, "memory", "no memory for a result of %" G_GSIZE_FORMAT " bytes", parts[ZM_DONE_BODY].size);
+    zm_call_fail (call, "memory", "no memory for a result of %" G_GSIZE_FORMAT " bytes",
+                  parts[ZM_DONE_BODY].size);
     return;
   }
   call->given = TRUE;

@@ -34,14 +34,17 @@ zm_carried_blame (ZmCarried *carried, ZmHost *host, const char *what, gint64 now
 
   carried->kills++;
   count_crash (carried, now_us);
-  if (carried->crashes < ZM_CRASHES_MOST || now_us - carried->crash_us[0] > ZM_CRASHES_US || carried->quarantine != NULL)
+  if (carried->crashes < ZM_CRASHES_MOST || now_us - carried->crash_us[0] > ZM_CRASHES_US ||
+      carried->quarantine != NULL)
     return FALSE;
   lines = zm_host_last_lines (host);
-  carried->quarantine = g_strdup_printf (
-      "%u crashes in %" G_GINT64_FORMAT " s without a good call in between, the last one: %s%s%s; it is tried again by "
-      "zmanagerctl plugin reload %s, or when its file changes",
-      ZM_CRASHES_MOST, (now_us - carried->crash_us[0]) / G_USEC_PER_SEC, what, lines != NULL ? "; its host said: " : "",
-      lines != NULL ? lines : "", zm_generation_name (carried->generation));
+  carried->quarantine =
+      g_strdup_printf ("%u crashes in %" G_GINT64_FORMAT
+                       " s without a good call in between, the last one: %s%s%s; it is tried again by "
+                       "zmanagerctl plugin reload %s, or when its file changes",
+                       ZM_CRASHES_MOST, (now_us - carried->crash_us[0]) / G_USEC_PER_SEC, what,
+                       lines != NULL ? "; its host said: " : "", lines != NULL ? lines : "",
+                       zm_generation_name (carried->generation));
   zm_log_write (host->hosts->config.log, ZM_LEVEL_ERROR, "host", "plugin %s is in quarantine: %s",
                 zm_generation_name (carried->generation), carried->quarantine);
   return TRUE;
@@ -54,11 +57,11 @@ append_member (GString *out, const ZmCarried *member)
 {
   const ZmManifest *manifest = zm_generation_manifest (member->generation);
 
-  g_string_append_printf (out, "plugin %s %s generation %u isolation %s build-id %s\n",
-                          zm_generation_name (member->generation),
-                          manifest->version != NULL ? manifest->version : "-", zm_generation_number (member->generation),
-                          zm_isolation_name (zm_generation_placement (member->generation)->isolation),
-                          manifest->build_id != NULL ? manifest->build_id : "-");
+  g_string_append_printf (
+      out, "plugin %s %s generation %u isolation %s build-id %s\n", zm_generation_name (member->generation),
+      manifest->version != NULL ? manifest->version : "-", zm_generation_number (member->generation),
+      zm_isolation_name (zm_generation_placement (member->generation)->isolation),
+      manifest->build_id != NULL ? manifest->build_id : "-");
 }
 
 static void
@@ -112,8 +115,8 @@ zm_host_report (ZmHost *host, const char *how)
 
   if (directory == NULL)
     return;
-  g_string_append_printf (out, "%s\nhost %s process %d life %" G_GUINT64_FORMAT " rss %" G_GSIZE_FORMAT "\n", how, host->name,
-                          (int) host->child.pid, host->life, host->rss);
+  g_string_append_printf (out, "%s\nhost %s process %d life %" G_GUINT64_FORMAT " rss %" G_GSIZE_FORMAT "\n",
+                          how, host->name, (int) host->child.pid, host->life, host->rss);
   for (guint i = 0; i < host->group->members->len; i++)
     append_member (out, g_ptr_array_index (host->group->members, i));
   append_running (out, host, zm_now_us ());
@@ -126,5 +129,6 @@ zm_host_report (ZmHost *host, const char *how)
   make_room (directory);
   path = g_build_filename (directory, name, NULL);
   if (g_file_set_contents_full (path, out->str, (gssize) out->len, G_FILE_SET_CONTENTS_NONE, 0600, NULL))
-    zm_log_write (host->hosts->config.log, ZM_LEVEL_NOTICE, "host", "host %s: the report is %s", host->name, path);
+    zm_log_write (host->hosts->config.log, ZM_LEVEL_NOTICE, "host", "host %s: the report is %s", host->name,
+                  path);
 }

@@ -51,9 +51,10 @@ end_hanging (ZmCarried *carried, const char *what, guint limit_ms)
 
     if (carried->seats[i].asked == 0)
       continue;
-    carried->seats[i].failed = g_strdup_printf ("it did not come back from %s within %u ms; its process was ended", what,
-                                                limit_ms);
-    zm_host_hangs (host, g_strdup_printf ("plugin %s hangs in %s", zm_generation_name (carried->generation), what));
+    carried->seats[i].failed =
+        g_strdup_printf ("it did not come back from %s within %u ms; its process was ended", what, limit_ms);
+    zm_host_hangs (host,
+                   g_strdup_printf ("plugin %s hangs in %s", zm_generation_name (carried->generation), what));
   }
 }
 
@@ -75,7 +76,8 @@ reach (ZmCarried *carried, ZmWant want, ZmSeatState state, const char *what, gui
     zm_seat_advance (host, carried);
     zm_host_flush_locked (host);
   }
-  while (!all_at (carried, state) && (why = failure_of (carried)) == NULL && (why = not_startable (carried)) == NULL) {
+  while (!all_at (carried, state) && (why = failure_of (carried)) == NULL &&
+         (why = not_startable (carried)) == NULL) {
     if (zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
       continue;
     end_hanging (carried, what, limit_ms);

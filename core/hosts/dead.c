@@ -9,10 +9,10 @@
 
 #include <string.h>
 
-#define KILLS_MOST 3
-#define NOTES_MOST 4096
-#define BODY_MOST  ((gsize) 64 << 10) /* bytes of a body that are kept; longer ones are cut */
-#define BODIES_MOST 1000              /* notes that keep more than their numbers */
+#define KILLS_MOST  3
+#define NOTES_MOST  4096
+#define BODY_MOST   ((gsize) 64 << 10) /* bytes of a body that are kept; longer ones are cut */
+#define BODIES_MOST 1000               /* notes that keep more than their numbers */
 
 struct ZmDeadNote {
   char *id, *plugin, *symbol, *key;
@@ -73,9 +73,10 @@ note_new (ZmHosts *hosts, const char *id, const char *plugin, const char *symbol
 static char *
 key_of (const zm_call *call)
 {
-  return g_strdup_printf ("%.*s?%.*s%s%.*s?%.*s", (int) call->sender.size, call->sender.data, (int) call->context.size,
-                          call->context.data, call->decorator.size > 0 ? "@" : "", (int) call->decorator.size,
-                          call->decorator.data, (int) call->action.size, call->action.data);
+  return g_strdup_printf ("%.*s?%.*s%s%.*s?%.*s", (int) call->sender.size, call->sender.data,
+                          (int) call->context.size, call->context.data, call->decorator.size > 0 ? "@" : "",
+                          (int) call->decorator.size, call->decorator.data, (int) call->action.size,
+                          call->action.data);
 }
 
 /* Kept with the first crash; of one that hung the call was given up by then, and only its id is left. */
@@ -90,7 +91,8 @@ keep_message (ZmHosts *hosts, ZmDeadNote *note, const zm_call *call)
 }
 
 void
-zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char *plugin, const char *symbol, const char *how)
+zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char *plugin, const char *symbol,
+              const char *how)
 {
   g_autofree char *own = call != NULL ? g_strndup (call->call->id.data, call->call->id.size) : g_strdup (id);
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
@@ -105,15 +107,17 @@ zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char
   if (call != NULL)
     keep_message (hosts, note, call->call);
   if (note->kills < KILLS_MOST)
-    note->history[note->kills++] = g_strdup_printf ("%s %s.%s: %s", time, plugin, symbol != NULL ? symbol : "?", how);
+    note->history[note->kills++] =
+        g_strdup_printf ("%s %s.%s: %s", time, plugin, symbol != NULL ? symbol : "?", how);
   if (note->kills < KILLS_MOST || note->aside)
     return;
   note->aside = TRUE;
   hosts->n_dead++;
   zm_counter_add (hosts->c_set_aside, 1);
-  zm_log_write (hosts->config.log, ZM_LEVEL_ERROR, "host",
-                "message %s is set aside: it killed its host %u times, last in %s.%s (%s); see zmanagerctl dead ls", own,
-                KILLS_MOST, plugin, note->symbol, how);
+  zm_log_write (
+      hosts->config.log, ZM_LEVEL_ERROR, "host",
+      "message %s is set aside: it killed its host %u times, last in %s.%s (%s); see zmanagerctl dead ls",
+      own, KILLS_MOST, plugin, note->symbol, how);
 }
 
 gboolean
@@ -124,7 +128,8 @@ zm_dead_refuses (ZmHosts *hosts, ZmHostCall *call)
 
   if (note == NULL || !note->aside)
     return FALSE;
-  zm_call_fail (call, "set-aside", "message %s killed its host %u times, last in %s.%s, and is not tried again", id, note->kills,
+  zm_call_fail (call, "set-aside",
+                "message %s killed its host %u times, last in %s.%s, and is not tried again", id, note->kills,
                 note->plugin, note->symbol);
   return TRUE;
 }
@@ -146,8 +151,9 @@ append_note (GString *out, const ZmDeadNote *note, gboolean bodies)
   append_text (out, "plugin", note->plugin);
   append_text (out, "action", note->symbol);
   append_text (out, "key", note->key != NULL ? note->key : "");
-  g_string_append_printf (out, ",\"kills\":%u,\"since\":%" G_GINT64_FORMAT ",\"size\":%" G_GSIZE_FORMAT ",\"history\":[",
-                          note->kills, note->since_us / 1000, note->body_size);
+  g_string_append_printf (
+      out, ",\"kills\":%u,\"since\":%" G_GINT64_FORMAT ",\"size\":%" G_GSIZE_FORMAT ",\"history\":[",
+      note->kills, note->since_us / 1000, note->body_size);
   for (guint i = 0; i < note->kills; i++) {
     if (i > 0)
       g_string_append_c (out, ',');

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCAN_US    (50 * 1000)   /* between two looks at what waits, which may be much */
+#define SCAN_US    (50 * 1000) /* between two looks at what waits, which may be much */
 #define MEASURE_US G_USEC_PER_SEC
 
 /* ---- started calls ---- */
@@ -64,9 +64,10 @@ end_hung (ZmHost *host, const ZmHostSlot *slot, gint64 now_us)
   host->guilty = slot->carried;
   host->guilty_symbol = g_strdup (slot->symbol);
   host->guilty_id = g_strdup (slot->id);
-  zm_host_hangs (host, g_strdup_printf ("%s.%s did not return within %" G_GINT64_FORMAT " ms after its deadline",
-                                        zm_generation_name (slot->carried->generation), slot->symbol,
-                                        (now_us - slot->gone_us) / 1000));
+  zm_host_hangs (host,
+                 g_strdup_printf ("%s.%s did not return within %" G_GINT64_FORMAT " ms after its deadline",
+                                  zm_generation_name (slot->carried->generation), slot->symbol,
+                                  (now_us - slot->gone_us) / 1000));
 }
 
 /* Its message's own deadline is over before it began. */
@@ -156,12 +157,13 @@ look_at_loading (ZmHost *host, gint64 now_us)
   if (loading == 0 || now_us - host->loading_us < ((gint64) host->hosts->config.call_ms + 3000) * 1000)
     return;
   carried = zm_carried_by_serial (host->hosts, loading);
-  if (carried == NULL || carried->waited > 0 || carried->want == ZM_WANT_STOPPED || carried->want == ZM_WANT_NOTHING ||
-      host->killed != NULL)
+  if (carried == NULL || carried->waited > 0 || carried->want == ZM_WANT_STOPPED ||
+      carried->want == ZM_WANT_NOTHING || host->killed != NULL)
     return;
   host->guilty = carried;
   host->guilty_symbol = g_strdup ("(loading)");
-  zm_host_kill (host, g_strdup_printf ("plugin %s hangs while it is loaded", zm_generation_name (carried->generation)));
+  zm_host_kill (
+      host, g_strdup_printf ("plugin %s hangs while it is loaded", zm_generation_name (carried->generation)));
 }
 
 static void
@@ -274,7 +276,8 @@ cancel_carried (ZmCarried *carried, const char *code, const char *text, ZmArriva
 }
 
 static guint
-cancel_host (ZmHost *host, const ZmCarried *carried, const char *code, const char *text, gint64 now_us, ZmArrivals *arrivals)
+cancel_host (ZmHost *host, const ZmCarried *carried, const char *code, const char *text, gint64 now_us,
+             ZmArrivals *arrivals)
 {
   guint n = 0;
 
@@ -312,8 +315,8 @@ cancel_asked (ZmHosts *hosts, gint64 now_us, ZmArrivals *arrivals)
       zm_calls_back (hosts, zm_host_take_back (g_ptr_array_index (carried->group->list, j), carried, FALSE));
     hosts->cancelled += cancel_carried (carried, hosts->cancel_code, hosts->cancel_text, arrivals);
     for (guint j = 0; j < carried->n_seats; j++)
-      hosts->cancelled += cancel_host (g_ptr_array_index (carried->group->list, j), carried, hosts->cancel_code,
-                                       hosts->cancel_text, now_us, arrivals);
+      hosts->cancelled += cancel_host (g_ptr_array_index (carried->group->list, j), carried,
+                                       hosts->cancel_code, hosts->cancel_text, now_us, arrivals);
   }
   hosts->cancel_asked = FALSE;
   pthread_cond_broadcast (&hosts->changed);

@@ -11,19 +11,20 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define QUICK_US      G_USEC_PER_SEC /* one that lives no longer is not started again at once, whoever's fault it is */
+#define QUICK_US \
+  G_USEC_PER_SEC /* one that lives no longer is not started again at once, whoever's fault it is */
 #define QUICK_MOST_US (10 * G_USEC_PER_SEC)
 
 /* What is known of an end. */
 typedef struct Death {
-  char *how;              /* "signal 11 (Segmentation fault)" */
-  gboolean expected;      /* it was asked to end */
-  gboolean own_making;    /* a crash that a plugin made */
-  ZmCarried *guilty;      /* or NULL */
-  const char *symbol;     /* what ran, or NULL */
-  const char *id;         /* of the message, or NULL */
-  ZmHostCall *call;       /* that ran, or NULL */
-  char *text;             /* for people: who, where, how */
+  char *how;           /* "signal 11 (Segmentation fault)" */
+  gboolean expected;   /* it was asked to end */
+  gboolean own_making; /* a crash that a plugin made */
+  ZmCarried *guilty;   /* or NULL */
+  const char *symbol;  /* what ran, or NULL */
+  const char *id;      /* of the message, or NULL */
+  ZmHostCall *call;    /* that ran, or NULL */
+  char *text;          /* for people: who, where, how */
 } Death;
 
 /* ---- whose fault ---- */
@@ -113,18 +114,20 @@ examine (ZmHost *host, int status, Death *death)
   g_autofree char *end = zm_child_describe_end (status);
   gboolean exited = host->page != NULL && atomic_load (&host->page->dying_signal) == ZM_PAGE_EXIT;
 
-  death->expected = host->state == ZM_HOST_LEAVING && host->killed == NULL && WIFEXITED (status) &&
-                    WEXITSTATUS (status) == 0 && !exited;
+  /* One that nobody needs any more is not asked before it was ready. */
+  death->expected = host->state == ZM_HOST_LEAVING && !exited &&
+                    (host->killed != NULL ? host->unneeded : WIFEXITED (status) && WEXITSTATUS (status) == 0);
   death->how = host->killed != NULL ? g_strdup (host->killed)
                : exited             ? g_strdup_printf ("it called exit: %s", end)
                                     : g_strdup (end);
   if (!death->expected)
     accuse (host, status, death);
   if (death->guilty != NULL && death->symbol != NULL)
-    death->text = g_strdup_printf ("plugin %s ended its host in %s: %s", zm_generation_name (death->guilty->generation),
-                                   death->symbol, death->how);
+    death->text = g_strdup_printf ("plugin %s ended its host in %s: %s",
+                                   zm_generation_name (death->guilty->generation), death->symbol, death->how);
   else if (death->guilty != NULL)
-    death->text = g_strdup_printf ("plugin %s ended its host: %s", zm_generation_name (death->guilty->generation), death->how);
+    death->text = g_strdup_printf ("plugin %s ended its host: %s",
+                                   zm_generation_name (death->guilty->generation), death->how);
   else
     death->text = g_strdup_printf ("host %s ended: %s", host->name, death->how);
 }
@@ -138,10 +141,11 @@ lose_call (ZmHost *host, ZmHostCall *call, const Death *death, ZmArrivals *arriv
 
   zm_counter_add (host->hosts->c_lost, 1);
   if (call == death->call)
-    zm_call_fail (call, "crashed", "plugin %s crashed in %s (%s); its host process was lost with it", plugin, call->symbol,
-                  death->how);
+    zm_call_fail (call, "crashed", "plugin %s crashed in %s (%s); its host process was lost with it", plugin,
+                  call->symbol, death->how);
   else
-    zm_call_fail (call, "host-lost", "the host of plugin %s was lost while %s ran: %s", plugin, call->symbol, death->text);
+    zm_call_fail (call, "host-lost", "the host of plugin %s was lost while %s ran: %s", plugin, call->symbol,
+                  death->text);
   zm_arrivals_add (arrivals, call);
 }
 
@@ -221,8 +225,8 @@ end_waiting (ZmCarried *carried, ZmArrivals *arrivals)
 {
   for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
     next = call->next;
-    zm_call_fail (call, "quarantined", "plugin %s is in quarantine: %s", zm_generation_name (carried->generation),
-                  carried->quarantine);
+    zm_call_fail (call, "quarantined", "plugin %s is in quarantine: %s",
+                  zm_generation_name (carried->generation), carried->quarantine);
     zm_arrivals_add (arrivals, call);
     carried->outstanding--;
   }
@@ -254,7 +258,8 @@ is_wanted (const ZmHost *host)
   for (guint i = 0; i < host->group->members->len; i++) {
     const ZmCarried *member = g_ptr_array_index (host->group->members, i);
 
-    if (host->index < member->n_seats && member->want != ZM_WANT_NOTHING && (member->quarantine == NULL || host->group->shared))
+    if (host->index < member->n_seats && member->want != ZM_WANT_NOTHING &&
+        (member->quarantine == NULL || host->group->shared))
       return TRUE;
   }
   return FALSE;
@@ -266,14 +271,14 @@ log_death (ZmHost *host, const Death *death, gint64 pause_us, gboolean again)
   ZmLog *log = host->hosts->config.log;
 
   if (death->expected)
-    zm_log_write (log, ZM_LEVEL_INFO, "host", "host %s (process %d) ended: %s", host->name, (int) host->child.pid,
-                  host->leaving_why);
+    zm_log_write (log, ZM_LEVEL_INFO, "host", "host %s (process %d) ended: %s", host->name,
+                  (int) host->child.pid, host->leaving_why);
   else if (again)
-    zm_log_write (log, ZM_LEVEL_ERROR, "host", "host %s (process %d) is lost: %s; started again %s", host->name,
-                  (int) host->child.pid, death->text, pause_us > 0 ? "after a pause" : "at once");
+    zm_log_write (log, ZM_LEVEL_ERROR, "host", "host %s (process %d) is lost: %s; started again %s",
+                  host->name, (int) host->child.pid, death->text, pause_us > 0 ? "after a pause" : "at once");
   else
-    zm_log_write (log, ZM_LEVEL_ERROR, "host", "host %s (process %d) is lost: %s", host->name, (int) host->child.pid,
-                  death->text);
+    zm_log_write (log, ZM_LEVEL_ERROR, "host", "host %s (process %d) is lost: %s", host->name,
+                  (int) host->child.pid, death->text);
 }
 
 static void
@@ -305,13 +310,15 @@ settle (ZmHost *host, Death *death, ZmArrivals *arrivals, GPtrArray *kept)
   if (!death->expected)
     zm_host_report (host, death->text);
   if (death->guilty != NULL && (death->call != NULL || death->id != NULL))
-    zm_dead_note (hosts, death->call, death->id, zm_generation_name (death->guilty->generation), death->symbol, death->how);
+    zm_dead_note (hosts, death->call, death->id, zm_generation_name (death->guilty->generation),
+                  death->symbol, death->how);
   if (host->page != NULL)
     end_slots (host, death, arrivals, kept);
   end_deferred (host, death, arrivals);
   lose_seats (host, death);
   zm_sources_lost (host);
-  if (death->guilty != NULL && death->own_making && zm_carried_blame (death->guilty, host, death->text, now_us))
+  if (death->guilty != NULL && death->own_making &&
+      zm_carried_blame (death->guilty, host, death->text, now_us))
     end_waiting (death->guilty, arrivals);
   if (death->guilty != NULL)
     death->guilty->slow = FALSE;

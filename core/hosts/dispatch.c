@@ -133,10 +133,9 @@ static void
 say_work (ZmHost *host, const ZmHostCall *call, guint slot)
 {
   const zm_call *asked = call->call;
-  ZmRecord record = { .kind = ZM_RECORD_WORK,
-                      .id = call->serial,
-                      .n_numbers = ZM_WORK_NUMBERS,
-                      .n_parts = ZM_WORK_PARTS };
+  ZmRecord record = {
+    .kind = ZM_RECORD_WORK, .id = call->serial, .n_numbers = ZM_WORK_NUMBERS, .n_parts = ZM_WORK_PARTS
+  };
 
   record.numbers[ZM_WORK_SLOT] = slot;
   record.numbers[ZM_WORK_GENERATION] = call->carried->serial;
@@ -271,8 +270,8 @@ static gboolean
 may_enter (ZmHosts *hosts, ZmCarried *carried, ZmHostCall *call)
 {
   if (carried->quarantine != NULL) {
-    zm_call_fail (call, "quarantined", "plugin %s is in quarantine: %s", zm_generation_name (carried->generation),
-                  carried->quarantine);
+    zm_call_fail (call, "quarantined", "plugin %s is in quarantine: %s",
+                  zm_generation_name (carried->generation), carried->quarantine);
     return FALSE;
   }
   if (hosts->n_dead > 0 && zm_dead_refuses (hosts, call))
@@ -335,8 +334,8 @@ zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 until_us)
 
   pthread_mutex_lock (&hosts->lock);
   hosts->room_waiters++;
-  while (carried->waiting >= ZM_HOST_WAITING_MOST && !carried->closed && !carried->slow && carried->quarantine == NULL &&
-         zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
+  while (carried->waiting >= ZM_HOST_WAITING_MOST && !carried->closed && !carried->slow &&
+         carried->quarantine == NULL && zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
     continue;
   hosts->room_waiters--;
   room = carried->waiting < ZM_HOST_WAITING_MOST || carried->closed || carried->quarantine != NULL;
@@ -411,7 +410,8 @@ zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation)
   pthread_mutex_lock (&hosts->lock);
   carried->closed = TRUE;
   for (guint i = carried->n_seats; i > 0; i--)
-    zm_carried_prepend (carried, zm_host_take_back (g_ptr_array_index (carried->group->list, i - 1), carried, FALSE));
+    zm_carried_prepend (carried,
+                        zm_host_take_back (g_ptr_array_index (carried->group->list, i - 1), carried, FALSE));
   for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
     next = call->next;
     call->moved = TRUE;

@@ -15,12 +15,12 @@
 
 G_BEGIN_DECLS
 
-#define ZM_HOST_WAITING_MOST 4096      /* calls of one plugin that wait for a credit */
-#define ZM_HOST_LINES        12        /* last lines of a host's output that are kept */
+#define ZM_HOST_WAITING_MOST 4096 /* calls of one plugin that wait for a credit */
+#define ZM_HOST_LINES        12   /* last lines of a host's output that are kept */
 #define ZM_HOST_TICK_US      5000
-#define ZM_HOST_OUT_SOON     16384     /* bytes for a host that are sent without waiting for more */
-#define ZM_HOST_TEXT_MOST    4096      /* bytes of an error's text that are taken from a host */
-#define ZM_CRASHES_MOST      5         /* in ZM_CRASHES_US: quarantine (decision 28) */
+#define ZM_HOST_OUT_SOON     16384 /* bytes for a host that are sent without waiting for more */
+#define ZM_HOST_TEXT_MOST    4096  /* bytes of an error's text that are taken from a host */
+#define ZM_CRASHES_MOST      5     /* in ZM_CRASHES_US: quarantine (decision 28) */
 #define ZM_CRASHES_US        (60 * G_USEC_PER_SEC)
 
 typedef struct ZmHostGroup ZmHostGroup;
@@ -46,10 +46,11 @@ typedef enum { ZM_WANT_NOTHING, ZM_WANT_LOADED, ZM_WANT_INITED, ZM_WANT_STARTED,
 
 typedef struct ZmSeat {
   ZmSeatState state;
-  guint calls; /* slots in that host */
+  guint calls;   /* slots in that host */
   gboolean slow; /* a call of it there runs for longer than a tick: no more are queued behind it than run */
   ZmRecordKind asked; /* what its answer is waited for; 0: none */
-  char *failed;       /* why the last step was not done, or NULL: then nothing more is asked until this is cleared */
+  char
+      *failed; /* why the last step was not done, or NULL: then nothing more is asked until this is cleared */
 } ZmSeat;
 
 /* A generation that is carried. */
@@ -62,11 +63,11 @@ struct ZmCarried {
   guint n_seats; /* hosts 0 … n_seats - 1 of the group */
   ZmSeat *seats;
   ZmWant want;
-  guint waited; /* somebody waits for its next step */
-  guint stop_ms;      /* STOPPED: what stop may take */
-  GByteArray *values; /* of its section, as records carry them */
-  gboolean described; /* PREPARED was taken over */
-  gboolean serial_calls; /* no action of it is THREADSAFE */
+  guint waited;            /* somebody waits for its next step */
+  guint stop_ms;           /* STOPPED: what stop may take */
+  GByteArray *values;      /* of its section, as records carry them */
+  gboolean described;      /* PREPARED was taken over */
+  gboolean serial_calls;   /* no action of it is THREADSAFE */
   ZmHostCall *head, *tail; /* wait for a credit */
   guint waiting;
   guint outstanding; /* waiting, in slots (also given up ones), deferred */
@@ -74,9 +75,9 @@ struct ZmCarried {
   gboolean slow;     /* a call of it is past its soft deadline */
   ZmCarried *after;  /* takes no call before that one's are over */
   gint64 after_until_us;
-  guint crashes;          /* of its own making, since its last good call */
+  guint crashes;                    /* of its own making, since its last good call */
   gint64 crash_us[ZM_CRASHES_MOST]; /* when; [crashes - 1] is the last one */
-  char *quarantine;       /* why its calls are refused, or NULL */
+  char *quarantine;                 /* why its calls are refused, or NULL */
   guint64 kills, restarts;
 };
 
@@ -108,20 +109,21 @@ struct ZmHost {
   char *name; /* "shared", "hello", "hello#2": for logs */
   guint index;
   ZmHostState state;
-  gboolean again; /* LEAVING: start it anew when it ended */
+  gboolean again;          /* LEAVING: start it anew when it ended */
   const char *leaving_why; /* a literal */
   char *hung;              /* LEAVING: what in it hangs; it is killed once all other calls are over */
+  gboolean unneeded;       /* it was killed before it was ready, as nobody needs it */
   gboolean dying;          /* its end was seen: nothing is given to it any more */
-  gint64 due_us;  /* DOWN: when it is started; STARTING, LEAVING: when it is killed */
-  guint64 life;   /* counts its processes */
-  char *killed;   /* why we killed it, or NULL; guilty is then set */
+  gint64 due_us;           /* DOWN: when it is started; STARTING, LEAVING: when it is killed */
+  guint64 life;            /* counts its processes */
+  char *killed;            /* why we killed it, or NULL; guilty is then set */
   ZmCarried *guilty;
   char *guilty_symbol, *guilty_id;
   ZmHostCall *guilty_call;
-  ZmChild child; /* the thread's */
+  ZmChild child;        /* the thread's */
   guint polls, n_polls; /* the thread's: which of what it polls is the child's; its socket is the next one */
   gboolean watched;     /* the thread's: its end is polled */
-  int fd;        /* to its process, non-blocking; -1 */
+  int fd;               /* to its process, non-blocking; -1 */
   ZmPage *page;
   int page_fd;
   /* out */
@@ -139,12 +141,12 @@ struct ZmHost {
   guint16 free_slots[ZM_PAGE_SLOTS];
   guint n_free;
   guint64 next_serial;
-  ZmHostCall *deferred; /* list by next and previous */
+  ZmHostCall *deferred;    /* list by next and previous */
   GHashTable *deferred_by; /* &call->serial -> call */
   GHashTable *timers;      /* id -> ZmHostTimer; the thread's */
   GQueue emits;            /* GByteArray: EMIT records that the pool had no room for; the thread's */
   gsize emits_size;
-  guint emitted; /* to be told back; the thread's */
+  guint emitted;     /* to be told back; the thread's */
   gint64 loading_us; /* since when the page says the same thing is being loaded */
   guint64 loading;
   guint64 starts;
@@ -191,16 +193,18 @@ struct ZmHosts {
   ZmGeneration *cancel_generation;
   const char *cancel_code, *cancel_text;
   guint cancelled;
-  atomic_uint dirty; /* hosts with something in out */
+  atomic_uint dirty;   /* hosts with something in out */
   GHashTable *timers;  /* handle -> ZmHostTimer */
   GHashTable *sources; /* serial -> ZmHostSource */
   gboolean busy;       /* the thread: something is outstanding */
-  gint64 looked_us, scanned_us, measured_us; /* the thread: when it looked last at calls, at what waits, at memory */
+  gint64 looked_us, scanned_us,
+      measured_us; /* the thread: when it looked last at calls, at what waits, at memory */
   /* dead.c */
   GHashTable *kills; /* id -> ZmDeadNote */
   GQueue dead_order; /* ZmDeadNote, oldest first */
-  guint n_dead;       /* set aside */
-  ZmCounter *c_starts, *c_crashes, *c_killed, *c_lost, *c_requeued, *c_timeouts, *c_late, *c_emits_lost, *c_set_aside, *c_bad, *c_lines;
+  guint n_dead;      /* set aside */
+  ZmCounter *c_starts, *c_crashes, *c_killed, *c_lost, *c_requeued, *c_timeouts, *c_late, *c_emits_lost,
+      *c_set_aside, *c_bad, *c_lines;
 };
 
 /* ---- hosts.c: the thread ---- */
@@ -215,9 +219,9 @@ void zm_group_grow (ZmHostGroup *group, guint n);
 void zm_group_settle (ZmHostGroup *group);
 
 /* ---- process.c: one process; the thread's ---- */
-void zm_host_begin (ZmHost *host);             /* starts it: STARTING, or DOWN again */
-void zm_host_kill (ZmHost *host, char *why);   /* SIGKILL; takes why; under the lock */
-void zm_host_clear (ZmHost *host);             /* closes and frees what belongs to the process that ended */
+void zm_host_begin (ZmHost *host);           /* starts it: STARTING, or DOWN again */
+void zm_host_kill (ZmHost *host, char *why); /* SIGKILL; takes why; under the lock */
+void zm_host_clear (ZmHost *host);           /* closes and frees what belongs to the process that ended */
 ZmHost *zm_host_new (ZmHostGroup *group, guint index);
 void zm_host_free (ZmHost *host);
 char *zm_host_last_lines (const ZmHost *host); /* joined, or NULL */
@@ -257,9 +261,10 @@ void zm_hosts_fill_carrier (ZmHosts *hosts);
 void zm_carried_describe (gpointer carried, GString *out);
 
 /* ---- seat.c: what a plugin is brought to in each host ---- */
-void zm_host_bring_up (ZmHost *host);                                              /* READY came */
-void zm_seat_answer (ZmHost *host, const ZmRecord *record, ZmArrivals *arrivals); /* PREPARED … CONFIGURED; the lock is taken */
-ZmSeat *zm_seat_of (const ZmHost *host, const ZmCarried *carried);                 /* or NULL */
+void zm_host_bring_up (ZmHost *host); /* READY came */
+void zm_seat_answer (ZmHost *host, const ZmRecord *record,
+                     ZmArrivals *arrivals); /* PREPARED … CONFIGURED; the lock is taken */
+ZmSeat *zm_seat_of (const ZmHost *host, const ZmCarried *carried); /* or NULL */
 ZmCarried *zm_carried_by_serial (ZmHosts *hosts, guint64 serial);
 /* Takes the next step towards what is wanted of it there. Under the lock. */
 void zm_seat_advance (ZmHost *host, ZmCarried *carried);
@@ -301,8 +306,8 @@ const zm_host *zm_source_host (ZmHosts *hosts, const ZmHost *host, guint64 seria
 
 /* ---- dead.c ---- */
 /* Under the lock. The call of that message killed its host. */
-void zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char *plugin, const char *symbol,
-                   const char *how);
+void zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char *plugin,
+                   const char *symbol, const char *how);
 /* Is it set aside? Sets the error. Under the lock. */
 gboolean zm_dead_refuses (ZmHosts *hosts, ZmHostCall *call);
 void zm_dead_free (ZmHosts *hosts);

@@ -12,9 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHUNK        ((gsize) 64 << 10) /* bytes read at a time */
-#define READS_MOST   16                 /* from one host before the others have their turn */
-#define EMITS_MOST   ((gsize) 64 << 20) /* bytes of events that wait for the pool; then the host is not read from */
+#define CHUNK      ((gsize) 64 << 10) /* bytes read at a time */
+#define READS_MOST 16                 /* from one host before the others have their turn */
+#define EMITS_MOST \
+  ((gsize) 64 << 20) /* bytes of events that wait for the pool; then the host is not read from */
 #define IDLE_MS      1000
 #define END_GRACE_US G_USEC_PER_SEC /* for hosts at the end of the daemon */
 
@@ -341,13 +342,17 @@ make_counters (ZmHosts *hosts)
   hosts->c_crashes = COUNTER ("zmanager_host_crashes_total", "Hosts that ended without being asked to");
   hosts->c_killed = COUNTER ("zmanager_host_killed_total", "Hosts that were killed: a call hung, or loading");
   hosts->c_lost = COUNTER ("zmanager_host_calls_lost_total", "Started calls that ended with their host");
-  hosts->c_requeued = COUNTER ("zmanager_host_calls_requeued_total", "Calls that had not started and went to another host");
+  hosts->c_requeued =
+      COUNTER ("zmanager_host_calls_requeued_total", "Calls that had not started and went to another host");
   hosts->c_timeouts = COUNTER ("zmanager_host_timeouts_total", "Calls in hosts that passed their deadline");
   hosts->c_late = COUNTER ("zmanager_host_late_total", "Results of hosts that came after their deadline");
-  hosts->c_emits_lost = COUNTER ("zmanager_host_emits_lost_total", "Messages of plugins in hosts that were not taken");
-  hosts->c_set_aside = COUNTER ("zmanager_messages_set_aside_total", "Messages that killed their host three times");
+  hosts->c_emits_lost =
+      COUNTER ("zmanager_host_emits_lost_total", "Messages of plugins in hosts that were not taken");
+  hosts->c_set_aside =
+      COUNTER ("zmanager_messages_set_aside_total", "Messages that killed their host three times");
   hosts->c_bad = COUNTER ("zmanager_host_bad_records_total", "Records of hosts that did not fit");
-  hosts->c_lines = COUNTER ("zmanager_host_lines_suppressed_total", "Lines of hosts' output left out of the log");
+  hosts->c_lines =
+      COUNTER ("zmanager_host_lines_suppressed_total", "Lines of hosts' output left out of the log");
 #undef COUNTER
 }
 

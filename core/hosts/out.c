@@ -38,8 +38,8 @@ static gboolean
 send_rest (ZmHost *host)
 {
   while (host->rest_at < host->rest->len) {
-    ssize_t sent =
-        send (host->fd, host->rest->data + host->rest_at, host->rest->len - host->rest_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = send (host->fd, host->rest->data + host->rest_at, host->rest->len - host->rest_at,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
 
     if (sent >= 0)
       host->rest_at += (gsize) sent;

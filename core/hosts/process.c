@@ -102,8 +102,9 @@ start_process (ZmHost *host, GError **error)
   const ZmHostGroup *group = host->group;
   g_autofree char *memory = g_strdup_printf ("%" G_GUINT64_FORMAT, group->memory);
   g_autofree char *descriptors = g_strdup_printf ("%u", group->descriptors);
-  const char *const argv[] = { host->hosts->config.program, host->name, "--memory",  memory,
-                               "--descriptors",             descriptors, NULL };
+  const char *const argv[] = {
+    host->hosts->config.program, host->name, "--memory", memory, "--descriptors", descriptors, NULL
+  };
   g_auto (GStrv) environment = g_get_environ ();
   ZmChildStart start = { .argv = (char *const *) argv,
                          .directory = host->hosts->config.directory,
@@ -159,8 +160,8 @@ zm_host_begin (ZmHost *host)
     host->due_us = now_us + RETRY_US;
     g_free (host->last_end);
     host->last_end = g_strdup (error->message);
-    zm_log_limited (hosts->config.log, ZM_LEVEL_ERROR, "host", "start", "host %s cannot be started: %s", host->name,
-                    error->message);
+    zm_log_limited (hosts->config.log, ZM_LEVEL_ERROR, "host", "start", "host %s cannot be started: %s",
+                    host->name, error->message);
     pthread_cond_broadcast (&hosts->changed);
     return;
   }
@@ -214,7 +215,7 @@ zm_host_clear (ZmHost *host)
   g_clear_pointer (&host->killed, g_free);
   host->guilty = NULL;
   g_clear_pointer (&host->hung, g_free);
-  host->dying = FALSE;
+  host->dying = host->unneeded = FALSE;
   g_clear_pointer (&host->guilty_symbol, g_free);
   g_clear_pointer (&host->guilty_id, g_free);
 }

@@ -12,7 +12,6 @@
 
 #define HUNG_US G_USEC_PER_SEC /* what the other plugins' calls get in a host that is to be killed */
 
-
 ZmSeat *
 zm_seat_of (const ZmHost *host, const ZmCarried *carried)
 {
@@ -59,7 +58,8 @@ ask_init (ZmHost *host, ZmCarried *carried)
 {
   ZmRecord record = { .kind = ZM_RECORD_INIT, .n_parts = 1 };
 
-  record.parts[0] = zm_span (carried->values->len > 0 ? (const char *) carried->values->data : "", carried->values->len);
+  record.parts[0] =
+      zm_span (carried->values->len > 0 ? (const char *) carried->values->data : "", carried->values->len);
   ask (host, carried, &record);
 }
 
@@ -223,7 +223,8 @@ step_done (ZmHost *host, ZmCarried *carried, const ZmRecord *record)
     seat->state = state_after (record->kind);
     return;
   }
-  seat->failed = why != NULL ? zm_printable (zm_span_text (why), ZM_HOST_TEXT_MOST) : g_strdup_printf ("status %d", status);
+  seat->failed = why != NULL ? zm_printable (zm_span_text (why), ZM_HOST_TEXT_MOST)
+                             : g_strdup_printf ("status %d", status);
   cannot_come_back (host, carried, seat->failed);
 }
 
@@ -235,8 +236,8 @@ told_configuration (ZmHost *host, const ZmCarried *carried, const ZmRecord *reco
 
   if (status < 0)
     zm_log_write (host->hosts->config.log, ZM_LEVEL_WARNING, "plugin",
-                  "plugin %s keeps its old configuration (reload gave %d)", zm_generation_name (carried->generation),
-                  status);
+                  "plugin %s keeps its old configuration (reload gave %d)",
+                  zm_generation_name (carried->generation), status);
 }
 
 void
@@ -311,8 +312,10 @@ zm_host_leave (ZmHost *host, const char *why, gboolean again)
     host->again = again;
   if (host->state != ZM_HOST_UP && host->state != ZM_HOST_STARTING)
     return;
-  if (host->state == ZM_HOST_STARTING && !again)
+  if (host->state == ZM_HOST_STARTING && !again) {
+    host->unneeded = TRUE;
     zm_host_kill (host, g_strdup (why)); /* nothing is in it yet */
+  }
   host->state = ZM_HOST_LEAVING;
   host->again = again;
   host->leaving_why = why;

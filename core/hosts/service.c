@@ -199,9 +199,10 @@ take_ask (ZmHost *host, const ZmRecord *record)
   *question = (Question){ .hosts = hosts, .number = host->number, .life = host->life, .id = record->id };
   if (generation != NULL) {
     read_event (record, &event);
-    status = hosts->config.ask (generation, &event.event, (guint) MIN (record->numbers[ZM_ASK_HOPS], G_MAXUINT16),
-                                (int) CLAMP ((gint64) record->numbers[ZM_ASK_TIMEOUT], 0, G_MAXINT), answer, question,
-                                hosts->config.user);
+    status =
+        hosts->config.ask (generation, &event.event, (guint) MIN (record->numbers[ZM_ASK_HOPS], G_MAXUINT16),
+                           (int) CLAMP ((gint64) record->numbers[ZM_ASK_TIMEOUT], 0, G_MAXINT), answer,
+                           question, hosts->config.user);
     event_clear (&event);
   }
   if (status != ZM_OK)
@@ -230,7 +231,9 @@ take_timer (ZmHost *host, const ZmRecord *record)
     return;
   table = zm_generation_host (generation);
   timer = g_new0 (ZmHostTimer, 1);
-  *timer = (ZmHostTimer){ .host = host, .id = record->id, .function = record->numbers[1], .generation = generation };
+  *timer = (ZmHostTimer){
+    .host = host, .id = record->id, .function = record->numbers[1], .generation = generation
+  };
   pthread_mutex_lock (&hosts->lock);
   timer->handle = ++hosts->next_timer;
   g_hash_table_insert (hosts->timers, &timer->handle, timer);
@@ -238,12 +241,14 @@ take_timer (ZmHost *host, const ZmRecord *record)
   g_hash_table_insert (host->timers, &timer->id, timer);
   ticket = table->timer_start != NULL
                ? table->timer_start (table, name, (zm_action_fn) (guintptr) timer->handle,
-                                     (unsigned) MIN (record->numbers[2], G_MAXUINT), (unsigned) MIN (record->numbers[3], G_MAXUINT))
+                                     (unsigned) MIN (record->numbers[2], G_MAXUINT),
+                                     (unsigned) MIN (record->numbers[3], G_MAXUINT))
                : 0;
   timer->ticket = ticket;
   if (ticket == 0)
-    zm_log_limited (hosts->config.log, ZM_LEVEL_WARNING, "host", "timer", "host %s: plugin %s could not start a timer",
-                    host->name, zm_generation_name (generation));
+    zm_log_limited (hosts->config.log, ZM_LEVEL_WARNING, "host", "timer",
+                    "host %s: plugin %s could not start a timer", host->name,
+                    zm_generation_name (generation));
 }
 
 static void
@@ -297,8 +302,8 @@ take_log (ZmHost *host, const ZmRecord *record)
   if (generation != NULL)
     zm_generation_host (generation)->log (zm_generation_host (generation), level, text);
   else
-    zm_log_write (host->hosts->config.log, (ZmLevel) CLAMP (level, ZM_LOG_ERROR, ZM_LOG_DEBUG), "host", "host %s: %s",
-                  host->name, shown);
+    zm_log_write (host->hosts->config.log, (ZmLevel) CLAMP (level, ZM_LOG_ERROR, ZM_LOG_DEBUG), "host",
+                  "host %s: %s", host->name, shown);
   pthread_mutex_lock (&host->hosts->lock);
   zm_host_line (shown, host);
   pthread_mutex_unlock (&host->hosts->lock);
@@ -313,7 +318,8 @@ take_metric (ZmHost *host, const ZmRecord *record)
 
   memcpy (&value, &record->numbers[1], sizeof value);
   if (generation != NULL && name != NULL)
-    zm_generation_host (generation)->metric (zm_generation_host (generation), (int) (gint64) record->numbers[0], name, value);
+    zm_generation_host (generation)
+        ->metric (zm_generation_host (generation), (int) (gint64) record->numbers[0], name, value);
 }
 
 void

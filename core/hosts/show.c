@@ -27,7 +27,8 @@ append_host (GString *out, const ZmHost *host)
   g_string_append (out, "{\"name\":");
   zm_json_append_string (out, zm_span_text (host->name));
   g_string_append_printf (out,
-                          ",\"state\":\"%s\",\"pid\":%d,\"starts\":%" G_GUINT64_FORMAT ",\"calls\":%u,\"deferred\":%u,\"rss\":%" G_GSIZE_FORMAT
+                          ",\"state\":\"%s\",\"pid\":%d,\"starts\":%" G_GUINT64_FORMAT
+                          ",\"calls\":%u,\"deferred\":%u,\"rss\":%" G_GSIZE_FORMAT
                           ",\"uptime\":%" G_GINT64_FORMAT ",\"last_end\":",
                           state_name (host), (int) host->child.pid, host->starts,
                           host->child.pid > 0 ? ZM_PAGE_SLOTS - host->n_free : 0, deferred, host->rss,
@@ -75,8 +76,9 @@ zm_carried_describe (gpointer data, GString *out)
   ZmCarried *carried = data;
 
   pthread_mutex_lock (&carried->hosts->lock);
-  g_string_append_printf (out, ",\"waiting\":%u,\"outstanding\":%u,\"crashes\":%" G_GUINT64_FORMAT ",\"hosts\":[", carried->waiting,
-                          carried->outstanding, carried->kills);
+  g_string_append_printf (out,
+                          ",\"waiting\":%u,\"outstanding\":%u,\"crashes\":%" G_GUINT64_FORMAT ",\"hosts\":[",
+                          carried->waiting, carried->outstanding, carried->kills);
   for (guint i = 0; i < carried->n_seats && i < carried->group->list->len; i++) {
     if (i > 0)
       g_string_append_c (out, ',');
@@ -96,8 +98,8 @@ zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out)
     const ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
 
     if (carried->quarantine != NULL && !carried->closed)
-      g_ptr_array_add (out, g_strdup_printf ("plugin %s is in quarantine: %s", zm_generation_name (carried->generation),
-                                             carried->quarantine));
+      g_ptr_array_add (out, g_strdup_printf ("plugin %s is in quarantine: %s",
+                                             zm_generation_name (carried->generation), carried->quarantine));
   }
   pthread_mutex_unlock (&hosts->lock);
 }

@@ -45,7 +45,8 @@ wait_for_host (ZmHosts *hosts, ZmCarried *carried)
 
     if (host->state == ZM_HOST_UP && !host->dying && carried->seats[0].state == ZM_SEAT_UP)
       return host;
-    if (carried->quarantine != NULL || carried->closed || !zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
+    if (carried->quarantine != NULL || carried->closed ||
+        !zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
       return NULL;
   }
 }
@@ -111,7 +112,8 @@ ask_open (ZmHostSource *source, ZmHost *host)
 static void
 wait_for (ZmHostSource *source, const gboolean *flag, gint64 until_us)
 {
-  while (!*flag && !source->lost && zm_cond_wait_until (&source->hosts->changed, &source->hosts->lock, until_us))
+  while (!*flag && !source->lost &&
+         zm_cond_wait_until (&source->hosts->changed, &source->hosts->lock, until_us))
     continue;
 }
 
@@ -204,7 +206,8 @@ find (ZmHosts *hosts, const ZmHost *host, guint64 serial)
 {
   ZmHostSource *source = g_hash_table_lookup (hosts->sources, &serial);
 
-  return source != NULL && source->host_number == host->number && source->host_life == host->life ? source : NULL;
+  return source != NULL && source->host_number == host->number && source->host_life == host->life ? source
+                                                                                                  : NULL;
 }
 
 void

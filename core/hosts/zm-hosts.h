@@ -31,24 +31,25 @@ typedef struct ZmHost ZmHost;
 struct ZmHostCall {
   ZmHostCall *next; /* the owner's list */
   /* asked */
-  const zm_call *call;  /* names, headers, body, attempt, step */
-  guint place;          /* of the action, or ZM_WORK_FUNCTION */
-  guint64 function;     /* then: what the plugin's timer was started with */
-  const char *symbol;   /* for people */
-  gint64 timeout_us;    /* soft deadline, from its start */
-  gint64 deadline_us;   /* the message's own, absolute; 0: none */
-  guint64 order;        /* those of one number stay in order; 0: free */
+  const zm_call *call; /* names, headers, body, attempt, step */
+  guint place;         /* of the action, or ZM_WORK_FUNCTION */
+  guint64 function;    /* then: what the plugin's timer was started with */
+  const char *symbol;  /* for people */
+  gint64 timeout_us;   /* soft deadline, from its start */
+  gint64 deadline_us;  /* the message's own, absolute; 0: none */
+  guint64 order;       /* those of one number stay in order; 0: free */
   guint hops;
   /* answered */
   gboolean moved; /* it did not start, and its plugin was replaced: the next generation is to take it */
   int status;     /* as the action returned it; ZM_REJECT where code tells what happened */
   gboolean given; /* body is set */
   zmq_msg_t body;
-  char *content_type, *key, *next_key, *code, *text; /* as the plugin gave them, not checked; owned, or NULL */
-  gint64 took_us;                                    /* of the action, or -1 */
+  char *content_type, *key, *next_key, *code,
+      *text;      /* as the plugin gave them, not checked; owned, or NULL */
+  gint64 took_us; /* of the action, or -1 */
   /* the room's */
   ZmCarried *carried;
-  ZmHost *host; /* NULL: waits for a credit */
+  ZmHost *host;            /* NULL: waits for a credit */
   guint64 home, home_life; /* of a timer's: the one host that has its function; 0: any */
   guint64 serial;
   gint64 due_us;        /* deferred: when it is given up */
@@ -57,19 +58,19 @@ struct ZmHostCall {
 };
 
 typedef struct ZmHostsConfig {
-  const char *program;       /* zmanager-host; NULL: nothing can be placed outside */
-  const char *directory;     /* working directory of hosts */
+  const char *program;          /* zmanager-host; NULL: nothing can be placed outside */
+  const char *directory;        /* working directory of hosts */
   const char *report_directory; /* where crash reports are kept, or NULL */
-  guint call_ms;             /* what load, init or start may take */
-  guint drain_ms;            /* what a host that is to be replaced may take to become empty */
-  gint64 hard_after_us;      /* after its soft deadline a call's host is killed */
+  guint call_ms;                /* what load, init or start may take */
+  guint drain_ms;               /* what a host that is to be replaced may take to become empty */
+  gint64 hard_after_us;         /* after its soft deadline a call's host is killed */
   /* Calls that have ended, linked by `next`, in the order of their results. Any thread, no lock held. */
   void (*ended) (ZmHostCall *calls, gpointer user);
   /* zm_emit and zm_call_action of such a plugin, made in a call with so many hops. As the services of zm_host; the hosts'
    * thread: must not wait. */
   int (*emit) (ZmGeneration *generation, const zm_event *event, guint hops, gpointer user);
-  int (*ask) (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done, void *done_user,
-              gpointer user);
+  int (*ask) (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done,
+              void *done_user, gpointer user);
   gpointer user;
   ZmLog *log;
   ZmMetrics *metrics;

@@ -28,6 +28,7 @@ zm_loaded_new (const ZmLoadedConfig *config, GError **error)
 {
   ZmIdentity identity = { 0, 0, 0, 0 };
   g_autoptr (ZmManifest) manifest = read_note (config->copy, &identity, error);
+  const ZmPlacement here = { .isolation = ZM_ISOLATION_THREAD, .instances = 1, .threads = 1 };
   const ZmGenerationConfig how = { .name = config->name,
                                    .path = config->copy,
                                    .number = config->number,
@@ -36,6 +37,7 @@ zm_loaded_new (const ZmLoadedConfig *config, GError **error)
                                    .manifest = manifest,
                                    .identity = &identity,
                                    .host = config->host,
+                                   .placement = &here,
                                    .no_dlclose = config->no_dlclose,
                                    .owner = config->owner };
   ZmGeneration *generation;

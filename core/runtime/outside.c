@@ -20,8 +20,8 @@ emitted (ZmGeneration *generation, const zm_event *event, guint hops, gpointer u
 }
 
 static int
-asked (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done, void *done_user,
-       gpointer user)
+asked (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done,
+       void *done_user, gpointer user)
 {
   (void) user;
   return zm_hosting_call (generation, event, hops, timeout_ms, done, done_user);

@@ -38,7 +38,8 @@ wait_for_room (ZmWorker *worker, ZmRun *run)
   zm_counter_add (worker->pool->c_stalls, 1);
   zm_worker_flush (worker);
   zm_worker_release_local (worker);
-  return zm_hosts_wait_room (worker->pool->config.hosts, run->action->generation, zm_now_us () + FULL_WAIT_US);
+  return zm_hosts_wait_room (worker->pool->config.hosts, run->action->generation,
+                             zm_now_us () + FULL_WAIT_US);
 }
 
 /* Hooks run here, before the call goes out. FALSE: it does not go, and the run is gone. */
