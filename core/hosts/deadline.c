@@ -231,14 +231,31 @@ look_at_deferred (ZmHost *host, gint64 now_us, ZmArrivals *arrivals)
   }
 }
 
+/* Of a timer: the process that has its function is another one by now. */
+static gboolean
+lost_its_home (const ZmCarried *carried, const ZmHostCall *call)
+{
+  if (call->home == 0)
+    return FALSE;
+  for (guint i = 0; i < carried->n_seats; i++) {
+    const ZmHost *host = g_ptr_array_index (carried->group->list, i);
+
+    if (host->number == call->home && host->life == call->home_life)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 static void
 look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
 {
   ZmHostCall *before = NULL;
 
   for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
+    gboolean late = call->deadline_us > 0 && now_us > call->deadline_us;
+
     next = call->next;
-    if (call->deadline_us == 0 || now_us <= call->deadline_us) {
+    if (!late && !lost_its_home (carried, call)) {
       before = call;
       continue;
     }
@@ -250,9 +267,13 @@ look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
       carried->tail = before;
     carried->waiting--;
     zm_carried_less (carried, 1);
-    zm_counter_add (carried->hosts->c_timeouts, 1);
-    zm_call_fail (call, "timeout", "the deadline passed before plugin %s could take it",
-                  zm_generation_name (carried->generation));
+    if (late) {
+      zm_counter_add (carried->hosts->c_timeouts, 1);
+      zm_call_fail (call, "timeout", "the deadline passed before plugin %s could take it",
+                    zm_generation_name (carried->generation));
+    } else {
+      zm_call_fail (call, "unavailable", "the host that started this timer has ended");
+    }
     zm_arrivals_add (arrivals, call);
   }
 }

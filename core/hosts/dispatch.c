@@ -201,6 +201,9 @@ zm_carried_pump (ZmCarried *carried)
     gboolean gone = FALSE;
     ZmHost *host = choose (carried, call, &gone);
 
+    /* Where one that any host may take finds no credit there is none for the others either. */
+    if (host == NULL && !gone && (carried->n_seats == 1 || (call->order == 0 && call->home == 0)))
+      return;
     if (host == NULL) {
       before = call;
       call = next;
