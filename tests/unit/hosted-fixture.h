@@ -77,8 +77,8 @@ protected:
   std::map<std::string, guint> places; /* of actions */
   std::map<guint64, guint> slot_of;    /* of calls that are not over */
   guint64 heard_bytes = 0, serial = 0;
-  bool gone = false;
-  std::string bytes;
+  bool gone = false, corked = false;
+  std::string bytes, together;
 
   static std::string
   build_path (const std::string &below)
@@ -175,7 +175,19 @@ protected:
     for (size_t i = 0; i < parts.size (); i++)
       record.parts[i] = zm_span (parts[i].data (), parts[i].size ());
     zm_record_append (&record, out);
-    send_bytes (out->data, out->len);
+    if (corked)
+      together.append (reinterpret_cast<const char *> (out->data), out->len);
+    else
+      send_bytes (out->data, out->len);
+  }
+
+  /* What was said since `corked` goes in one piece. */
+  void
+  uncork ()
+  {
+    corked = false;
+    send_bytes (reinterpret_cast<const guint8 *> (together.data ()), together.size ());
+    together.clear ();
   }
 
   /* Also where the host says so much meanwhile that it has to be heard first. */
