@@ -60,6 +60,7 @@ struct How {
   gint64 deadline_us = 0;
   gint64 timeout_us = 30 * G_USEC_PER_SEC;
   std::string headers;
+  std::optional<std::string> type;
   guint64 hops = 0;
   guint64 fn = 0; /* of a timer */
   std::string name;
@@ -161,7 +162,7 @@ protected:
 
   void
   say (ZmRecordKind kind, guint64 id, const std::vector<guint64> &numbers = {},
-       const std::vector<std::string> &parts = {})
+       const std::vector<std::optional<std::string>> &parts = {})
   {
     ZmRecord record = {};
     g_autoptr (GByteArray) out = g_byte_array_new ();
@@ -173,7 +174,7 @@ protected:
     for (size_t i = 0; i < numbers.size (); i++)
       record.numbers[i] = numbers[i];
     for (size_t i = 0; i < parts.size (); i++)
-      record.parts[i] = zm_span (parts[i].data (), parts[i].size ());
+      record.parts[i] = parts[i] ? zm_span (parts[i]->data (), parts[i]->size ()) : zm_span (nullptr, 0);
     zm_record_append (&record, out);
     if (corked)
       together.append (reinterpret_cast<const char *> (out->data), out->len);
@@ -378,7 +379,7 @@ protected:
     say (ZM_RECORD_WORK, id,
          { slot, generation, how.fn != 0 ? ZM_WORK_FUNCTION : place->second, how.fn, how.order,
            static_cast<guint64> (how.deadline_us), static_cast<guint64> (how.timeout_us), 1, 0, how.hops },
-         { "", "", "", "T", how.name.empty () ? action : how.name, "id-1", how.headers, body });
+         { "", "", "", "T", how.name.empty () ? action : how.name, "id-1", how.headers, how.type, body });
     return id;
   }
 

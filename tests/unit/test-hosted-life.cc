@@ -18,7 +18,7 @@ protected:
   }
   gint64
   life (ZmRecordKind ask, ZmRecordKind answer, guint64 id, const std::vector<guint64> &numbers = {},
-        const std::vector<std::string> &parts = {})
+        const std::vector<std::optional<std::string>> &parts = {})
   {
     Heard said;
 

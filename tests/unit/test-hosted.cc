@@ -66,6 +66,10 @@ TEST_F (Hosted, TellsTheCallAllThatItIs)
   EXPECT_EQ (call_done (7, "tell_header", "n", how).body (), "7");
   EXPECT_EQ (call_done (7, "tell_header", "m", how).body (), "none");
   EXPECT_EQ (call_done (7, "tell_type", "", how).body (), "text/x");
+  how.type = "text/y";
+  EXPECT_EQ (call_done (7, "tell_type", "", how).body (), "text/y") << "the step before gave it";
+  how.type = "";
+  EXPECT_EQ (call_done (7, "tell_type", "", how).body (), "none");
   EXPECT_EQ (call_done (7, "tell_header", "n").body (), "none");
   how.timeout_us = 5 * G_USEC_PER_SEC;
   int left = std::stoi (call_done (7, "left", "", how).body ());
