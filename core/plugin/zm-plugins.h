@@ -101,7 +101,8 @@ ZmDescription *zm_description_ask (const char *program, const char *path, guint 
 void zm_description_free (ZmDescription *description);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmDescription, zm_description_free)
 
-/* Makes the set that has every plugin named in `wanted` (and their dependencies, in order). Generations of the current set
+/* Makes the set that has every plugin named in `wanted` (and their dependencies, in order). A name may be
+ * that of a variant, which shares the section, and is the plugin itself where it runs so anyway. Generations of the current set
  * whose file did not change are kept, unless named in `again` (NULL, or list). config: [plugin NAME] sections are checked
  * against each schema and handed out. Failures of one plugin are problems (the others go on): the set then has no such
  * plugin, or, where an older generation runs, still that one. */
@@ -124,7 +125,15 @@ const GPtrArray *zm_plugin_set_reloads (ZmPluginSet *set);
  * from the set. */
 const ZmAction *
 zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, GError **error);
+/* The same for a mapping with an isolation (NULL: none): of the generation that runs so. ZM_ERROR_REFUSED: the plugin cannot
+ * run in two places. */
+const ZmAction *zm_plugin_set_action_at (ZmPluginSet *set, const char *plugin, const char *isolation,
+                                         const char *symbol, GError **error);
 ZmGeneration *zm_plugin_set_find (ZmPluginSet *set, const char *name); /* borrowed, or NULL */
+/* Is any generation of it there, variants included? */
+gboolean zm_plugin_set_has (ZmPluginSet *set, const char *plugin);
+/* What a wanted variant is called: "hello@private". The caller frees. */
+char *zm_plugin_variant_name (const char *plugin, const char *isolation);
 guint zm_plugin_set_size (ZmPluginSet *set);
 ZmGeneration *zm_plugin_set_nth (ZmPluginSet *set, guint index); /* in dependency order */
 
@@ -145,6 +154,8 @@ ZmGeneration *zm_generation_ref (ZmGeneration *generation, const char *holder);
  * it and told. */
 void zm_generation_unref (ZmGeneration *generation, const char *holder);
 const char *zm_generation_name (const ZmGeneration *generation);
+/* Whose it is. That is its name, too, but for the variant that a mapping's isolation makes: "hello" of "hello@private". */
+const char *zm_generation_plugin (const ZmGeneration *generation);
 guint zm_generation_number (const ZmGeneration *generation); /* 1 is the first of that name */
 guint zm_generation_flags (const ZmGeneration *generation);  /* ZM_PLUGIN_* */
 const ZmManifest *zm_generation_manifest (const ZmGeneration *generation);

@@ -103,7 +103,7 @@ is_loaded (ZmRuntime *runtime, const char *name)
 {
   g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
 
-  return set != NULL && zm_plugin_set_find (set, name) != NULL;
+  return set != NULL && zm_plugin_set_has (set, name);
 }
 
 static void

@@ -501,4 +501,111 @@ TEST_F (CarriedTest, NonsenseIsRefused)
   EXPECT_EQ (current ("hello"), nullptr) << "more than anybody has";
 }
 
+/* ---- variants: a mapping's own wish ---- */
+
+class VariantTest : public CarriedTest {
+protected:
+  void
+  SetUp () override
+  {
+    CarriedTest::SetUp ();
+    settings.clear ();
+  }
+
+  /* What a mapping to this place would call: the generation's name, or the error. */
+  std::string
+  mapped (const char *plugin, const char *isolation, const char *symbol = "greet")
+  {
+    g_autoptr (GError) error = nullptr;
+    g_autoptr (ZmPluginSet) set = zm_plugins_current (plugins);
+    const ZmAction *action = zm_plugin_set_action_at (set, plugin, isolation, symbol, &error);
+
+    if (action == nullptr)
+      return error->message;
+    EXPECT_STREQ (action->plugin, plugin) << "results and errors name the plugin";
+    return zm_generation_name (action->generation);
+  }
+};
+
+TEST_F (VariantTest, OneFileRunsInSeveralPlaces)
+{
+  install ("plugins/swap", "hello");
+  settings = { "plugin hello.threads=2", "plugin hello.priority=7" };
+  load ({ "hello", "hello@private", "hello@process", "hello@thread" });
+
+  ASSERT_EQ (problems_text (), "");
+  EXPECT_EQ (mapped ("hello", nullptr), "hello");
+  EXPECT_EQ (mapped ("hello", "thread"), "hello") << "it runs so anyway";
+  EXPECT_EQ (mapped ("hello", "private"), "hello@private");
+  EXPECT_EQ (mapped ("hello", "process"), "hello@process");
+  EXPECT_EQ (fake.times ("open"), 2u);
+  EXPECT_EQ (isolation_of ("hello@private"), "private, mapping");
+  EXPECT_EQ (zm_generation_placement (current ("hello@private"))->threads, 2u) << "the same section";
+  EXPECT_EQ (zm_generation_priority (current ("hello@private")), 7);
+  EXPECT_STREQ (zm_generation_plugin (current ("hello@private")), "hello");
+  EXPECT_EQ (mapped ("hello", "private", "gret").find ("plugin 'hello' has no action 'gret'"), 0u);
+
+  /* Where the plugin's own place changes the variant of that place is not needed any more. */
+  settings = { "plugin hello.isolation=private" };
+  load ({ "hello", "hello@private", "hello@process" });
+  EXPECT_EQ (mapped ("hello", "private"), "hello");
+  EXPECT_EQ (current ("hello@private"), nullptr);
+}
+
+TEST_F (VariantTest, AloneItIsAllOfThePlugin)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello@process" });
+  EXPECT_EQ (mapped ("hello", "process"), "hello@process");
+  EXPECT_EQ (current ("hello"), nullptr) << "nobody wants it in the daemon";
+  g_autoptr (ZmPluginSet) set = zm_plugins_current (plugins);
+  EXPECT_TRUE (zm_plugin_set_has (set, "hello"));
+  load ({ "hello@process" }, { "hello" });
+  EXPECT_EQ (zm_generation_number (current ("hello@process")), 2u) << "who asks for it asks for all";
+}
+
+TEST_F (VariantTest, ItNeedsWhatThePluginNeeds)
+{
+  install ("plugins/needs-swap", "dependent");
+  load ({ "dependent@process" });
+  EXPECT_EQ (current ("dependent@process"), nullptr);
+  EXPECT_NE (problems_text ().find ("plugin 'dependent@process' needs 'swap'"), std::string::npos)
+      << problems_text ();
+
+  install ("plugins/swap", "swap");
+  load ({ "dependent@process" });
+  ASSERT_NE (current ("dependent@process"), nullptr) << problems_text ();
+  EXPECT_NE (current ("swap"), nullptr);
+}
+
+TEST_F (VariantTest, AFailureIsTheVariantsOnly)
+{
+  install ("plugins/swap", "hello");
+  fake.fail = { "start" };
+  load ({ "hello", "hello@process" });
+  EXPECT_EQ (mapped ("hello", nullptr), "hello");
+  EXPECT_EQ (mapped ("hello", "process"), "plugin 'hello@process' is not loaded: its start failed");
+}
+
+TEST_F (VariantTest, WhatCanRunOnceOnlyHasNone)
+{
+  struct {
+    guint64 flags, features;
+    const char *says;
+  } const cases[] = { { ZM_PLUGIN_EXCLUSIVE, 0, "is EXCLUSIVE" },
+                      { 0, ZM_HOSTED_SOURCE, "is a source" },
+                      { 0, ZM_HOSTED_HOOKS, "has hooks" } };
+
+  install ("plugins/swap", "hello");
+  for (const auto &one : cases) {
+    fake.flags = one.flags;
+    fake.features = one.features;
+    load ({ "hello", "hello@process" });
+    EXPECT_EQ (problems_text (), "") << "the mapping tells it";
+    EXPECT_NE (mapped ("hello", "process").find (one.says), std::string::npos) << mapped ("hello", "process");
+    EXPECT_EQ (mapped ("hello", nullptr), "hello");
+    EXPECT_EQ (fake.times ("init"), 0u);
+  }
+}
+
 } // namespace
