@@ -273,9 +273,16 @@ add_files (GString *out, const ZmPluginFile *file)
   add_text (out, "flow_file", file->flow_file);
 }
 
+/* Is it asked for? By the name of its plugin, or by its own. NULL asks for all. */
+static gboolean
+asked (const char *wanted, const char *plugin, const char *name)
+{
+  return wanted == NULL || strcmp (wanted, plugin) == 0 || strcmp (wanted, name) == 0;
+}
+
 /* Those of this file that run for mappings of their own, and those that could not be loaded. */
 static void
-add_variants (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
+add_variants (GString *out, ZmPlugins *plugins, const ZmPluginFile *file, const char *wanted)
 {
   static const ZmIsolation places[] = { ZM_ISOLATION_THREAD, ZM_ISOLATION_PROCESS, ZM_ISOLATION_PRIVATE };
   ZmPluginSet *set = plugins->current;
@@ -286,7 +293,7 @@ add_variants (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
     const char *failure = g_hash_table_lookup (set->reasons, name);
     g_autofree char *reason = generation != NULL ? reason_of (plugins, file, generation) : NULL;
 
-    if (generation == NULL && failure == NULL)
+    if ((generation == NULL && failure == NULL) || !asked (wanted, file->name, name))
       continue;
     begin (out, name, file->path);
     add_text (out, "plugin", file->name);
@@ -317,8 +324,6 @@ add_file (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
   else
     add_unloaded (out, plugins, file);
   g_string_append_c (out, '}');
-  if (file->shadowed_by == NULL)
-    add_variants (out, plugins, file);
 }
 
 typedef struct Retired {
@@ -331,7 +336,7 @@ add_retired (ZmGeneration *generation, gpointer user)
 {
   const Retired *retired = user;
 
-  if (retired->name != NULL && strcmp (retired->name, generation->plugin) != 0)
+  if (!asked (retired->name, generation->plugin, generation->name))
     return;
   begin (retired->out, generation->name, generation->path);
   add_generation (retired->out, generation, "retired");
@@ -346,7 +351,7 @@ add_orphans (GString *out, ZmPlugins *plugins, const char *name)
     ZmGeneration *generation = g_ptr_array_index (plugins->current->order, i);
 
     if (g_hash_table_contains (plugins->by_name, generation->plugin) ||
-        (name != NULL && strcmp (name, generation->plugin) != 0))
+        !asked (name, generation->plugin, generation->name))
       continue;
     begin (out, generation->name, generation->path);
     add_current (out, generation, "its file is gone");
@@ -365,8 +370,10 @@ zm_plugins_json (ZmPlugins *plugins, const char *name)
   for (guint i = 0; i < plugins->files->len; i++) {
     const ZmPluginFile *file = g_ptr_array_index (plugins->files, i);
 
-    if (name == NULL || strcmp (name, file->name) == 0)
+    if (asked (name, file->name, file->name))
       add_file (out, plugins, file);
+    if (file->shadowed_by == NULL)
+      add_variants (out, plugins, file, name);
   }
   add_orphans (out, plugins, name);
   zm_reaper_each (plugins->reaper, add_retired, &retired);

@@ -20,16 +20,6 @@ typedef struct Order {
   GPtrArray *result;
 } Order;
 
-/* The file of a plugin or of a variant of it, or NULL. */
-static const ZmPluginFile *
-file_of (const Order *order, const char *name)
-{
-  const char *isolation;
-  g_autofree char *plugin = zm_variant_plugin (name, &isolation);
-
-  return zm_plugins_file (order->plugins, plugin);
-}
-
 /* By the notes of the last scan: also of plugins that nothing names. */
 static char *
 known_like (ZmPlugins *plugins, const char *name)
@@ -44,7 +34,7 @@ known_like (ZmPlugins *plugins, const char *name)
 static Mark
 refuse (Order *order, const char *name, guint code, const char *todo, const char *why)
 {
-  const ZmPluginFile *file = file_of (order, name);
+  const ZmPluginFile *file = zm_plugins_file_of (order->plugins, name);
 
   zm_problems_add (order->problems, ZM_PROBLEM_ERROR, code, file != NULL ? file->path : NULL, 0, 0, NULL,
                    todo, "plugin '%s' %s", name, why);
@@ -92,7 +82,7 @@ visit_needs (Order *order, const ZmPluginFile *file, const char *name)
 static Mark
 visit_new (Order *order, const char *name)
 {
-  const ZmPluginFile *file = file_of (order, name);
+  const ZmPluginFile *file = zm_plugins_file_of (order->plugins, name);
   Mark mark;
 
   if (file == NULL) {

@@ -34,6 +34,15 @@ zm_variant_plugin (const char *name, const char **isolation)
   return g_strndup (name, (gsize) (at - name));
 }
 
+const ZmPluginFile *
+zm_plugins_file_of (ZmPlugins *plugins, const char *name)
+{
+  const char *isolation;
+  g_autofree char *plugin = zm_variant_plugin (name, &isolation);
+
+  return zm_plugins_file (plugins, plugin);
+}
+
 /* Does the plugin's own generation run so? Of one whose file is gone or refused the running one tells. */
 static gboolean
 own_place (ZmPlugins *plugins, const ZmConfig *config, const char *plugin, const char *isolation)

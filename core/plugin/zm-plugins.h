@@ -72,6 +72,8 @@ typedef struct ZmPluginFile {
  * duplicate names. GPtrArray of ZmPluginFile, owned by plugins, valid until the next scan. */
 const GPtrArray *zm_plugins_scan (ZmPlugins *plugins, ZmProblems *problems);
 const ZmPluginFile *zm_plugins_file (ZmPlugins *plugins, const char *name);
+/* The same also of a variant, "hello@private". */
+const ZmPluginFile *zm_plugins_file_of (ZmPlugins *plugins, const char *name);
 /* Which of these would have to be left out because of what they need (missing, or in a circle), by their notes alone: an
  * error each, ZM_CODE_DEPENDENCY_MISSING or _CYCLE. After a scan. */
 void zm_plugins_check_needs (ZmPlugins *plugins, const char *const *wanted, ZmProblems *problems);
@@ -183,7 +185,7 @@ gpointer zm_generation_attachment (ZmGeneration *generation,
 int zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*run) (void *),
                                 void (*wake) (void *), void *user);
 
-/* One line per plugin for `zmanagerctl plugin ls` and inspect: a JSON array: name, version, kind, state (loaded, available,
+/* One line per plugin, and per variant of it, for `zmanagerctl plugin ls` and inspect: a JSON array: name, version, kind, state (loaded, available,
  * refused, failed, stuck, retired), generation, path, reason, line that would use it, isolation, holders {who: n}, actions,
  * options. Runtime's thread. The caller frees. */
 char *zm_plugins_json (ZmPlugins *plugins, const char *name);

@@ -66,7 +66,7 @@ zm_command_plugins (ZmCommandCall *call, GError **error)
 
   if (!zm_command_text (call->request, "name", FALSE, &name, error))
     return FALSE;
-  if (name != NULL && zm_plugins_file (call->runtime->plugins, name) == NULL) {
+  if (name != NULL && zm_plugins_file_of (call->runtime->plugins, name) == NULL) {
     g_autofree char *shown = zm_printable (zm_span_text (name), 64);
 
     g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no plugin \"%s\" in the plugin path", shown);

@@ -17,6 +17,7 @@ struct Fake {
   std::string problem = "it said no";
   Texts actions = { "greet", "1", "Says hello", "serial", "0", "" };
   Texts options;
+  std::string trouble;
   Texts fail;       /* steps that give an error */
   std::string hang; /* the step that is over its limit */
   std::string kept;
@@ -130,7 +131,11 @@ const ZmCarrier carrier_functions = {
       },
   .reload = [] (gpointer carried) { fake_of (carried)->ask ("reload"); },
   .describe = [] (gpointer, GString *out) { g_string_append (out, ",\"hosts\":[{\"pid\":7}]"); },
-  .trouble = [] (gpointer) -> char * { return nullptr; },
+  .trouble = [] (gpointer carried) -> char * {
+    const std::string &trouble = fake_of (carried)->trouble;
+
+    return trouble.empty () ? nullptr : g_strdup (trouble.c_str ());
+  },
   .source = {},
 };
 
@@ -352,6 +357,39 @@ TEST_F (CarriedTest, AnExclusiveOneIsPaused)
   ZmPluginSet *set = prepare ({ "hello" }, { "hello" });
   zm_plugins_discard (plugins, set);
   EXPECT_EQ (fake.times ("start"), 4u) << "what was stopped for it runs again";
+}
+
+/* ---- what people see ---- */
+
+TEST_F (CarriedTest, ListingsTellWhereItRunsAndHowItIs)
+{
+  install ("plugins/swap", "hello");
+  settings.push_back ("plugin hello.memory=64M");
+  load ({ "hello", "hello@private" });
+  std::string json = text_of (zm_plugins_json (plugins, "hello"));
+
+  EXPECT_TRUE (zm_json_valid (zm_span (json.data (), json.size ()))) << json;
+  for (const char *part :
+       { "\"state\":\"loaded\"", "\"isolation\":\"process\"", "\"isolation_reason\":\"[plugin] isolation\"",
+         "\"instances\":1", "\"memory_limit\":67108864", "\"hosts\":[{\"pid\":7}]",
+         "{\"name\":\"hello@private\"", "\"isolation_reason\":\"mapping\"" })
+    EXPECT_NE (json.find (part), std::string::npos) << part << " in " << json;
+
+  fake.trouble = "quarantined: it died five times in 30 s";
+  json = text_of (zm_plugins_json (plugins, "hello@private"));
+  EXPECT_TRUE (zm_json_valid (zm_span (json.data (), json.size ()))) << json;
+  EXPECT_EQ (json.find ("{\"name\":\"hello@private\""), 1u) << "and no other: " << json;
+  EXPECT_NE (json.find ("\"state\":\"quarantined\""), std::string::npos) << json;
+  EXPECT_NE (json.find ("\"reason\":\"it died five times in 30 s\""), std::string::npos) << json;
+  EXPECT_EQ (text_of (zm_generation_trouble (current ("hello"))), fake.trouble);
+
+  /* A variant that could not be loaded is looked for, too. */
+  fake.trouble.clear ();
+  fake.fail = { "init" };
+  load ({ "hello@thread" });
+  load ({ "hello@thread", "hello@private" });
+  json = text_of (zm_plugins_json (plugins, "hello@private"));
+  EXPECT_NE (json.find ("\"state\":\"failed\",\"reason\":\"its init failed"), std::string::npos) << json;
 }
 
 /* ---- replacing and telling ---- */

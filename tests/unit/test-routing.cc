@@ -271,7 +271,7 @@ TEST (Mapping, APluginThatCannotRunTwiceIsToldAtTheLine)
                "[action ?a?b]\nisolation=private\n[action ?a?c]\nisolation=private\n",
                "");
 
-  EXPECT_EQ (table.problems.text (), "x.ini:2:1: error ZM1318: \"?a?b\": plugin link-status is EXCLUSIVE\n");
+  EXPECT_EQ (table.problems.text (), "x.ini:2:1: error ZM1318: \"?a?b\": plugin link-status is EXCLUSIVE");
   EXPECT_EQ (zm_table_route (table.table, 0)->target, ZM_TARGET_UNAVAILABLE);
   EXPECT_EQ (zm_table_route (table.table, 1)->target, ZM_TARGET_ACTION);
 }
