@@ -69,12 +69,14 @@ add_manifest (GString *out, const ZmManifest *manifest)
   add_list (out, "schemes", manifest->schemes);
 }
 
-/* Where it runs, or would. What is not limited is left out. */
+/* Where it runs, or would. What is not limited is left out, and what does not count in the daemon. */
 static void
 add_placement (GString *out, const ZmPlacement *placement)
 {
   add_text (out, "isolation", zm_isolation_name (placement->isolation));
   add_text (out, "isolation_reason", placement->reason);
+  if (placement->isolation == ZM_ISOLATION_THREAD)
+    return;
   add_number (out, "instances", placement->instances);
   add_number (out, "threads", placement->threads);
   if (placement->memory > 0)

@@ -186,8 +186,8 @@ int zm_generation_thread_start (ZmGeneration *generation, const char *name, void
                                 void (*wake) (void *), void *user);
 
 /* One line per plugin, and per variant of it, for `zmanagerctl plugin ls` and inspect: a JSON array: name, version, kind, state (loaded, available,
- * refused, failed, stuck, retired), generation, path, reason, line that would use it, isolation, holders {who: n}, actions,
- * options. Runtime's thread. The caller frees. */
+ * refused, failed, stuck, retired), generation, path, reason, line that would use it, isolation and its reason, what its carrier tells
+ * of its processes, holders {who: n}, actions, options. Runtime's thread. The caller frees. */
 char *zm_plugins_json (ZmPlugins *plugins, const char *name);
 /* Old generations still loaded: "hello generation 3: held by deferred call (2)". NULL-terminated, g_strfreev. Any thread. */
 char **zm_plugins_held (ZmPlugins *plugins);

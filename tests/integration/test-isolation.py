@@ -82,7 +82,7 @@ def a_mapping_may_choose_for_itself():
     """The plugin is a process's, this mapping's copy the daemon's: so that no host is needed to see it."""
     with Daemon(config="[plugin words]\nisolation = process\nword = shared\n[action ?A?C]\nisolation = thread\n",
                 actions={"a.ini": "[actionmapping]\n?A?B = words.where\n?A?C = words.greet\n[action ?A?B]\nisolation = thread\n"},
-                plugins={"words": plugin()}) as daemon:
+                plugins={"words": plugin()}, expect=["plugin 'words' is not loaded"]) as daemon:
         tail = daemon.tail()
         status, body = daemon.call("?A?B")[:2]
         assert (status, bytes(body)) == ("OK", b"shared"), (status, body)
@@ -96,6 +96,9 @@ def a_mapping_may_choose_for_itself():
         assert json.loads(ctl(daemon, "--json", "plugin", "inspect", "words"))["name"] == "words@thread"
         ctl(daemon, "plugin", "reload", "words")
         assert listed(daemon)["words@thread"]["generation"] == 2
+        ctl(daemon, "plugin", "unload", "words")
+        assert "words@thread" not in listed(daemon)
+        assert daemon.call("?A?B")[0] == "ERROR"
 
 
 @case
