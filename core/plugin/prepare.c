@@ -152,12 +152,12 @@ replace (Preparation *preparation, const ZmWish *wish, ZmGeneration *old)
                error->message);
 }
 
-/* A library that cannot be unloaded must not come into one process twice. In a process of its own it is alone, and from the
- * daemon it may leave. */
+/* A library that cannot be unloaded must not come into one process twice: not where it is, and not back into the daemon. In a
+ * process of its own it is not resident at all, and into that it may go from anywhere. */
 static gboolean
 refuses_exchange (const ZmGeneration *old, const ZmPlacement *placement)
 {
-  return (old->flags & ZM_PLUGIN_RESIDENT) != 0 && placement->isolation != ZM_ISOLATION_PRIVATE &&
+  return (old->flags & ZM_PLUGIN_RESIDENT) != 0 &&
          (placement->isolation == old->placement.isolation || placement->isolation == ZM_ISOLATION_THREAD);
 }
 
