@@ -115,6 +115,8 @@ static const ZmKeySpec schema[] = {
 
   DURATION ("action", "timeout", .least = 1, .most = DAY_MS, .doc = "Soft deadline of this mapping; [workers] timeout where not set."),
   CHOICE   ("action", "ordering", .choices = "none|context|key", .doc = "Ordering of this mapping; [workers] ordering where not set."),
+  CHOICE   ("action", "isolation", .choices = ISOLATIONS,
+            .doc = "Where its plugin runs for this mapping; where the plugin runs else, if not set."),
 
   YESNO    ("plugin", "load", .standard = "no", .doc = "Load it although no mapping or source names it."),
   NUMBER   ("plugin", "priority", .standard = "100", .most = 1000, .doc = "Order of hooks: lower is asked first."),

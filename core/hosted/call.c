@@ -146,6 +146,7 @@ zm_hosted_call_fill (ZmHostedCall *self, ZmHostedPlugin *plugin, const ZmRecord 
   call->action = part (record, ZM_WORK_KEY_ACTION, moved);
   call->id = part (record, ZM_WORK_ID, moved);
   call->headers = part (record, ZM_WORK_HEADERS, moved);
+  self->type_in = part (record, ZM_WORK_TYPE, moved);
   call->body = part (record, ZM_WORK_BODY, moved).data;
   call->body_size = part (record, ZM_WORK_BODY, moved).size;
   call->attempt = (guint32) record->numbers[ZM_WORK_ATTEMPT];

@@ -101,6 +101,7 @@ struct ZmHostedCall {
   gboolean quick;     /* known to take less than ZM_HOSTED_SLOW_US */
   gint64 deadline_us, timeout_us;
   guint hops;
+  zm_str type_in; /* of the body that came; data is NULL where the headers tell */
   /* what the action says */
   ZmHostedText body, type, key, follow, code, text;
   void *taken; /* a body that is still the plugin's, in place of `body` */

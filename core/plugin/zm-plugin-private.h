@@ -132,8 +132,9 @@ void zm_reaper_each (ZmReaper *reaper, void (*func) (ZmGeneration *generation, g
 
 struct ZmGeneration {
   guint32 magic;
-  char *name;
-  char *path; /* the installed file that it was copied from */
+  char *name;   /* in listings; of a variant "hello@private" */
+  char *plugin; /* whose it is: "hello" */
+  char *path;   /* the installed file that it was copied from */
   guint number;
   char mark
       [12]; /* name of the threads that run its code at load and stop: who starts a thread there passes it on */
@@ -180,6 +181,7 @@ struct ZmGeneration {
 
 typedef struct ZmGenerationConfig {
   const char *name;
+  const char *plugin;
   const char *path;
   guint number;
   guint serial;     /* of all generations of the process */
@@ -226,6 +228,12 @@ const ZmAction *zm_generation_action (ZmGeneration *generation, const char *symb
 /* The same in all that a running one cannot change. */
 gboolean zm_placement_equal (const ZmPlacement *a, const ZmPlacement *b);
 
+/* variants.c: "hello@private" -> "hello"; any other name -> a copy. The caller frees. *isolation: a literal, or NULL. */
+char *zm_variant_plugin (const char *name, const char **isolation);
+gboolean zm_is_variant (const char *name);
+/* The same names, without those that the plugin's own placement serves. g_strfreev. */
+char **zm_variants_needed (ZmPlugins *plugins, const ZmConfig *config, const char *const *wanted);
+
 /* ---- carried.c: the same steps, by the carrier ---- */
 
 gboolean zm_carried_open (ZmGeneration *generation, GError **error);
@@ -259,6 +267,7 @@ struct ZmPluginSet {
   GPtrArray *order;    /* ZmGeneration, each with a reference "table" */
   GHashTable *by_name; /* name -> ZmGeneration */
   GHashTable *reasons; /* name of a plugin that is known but not here -> why */
+  GHashTable *single;  /* name of a variant that its plugin cannot have -> why */
   GPtrArray *fresh;    /* those made by this prepare, borrowed */
   GPtrArray *paused;   /* EXCLUSIVE ones of the current set that were stopped for it, borrowed */
   GPtrArray *reloads;  /* kept ones whose section changed, borrowed */
@@ -300,11 +309,17 @@ void zm_set_keep (ZmPluginSet *set, ZmPluginSet *current, ZmGeneration *old);
 
 /* scan.c: reads the path into plugins->files. */
 void zm_scan_path (ZmPlugins *plugins, ZmProblems *problems);
+/* One generation that is to be in a set. */
+typedef struct ZmWish {
+  const char *name; /* the file's, or of a variant of it */
+  const ZmScanned *scanned;
+  ZmPlacement placement;
+} ZmWish;
+
 /* bring.c: a new generation of this file: copied, probed, opened, configured, initialised, started. Where it is EXCLUSIVE
  * `old` (or NULL) is stopped in between, and *paused tells so, also where this fails. */
-ZmGeneration *
-zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement, ZmGeneration *old,
-             ZmConfig *config, gboolean *paused, ZmProblems *problems, GError **error);
+ZmGeneration *zm_bring_up (ZmPlugins *plugins, const ZmWish *wish, ZmGeneration *old, ZmConfig *config,
+                           gboolean *paused, ZmProblems *problems, GError **error);
 /* For ZmPlugins.hangs. */
 void zm_hang_free (gpointer hang);
 /* Starts one again that was stopped for an EXCLUSIVE one. */
@@ -312,8 +327,8 @@ gboolean zm_bring_back (ZmPlugins *plugins, ZmGeneration *old, GError **error);
 /* Lets one go that was never in a current set; waits for its stop. */
 void zm_bring_down (ZmPlugins *plugins, ZmGeneration *generation);
 
-/* order.c: the wanted plugins and what they need, each after what it needs. Names, borrowed from the scan; those with a
- * missing or circular dependency are problems and left out. reasons: name -> why. */
+/* order.c: the wanted plugins and what they need, each after what it needs. Names, which the list owns; those with a missing
+ * or circular dependency are problems and left out. reasons: name -> why. */
 GPtrArray *
 zm_order_plugins (ZmPlugins *plugins, const char *const *wanted, GHashTable *reasons, ZmProblems *problems);
 

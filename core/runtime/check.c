@@ -67,6 +67,7 @@ zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **er
   plugins = open_plugins (instance, config);
   files = zm_plugins_scan (plugins, problems);
   zm_load_read_files (instance, files, NULL, mappings, flows, problems);
+  zm_load_apply_actions (config, mappings, problems);
   zm_check_plugins (config, mappings, plugins, problems);
   check_workers (config, instance, problems);
   wanted = zm_load_wanted (config, mappings, NULL, NULL);
