@@ -128,12 +128,14 @@ done_deferred (ZmHost *host, const ZmRecord *record)
   guint64 serial = record->id;
   ZmHostCall *call = g_hash_table_lookup (host->deferred_by, &serial);
 
-  if (call != NULL) {
-    zm_deferred_remove (host, call);
-    zm_carried_less (call->carried, 1);
-  } else {
+  if (call == NULL) {
     zm_counter_add (host->hosts->c_late, 1);
+    return NULL;
   }
+  if ((gint64) record->numbers[ZM_DONE_STATUS] == ZM_OK)
+    call->carried->crashes = 0;
+  zm_deferred_remove (host, call);
+  zm_carried_less (call->carried, 1);
   return call;
 }
 
