@@ -293,7 +293,8 @@ lose_seats (ZmHost *host, const Death *death)
     /* Who waits for a host that never came up has asked nothing yet. */
     if (host->state == ZM_HOST_STARTING && member->waited > 0 && seat->failed == NULL)
       seat->failed = g_strdup_printf ("its host ended before it was ready: %s", death->how);
-    zm_seat_lost (seat, death->text);
+    /* Whose own step it was is told so; anyone else, and one that nobody waits for, is brought up again in the next process. */
+    zm_seat_lost (seat, member == death->guilty && member->waited > 0 ? death->text : NULL);
   }
 }
 

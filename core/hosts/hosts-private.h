@@ -268,7 +268,7 @@ ZmSeat *zm_seat_of (const ZmHost *host, const ZmCarried *carried); /* or NULL */
 ZmCarried *zm_carried_by_serial (ZmHosts *hosts, guint64 serial);
 /* Takes the next step towards what is wanted of it there. Under the lock. */
 void zm_seat_advance (ZmHost *host, ZmCarried *carried);
-/* Its process is gone: nothing is there any more, and who waits is told how. */
+/* Its process is gone: nothing is there any more. how: its step failed by that; NULL: it is taken again. */
 void zm_seat_lost (ZmSeat *seat, const char *how);
 /* Takes no new calls; ends when those that it has are over, at the latest after the drain budget. Under the lock. */
 void zm_host_leave (ZmHost *host, const char *why, gboolean again);

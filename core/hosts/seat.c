@@ -124,7 +124,7 @@ zm_seat_lost (ZmSeat *seat, const char *how)
   seat->state = ZM_SEAT_EMPTY;
   seat->calls = 0;
   if (seat->asked != 0 && seat->failed == NULL)
-    seat->failed = g_strdup (how);
+    seat->failed = g_strdup (how); /* none of NULL */
   seat->asked = 0;
 }
 
