@@ -223,15 +223,13 @@ end_deferred (ZmHost *host, const Death *death, ZmArrivals *arrivals)
 static void
 end_waiting (ZmCarried *carried, ZmArrivals *arrivals)
 {
-  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
+  for (ZmHostCall *call = zm_carried_take_all (carried), *next; call != NULL; call = next) {
     next = call->next;
     zm_call_fail (call, "quarantined", "plugin %s is in quarantine: %s",
                   zm_generation_name (carried->generation), carried->quarantine);
     zm_arrivals_add (arrivals, call);
     carried->outstanding--;
   }
-  carried->head = carried->tail = NULL;
-  carried->waiting = 0;
 }
 
 /* ---- and then ---- */

@@ -69,11 +69,13 @@ struct ZmCarried {
   gboolean described;      /* PREPARED was taken over */
   gboolean serial_calls;   /* no action of it is THREADSAFE */
   ZmHostCall *head, *tail; /* wait for a credit */
+  ZmHostCall
+      *last_again; /* in that list: the last of those that a generation before it moved, which go first */
   guint waiting;
   guint outstanding; /* waiting, in slots (also given up ones), deferred */
   gboolean closed;   /* replaced: takes no more calls */
   gboolean slow;     /* a call of it is past its soft deadline */
-  ZmCarried *after;  /* takes no call before that one's are over */
+  ZmCarried *after;  /* takes no call that keeps an order before that one's are over */
   gint64 after_until_us;
   guint crashes;                    /* of its own making, since its last good call */
   gint64 crash_us[ZM_CRASHES_MOST]; /* when; [crashes - 1] is the last one */
@@ -188,6 +190,7 @@ struct ZmHosts {
   GPtrArray *carrieds; /* all that are open */
   guint64 next_carried, next_timer, next_source, next_host;
   guint room_waiters;
+  guint moving; /* calls that ended as moved and have not gone their new way */
   /* zm_hosts_cancel_all, done by the thread: only it ends calls that were sent */
   gboolean cancel_asked;
   ZmGeneration *cancel_generation;
@@ -246,6 +249,9 @@ void zm_call_take_answer (ZmHostCall *call, const ZmRecord *record);
 void zm_carried_pump (ZmCarried *carried);
 void zm_group_pump (ZmHostGroup *group);
 void zm_carried_prepend (ZmCarried *carried, ZmHostCall *calls); /* back to the front, in this order */
+/* Out of the list of those that wait: one, with the one before it or NULL; all of them, as a list. */
+void zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call);
+ZmHostCall *zm_carried_take_all (ZmCarried *carried);
 /* Ends a call with this error. */
 void zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* Under the lock. The slot is free again; its call, if any, is the caller's. */

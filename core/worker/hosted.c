@@ -27,8 +27,10 @@ fill (ZmRun *run)
     .deadline_us = message->deadline_us,
     .order = message->lane,
     .hops = run->hops,
+    .again = run->moved,
     .took_us = -1,
   };
+  run->moved = FALSE;
 }
 
 /* The rest of a worker's batch does not wait: it hands over what it has, and waits as at a full strand. */
@@ -179,7 +181,9 @@ zm_hosted_over (ZmWorker *worker, ZmRun *run)
   int status = hosted->status;
   run->event = run->plugin_timer ? ZM_EVENT_TIMER : ZM_EVENT_CALL;
   if (hosted->moved) {
+    run->moved = TRUE;
     replaced (worker, run);
+    zm_hosts_arrived (worker->pool->config.hosts);
     return;
   }
   if (hosted->took_us >= 0)
