@@ -113,7 +113,7 @@ def each_is_contained(isolation):
         assert set(ledger.codes()) <= {"host-lost"} and len(ledger.errors) <= KILLS, ledger.codes()
         for error in ledger.errors.values():
             assert error["plugin"] == "echo" and re.search("host of plugin echo was lost while .* ran: (plugin|host) ", error["text"]), error
-        wait_for("descriptors and hosts as before", lambda: (daemon.descriptors() <= before[0] + 2, len(daemon.hosts())) == (True, before[1]))
+        wait_for("descriptors and hosts as before", lambda: (daemon.descriptors() <= before[0] + 4, len(daemon.hosts())) == (True, before[1]))
         print(f"# {sent} good ones beside {KILLS} ends of hosts, {len(ledger.errors)} lost with theirs")
 
 
