@@ -32,6 +32,7 @@ struct ZmHostCall {
   ZmHostCall *next; /* the owner's list */
   /* asked */
   const zm_call *call; /* names, headers, body, attempt, step */
+  const char *type;    /* of the body; NULL: the headers tell; empty: it has none */
   guint place;         /* of the action, or ZM_WORK_FUNCTION */
   guint64 function;    /* then: what the plugin's timer was started with */
   const char *symbol;  /* for people */
