@@ -202,7 +202,6 @@ make_generation (ZmPlugins *plugins, const ZmWish *wish, ZmConfig *config, GErro
   g_autoptr (ZmManifest) manifest = copy != NULL ? read_copy (copy, error) : NULL;
   const ZmGenerationConfig how = {
     .name = wish->name,
-    .plugin = scanned->file.name,
     .path = scanned->file.path,
     .number = GPOINTER_TO_UINT (g_hash_table_lookup (plugins->numbers, wish->name)) + 1,
     .serial = plugins->serial++,

@@ -181,7 +181,6 @@ struct ZmGeneration {
 
 typedef struct ZmGenerationConfig {
   const char *name;
-  const char *plugin;
   const char *path;
   guint number;
   guint serial;     /* of all generations of the process */
