@@ -205,7 +205,7 @@ struct ZmHostedPlugin {
   guint64 serial;
   char *name, *copy;
   guint number, threads;
-  atomic_bool ready;        /* prepared: what follows is set */
+  atomic_uint ready; /* counts the steps that it has done; 0: not prepared, and what follows is not set */
   ZmGeneration *generation; /* NULL: not loaded */
   ZmHostedCrew *crew;
   ZmHostedStat *stats; /* of each action */

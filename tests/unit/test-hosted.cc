@@ -255,14 +255,14 @@ TEST_F (Hosted, ADeadlineCancelsToo)
 TEST_F (Hosted, DeferredCallsGiveTheirSlotBackAndEndLater)
 {
   start ();
-  bring_up (7, tester);
-  guint64 id = call (7, "defer", "later");
+  bring_up (7, "tests/bad-plugins/complete-late");
+  guint64 id = call (7, "late", "200");
   EXPECT_EQ (wait (ZM_RECORD_DEFERRED, id).numbers.at (0), slot_of[id]);
   free_the_slot (id);
   Heard answer = wait (ZM_RECORD_DONE, id);
   EXPECT_EQ (answer.numbers.at (ZM_DONE_SLOT), static_cast<gint64> (ZM_WORK_DEFERRED));
   EXPECT_EQ (status_of (answer), ZM_OK);
-  EXPECT_EQ (answer.body (), "later");
+  EXPECT_EQ (answer.body (), "late");
 }
 
 TEST_F (Hosted, DefersThatAreOverBeforeTheActionReturns)
