@@ -351,12 +351,12 @@ TEST_F (PageTest, NumbersOfAnInsaneHostAreNotUsed)
 
 /* ---- death ---- */
 
-/* In a process of its own: says without end; *said counts what `say` returned for. */
+/* In a process of its own: says without end, each fiftieth as large as may be; *said counts what `say` returned for. */
 [[noreturn]] void
-talk (ZmPage *page, int fd, atomic_ullong *said, guint seed)
+talk (ZmPage *page, int fd, atomic_ullong *said, guint seed, gsize largest)
 {
   ZmHostOut *out = zm_host_out_new (page, fd);
-  std::string body (200000, 'b');
+  std::string body (largest, 'b');
 
   for (guint64 i = 0;; i++) {
     ZmRecord record = {};
@@ -413,7 +413,7 @@ TEST (Death, NothingThatWasSaidIsLostAtWhateverInstant)
     pid_t pid = fork ();
     if (pid == 0) {
       close (ends[0]);
-      talk (page, ends[1], said, static_cast<guint> (round));
+      talk (page, ends[1], said, static_cast<guint> (round), 200000);
     }
     close (ends[1]);
     close (page_fd);
@@ -452,7 +452,7 @@ TEST (Death, NothingIsLostAfterAnyInstruction)
     if (ptrace (PTRACE_TRACEME, 0, nullptr, nullptr) != 0)
       _exit (77);
     raise (SIGSTOP);
-    talk (page, ends[1], said, 0);
+    talk (page, ends[1], said, 0, 700);
   }
   ASSERT_EQ (waitpid (pid, &status, 0), pid);
   if (WIFEXITED (status))
