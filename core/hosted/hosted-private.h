@@ -25,6 +25,7 @@ G_BEGIN_DECLS
 #define ZM_HOSTED_THREADS 64    /* of one crew: a bit each in a word */
 #define ZM_HOSTED_BATCH   8     /* calls that a thread takes at a time */
 #define ZM_HOSTED_UNSENT  32    /* results of one thread that wait for company */
+#define ZM_HOSTED_SOON_US 1000  /* what is said outside of calls waits that long for company */
 #define ZM_HOSTED_SLOW_US 20    /* from here on a call is not made before what is ready was sent */
 #define ZM_HOSTED_SURE    4     /* calls after which it is known how long an action takes */
 #define ZM_HOSTED_SAMPLE  16    /* each so many'th call is measured */
@@ -205,7 +206,7 @@ struct ZmHostedPlugin {
   guint64 serial;
   char *name, *copy;
   guint number, threads;
-  atomic_bool ready;        /* prepared: what follows is set */
+  atomic_uint ready; /* counts the steps that it has done; 0: not prepared, and what follows is not set */
   ZmGeneration *generation; /* NULL: not loaded */
   ZmHostedCrew *crew;
   ZmHostedStat *stats; /* of each action */
@@ -274,8 +275,9 @@ struct ZmHosted {
 
 /* read.c: the reader. Never returns. */
 G_NORETURN void zm_hosted_read (ZmHosted *hosted);
-/* What was said is sent: at once where nothing was for a while, with the reader's next tick otherwise, or with the results
- * of the thread that says it. */
+
+/* say.c. What was said is sent: at once where nothing was for a while, with the reader's next tick otherwise, or with the
+ * results of the thread that says it. */
 void zm_hosted_say (ZmHosted *hosted, const ZmRecord *record);
 /* The same of how a call ended: with those of the other calls of this thread where it is one of a crew. */
 void zm_hosted_say_result (ZmHosted *hosted, const ZmRecord *record);
