@@ -150,12 +150,15 @@ run (const Options *options)
   ZmRuntime *runtime = zm_runtime_new (&options->runtime, problems, &error);
   int status;
 
-  if (runtime == NULL)
+  if (runtime == NULL) {
+    zm_runtime_expect_exit ();
     return say_why (problems, error);
+  }
   status = zm_runtime_run (runtime);
   /* A plugin's thread that does not end must not run into what exit () takes down. */
   if (!zm_runtime_free (runtime))
     _exit (status);
+  zm_runtime_expect_exit ();
   return status;
 }
 
@@ -177,7 +180,8 @@ main (int argc, char **argv)
                                         .settings = (const char *const *) options.settings,
                                         .log_format = options.log_format,
                                         .log_level = options.log_level,
-                                        .dev = options.dev };
+                                        .dev = options.dev,
+                                        .panic_report = TRUE };
   if (options.version)
     g_print ("zmanagerd %s\n", zm_version ());
   else if (options.check)

@@ -46,6 +46,7 @@
 
 /* clang-format off */
 static const ZmKeySpec schema[] = {
+  TEXT     ("zmanager", "audit-log", .doc = "File that gets a JSON line for each administrative act, beside the log."),
   TEXT     ("zmanager", "node", .doc = "Name of this daemon in status and logs; the host's name where not set."),
   LIST     ("zmanager", "plugin-path", .doc = "Directories searched for plugins before the standard ones."),
   YESNO    ("zmanager", "system-plugins", .standard = "yes", .doc = "Search the site's and the system's plugin directories too."),
