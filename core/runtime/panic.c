@@ -161,8 +161,7 @@ open_file (const Panic *panic, gint64 now)
   return open (path.bytes, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
-/* Ends in the name of this thread: a thread that loads, inits or stops a plugin, or that a plugin started, has it from the
- * plugin. */
+/* A thread that a plugin started has its name from it. */
 static void
 put_where (ZmPanicLine *line, const Panic *panic)
 {
@@ -174,6 +173,26 @@ put_where (ZmPanicLine *line, const Panic *panic)
   zm_panic_put_text (line, name);
   zm_panic_put_text (line, " of process ");
   zm_panic_put_number (line, (guint64) panic->process);
+}
+
+/* What this thread does with a plugin outside of any call. */
+static void
+say_step (const Report *report)
+{
+  ZmPanicLine line = { .used = 0 };
+  const char *plugin;
+  guint number;
+  const char *what = zm_plugins_step_raw (&plugin, &number);
+
+  if (what == NULL)
+    return;
+  zm_panic_put_text (&line, "running here: ");
+  zm_panic_put_text (&line, what);
+  zm_panic_put_text (&line, " of plugin ");
+  zm_panic_put_text (&line, plugin);
+  zm_panic_put_text (&line, ", generation ");
+  zm_panic_put_number (&line, number);
+  say (report, &line);
 }
 
 /* What is surest comes first: what other threads do may change while it is read. */
@@ -190,6 +209,7 @@ tell (const Panic *panic, const ZmPanicLine *first)
   report.now_us = (gint64) clock.tv_sec * G_USEC_PER_SEC + clock.tv_nsec / 1000;
   report.file = open_file (panic, report.now);
   say (&report, first);
+  say_step (&report);
   if (pool != NULL)
     zm_pool_running_raw (pool, say_here, &report);
   say_plugins (&report);

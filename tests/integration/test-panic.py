@@ -120,6 +120,33 @@ def an_exit_of_a_plugin_leaves_a_line():
          ["exit was called, which ends zmanagerd without a drain, in thread zm-worker-", "running here: abort-action.leave, version 1.0, generation 1"])
 
 
+# What is tried first in a process of its own behaves there.
+TWO_FACED = r"""
+#include <zmanager/plugin.h>
+#include <errno.h>
+#include <string.h>
+#include <stdlib.h>
+static int init (const zm_host *host, void **state)
+{
+  (void) host, (void) state;
+  if (strstr (PROGRAM, "probe") == NULL)
+    abort ();
+  return ZM_OK;
+}
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "two-faced", .version = "1.0", .licence = "LGPL-2.1-or-later", .summary = "Behaves while it is watched", .init = init };
+ZM_PLUGIN_FULL ("two-faced", "1.0", "LGPL-2.1-or-later", "Behaves while it is watched", "kind=component\n", &descriptor);
+""".replace("PROGRAM", "program_invocation_short_name").replace("#include <zmanager", "#define _GNU_SOURCE\n#include <zmanager")
+
+
+@case
+def a_crash_in_init_is_told_with_the_plugin():
+    with dying("crash-action", source("crash-action"), "crash") as daemon:
+        daemon.install("two-faced", TWO_FACED)
+        daemon.write("conf.d/load.conf", "[plugin two-faced]\nload = yes\n")
+        assert daemon.process.wait(timeout=30) == -signal.SIGABRT, daemon.log_text()
+        assert "running here: init and start of plugin two-faced, generation 1" in daemon.log_text(), daemon.log_text()
+
+
 @case
 def of_two_generations_the_one_that_runs_is_named():
     with dying("crash-action", source("crash-action"), "crash") as daemon:
