@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "base/zm-trust.h"
 #include "plugin/zm-plugin-private.h"
 
 #include <errno.h>
@@ -67,7 +68,13 @@ start (Probe *probe, const char *const *argv, GError **error)
 {
   int pipe_fds[2];
   int status;
+  g_autoptr (GError) why = NULL;
 
+  /* It says nothing about the library. */
+  if (!zm_trust_program (argv[0], &why)) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "the probe cannot be run: %s", why->message);
+    return FALSE;
+  }
   if (pipe2 (pipe_fds, O_CLOEXEC) != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no pipe for the probe: %s", g_strerror (errno));
     return FALSE;

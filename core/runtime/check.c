@@ -63,6 +63,7 @@ zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **er
     g_ptr_array_unref (flows);
     return FALSE;
   }
+  zm_trust_check (instance, options->config_file, zm_trust_user (instance), problems);
   config = zm_load_config (instance, options, problems);
   plugins = open_plugins (instance, config);
   files = zm_plugins_scan (plugins, problems);

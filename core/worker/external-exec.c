@@ -9,6 +9,8 @@
 
 #include "worker/external-exec.h"
 
+#include "base/zm-trust.h"
+
 #include <string.h>
 
 /* The path of the program, also where nothing is there; NULL: in no directory of PATH. */
@@ -42,6 +44,10 @@ zm_exec_find (const char *command, const char *directory, GError **error)
   if (!g_file_test (path, G_FILE_TEST_IS_EXECUTABLE)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
                  "exec: %s is not executable; chmod +x it, or put its interpreter in front", path);
+    return NULL;
+  }
+  if (!zm_trust_program (path, error)) {
+    g_prefix_error (error, "exec: ");
     return NULL;
   }
   g_free (argv[0]);
