@@ -138,7 +138,26 @@ zm_runtime_config_dump (const ZmInstance *instance, const ZmConfig *config, gboo
   return zm_config_dump_effective (config, json, stand_in, instance);
 }
 
-/* Layers and defaults as the daemon would have them; nothing is started, and no plugin is looked at. */
+/* Which keys of plugins are secret is told by the plugins, each asked in a process of its own. What else is wrong with them is for
+ * --check to say. */
+static void
+ask_for_secrets (const ZmInstance *instance, const ZmConfig *config)
+{
+  g_auto (GStrv) named = zm_config_names (config, "plugin");
+  g_auto (GStrv) sources = zm_config_names (config, "source");
+  g_autoptr (ZmProblems) ignored = zm_problems_new ();
+  g_autoptr (GPtrArray) none = g_ptr_array_new ();
+  ZmPlugins *plugins;
+
+  if (named[0] == NULL && sources[0] == NULL)
+    return;
+  plugins = open_plugins (instance, config);
+  zm_plugins_scan (plugins, ignored);
+  zm_check_plugins (config, none, plugins, ignored);
+  zm_plugins_free (plugins);
+}
+
+/* Layers and defaults as the daemon would have them; nothing is started. */
 char *
 zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *problems, GError **error)
 {
@@ -147,5 +166,6 @@ zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *pro
 
   if (config == NULL || zm_problems_errors (problems) > 0)
     return NULL;
+  ask_for_secrets (instance, config);
   return zm_runtime_config_dump (instance, config, json);
 }

@@ -30,8 +30,11 @@ zm_exec_find (const char *command, const char *directory, GError **error)
   g_autofree char *path = NULL;
 
   if (!g_shell_parse_argv (command, NULL, &argv, &problem)) {
+    /* It quotes the command. */
+    g_autofree char *why = zm_hide_in_command (problem->message);
+
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 "exec is no command line: %s; quote as for a shell (no shell is run)", problem->message);
+                 "exec is no command line: %s; quote as for a shell (no shell is run)", why);
     return NULL;
   }
   path = path_of (argv[0], directory);
