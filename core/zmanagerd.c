@@ -4,6 +4,7 @@
 
 #include "base/i18n.h"
 #include "base/version.h"
+#include "base/zm-base.h"
 #include "base/zm-log.h"
 #include "runtime/zm-runtime.h"
 
@@ -108,9 +109,12 @@ say_why (const ZmProblems *problems, const GError *error)
 
   if (zm_problems_count (problems) > 0)
     g_printerr ("%s%s", list, g_str_has_suffix (list, "\n") ? "" : "\n");
-  if (error != NULL)
-    g_printerr (_ ("zmanagerd: %s\n"), error->message);
-  else if (zm_problems_errors (problems) > 0)
+  if (error != NULL) {
+    g_autofree char *safe = zm_printable (zm_span_text (error->message), 8192);
+
+    g_printerr (_ ("zmanagerd: %s\n"), safe);
+  }
+  if (error == NULL && zm_problems_errors (problems) > 0)
     g_printerr (_ ("zmanagerd: not started: correct the errors above\n"));
   return EXIT_FAILURE;
 }
