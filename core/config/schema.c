@@ -46,7 +46,6 @@
 
 /* clang-format off */
 static const ZmKeySpec schema[] = {
-  TEXT     ("zmanager", "audit-log", .doc = "File that gets a JSON line for each administrative act, beside the log."),
   TEXT     ("zmanager", "node", .doc = "Name of this daemon in status and logs; the host's name where not set."),
   LIST     ("zmanager", "plugin-path", .doc = "Directories searched for plugins before the standard ones."),
   YESNO    ("zmanager", "system-plugins", .standard = "yes", .doc = "Search the site's and the system's plugin directories too."),
@@ -56,6 +55,7 @@ static const ZmKeySpec schema[] = {
             .doc = "The least important lines that are logged."),
   CHOICE   ("zmanager", "log-format", .standard = "auto", .choices = "auto|human|json|journal",
             .doc = "Form of the log; auto: journal under systemd, human on a terminal, else JSON lines."),
+  TEXT     ("zmanager", "audit-log", .doc = "File that gets a JSON line for each administrative act, beside the log."),
 
   LIST     ("subject", "bind", .doc = "Endpoints where services push; ipc://RUN/subject where none is given."),
   LIST     ("subject", "connect", .doc = "Endpoints that the Subject connects to."),

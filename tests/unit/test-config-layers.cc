@@ -258,7 +258,7 @@ TEST_F (Layers, DumpIsAsItWas)
              "[zmanager]\n# node = (not set)\n# " + a +
                  ":2:15\nplugin-path = /a\nplugin-path = \"/b c\"\n# default\nsystem-plugins = yes\n# "
                  "default\nworkers = 0\n# default\nwatch = yes\n"
-                 "# default\nlog-level = info\n# default\nlog-format = auto\n\n");
+                 "# default\nlog-level = info\n# default\nlog-format = auto\n# audit-log = (not set)\n\n");
   EXPECT_NE (dump.find ("\n# --set\ntimeout = 1s\n"), std::string::npos);
   EXPECT_NE (dump.find ("[plugin p]\n# default\nload = no\n# default\npriority = 100\n# " + a +
                         ":6:7\nown = 1\nown = 2\n"),
