@@ -122,6 +122,12 @@ zm_log_json (const ZmLogRecord *record)
   return g_string_free (out, FALSE);
 }
 
+char *
+zm_log_line_json (ZmLevel level, const char *room, const char *text, const char *const *fields)
+{
+  return zm_log_json (&(const ZmLogRecord){ level, room, text, fields, zm_wall_us () });
+}
+
 /* ---- for people ---- */
 
 /* Errors are loud, ordinary lines plain. */

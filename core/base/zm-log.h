@@ -40,6 +40,8 @@ void zm_log_limited (ZmLog *log, ZmLevel level, const char *room, const char *ki
     G_GNUC_PRINTF (5, 6);
 /* One line whatever level is set: what an operator did. */
 void zm_log_always (ZmLog *log, ZmLevel level, const char *room, const char *text, const char *const *fields);
+/* Such a line as it stands in a log of JSON lines, without its line feed, for who writes a log of its own. The caller frees. */
+char *zm_log_line_json (ZmLevel level, const char *room, const char *text, const char *const *fields);
 /* Every line also goes to this function as (level, JSON text), for `zmanagerctl log`; at most one tap (NULL: none). It runs in
  * the thread that logs, under the log's lock: it must be short and may not log. When set_tap returns, the old one has ended. */
 typedef void (*ZmLogTap) (ZmLevel level, const char *json, gpointer user);

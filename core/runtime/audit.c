@@ -9,7 +9,6 @@
 
 #include "runtime/private.h"
 
-#include "base/log-out.h"
 #include "runtime/commands.h"
 
 #include <errno.h>
@@ -111,14 +110,14 @@ zm_audit_check (ZmRuntime *runtime, GError **error)
 
 /* One write a line: O_APPEND puts it at the end as a whole, also where somebody else writes at the same time. */
 static void
-to_file (ZmRuntime *runtime, const ZmLogRecord *record)
+to_file (ZmRuntime *runtime, const char *text, const char *const *fields)
 {
   g_autofree char *path = audit_path (runtime);
   g_autoptr (GError) error = NULL;
   int fd = path != NULL ? open_audit (path, &error) : -1;
 
   if (fd >= 0) {
-    g_autofree char *json = zm_log_json (record);
+    g_autofree char *json = zm_log_line_json (ZM_LEVEL_NOTICE, "audit", text, fields);
     g_autofree char *line = g_strconcat (json, "\n", NULL);
     gsize size = strlen (line);
 
@@ -149,10 +148,9 @@ write_act (ZmRuntime *runtime, const Act *act)
                                  "by",  act->by,  "uid",       act->uid,
                                  "pid", act->pid, "result",    act->refused != NULL ? "refused" : "ok",
                                  NULL };
-  const ZmLogRecord record = { ZM_LEVEL_NOTICE, "audit", text, fields, zm_wall_us () };
 
   zm_log_always (runtime->log, ZM_LEVEL_NOTICE, "audit", text, fields);
-  to_file (runtime, &record);
+  to_file (runtime, text, fields);
 }
 
 void
