@@ -19,7 +19,7 @@ G_BEGIN_DECLS
 
 #define ZM_HOSTED_EMITS   1024  /* that the daemon has not acknowledged */
 #define ZM_HOSTED_ASKS    4096  /* calls of actions without an answer yet */
-#define ZM_HOSTED_TIMERS  1024  /* of one generation */
+#define ZM_HOSTED_TIMERS  256   /* of one generation, as in the daemon */
 #define ZM_HOSTED_METRICS 64    /* names of one generation */
 #define ZM_HOSTED_DEFERS  65536 /* deferred calls */
 #define ZM_HOSTED_THREADS 64    /* of one crew: a bit each in a word */
@@ -97,6 +97,7 @@ struct ZmHostedCall {
   guint64 serial;
   guint slot;
   guint lane;         /* of the crew, + 1; 0: any thread */
+  gboolean alone;     /* no other of its kind runs meanwhile */
   zm_action_fn fn;    /* NULL: there is none such */
   ZmHostedStat *stat; /* or NULL */
   gboolean quick;     /* known to take less than ZM_HOSTED_SLOW_US */
@@ -174,6 +175,7 @@ struct ZmHostedCrew {
   ZmHosted *hosted;
   ZmHostedPlugin *plugin;
   pthread_mutex_t lock;
+  pthread_mutex_t alone; /* held while a call runs of which only one may run at a time; never taken under lock */
   ZmHostedQueue shared;
   guint n_threads;
   ZmHostedThread *threads;

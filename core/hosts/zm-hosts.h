@@ -106,6 +106,8 @@ void zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation);
 /* Ends all calls of it (NULL: of all) with this error, started or not. Returns how many. */
 guint zm_hosts_cancel_all (ZmHosts *hosts, ZmGeneration *generation, const char *code, const char *text);
 
+/* Deferred calls that wait for their completion. Any thread. */
+guint zm_hosts_deferred (ZmHosts *hosts);
 /* Why something does not run: adds char* to out. */
 void zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out);
 /* Each process: a JSON array of {"name","pid","state","plugins","calls","waiting","rss","starts","last_end",…}. The caller
