@@ -60,6 +60,7 @@ static const ZmKeySpec schema[] = {
             .doc = "Form of the log; auto: journal under systemd, human on a terminal, else JSON lines."),
   CHOICE   ("zmanager", "third-party-isolation", .standard = "thread", .choices = ISOLATIONS,
             .doc = "Where plugins outside the system's directory run that say nothing else."),
+  TEXT     ("zmanager", "audit-log", .doc = "File that gets a JSON line for each administrative act, beside the log."),
 
   LIST     ("subject", "bind", .doc = "Endpoints where services push; ipc://RUN/subject where none is given."),
   LIST     ("subject", "connect", .doc = "Endpoints that the Subject connects to."),

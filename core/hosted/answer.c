@@ -233,7 +233,7 @@ service_cancelled (const zm_call *call)
   ZmPageSlot *slot = &self->plugin->hosted->page->slots[self->slot];
   unsigned long long word = zm_page_word (self->serial, ZM_SLOT_IS_STARTED);
 
-  if (atomic_load_explicit (&self->cancelled, memory_order_relaxed) || zm_now_us () > call->deadline_us)
+  if (atomic_load_explicit (&self->cancelled, memory_order_relaxed))
     return 1;
   return atomic_load_explicit (&slot->cancelled, memory_order_relaxed) != 0 &&
          atomic_load_explicit (&slot->word, memory_order_relaxed) == word;

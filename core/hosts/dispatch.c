@@ -195,6 +195,7 @@ say_work (ZmHost *host, const ZmHostCall *call, guint slot)
   record.parts[ZM_WORK_KEY_ACTION] = span_of (asked->action);
   record.parts[ZM_WORK_ID] = span_of (asked->id);
   record.parts[ZM_WORK_HEADERS] = span_of (asked->headers);
+  record.parts[ZM_WORK_TYPE] = call->type != NULL ? zm_span_text (call->type) : zm_span (NULL, 0);
   record.parts[ZM_WORK_BODY] = zm_span (asked->body != NULL ? asked->body : "", asked->body_size);
   zm_host_say (host, &record);
 }

@@ -196,6 +196,7 @@ struct ZmHosts {
   ZmGeneration *cancel_generation;
   const char *cancel_code, *cancel_text;
   guint cancelled;
+  atomic_uint n_deferred; /* for status */
   atomic_uint dirty;   /* hosts with something in out */
   GHashTable *timers;  /* handle -> ZmHostTimer */
   GHashTable *sources; /* serial -> ZmHostSource */
@@ -268,8 +269,7 @@ void zm_carried_describe (gpointer carried, GString *out);
 
 /* ---- seat.c: what a plugin is brought to in each host ---- */
 void zm_host_bring_up (ZmHost *host); /* READY came */
-void zm_seat_answer (ZmHost *host, const ZmRecord *record,
-                     ZmArrivals *arrivals); /* PREPARED … CONFIGURED; the lock is taken */
+void zm_seat_answer (ZmHost *host, const ZmRecord *record); /* PREPARED … CONFIGURED; the lock is taken */
 ZmSeat *zm_seat_of (const ZmHost *host, const ZmCarried *carried); /* or NULL */
 ZmCarried *zm_carried_by_serial (ZmHosts *hosts, guint64 serial);
 /* Takes the next step towards what is wanted of it there. Under the lock. */

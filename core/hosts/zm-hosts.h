@@ -32,6 +32,7 @@ struct ZmHostCall {
   ZmHostCall *next; /* the owner's list */
   /* asked */
   const zm_call *call; /* names, headers, body, attempt, step */
+  const char *type;    /* of the body; NULL: the headers tell; empty: it has none */
   guint place;         /* of the action, or ZM_WORK_FUNCTION */
   guint64 function;    /* then: what the plugin's timer was started with */
   const char *symbol;  /* for people */
@@ -109,6 +110,8 @@ void zm_hosts_arrived (ZmHosts *hosts);
 /* Ends all calls of it (NULL: of all) with this error, started or not. Returns how many. */
 guint zm_hosts_cancel_all (ZmHosts *hosts, ZmGeneration *generation, const char *code, const char *text);
 
+/* Deferred calls that wait for their completion. Any thread. */
+guint zm_hosts_deferred (ZmHosts *hosts);
 /* Why something does not run: adds char* to out. */
 void zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out);
 /* Each process: a JSON array of {"name","pid","state","plugins","calls","waiting","rss","starts","last_end",…}. The caller

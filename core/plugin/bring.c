@@ -39,6 +39,7 @@ open_job (gpointer data)
 {
   Job *job = data;
 
+  zm_step_enter (job->generation, "loading");
   job->good = zm_generation_open (job->generation, &job->error);
 }
 
@@ -48,6 +49,7 @@ start_job (gpointer data)
 {
   Job *job = data;
 
+  zm_step_enter (job->generation, "start");
   job->good = zm_generation_start (job->generation, &job->error);
 }
 
@@ -57,6 +59,7 @@ stop_job (gpointer data)
 {
   Job *job = data;
 
+  zm_step_enter (job->generation, "stop");
   job->good = zm_generation_stop (job->generation, job->drain_ms);
 }
 
@@ -94,6 +97,7 @@ init_job (gpointer data)
 {
   Job *job = data;
 
+  zm_step_enter (job->generation, "init and start");
   job->good = zm_generation_init (job->generation, &job->error) && (job->old == NULL || pause_old (job)) &&
               zm_generation_start (job->generation, &job->error);
 }
@@ -168,13 +172,11 @@ read_copy (const char *copy, GError **error)
 
 /* Is this copy fit to be opened here? *unloads: dlclose is known to work. */
 static gboolean
-examine (ZmPlugins *plugins, const char *copy, const ZmManifest *manifest, const ZmIdentity *identity,
-         gboolean *unloads, GError **error)
+examine (ZmPlugins *plugins, const char *copy, const ZmManifest *manifest, gboolean *unloads, GError **error)
 {
   *unloads = TRUE;
-  return plugins->probe_program == NULL ||
-         zm_probes_check (plugins->probes, plugins->probe_program, copy, manifest, identity, plugins->call_ms,
-                          unloads, error);
+  return plugins->probe_program == NULL || zm_probes_check (plugins->probes, plugins->probe_program, copy,
+                                                            manifest, plugins->call_ms, unloads, error);
 }
 
 /* A plugin that is to be kept out of the daemon is never taken in for want of a host. */
@@ -202,7 +204,6 @@ make_generation (ZmPlugins *plugins, const ZmWish *wish, ZmConfig *config, GErro
   g_autoptr (ZmManifest) manifest = copy != NULL ? read_copy (copy, error) : NULL;
   const ZmGenerationConfig how = {
     .name = wish->name,
-    .plugin = scanned->file.name,
     .path = scanned->file.path,
     .number = GPOINTER_TO_UINT (g_hash_table_lookup (plugins->numbers, wish->name)) + 1,
     .serial = plugins->serial++,
@@ -220,7 +221,7 @@ make_generation (ZmPlugins *plugins, const ZmWish *wish, ZmConfig *config, GErro
   ZmGeneration *generation = NULL;
   gboolean unloads;
 
-  if (manifest != NULL && examine (plugins, copy, manifest, &scanned->identity, &unloads, error)) {
+  if (manifest != NULL && examine (plugins, copy, manifest, &unloads, error)) {
     generation = zm_generation_new (&how);
     generation->stays = unloads ? NULL : "dlclose does not unload it";
   }

@@ -64,10 +64,11 @@ ZmGeneration *
 zm_generation_new (const ZmGenerationConfig *config)
 {
   ZmGeneration *generation = g_new0 (ZmGeneration, 1);
+  const char *isolation;
 
   generation->magic = MAGIC;
   generation->name = g_strdup (config->name);
-  generation->plugin = g_strdup (config->plugin);
+  generation->plugin = zm_variant_plugin (config->name, &isolation);
   generation->path = g_strdup (config->path);
   generation->number = config->number;
   g_snprintf (generation->mark, sizeof generation->mark, "zm+%x", config->serial);

@@ -35,7 +35,21 @@ typedef struct ZmNote {
 
 /* FALSE ends the walk with the error that it set. */
 typedef gboolean (*ZmNoteFunc) (const ZmNote *note, gpointer user, GError **error);
+/* Reads exactly size bytes at offset; what: for the error. */
+gboolean zm_image_read (const ZmImage *image, guint64 offset, void *buffer, gsize size, const char *what,
+                        GError **error);
 gboolean zm_image_each_note (const ZmImage *image, ZmNoteFunc func, gpointer user, GError **error);
+
+/* ---- segments.c ---- */
+
+/* Are these program headers such that the dynamic loader touches nothing but what is the library's? Those of the file as a whole;
+ * that they lie within the file is for the caller to know. */
+gboolean zm_segments_check (const ElfW (Phdr) * headers, guint n, GError **error);
+
+/* ---- dynamic.c ---- */
+
+/* Does all that its dynamic section says lead to the library itself? After zm_segments_check. */
+gboolean zm_dynamic_check (const ZmImage *image, const ElfW (Phdr) * headers, guint n, GError **error);
 
 /* ---- manifest.c ---- */
 
@@ -103,9 +117,9 @@ zm_probe_ask (const char *const *argv, gsize most, guint timeout_ms, GString *an
 typedef struct ZmProbes ZmProbes;
 ZmProbes *zm_probes_new (void);
 void zm_probes_free (ZmProbes *probes);
-/* Probes the copy where this identity is not known yet. */
+/* Probes the copy where a file of these bytes is not known yet. */
 gboolean zm_probes_check (ZmProbes *probes, const char *program, const char *copy, const ZmManifest *manifest,
-                          const ZmIdentity *identity, guint timeout_ms, gboolean *unloads, GError **error);
+                          guint timeout_ms, gboolean *unloads, GError **error);
 
 /* ---- reaper.c ---- */
 
@@ -181,7 +195,6 @@ struct ZmGeneration {
 
 typedef struct ZmGenerationConfig {
   const char *name;
-  const char *plugin;
   const char *path;
   guint number;
   guint serial;     /* of all generations of the process */
@@ -201,6 +214,11 @@ typedef struct ZmGenerationConfig {
 ZmGeneration *zm_generation_new (const ZmGenerationConfig *config);
 /* Frees what has been closed; the last that is done to it. */
 void zm_generation_free (ZmGeneration *generation);
+
+/* ---- step.c ---- */
+
+/* From here on this thread, which is a guard's, does this with the plugin: a literal such as "loading". Until the thread ends. */
+void zm_step_enter (const ZmGeneration *generation, const char *what);
 
 /* ---- life.c ---- */
 

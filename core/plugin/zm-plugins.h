@@ -194,6 +194,10 @@ char *zm_plugins_json (ZmPlugins *plugins, const char *name);
 /* Old generations still loaded: "hello generation 3: held by deferred call (2)". NULL-terminated, g_strfreev. Any thread. */
 char **zm_plugins_held (ZmPlugins *plugins);
 
+/* What the calling thread does with a plugin outside of any call: "loading", "stop" …, and the plugin's name and generation.
+ * NULL: nothing. For a signal handler: nothing is locked and no memory taken. */
+const char *zm_plugins_step_raw (const char **plugin, guint *number);
+
 /* Is it a directory that only root and this user may write? Any thread. */
 gboolean zm_safe_directory (const char *path, GError **error);
 

@@ -13,6 +13,7 @@
 #include "base/zm-codes.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* ---- configuration ---- */
 
@@ -325,6 +326,7 @@ zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *problems)
   const GPtrArray *files;
 
   load->failures = g_ptr_array_new_with_free_func (g_free);
+  zm_trust_check (runtime->instance, options.config_file, geteuid (), problems);
   load->config = zm_load_config (runtime->instance, &options, problems);
   zm_config_keep_secrets (load->config, runtime->config);
   files = zm_plugins_scan (runtime->plugins, problems);

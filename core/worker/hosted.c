@@ -20,6 +20,9 @@ fill (ZmRun *run)
   const ZmMessage *message = run->message;
   run->hosted = (ZmHostCall){
     .call = &run->call,
+    .type = run->content_type ? run->content_type
+            : run->replaced   ? ""
+                              : NULL,
     .place = run->plugin_timer ? ZM_WORK_FUNCTION : zm_action_place (run->action),
     .function = run->plugin_timer ? (guint64) (guintptr) run->action->fn : 0,
     .symbol = run->action->symbol,

@@ -81,10 +81,13 @@ TEST_F (Hosted, TellsTheCallAllThatItIs)
 
 TEST_F (Hosted, BodiesAreAlignedWhateverTheirSize)
 {
+  How how;
+
   start ();
   bring_up (9, ways);
+  how.headers = "{ }";
   for (size_t size : { 1u, 2u, 7u, 16u, 33u, 4099u, 70001u, 262144u, 300003u, 3000001u })
-    EXPECT_EQ (call_done (9, "address", std::string (size, 'b')).body (), "0 " + std::to_string (size));
+    EXPECT_EQ (call_done (9, "address", std::string (size, 'b'), how).body (), "0 " + std::to_string (size));
   EXPECT_EQ (call_done (9, "address", "").body (), "0 0");
 }
 
@@ -164,9 +167,9 @@ TEST_F (Hosted, SerialActionsNeverOverlap)
   std::vector<guint64> calls;
 
   start ();
-  bring_up (7, tester, 4);
-  for (int i = 0; i < 200; i++)
-    calls.push_back (call (7, i % 2 == 0 ? "alone" : "echo"));
+  bring_up (9, ways, 4);
+  for (int i = 0; i < 100; i++)
+    calls.push_back (call (9, i % 2 == 0 ? "alone" : "where"));
   for (int status : statuses (calls))
     EXPECT_EQ (status, ZM_OK);
 }
@@ -255,14 +258,14 @@ TEST_F (Hosted, ADeadlineCancelsToo)
 TEST_F (Hosted, DeferredCallsGiveTheirSlotBackAndEndLater)
 {
   start ();
-  bring_up (7, tester);
-  guint64 id = call (7, "defer", "later");
+  bring_up (7, "tests/bad-plugins/complete-late");
+  guint64 id = call (7, "late", "200");
   EXPECT_EQ (wait (ZM_RECORD_DEFERRED, id).numbers.at (0), slot_of[id]);
   free_the_slot (id);
   Heard answer = wait (ZM_RECORD_DONE, id);
   EXPECT_EQ (answer.numbers.at (ZM_DONE_SLOT), static_cast<gint64> (ZM_WORK_DEFERRED));
   EXPECT_EQ (status_of (answer), ZM_OK);
-  EXPECT_EQ (answer.body (), "later");
+  EXPECT_EQ (answer.body (), "late");
 }
 
 TEST_F (Hosted, DefersThatAreOverBeforeTheActionReturns)

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -350,12 +351,12 @@ TEST_F (PageTest, NumbersOfAnInsaneHostAreNotUsed)
 
 /* ---- death ---- */
 
-/* In a process of its own: says without end; *said counts what `say` returned for. */
+/* In a process of its own: says without end, each fiftieth as large as may be; *said counts what `say` returned for. */
 [[noreturn]] void
-talk (ZmPage *page, int fd, atomic_ullong *said, guint seed)
+talk (ZmPage *page, int fd, atomic_ullong *said, guint seed, gsize largest)
 {
   ZmHostOut *out = zm_host_out_new (page, fd);
-  std::string body (200000, 'b');
+  std::string body (largest, 'b');
 
   for (guint64 i = 0;; i++) {
     ZmRecord record = {};
@@ -365,7 +366,7 @@ talk (ZmPage *page, int fd, atomic_ullong *said, guint seed)
     record.id = i;
     record.n_parts = 1;
     record.parts[0] = zm_span (body.data (), size);
-    if (!zm_host_out_say (out, &record, (i * 31 + seed) % 23 == 0))
+    if (!zm_host_out_say (out, &record, (i * 31 + seed) % 5 == 0))
       _exit (0);
     *said = i + 1;
   }
@@ -412,7 +413,7 @@ TEST (Death, NothingThatWasSaidIsLostAtWhateverInstant)
     pid_t pid = fork ();
     if (pid == 0) {
       close (ends[0]);
-      talk (page, ends[1], said, static_cast<guint> (round));
+      talk (page, ends[1], said, static_cast<guint> (round), 200000);
     }
     close (ends[1]);
     close (page_fd);
@@ -432,6 +433,51 @@ TEST (Death, NothingThatWasSaidIsLostAtWhateverInstant)
     zm_page_free (page);
     munmap (said, 4096);
   }
+}
+
+/* Instruction by instruction: what the daemon would read if the process died right there. */
+TEST (Death, NothingIsLostAfterAnyInstruction)
+{
+  int page_fd, ends[2], status = 0;
+  ZmPage *page = zm_page_new (&page_fd, nullptr);
+  auto *said = static_cast<atomic_ullong *> (
+      mmap (nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  std::string heard;
+  char room[30000];
+  guint64 steps = 0;
+
+  ASSERT_EQ (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  pid_t pid = fork ();
+  if (pid == 0) {
+    if (ptrace (PTRACE_TRACEME, 0, nullptr, nullptr) != 0)
+      _exit (77);
+    raise (SIGSTOP);
+    talk (page, ends[1], said, 0, 700);
+  }
+  ASSERT_EQ (waitpid (pid, &status, 0), pid);
+  if (WIFEXITED (status))
+    GTEST_SKIP () << "no process may be traced here";
+  while (*said < 8 && !testing::Test::HasFailure ()) {
+    g_autoptr (GByteArray) rest = g_byte_array_new ();
+    ssize_t n;
+
+    ASSERT_EQ (ptrace (PTRACE_SINGLESTEP, pid, nullptr, nullptr), 0);
+    ASSERT_EQ (waitpid (pid, &status, 0), pid);
+    ASSERT_TRUE (WIFSTOPPED (status));
+    while ((n = recv (ends[0], room, sizeof room, MSG_DONTWAIT)) > 0)
+      heard.append (room, static_cast<size_t> (n));
+    zm_page_rest (page, heard.size (), rest);
+    check_whole (heard + std::string (reinterpret_cast<const char *> (rest->data), rest->len), *said);
+    steps++;
+  }
+  EXPECT_GT (steps, 1000u);
+  kill (pid, SIGKILL);
+  waitpid (pid, &status, 0);
+  close (ends[0]);
+  close (ends[1]);
+  close (page_fd);
+  zm_page_free (page);
+  munmap (said, 4096);
 }
 
 } // namespace
