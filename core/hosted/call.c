@@ -301,7 +301,8 @@ gboolean
 zm_hosted_call_run (ZmHostedThread *thread, ZmHostedCall *self)
 {
   ZmHostedPlugin *plugin = thread->crew->plugin;
-  gboolean alone = thread->crew->n_threads > 1 && (self->kind == ZM_HOSTED_WORK ? self->alone : plugin->serial_only);
+  gboolean alone =
+      thread->crew->n_threads > 1 && (self->kind == ZM_HOSTED_WORK ? self->alone : plugin->serial_only);
   gboolean over;
 
   if (!alone)

@@ -175,7 +175,8 @@ struct ZmHostedCrew {
   ZmHosted *hosted;
   ZmHostedPlugin *plugin;
   pthread_mutex_t lock;
-  pthread_mutex_t alone; /* held while a call runs of which only one may run at a time; never taken under lock */
+  pthread_mutex_t
+      alone; /* held while a call runs of which only one may run at a time; never taken under lock */
   ZmHostedQueue shared;
   guint n_threads;
   ZmHostedThread *threads;

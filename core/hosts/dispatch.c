@@ -250,11 +250,11 @@ zm_carried_pump (ZmCarried *carried)
   ZmHostCall *before = NULL, *call = carried->head;
   gboolean blocked = call != NULL && is_blocked (carried);
 
-  if (call == NULL || (blocked && carried->serial_calls))
+  if (call == NULL)
     return;
   for (guint passed = 0; call != NULL && passed < WINDOW_MOST;) {
     ZmHostCall *next = call->next;
-    gboolean gone = FALSE, held = blocked && call->order != 0;
+    gboolean gone = FALSE, held = blocked && (call->order != 0 || call->serial_action);
     ZmHost *host = held ? NULL : choose (carried, call, &gone);
 
     /* Where one that any host may take finds no credit there is none for the others either. */

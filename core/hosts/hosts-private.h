@@ -67,7 +67,6 @@ struct ZmCarried {
   guint stop_ms;           /* STOPPED: what stop may take */
   GByteArray *values;      /* of its section, as records carry them */
   gboolean described;      /* PREPARED was taken over */
-  gboolean serial_calls;   /* no action of it is THREADSAFE */
   ZmHostCall *head, *tail; /* wait for a credit */
   ZmHostCall
       *last_again; /* in that list: the last of those that a generation before it moved, which go first */
@@ -197,10 +196,10 @@ struct ZmHosts {
   const char *cancel_code, *cancel_text;
   guint cancelled;
   atomic_uint n_deferred; /* for status */
-  atomic_uint dirty;   /* hosts with something in out */
-  GHashTable *timers;  /* handle -> ZmHostTimer */
-  GHashTable *sources; /* serial -> ZmHostSource */
-  gboolean busy;       /* the thread: something is outstanding */
+  atomic_uint dirty;      /* hosts with something in out */
+  GHashTable *timers;     /* handle -> ZmHostTimer */
+  GHashTable *sources;    /* serial -> ZmHostSource */
+  gboolean busy;          /* the thread: something is outstanding */
   gint64 looked_us, scanned_us,
       measured_us; /* the thread: when it looked last at calls, at what waits, at memory */
   /* dead.c */
@@ -268,7 +267,7 @@ void zm_hosts_fill_carrier (ZmHosts *hosts);
 void zm_carried_describe (gpointer carried, GString *out);
 
 /* ---- seat.c: what a plugin is brought to in each host ---- */
-void zm_host_bring_up (ZmHost *host); /* READY came */
+void zm_host_bring_up (ZmHost *host);                       /* READY came */
 void zm_seat_answer (ZmHost *host, const ZmRecord *record); /* PREPARED … CONFIGURED; the lock is taken */
 ZmSeat *zm_seat_of (const ZmHost *host, const ZmCarried *carried); /* or NULL */
 ZmCarried *zm_carried_by_serial (ZmHosts *hosts, guint64 serial);

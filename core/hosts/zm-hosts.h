@@ -40,7 +40,8 @@ struct ZmHostCall {
   gint64 deadline_us;  /* the message's own, absolute; 0: none */
   guint64 order;       /* those of one number stay in order; 0: free */
   guint hops;
-  gboolean again; /* it was moved: goes before those that came to the next generation meanwhile */
+  gboolean serial_action; /* only one such call of its plugin runs at a time */
+  gboolean again;         /* it was moved: goes before those that came to the next generation meanwhile */
   /* answered */
   gboolean moved; /* it did not start, and its plugin was replaced: the next generation is to take it */
   int status;     /* as the action returned it; ZM_REJECT where code tells what happened */

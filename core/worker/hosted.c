@@ -26,6 +26,7 @@ fill (ZmRun *run)
     .place = run->plugin_timer ? ZM_WORK_FUNCTION : zm_action_place (run->action),
     .function = run->plugin_timer ? (guint64) (guintptr) run->action->fn : 0,
     .symbol = run->action->symbol,
+    .serial_action = !run->action->threadsafe,
     .timeout_us = run->timeout_us,
     .deadline_us = message->deadline_us,
     .order = message->lane,
