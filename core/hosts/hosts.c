@@ -354,6 +354,9 @@ make_counters (ZmHosts *hosts)
   hosts->c_lines =
       COUNTER ("zmanager_host_lines_suppressed_total", "Lines of hosts' output left out of the log");
 #undef COUNTER
+  hosts->g_up = zm_metrics_gauge (metrics, "zmanager_hosts", "Hosts of plugins that are up", NULL, NULL);
+  hosts->g_aside =
+      zm_metrics_gauge (metrics, "zmanager_messages_aside", "Messages that are set aside now", NULL, NULL);
 }
 
 static void

@@ -196,9 +196,9 @@ def references_lead_to_pages():
 def every_error_code_is_explained():
     """The codes that the rooms put into errors of messages and calls, against zmanager-wire(7)."""
     callers = (r"zm_run_set_failuref?|zm_end_refused|refuse|fail_later|cannot_call|take_failed|zm_run_heir|"
-               r"zm_wait_end_all|zm_tickets_cancel_all|zm_answer_busy|zm_answer_text")
+               r"zm_call_fail|zm_wait_end_all|zm_tickets_cancel_all|zm_answer_busy|zm_answer_text")
     used = {"failed": "where no code is given"}
-    for path, text in sources("worker", "subject"):
+    for path, text in sources("worker", "subject", "hosts"):
         for call in re.findall(rf"\b(?:{callers}) \((.*?);", text, re.S):
             for code in re.findall(r'"([a-z]+(?:-[a-z]+)*)"', call):
                 used.setdefault(code, path)
