@@ -183,7 +183,9 @@ def quarantine_is_a_reason_and_a_reload_lifts_it():
         assert "5 crashes in " in text and "zmanagerctl plugin reload crash-action" in text, text
         status = ctl(daemon, "status", status=6).stdout
         assert ": degraded, " in status and "\n  plugin crash-action is in quarantine: 5 crashes" in status, status
-        assert "in quarantine 1\n" in status, status
+        assert "in quarantine 1\n" in status and "\nhosts        processes 1, " in status, status
+        host = hosts(daemon)["crash-action"]
+        assert host["state"] == "ended" and host["plugins"] == ["crash-action"] and "signal 11" in host["last_end"], host
         assert ctl(daemon, "call", "?Good?Greet", "Ada").stdout == "hello, Ada"
         ctl(daemon, "plugin", "reload", "crash-action")
         assert ": ready, " in ctl(daemon, "status").stdout
