@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * zmanager-probe [--describe] FILE: opens a plugin as the daemon would, in a process that may die of it. Says on its output
+ * zmanager-probe [--describe] FILE [ACTION...]: opens a plugin as the daemon would, in a process that may die of it. Says on its output
  * what it is at ("stage constructor"), what went wrong ("error …"), whether dlclose works ("unloads no"), and at last
  * "stage end". Whoever started it reads that; a crash, a hang or an exit is seen from there.
+ *
+ * Whatever the daemon reads of an opened library it reads first: the ACTIONs' symbols, which its note names, the descriptor and
+ * its tables. A pointer that leads nowhere is found here.
  *
  * With --describe it goes no further than the query function, and says what the descriptor lists: a line "option NAME" for
  * each, with the lines "option-type", "option-flags", and where they are given "option-standard" and "option-doc" after it,
@@ -15,9 +18,11 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -260,6 +265,132 @@ try_query (void *handle)
   return 1;
 }
 
+/* ---- what the daemon will look at ---- */
+
+static volatile size_t touched; /* so that nothing that is read for its own sake is left out */
+
+static void
+touch_text (const char *text)
+{
+  if (text != NULL)
+    touched += strlen (text);
+}
+
+/* The loader's tables of a damaged file may lead anywhere. */
+static void
+touch_symbol (void *handle, const char *name)
+{
+  void *address = dlsym (handle, name), *extra;
+  Dl_info info;
+
+  if (address != NULL && dladdr1 (address, &info, &extra, RTLD_DL_LINKMAP) != 0 &&
+      dladdr1 (address, &info, &extra, RTLD_DL_SYMENT) != 0 && extra != NULL)
+    touched += ((const ElfW (Sym) *) extra)->st_info;
+}
+
+/* A structure that begins with its size: as much of it as this version knows. */
+static void
+touch_struct (const void *structure, size_t most)
+{
+  const volatile unsigned char *bytes = structure;
+  unsigned size;
+
+  if (structure == NULL)
+    return;
+  memcpy (&size, structure, sizeof size);
+  for (size_t i = 0; i < size && i < most; i++)
+    touched += bytes[i];
+}
+
+static void
+touch_tables (void)
+{
+  const zm_option_desc *option = ZM_HAS (descriptor, options) ? descriptor->options : NULL;
+  const zm_action_desc *action = ZM_HAS (descriptor, actions) ? descriptor->actions : NULL;
+  Dl_info info;
+
+  for (unsigned i = 0; option != NULL && i < MOST_LISTED && option->name != NULL; i++, option++) {
+    if (option->type > ZM_OPTION_SIZE)
+      break;
+    touch_text (option->name);
+    touch_text (option->standard);
+    touch_text (option->doc);
+  }
+  for (unsigned i = 0; action != NULL && i < MOST_LISTED && action->name != NULL; i++, action++) {
+    touch_text (action->name);
+    touch_text (action->doc);
+    touched += (size_t) dladdr ((const void *) (size_t) action->fn, &info);
+  }
+}
+
+/* Can it be called at all? Whatever is mapped to be run may be: a function need not be the library's own, nor any library's. */
+static int
+is_code (const void *address)
+{
+  FILE *maps = fopen ("/proc/self/maps", "re");
+  char line[512], rights[8];
+  unsigned long begin, end;
+  int found = maps == NULL;
+
+  while (!found && fgets (line, sizeof line, maps) != NULL)
+    found = sscanf (line, "%lx-%lx %7s", &begin, &end, rights) == 3 && (size_t) address >= begin &&
+            (size_t) address < end && rights[2] == 'x';
+  if (maps != NULL)
+    fclose (maps);
+  return found;
+}
+
+/* One function of a descriptor, of which the daemon calls some that are not tried here. */
+static int
+check_function (const char *name, const void *address)
+{
+  if (address == NULL || is_code (address))
+    return 1;
+  dprintf (answers, "error its function %s leads nowhere (is the file damaged?)\n", name);
+  return 0;
+}
+
+/* A member of a structure whose size says that it has it; the name of the member is the function's. */
+#define FUNCTION(structure, member) \
+  (!ZM_HAS (structure, member) || check_function (#member, (const void *) (size_t) (structure)->member))
+
+static int
+try_functions (void)
+{
+  const zm_source_ops *source = ZM_HAS (descriptor, source) ? descriptor->source : NULL;
+  const zm_hook_ops *hooks = ZM_HAS (descriptor, hooks) ? descriptor->hooks : NULL;
+
+  return FUNCTION (descriptor, init) && FUNCTION (descriptor, start) && FUNCTION (descriptor, stop) &&
+         FUNCTION (descriptor, fini) && FUNCTION (descriptor, reload) && FUNCTION (descriptor, health) &&
+         FUNCTION (descriptor, worker_start) && FUNCTION (descriptor, worker_stop) &&
+         (source == NULL || (FUNCTION (source, open) && FUNCTION (source, run) && FUNCTION (source, wake) &&
+                             FUNCTION (source, close))) &&
+         (hooks == NULL ||
+          (FUNCTION (hooks, before) && FUNCTION (hooks, after) && FUNCTION (hooks, authorise)));
+}
+
+static void
+try_tables (void *handle, char **actions)
+{
+  say ("stage", "symbols");
+  touch_symbol (handle, ZM_PLUGIN_QUERY_SYMBOL);
+  for (; *actions != NULL; actions++)
+    touch_symbol (handle, *actions);
+  say ("stage", "descriptor");
+  touch_struct (descriptor, sizeof *descriptor);
+  if (descriptor->struct_size < offsetof (zm_plugin_desc, actions))
+    return;
+  touch_text (descriptor->name);
+  touch_text (descriptor->version);
+  touch_text (descriptor->licence);
+  touch_text (descriptor->summary);
+  touch_tables ();
+  if (ZM_HAS (descriptor, source))
+    touch_struct (descriptor->source, sizeof *descriptor->source);
+  if (ZM_HAS (descriptor, hooks))
+    touch_struct (descriptor->hooks, sizeof *descriptor->hooks);
+}
+
 /* What says that it stays is not asked to go. */
 static void
 try_unload (const char *path, void *handle)
@@ -295,11 +426,11 @@ int
 main (int argc, char **argv)
 {
   int listing = argc == 3 && strcmp (argv[1], "--describe") == 0;
-  const char *path = argc == 2 + listing ? argv[1 + listing] : "-";
+  const char *path = argc > 1 + listing ? argv[1 + listing] : "-";
   void *handle;
 
   if (path[0] == '-') {
-    fprintf (stderr, "usage: zmanager-probe [--describe] FILE\n");
+    fprintf (stderr, "usage: zmanager-probe [--describe] FILE [ACTION...]\n");
     return 2;
   }
   if (!keep_output ())
@@ -312,6 +443,9 @@ main (int argc, char **argv)
   if (handle == NULL || (listing && !(say_options () && say_actions ())))
     _exit (1);
   if (!listing) {
+    try_tables (handle, argv + 2);
+    if (!try_functions ())
+      _exit (1);
     try_init ();
     try_unload (path, handle);
   }

@@ -4,6 +4,7 @@
 
 #include "base/i18n.h"
 #include "base/version.h"
+#include "base/zm-base.h"
 #include "base/zm-log.h"
 #include "runtime/zm-runtime.h"
 
@@ -108,9 +109,12 @@ say_why (const ZmProblems *problems, const GError *error)
 
   if (zm_problems_count (problems) > 0)
     g_printerr ("%s%s", list, g_str_has_suffix (list, "\n") ? "" : "\n");
-  if (error != NULL)
-    g_printerr (_ ("zmanagerd: %s\n"), error->message);
-  else if (zm_problems_errors (problems) > 0)
+  if (error != NULL) {
+    g_autofree char *safe = zm_printable (zm_span_text (error->message), 8192);
+
+    g_printerr (_ ("zmanagerd: %s\n"), safe);
+  }
+  if (error == NULL && zm_problems_errors (problems) > 0)
     g_printerr (_ ("zmanagerd: not started: correct the errors above\n"));
   return EXIT_FAILURE;
 }
@@ -150,12 +154,15 @@ run (const Options *options)
   ZmRuntime *runtime = zm_runtime_new (&options->runtime, problems, &error);
   int status;
 
-  if (runtime == NULL)
+  if (runtime == NULL) {
+    zm_runtime_expect_exit ();
     return say_why (problems, error);
+  }
   status = zm_runtime_run (runtime);
   /* A plugin's thread that does not end must not run into what exit () takes down. */
   if (!zm_runtime_free (runtime))
     _exit (status);
+  zm_runtime_expect_exit ();
   return status;
 }
 
@@ -177,7 +184,8 @@ main (int argc, char **argv)
                                         .settings = (const char *const *) options.settings,
                                         .log_format = options.log_format,
                                         .log_level = options.log_level,
-                                        .dev = options.dev };
+                                        .dev = options.dev,
+                                        .panic_report = TRUE };
   if (options.version)
     g_print ("zmanagerd %s\n", zm_version ());
   else if (options.check)

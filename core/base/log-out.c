@@ -26,6 +26,15 @@
 
 /* ---- lengths ---- */
 
+/* A text as it may stand in a line: no password of an address, no control characters, cut. The caller frees. */
+static char *
+shown (const char *text, gsize most)
+{
+  g_autofree char *safe = zm_hide_passwords (text);
+
+  return zm_printable (zm_span_text (safe), most);
+}
+
 /* What one line may have of each, in bytes before they are made JSON. */
 typedef struct Limits {
   gsize text, field;
@@ -42,7 +51,7 @@ shorten (Limits *limits, const ZmLogRecord *record, gsize size)
 
   if (size <= ZM_LOG_LINE_MOST || limits->field < 8)
     return FALSE;
-  text = zm_printable (zm_span_text (record->text), limits->text);
+  text = shown (record->text, limits->text);
   if (strlen (text) >= size - ZM_LOG_LINE_MOST + TEXT_LEAST) {
     limits->text = strlen (text) - (size - ZM_LOG_LINE_MOST);
   } else {
@@ -58,7 +67,7 @@ shorten (Limits *limits, const ZmLogRecord *record, gsize size)
 static void
 append_json_text (GString *out, const char *text, gsize most)
 {
-  g_autofree char *safe = zm_printable (zm_span_text (text), most);
+  g_autofree char *safe = shown (text, most);
 
   zm_json_append_string (out, zm_span_text (safe));
 }
@@ -113,6 +122,12 @@ zm_log_json (const ZmLogRecord *record)
   return g_string_free (out, FALSE);
 }
 
+char *
+zm_log_line_json (ZmLevel level, const char *room, const char *text, const char *const *fields)
+{
+  return zm_log_json (&(const ZmLogRecord){ level, room, text, fields, zm_wall_us () });
+}
+
 /* ---- for people ---- */
 
 /* Errors are loud, ordinary lines plain. */
@@ -135,7 +150,7 @@ static GString *
 human_within (const ZmLogRecord *record, gboolean colour, const Limits *limits)
 {
   GString *out = g_string_new (NULL);
-  g_autofree char *text = zm_printable (zm_span_text (record->text), limits->text);
+  g_autofree char *text = shown (record->text, limits->text);
   time_t seconds = (time_t) (record->wall_us / G_USEC_PER_SEC);
   struct tm local;
   char clock[16];
@@ -151,7 +166,7 @@ human_within (const ZmLogRecord *record, gboolean colour, const Limits *limits)
 
     if (record->fields[i + 1] == NULL)
       continue;
-    value = zm_printable (zm_span_text (record->fields[i + 1]), limits->field);
+    value = shown (record->fields[i + 1], limits->field);
     g_string_append_printf (out, "%s%s=%s", i == 0 ? "  " : " ", record->fields[i], value);
   }
   return out;
@@ -187,7 +202,7 @@ char *
 zm_log_journal (const ZmLogRecord *record)
 {
   GString *out = g_string_new (NULL);
-  g_autofree char *text = zm_printable (zm_span_text (record->text), TEXT_MOST);
+  g_autofree char *text = shown (record->text, TEXT_MOST);
 
   g_string_append_printf (out, "MESSAGE=%s: %s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=zmanagerd\nZM_ROOM=%s\n",
                           record->room, text, (int) record->level, record->room);
@@ -196,7 +211,7 @@ zm_log_journal (const ZmLogRecord *record)
 
     if (record->fields[i + 1] == NULL)
       continue;
-    value = zm_printable (zm_span_text (record->fields[i + 1]), FIELD_MOST);
+    value = shown (record->fields[i + 1], FIELD_MOST);
     append_field_name (out, record->fields[i]);
     g_string_append_printf (out, "=%s\n", value);
   }

@@ -124,6 +124,12 @@ zm_log_enabled (const ZmLog *log, ZmLevel level)
   return log != NULL && (int) level <= atomic_load_explicit (&((ZmLog *) log)->level, memory_order_relaxed);
 }
 
+gboolean
+zm_log_is_json (const ZmLog *log)
+{
+  return log != NULL && log->format == ZM_LOG_FORMAT_JSON;
+}
+
 /* ---- out ---- */
 
 /* Nobody waits for a reader of the log that stands still: threads that must not block write lines too. */
@@ -325,6 +331,13 @@ zm_log_line (ZmLog *log, ZmLevel level, const char *room, const char *text, cons
     return;
   report_suppressed (log, FALSE);
   put_line (log, level, room, text, fields);
+}
+
+void
+zm_log_always (ZmLog *log, ZmLevel level, const char *room, const char *text, const char *const *fields)
+{
+  if (log != NULL)
+    put_line (log, level, room, text, fields);
 }
 
 void

@@ -62,7 +62,7 @@ void
 zm_problems_add (ZmProblems *problems, ZmSeverity severity, guint code, const char *file, guint line,
                  guint column, const char *expected, const char *todo, const char *what, ...)
 {
-  g_autofree char *text = NULL;
+  g_autofree char *quoting = NULL, *text = NULL;
   ZmProblem *problem;
   va_list arguments;
 
@@ -74,8 +74,10 @@ zm_problems_add (ZmProblems *problems, ZmSeverity severity, guint code, const ch
     return;
 
   va_start (arguments, what);
-  text = g_strdup_vprintf (what, arguments);
+  quoting = g_strdup_vprintf (what, arguments);
   va_end (arguments);
+  /* Before it is cut: half an address does not look like one. */
+  text = zm_hide_passwords (quoting);
   problem = g_new0 (ZmProblem, 1);
   problem->severity = severity;
   problem->code = code;

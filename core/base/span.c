@@ -118,7 +118,8 @@ printable_size (const char *at, gsize left)
   if ((guchar) *at < 0x80)
     return *at >= 0x20 && *at != 0x7f;
   c = g_utf8_get_char_validated (at, (gssize) left);
-  if (c == (gunichar) -1 || c == (gunichar) -2 || !g_unichar_isprint (c))
+  /* The two are line ends to many who read lines, and printable to GLib. */
+  if (c == (gunichar) -1 || c == (gunichar) -2 || !g_unichar_isprint (c) || c == 0x2028 || c == 0x2029)
     return 0;
   return (gsize) (g_utf8_next_char (at) - at);
 }

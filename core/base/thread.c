@@ -5,6 +5,7 @@
 #include "base/zm-thread.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <time.h>
 
 /* What the new thread takes along; it frees it. */
@@ -14,15 +15,50 @@ typedef struct Start {
   char name[16]; /* Linux has room for no more */
 } Start;
 
+/* What a handler may need: its own calls, and the registers that newer processors save. */
+#define SIGNAL_STACK (64 * 1024)
+
+void *
+zm_thread_signal_stack (void)
+{
+  stack_t old = { 0 }, stack = { .ss_size = SIGNAL_STACK };
+
+  /* One that is there is a sanitizer's, which looks after it itself. */
+  if (sigaltstack (NULL, &old) != 0 || (old.ss_flags & SS_DISABLE) == 0)
+    return NULL;
+  /* Pages that nobody touches cost nothing. */
+  stack.ss_sp = mmap (NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (stack.ss_sp == MAP_FAILED)
+    return NULL;
+  sigaltstack (&stack, NULL);
+  return stack.ss_sp;
+}
+
+static void
+drop_signal_stack (void *stack)
+{
+  const stack_t none = { .ss_flags = SS_DISABLE };
+
+  if (stack == NULL)
+    return;
+  sigaltstack (&none, NULL);
+  munmap (stack, SIGNAL_STACK);
+}
+
 static void *
 begin (void *data)
 {
   Start start = *(Start *) data;
+  void *result;
 
   g_free (data);
   /* Here and not in who started it: a thread that run makes inherits the name, by which it is known whose it is. */
   pthread_setname_np (pthread_self (), start.name);
-  return start.run (start.user);
+  /* Also where run ends by pthread_exit, as a plugin's may. */
+  pthread_cleanup_push (drop_signal_stack, zm_thread_signal_stack ());
+  result = start.run (start.user);
+  pthread_cleanup_pop (1);
+  return result;
 }
 
 /* All signals but those that a fault of the thread itself raises, or abort. */

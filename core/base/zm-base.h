@@ -158,4 +158,15 @@ char *zm_json_text (ZmSpan raw);
  * \xHH; at most `most` bytes, "..." at the end where something was cut. The caller frees. */
 char *zm_printable (ZmSpan text, gsize most);
 
+/* ---- secrets in text that is shown ---- */
+
+/* Does a key or an option of this name hold a secret, by the look of it (password, token …)? */
+gboolean zm_names_secret (const char *name);
+/* The text with the password of every address in it as ***: "amqp://user:word@host". The caller frees. */
+char *zm_hide_passwords (const char *text);
+/* The same, and everything behind a name that holds a secret: of "password word" the word. The caller frees. */
+char *zm_hide_after_name (const char *text);
+/* Of a command line: passwords of addresses, and values of options whose names hold a secret. The caller frees. */
+char *zm_hide_in_command (const char *command);
+
 G_END_DECLS

@@ -26,6 +26,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmLog, zm_log_unref)
 
 void zm_log_set_level (ZmLog *log, ZmLevel level);
 gboolean zm_log_enabled (const ZmLog *log, ZmLevel level);
+gboolean zm_log_is_json (const ZmLog *log); /* are the lines at fd JSON? */
 gboolean zm_level_parse (const char *text, ZmLevel *level); /* error warning notice info debug */
 const char *zm_level_name (ZmLevel level);
 
@@ -37,6 +38,10 @@ void zm_log_write (ZmLog *log, ZmLevel level, const char *room, const char *form
  * "n lines like this suppressed: KIND" with the first line of any kind after those 10 s, or at the end. room is a literal. */
 void zm_log_limited (ZmLog *log, ZmLevel level, const char *room, const char *kind, const char *format, ...)
     G_GNUC_PRINTF (5, 6);
+/* One line whatever level is set: what an operator did. */
+void zm_log_always (ZmLog *log, ZmLevel level, const char *room, const char *text, const char *const *fields);
+/* Such a line as it stands in a log of JSON lines, without its line feed, for who writes a log of its own. The caller frees. */
+char *zm_log_line_json (ZmLevel level, const char *room, const char *text, const char *const *fields);
 /* Every line also goes to this function as (level, JSON text), for `zmanagerctl log`; at most one tap (NULL: none). It runs in
  * the thread that logs, under the log's lock: it must be short and may not log. When set_tap returns, the old one has ended. */
 typedef void (*ZmLogTap) (ZmLevel level, const char *json, gpointer user);

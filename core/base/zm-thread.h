@@ -18,6 +18,10 @@ G_BEGIN_DECLS
  * not, or a sanitizer's report would be lost. Processes inherit the mask from the thread that starts them. */
 int zm_thread_create (pthread_t *thread, const char *name, void *(*run) (void *), void *user);
 
+/* A stack for handlers of signals in the calling thread, as a fault may be the end of its own. Threads of zm_thread_create have
+ * one and free it; another keeps what it returns until its end. NULL: it has one already, or there is no memory. */
+void *zm_thread_signal_stack (void);
+
 /* A condition variable whose timed waits take CLOCK_MONOTONIC. */
 void zm_cond_init_monotonic (pthread_cond_t *cond);
 /* Waits at such a one, with the lock held. until_us: as zm_now_us. FALSE: the time is over. As with any condition variable

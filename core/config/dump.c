@@ -10,41 +10,21 @@
 
 /* A plugin's own key is only known for a secret once its schema was seen; until then its name decides. */
 static gboolean
-name_hides (const char *key)
-{
-  static const char *const words[] = { "secret", "password", "passphrase", "token", "credential", "private" };
-  g_autofree char *lower = g_ascii_strdown (key, -1);
-
-  for (guint i = 0; i < G_N_ELEMENTS (words); i++)
-    if (strstr (lower, words[i]) != NULL)
-      return TRUE;
-  return FALSE;
-}
-
-static gboolean
 hidden (const ZmEntry *entry)
 {
-  return entry != NULL &&
-         (atomic_load (&((ZmEntry *) entry)->secret) || (entry->spec == NULL && name_hides (entry->key)));
+  return entry != NULL && (atomic_load (&((ZmEntry *) entry)->secret) ||
+                           (entry->spec == NULL && zm_names_secret (entry->key)));
 }
 
-/* amqp://user:word@host -> amqp://user:***@host */
+/* One value as it may be shown. */
 static char *
-without_password (const char *item)
+shown_item (const ZmEntry *entry, const char *item)
 {
-  const char *start = strstr (item, "://"), *at, *colon;
-  gsize size;
-
-  if (start == NULL)
-    return g_strdup (item);
-  start += strlen ("://");
-  size = strcspn (start, "/?# ");
-  for (at = start + size; at > start && *at != '@'; at--)
-    ;
-  colon = memchr (start, ':', (gsize) (at - start));
-  if (*at != '@' || colon == NULL)
-    return g_strdup (item);
-  return g_strdup_printf ("%.*s:" HIDDEN "%s", (int) (colon - item), item, at);
+  if (hidden (entry))
+    return g_strdup (HIDDEN);
+  return entry != NULL && entry->spec != NULL && strcmp (entry->spec->key, "exec") == 0
+             ? zm_hide_in_command (item)
+             : zm_hide_passwords (item);
 }
 
 /* An item of a list that has to be quoted to be one. */
@@ -66,7 +46,7 @@ shown_items (const ZmConfig *config, const char *section, const char *key, gbool
   GPtrArray *out = g_ptr_array_new ();
 
   for (; *items != NULL; items++) {
-    g_autofree char *safe = hidden (entry) ? g_strdup (HIDDEN) : without_password (*items);
+    g_autofree char *safe = shown_item (entry, *items);
 
     g_ptr_array_add (out, as_file ? quoted (entry, safe) : g_steal_pointer (&safe));
   }

@@ -289,9 +289,11 @@ zm_config_add_setting (ZmConfig *config, const char *setting, const char *origin
 
   g_return_if_fail (!config->finished);
   if (dot == NULL || dot == name || !starts_a_key (dot + 1) || !setting_is_text (setting)) {
+    g_autofree char *safe = zm_hide_after_name (setting);
+
     zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_SET_OPTION, place.file, 0, 0,
                      "SECTION.KEY=VALUE", "write for example workers.timeout=10s", "\"%s\" is no setting",
-                     setting);
+                     safe);
     return;
   }
   *dot = '\0';

@@ -139,7 +139,8 @@ read_pair (Reader *reader, ZmSpan line, ZmSpan text)
   ZmSpan key, value;
 
   if (equals == NULL) {
-    g_autofree char *shown = zm_printable (text, 60);
+    g_autofree char *whole = zm_span_dup (text), *safe = zm_hide_after_name (whole);
+    g_autofree char *shown = zm_printable (zm_span_text (safe), 60);
     g_autofree char *what = g_strdup_printf ("\"%s\" is neither a section nor a key with a value", shown);
 
     complain (reader, ZM_CODE_NOT_A_LINE, column_of (line, text.data),

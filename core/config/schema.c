@@ -60,6 +60,7 @@ static const ZmKeySpec schema[] = {
             .doc = "Form of the log; auto: journal under systemd, human on a terminal, else JSON lines."),
   CHOICE   ("zmanager", "third-party-isolation", .standard = "thread", .choices = ISOLATIONS,
             .doc = "Where plugins outside the system's directory run that say nothing else."),
+  TEXT     ("zmanager", "audit-log", .doc = "File that gets a JSON line for each administrative act, beside the log."),
 
   LIST     ("subject", "bind", .doc = "Endpoints where services push; ipc://RUN/subject where none is given."),
   LIST     ("subject", "connect", .doc = "Endpoints that the Subject connects to."),
@@ -115,6 +116,8 @@ static const ZmKeySpec schema[] = {
 
   DURATION ("action", "timeout", .least = 1, .most = DAY_MS, .doc = "Soft deadline of this mapping; [workers] timeout where not set."),
   CHOICE   ("action", "ordering", .choices = "none|context|key", .doc = "Ordering of this mapping; [workers] ordering where not set."),
+  CHOICE   ("action", "isolation", .choices = ISOLATIONS,
+            .doc = "Where its plugin runs for this mapping; where the plugin runs else, if not set."),
 
   YESNO    ("plugin", "load", .standard = "no", .doc = "Load it although no mapping or source names it."),
   NUMBER   ("plugin", "priority", .standard = "100", .most = 1000, .doc = "Order of hooks: lower is asked first."),

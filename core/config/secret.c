@@ -33,9 +33,9 @@ fail (const ZmEntry *entry, const ZmValue *value, const char *expected, const ch
   return NULL;
 }
 
-/* At most one byte over the bound; -1 with errno. Plain files only: a pipe would block. *open_to_all: anybody may read it. */
+/* At most one byte over the bound; -1 with errno. Plain files only: a pipe would block. *mode: who may read and write it. */
 static gssize
-slurp (const char *path, char *buffer, gsize size, gboolean *open_to_all)
+slurp (const char *path, char *buffer, gsize size, mode_t *mode)
 {
   struct stat info;
   gsize used = 0;
@@ -49,7 +49,7 @@ slurp (const char *path, char *buffer, gsize size, gboolean *open_to_all)
     errno = EINVAL;
     return -1;
   }
-  *open_to_all = (info.st_mode & S_IRWXO) != 0;
+  *mode = info.st_mode;
   while (used < size && (got = read (fd, buffer + used, size - used)) > 0)
     used += (gsize) got;
   close (fd);
@@ -62,8 +62,8 @@ from_file (const ZmEntry *entry, const ZmValue *value, const char *path, ZmProbl
 {
   g_autofree char *buffer = g_malloc (SECRET_MOST + 1);
   g_autofree char *what = NULL;
-  gboolean open_to_all = FALSE;
-  gssize size = slurp (path, buffer, SECRET_MOST + 1, &open_to_all);
+  mode_t mode = 0;
+  gssize size = slurp (path, buffer, SECRET_MOST + 1, &mode);
 
   if (size < 0) {
     what = g_strdup_printf ("secret file %s cannot be read: %s", path, g_strerror (errno));
@@ -74,7 +74,13 @@ from_file (const ZmEntry *entry, const ZmValue *value, const char *path, ZmProbl
     what = g_strdup_printf ("secret file %s holds no secret", path);
     return fail (entry, value, "text of at most 64 KiB", "check that it is the right file", what, problems);
   }
-  if (open_to_all)
+  /* A secret that anybody may choose keeps nobody out; one that anybody may read still works, and is told. */
+  if ((mode & S_IWOTH) != 0) {
+    what = g_strdup_printf ("anybody may write the secret file %s (mode %04o)", path, (guint) (mode & 07777));
+    return fail (entry, value, "a file that its owner alone may write",
+                 "chmod o= it, and choose another secret", what, problems);
+  }
+  if ((mode & S_IRWXO) != 0)
     zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_SECRET_TOO_OPEN, value->file, value->line,
                      value->column, "a file for its owner and group only", "chmod o= it",
                      "[%s] %s: everybody may read %s", entry->section, entry->key, path);

@@ -29,13 +29,43 @@ static const ZmOutColumn columns[] = {
   { NULL, NULL, FALSE },
 };
 
+/* "process (third party)": who chose stands beside the choice, unless nobody did. */
+static void
+join_isolation (JsonArray *plugins)
+{
+  for (guint i = 0; plugins != NULL && i < json_array_get_length (plugins); i++) {
+    JsonObject *plugin = zm_json_nth_object (plugins, i);
+    const char *isolation = zm_json_get_text (plugin, "isolation");
+    const char *reason = zm_json_get_text (plugin, "isolation_reason");
+    g_autofree char *text = NULL;
+
+    if (isolation == NULL || reason == NULL || strcmp (reason, "default") == 0)
+      continue;
+    text = g_strdup_printf ("%s (%s)", isolation, reason);
+    json_object_set_string_member (plugin, "isolation", text);
+  }
+}
+
 /* Every file that was found, also those that were refused: their reason is why people look. */
 int
 zm_ctl_cmd_plugin_ls (ZmCtl *ctl, guint n, char **arguments)
 {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) answer =
+      zm_ctl_request (ctl, zm_ctl_request_new ("plugins"), ZM_CTL_ANSWER_MS, &error);
+  JsonArray *plugins = zm_json_get_array (answer, "plugins");
+
   (void) n;
   (void) arguments;
-  return zm_ctl_listing (ctl, zm_ctl_request_new ("plugins"), "plugins", columns, _ ("no plugin was found"));
+  if (answer == NULL)
+    return zm_ctl_fail (ctl, error);
+  if (ctl->json) {
+    zm_out_json_object (answer);
+    return ZM_EXIT_OK;
+  }
+  join_isolation (plugins);
+  zm_out_table (ctl, plugins, columns, _ ("no plugin was found"));
+  return ZM_EXIT_OK;
 }
 
 /* ---- inspect ---- */
@@ -231,6 +261,25 @@ find_file (ZmCtl *ctl, const char *name)
   return NULL;
 }
 
+/* Of all that go by the name the one that runs now, a variant (hello@private) where no other does; else the file. */
+static JsonObject *
+main_of (JsonArray *plugins)
+{
+  JsonObject *first = NULL;
+
+  for (guint i = 0; i < json_array_get_length (plugins); i++) {
+    JsonObject *plugin = zm_json_nth_object (plugins, i);
+
+    if (plugin == NULL)
+      continue;
+    if (json_object_has_member (plugin, "generation") &&
+        g_strcmp0 (zm_json_get_text (plugin, "state"), "retired") != 0)
+      return plugin;
+    first = first != NULL ? first : plugin;
+  }
+  return first;
+}
+
 /* A name: the daemon knows most; without one, the file on the path. */
 static int
 inspect_name (ZmCtl *ctl, const char *name)
@@ -245,7 +294,7 @@ inspect_name (ZmCtl *ctl, const char *name)
   json_object_set_string_member (request, "name", name);
   answer = zm_ctl_request (ctl, request, ZM_CTL_ANSWER_MS, &error);
   plugins = zm_json_get_array (answer, "plugins");
-  plugin = plugins != NULL && json_array_get_length (plugins) > 0 ? zm_json_nth_object (plugins, 0) : NULL;
+  plugin = plugins != NULL ? main_of (plugins) : NULL;
   if (plugin != NULL) {
     print_object (ctl, plugin);
     return ZM_EXIT_OK;

@@ -40,12 +40,28 @@ zm_out_json_error (const char *code, const char *text)
   zm_out_json_object (outer);
 }
 
+/* Line by line: an error may have several, of which what it quotes (a path, an argument) makes none. The caller frees. */
+static char *
+safe_lines (const char *text)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  for (char **line = lines; *line != NULL; line++) {
+    char *safe = zm_printable (zm_span_text (*line), 8192);
+
+    g_free (*line);
+    *line = safe;
+  }
+  return g_strjoinv ("\n", lines);
+}
+
 /* Scripts read the exit status, programs the JSON, people the text. */
 int
 zm_ctl_fail (const ZmCtl *ctl, const GError *error)
 {
   const char *name = "failed";
   int status = ZM_EXIT_FAILED;
+  g_autofree char *safe = safe_lines (error->message);
 
   for (guint i = 0; i < G_N_ELEMENTS (error_table); i++)
     if (g_error_matches (error, ZM_ERROR, (int) error_table[i].error)) {
@@ -53,7 +69,7 @@ zm_ctl_fail (const ZmCtl *ctl, const GError *error)
       status = (int) error_table[i].exit;
     }
   /* People read the standard error also while a program reads the JSON. */
-  fprintf (stderr, "zmanagerctl: %s\n", error->message);
+  fprintf (stderr, "zmanagerctl: %s\n", safe);
   if (ctl->json)
     zm_out_json_error (name, error->message);
   return status;

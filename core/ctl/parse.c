@@ -20,13 +20,14 @@ int
 zm_ctl_usage (const ZmCtl *ctl, const char *format, ...)
 {
   const ZmCtlCommand *command = ctl->command;
-  g_autofree char *text = NULL;
+  g_autofree char *text = NULL, *safe = NULL;
   va_list list;
 
   va_start (list, format);
   text = g_strdup_vprintf (format, list);
   va_end (list);
-  fprintf (stderr, "zmanagerctl: %s\n", text);
+  safe = zm_printable (zm_span_text (text), 8192);
+  fprintf (stderr, "zmanagerctl: %s\n", safe);
   if (command != NULL)
     fprintf (stderr, _ ("usage: zmanagerctl %s%s%s; see zmanagerctl help %s\n"), command->name,
              *command->arguments ? " " : "", command->arguments, command->name);

@@ -197,17 +197,27 @@ service_fail (zm_call *call, const char *code, const char *text)
   return ZM_OK;
 }
 
+/* In a flow the body is the step's before it, and so is its type. NULL: there is none; the caller frees. */
+static char *
+header_text (const zm_call *call, const char *name)
+{
+  zm_str type = call_of (call)->type_in;
+  ZmSpan raw;
+
+  if (type.data != NULL && strcmp (name, "content-type") == 0)
+    return type.size > 0 ? g_strndup (type.data, type.size) : NULL;
+  if (call->headers.size == 0 ||
+      !zm_json_member (zm_span (call->headers.data, call->headers.size), name, &raw))
+    return NULL;
+  return zm_json_text (raw);
+}
+
 /* Returns the length as snprintf does, so that a buffer that was too small can be noticed. */
 static int
 service_header (const zm_call *call, const char *name, char *buffer, size_t size)
 {
-  g_autofree char *value = NULL;
-  ZmSpan raw;
+  g_autofree char *value = name != NULL ? header_text (call, name) : NULL;
 
-  if (name == NULL || call->headers.size == 0 ||
-      !zm_json_member (zm_span (call->headers.data, call->headers.size), name, &raw))
-    return ZM_E_NOT_FOUND;
-  value = zm_json_text (raw);
   if (value == NULL)
     return ZM_E_NOT_FOUND;
   if (size > 0)
@@ -223,7 +233,7 @@ service_cancelled (const zm_call *call)
   ZmPageSlot *slot = &self->plugin->hosted->page->slots[self->slot];
   unsigned long long word = zm_page_word (self->serial, ZM_SLOT_IS_STARTED);
 
-  if (atomic_load_explicit (&self->cancelled, memory_order_relaxed) || zm_now_us () > call->deadline_us)
+  if (atomic_load_explicit (&self->cancelled, memory_order_relaxed))
     return 1;
   return atomic_load_explicit (&slot->cancelled, memory_order_relaxed) != 0 &&
          atomic_load_explicit (&slot->word, memory_order_relaxed) == word;

@@ -96,10 +96,12 @@ find_action (ZmHostedCall *self, const ZmRecord *record)
     self->stat = &plugin->stats[place];
     alone = !action->threadsafe;
   }
-  if (alone || plugin->crew->n_threads == 1)
-    self->lane = 1;
+  /* Calls of one order share a thread, whatever else they are; those that must be alone share a lock besides. */
+  if (order != 0 || plugin->crew->n_threads == 1)
+    self->lane = (guint) (order % plugin->crew->n_threads) + 1;
   else
-    self->lane = order != 0 ? (guint) (order % plugin->crew->n_threads) + 1 : 0;
+    self->lane = alone ? 1 : 0;
+  self->alone = alone;
 }
 
 static gboolean
@@ -146,6 +148,7 @@ zm_hosted_call_fill (ZmHostedCall *self, ZmHostedPlugin *plugin, const ZmRecord 
   call->action = part (record, ZM_WORK_KEY_ACTION, moved);
   call->id = part (record, ZM_WORK_ID, moved);
   call->headers = part (record, ZM_WORK_HEADERS, moved);
+  self->type_in = part (record, ZM_WORK_TYPE, moved);
   call->body = part (record, ZM_WORK_BODY, moved).data;
   call->body_size = part (record, ZM_WORK_BODY, moved).size;
   call->attempt = (guint32) record->numbers[ZM_WORK_ATTEMPT];
@@ -239,7 +242,9 @@ work (ZmHostedThread *thread, ZmHostedCall *self)
     zm_hosted_done (hosted, self, self->slot, ZM_E_NOT_FOUND, 0);
     return TRUE;
   }
-  self->call.deadline_us = self->deadline_us != 0 ? self->deadline_us : now_us + self->timeout_us;
+  self->call.deadline_us = now_us + self->timeout_us;
+  if (self->deadline_us != 0)
+    self->call.deadline_us = MIN (self->call.deadline_us, self->deadline_us);
   self->call.state = zm_generation_state (self->plugin->generation);
   thread->here->slot = self->slot + 1;
   thread->here->hops = self->hops;
@@ -265,8 +270,8 @@ clear (ZmHostedCall *self)
   }
 }
 
-gboolean
-zm_hosted_call_run (ZmHostedThread *thread, ZmHostedCall *self)
+static gboolean
+run (ZmHostedThread *thread, ZmHostedCall *self)
 {
   ZmHostedPlugin *plugin = thread->crew->plugin;
 
@@ -289,4 +294,20 @@ zm_hosted_call_run (ZmHostedThread *thread, ZmHostedCall *self)
   }
   clear (self);
   return TRUE;
+}
+
+/* A call that must be alone has its lock before it is claimed, so that waiting for it is no part of its time. */
+gboolean
+zm_hosted_call_run (ZmHostedThread *thread, ZmHostedCall *self)
+{
+  ZmHostedPlugin *plugin = thread->crew->plugin;
+  gboolean alone = thread->crew->n_threads > 1 && (self->kind == ZM_HOSTED_WORK ? self->alone : plugin->serial_only);
+  gboolean over;
+
+  if (!alone)
+    return run (thread, self);
+  pthread_mutex_lock (&thread->crew->alone);
+  over = run (thread, self);
+  pthread_mutex_unlock (&thread->crew->alone);
+  return over;
 }

@@ -240,6 +240,7 @@ zm_hosted_crew_new (ZmHostedPlugin *plugin, guint n_threads, GError **error)
   crew->plugin = plugin;
   crew->threads = g_new0 (ZmHostedThread, n_threads);
   pthread_mutex_init (&crew->lock, NULL);
+  pthread_mutex_init (&crew->alone, NULL);
   while (crew->n_threads < n_threads && result == 0) {
     ZmHostedThread *thread = &crew->threads[crew->n_threads];
     g_autofree char *name = g_strdup_printf ("call-%u", crew->n_threads + 1);
@@ -301,6 +302,7 @@ zm_hosted_crew_free (ZmHostedCrew *crew)
   free_list (crew->spare);
   free_list (crew->fresh);
   pthread_mutex_destroy (&crew->lock);
+  pthread_mutex_destroy (&crew->alone);
   g_free (crew->threads);
   g_free (crew);
 }

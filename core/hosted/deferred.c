@@ -312,7 +312,7 @@ host_ticket_cancelled (const zm_host *host, zm_ticket ticket)
 
   pthread_mutex_lock (&hosted->tickets->lock);
   slot = slot_find (hosted->tickets, ticket);
-  cancelled = slot == NULL || zm_now_us () > slot->call->call.deadline_us;
+  cancelled = slot == NULL;
   pthread_mutex_unlock (&hosted->tickets->lock);
   return cancelled;
 }

@@ -19,12 +19,13 @@ G_BEGIN_DECLS
 
 #define ZM_HOSTED_EMITS   1024  /* that the daemon has not acknowledged */
 #define ZM_HOSTED_ASKS    4096  /* calls of actions without an answer yet */
-#define ZM_HOSTED_TIMERS  1024  /* of one generation */
+#define ZM_HOSTED_TIMERS  256   /* of one generation, as in the daemon */
 #define ZM_HOSTED_METRICS 64    /* names of one generation */
 #define ZM_HOSTED_DEFERS  65536 /* deferred calls */
 #define ZM_HOSTED_THREADS 64    /* of one crew: a bit each in a word */
 #define ZM_HOSTED_BATCH   8     /* calls that a thread takes at a time */
 #define ZM_HOSTED_UNSENT  32    /* results of one thread that wait for company */
+#define ZM_HOSTED_SOON_US 1000  /* what is said outside of calls waits that long for company */
 #define ZM_HOSTED_SLOW_US 20    /* from here on a call is not made before what is ready was sent */
 #define ZM_HOSTED_SURE    4     /* calls after which it is known how long an action takes */
 #define ZM_HOSTED_SAMPLE  16    /* each so many'th call is measured */
@@ -96,11 +97,13 @@ struct ZmHostedCall {
   guint64 serial;
   guint slot;
   guint lane;         /* of the crew, + 1; 0: any thread */
+  gboolean alone;     /* no other of its kind runs meanwhile */
   zm_action_fn fn;    /* NULL: there is none such */
   ZmHostedStat *stat; /* or NULL */
   gboolean quick;     /* known to take less than ZM_HOSTED_SLOW_US */
   gint64 deadline_us, timeout_us;
   guint hops;
+  zm_str type_in; /* of the body that came; data is NULL where the headers tell */
   /* what the action says */
   ZmHostedText body, type, key, follow, code, text;
   void *taken; /* a body that is still the plugin's, in place of `body` */
@@ -172,6 +175,7 @@ struct ZmHostedCrew {
   ZmHosted *hosted;
   ZmHostedPlugin *plugin;
   pthread_mutex_t lock;
+  pthread_mutex_t alone; /* held while a call runs of which only one may run at a time; never taken under lock */
   ZmHostedQueue shared;
   guint n_threads;
   ZmHostedThread *threads;
@@ -204,7 +208,7 @@ struct ZmHostedPlugin {
   guint64 serial;
   char *name, *copy;
   guint number, threads;
-  atomic_bool ready;        /* prepared: what follows is set */
+  atomic_uint ready; /* counts the steps that it has done; 0: not prepared, and what follows is not set */
   ZmGeneration *generation; /* NULL: not loaded */
   ZmHostedCrew *crew;
   ZmHostedStat *stats; /* of each action */
@@ -273,8 +277,9 @@ struct ZmHosted {
 
 /* read.c: the reader. Never returns. */
 G_NORETURN void zm_hosted_read (ZmHosted *hosted);
-/* What was said is sent: at once where nothing was for a while, with the reader's next tick otherwise, or with the results
- * of the thread that says it. */
+
+/* say.c. What was said is sent: at once where nothing was for a while, with the reader's next tick otherwise, or with the
+ * results of the thread that says it. */
 void zm_hosted_say (ZmHosted *hosted, const ZmRecord *record);
 /* The same of how a call ended: with those of the other calls of this thread where it is one of a crew. */
 void zm_hosted_say_result (ZmHosted *hosted, const ZmRecord *record);

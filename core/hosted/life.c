@@ -103,7 +103,7 @@ prepare (ZmHostedPlugin *plugin)
   g_autoptr (GError) error = NULL;
 
   if (open_plugin (plugin, &error)) {
-    atomic_store (&plugin->ready, TRUE);
+    atomic_fetch_add (&plugin->ready, 1);
   } else if (plugin->generation != NULL) {
     g_free (zm_loaded_close (plugin->generation));
     plugin->generation = NULL;
@@ -206,6 +206,8 @@ do_step (ZmHostedStep *step)
   case ZM_RECORD_INIT:
     set_values (step);
     good = zm_loaded_init (plugin->generation, &error);
+    /* What init gave is there for the calls that the daemon sends once it has heard of it. */
+    atomic_fetch_add (&plugin->ready, 1);
     say_result (step, ZM_RECORD_INITED, good, ZM_E_FAILED, error);
     break;
   case ZM_RECORD_COMMIT:

@@ -25,7 +25,7 @@ zm_hosted_is_started (void)
          fstat (ZM_HOSTED_PAGE, &page) == 0 && page.st_size == (off_t) sizeof (ZmPage);
 }
 
-/* The hard one stays above where it is lower already: a limit can only be lowered. */
+/* Both limits, so that a plugin cannot raise it again; where it is lower already it stays. */
 static void
 limit (int resource, guint64 most)
 {

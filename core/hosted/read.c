@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The reader: hears the daemon whatever the plugins do, and never runs their code. Its end is the end of the process: at
- * BYE, or where the daemon is gone, at once and without a word to anybody.
- *
- * And the way out: what is said is sent with as few system calls as the moment allows. While something waits to be sent, or
- * calls run, the reader looks after it every few milliseconds.
+ * BYE, or where the daemon is gone, at once and without a word to anybody. While something waits to be sent, or calls run,
+ * it looks after that every few milliseconds.
  */
 #include "config.h"
 
@@ -19,7 +17,6 @@
 
 #define BUFFER  ((gsize) 256 << 10)
 #define ALIGNED ((gsize) 16)
-#define SOON_US 1000 /* what is said outside of calls waits that long for company */
 #define TICK_US 5000 /* what is said in calls, at most, and a call that others wait behind */
 
 typedef struct Reader {
@@ -29,72 +26,6 @@ typedef struct Reader {
   gboolean whole;             /* the buffer was made for the one record that is in it */
   gint64 tick_us;
 } Reader;
-
-/* ---- out ---- */
-
-void
-zm_hosted_say_now (ZmHosted *hosted, const ZmRecord *record)
-{
-  zm_host_out_say (hosted->out, record, TRUE);
-}
-
-void
-zm_hosted_say_status (ZmHosted *hosted, ZmRecordKind kind, guint64 id, int status, const char *error)
-{
-  const ZmRecord record = { .kind = kind,
-                            .id = id,
-                            .n_numbers = 1,
-                            .numbers = { (guint64) (gint64) status },
-                            .n_parts = 1,
-                            .parts = { zm_span_text (error) } };
-
-  zm_hosted_say_now (hosted, &record);
-}
-
-/* The first one for a while goes at once, those that follow it in short order go together. */
-static void
-say_soon (ZmHosted *hosted, const ZmRecord *record)
-{
-  gint64 now_us = zm_now_us ();
-  gboolean quiet = now_us - atomic_load_explicit (&hosted->sent_us, memory_order_relaxed) >= SOON_US;
-  static const uint64_t one = 1;
-
-  if (quiet)
-    atomic_store_explicit (&hosted->sent_us, now_us, memory_order_relaxed);
-  zm_host_out_say (hosted->out, record, quiet);
-  /* It can only fail where the reader is to wake up already. */
-  if (!quiet && !atomic_exchange (&hosted->armed, TRUE) && write (hosted->wake, &one, sizeof one) < 0)
-    return;
-}
-
-/* In a thread of a crew it goes with the result of its call. */
-void
-zm_hosted_say (ZmHosted *hosted, const ZmRecord *record)
-{
-  ZmHostedThread *thread = zm_hosted_here ()->executor;
-
-  if (thread == NULL) {
-    say_soon (hosted, record);
-    return;
-  }
-  zm_host_out_say (hosted->out, record, FALSE);
-  thread->unsent++;
-}
-
-/* Sent where nothing waits behind it, or enough has come together. */
-void
-zm_hosted_say_result (ZmHosted *hosted, const ZmRecord *record)
-{
-  ZmHostedThread *thread = zm_hosted_here ()->executor;
-  gboolean send = thread != NULL && (thread->last || thread->unsent + 1 >= ZM_HOSTED_UNSENT);
-
-  if (thread == NULL) {
-    say_soon (hosted, record);
-    return;
-  }
-  zm_host_out_say (hosted->out, record, send);
-  thread->unsent = send ? 0 : thread->unsent + 1;
-}
 
 /* ---- records ---- */
 
@@ -370,7 +301,8 @@ tick (Reader *reader)
   if (!armed && !calls)
     return;
   now_us = zm_now_us ();
-  if (now_us - atomic_load_explicit (&hosted->sent_us, memory_order_relaxed) >= (armed ? SOON_US : TICK_US)) {
+  if (now_us - atomic_load_explicit (&hosted->sent_us, memory_order_relaxed) >=
+      (armed ? ZM_HOSTED_SOON_US : TICK_US)) {
     atomic_store_explicit (&hosted->sent_us, now_us, memory_order_relaxed);
     atomic_store (&hosted->armed, FALSE);
     zm_host_out_flush (hosted->out);
@@ -383,7 +315,7 @@ static int
 patience_ms (const ZmHosted *hosted)
 {
   if (atomic_load (&hosted->armed))
-    return SOON_US / 1000;
+    return ZM_HOSTED_SOON_US / 1000;
   return atomic_load (&hosted->awake) > 0 ? TICK_US / 1000 : -1;
 }
 

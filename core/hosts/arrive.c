@@ -73,6 +73,7 @@ void
 zm_deferred_remove (ZmHost *host, ZmHostCall *call)
 {
   g_hash_table_remove (host->deferred_by, &call->serial);
+  atomic_fetch_sub (&host->hosts->n_deferred, 1);
   if (call->previous != NULL)
     call->previous->next = call->next;
   else
@@ -93,6 +94,7 @@ deferred_add (ZmHost *host, ZmHostCall *call)
     host->deferred->previous = call;
   host->deferred = call;
   g_hash_table_insert (host->deferred_by, &call->serial, call);
+  atomic_fetch_add (&host->hosts->n_deferred, 1);
 }
 
 /* ---- the first time through, under the lock ---- */
@@ -128,12 +130,14 @@ done_deferred (ZmHost *host, const ZmRecord *record)
   guint64 serial = record->id;
   ZmHostCall *call = g_hash_table_lookup (host->deferred_by, &serial);
 
-  if (call != NULL) {
-    zm_deferred_remove (host, call);
-    zm_carried_less (call->carried, 1);
-  } else {
+  if (call == NULL) {
     zm_counter_add (host->hosts->c_late, 1);
+    return NULL;
   }
+  if ((gint64) record->numbers[ZM_DONE_STATUS] == ZM_OK)
+    call->carried->crashes = 0;
+  zm_deferred_remove (host, call);
+  zm_carried_less (call->carried, 1);
   return call;
 }
 
@@ -265,7 +269,7 @@ take_one (ZmHost *host, const ZmRecord *record, const Found *one, ZmArrivals *ar
   case ZM_RECORD_COMMITTED:
   case ZM_RECORD_RETIRED:
   case ZM_RECORD_CLOSED:
-  case ZM_RECORD_CONFIGURED: zm_seat_answer (host, record, arrivals); break;
+  case ZM_RECORD_CONFIGURED: zm_seat_answer (host, record); break;
   case ZM_RECORD_OPENED:
   case ZM_RECORD_RETURNED:
   case ZM_RECORD_SHUTTED: zm_source_answer (host, record); break;

@@ -76,7 +76,7 @@ reach (ZmCarried *carried, ZmWant want, ZmSeatState state, const char *what, gui
     zm_seat_advance (host, carried);
     zm_host_flush_locked (host);
   }
-  while (!all_at (carried, state) && (why = failure_of (carried)) == NULL &&
+  while ((why = failure_of (carried)) == NULL && !all_at (carried, state) &&
          (why = not_startable (carried)) == NULL) {
     if (zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
       continue;

@@ -259,13 +259,7 @@ look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
       before = call;
       continue;
     }
-    if (before != NULL)
-      before->next = next;
-    else
-      carried->head = next;
-    if (carried->tail == call)
-      carried->tail = before;
-    carried->waiting--;
+    zm_carried_unlink (carried, before, call);
     zm_carried_less (carried, 1);
     if (late) {
       zm_counter_add (carried->hosts->c_timeouts, 1);
@@ -285,13 +279,11 @@ cancel_carried (ZmCarried *carried, const char *code, const char *text, ZmArriva
 {
   guint n = 0;
 
-  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next, n++) {
+  for (ZmHostCall *call = zm_carried_take_all (carried), *next; call != NULL; call = next, n++) {
     next = call->next;
     zm_call_fail (call, code, "%s", text);
     zm_arrivals_add (arrivals, call);
   }
-  carried->head = carried->tail = NULL;
-  carried->waiting = 0;
   zm_carried_less (carried, n);
   return n;
 }

@@ -223,15 +223,13 @@ end_deferred (ZmHost *host, const Death *death, ZmArrivals *arrivals)
 static void
 end_waiting (ZmCarried *carried, ZmArrivals *arrivals)
 {
-  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
+  for (ZmHostCall *call = zm_carried_take_all (carried), *next; call != NULL; call = next) {
     next = call->next;
     zm_call_fail (call, "quarantined", "plugin %s is in quarantine: %s",
                   zm_generation_name (carried->generation), carried->quarantine);
     zm_arrivals_add (arrivals, call);
     carried->outstanding--;
   }
-  carried->head = carried->tail = NULL;
-  carried->waiting = 0;
 }
 
 /* ---- and then ---- */
@@ -293,7 +291,8 @@ lose_seats (ZmHost *host, const Death *death)
     /* Who waits for a host that never came up has asked nothing yet. */
     if (host->state == ZM_HOST_STARTING && member->waited > 0 && seat->failed == NULL)
       seat->failed = g_strdup_printf ("its host ended before it was ready: %s", death->how);
-    zm_seat_lost (seat, death->text);
+    /* Whose own step it was is told so; anyone else, and one that nobody waits for, is brought up again in the next process. */
+    zm_seat_lost (seat, member == death->guilty && member->waited > 0 ? death->text : NULL);
   }
 }
 

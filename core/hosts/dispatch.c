@@ -28,6 +28,47 @@ append (ZmCarried *carried, ZmHostCall *call)
   carried->waiting++;
 }
 
+/* Behind those that were moved before it, and before all that came to this generation itself. */
+static void
+insert_again (ZmCarried *carried, ZmHostCall *call)
+{
+  ZmHostCall **at = carried->last_again != NULL ? &carried->last_again->next : &carried->head;
+
+  call->host = NULL;
+  call->next = *at;
+  *at = call;
+  if (call->next == NULL)
+    carried->tail = call;
+  carried->last_again = call;
+  carried->waiting++;
+}
+
+/* before: the one in front of it in the list, or NULL. */
+void
+zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call)
+{
+  if (before != NULL)
+    before->next = call->next;
+  else
+    carried->head = call->next;
+  if (carried->tail == call)
+    carried->tail = before;
+  if (carried->last_again == call)
+    carried->last_again = before;
+  carried->waiting--;
+  call->next = NULL;
+}
+
+ZmHostCall *
+zm_carried_take_all (ZmCarried *carried)
+{
+  ZmHostCall *all = carried->head;
+
+  carried->head = carried->tail = carried->last_again = NULL;
+  carried->waiting = 0;
+  return all;
+}
+
 void
 zm_carried_prepend (ZmCarried *carried, ZmHostCall *calls)
 {
@@ -154,6 +195,7 @@ say_work (ZmHost *host, const ZmHostCall *call, guint slot)
   record.parts[ZM_WORK_KEY_ACTION] = span_of (asked->action);
   record.parts[ZM_WORK_ID] = span_of (asked->id);
   record.parts[ZM_WORK_HEADERS] = span_of (asked->headers);
+  record.parts[ZM_WORK_TYPE] = call->type != NULL ? zm_span_text (call->type) : zm_span (NULL, 0);
   record.parts[ZM_WORK_BODY] = zm_span (asked->body != NULL ? asked->body : "", asked->body_size);
   zm_host_say (host, &record);
 }
@@ -175,15 +217,28 @@ send_to (ZmHost *host, ZmHostCall *call)
   say_work (host, call, slot);
 }
 
-/* After an old generation: not before its calls are over, or its time is. */
+/* A call of it is in a host; deferred ones are not. */
+static gboolean
+runs (const ZmCarried *carried)
+{
+  for (guint i = 0; i < carried->n_seats; i++)
+    if (carried->seats[i].calls > 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* After an old generation: not before its calls are over and what it had not begun is here, or its time is up. */
 static gboolean
 is_blocked (ZmCarried *carried)
 {
-  if (carried->after == NULL)
+  const ZmCarried *old = carried->after;
+
+  if (old == NULL)
     return FALSE;
-  if (carried->after->outstanding > 0 && zm_now_us () < carried->after_until_us)
+  if ((!old->closed || runs (old) || carried->hosts->moving > 0) && zm_now_us () < carried->after_until_us)
     return TRUE;
   carried->after = NULL;
+  carried->last_again = NULL;
   return FALSE;
 }
 
@@ -193,16 +248,17 @@ void
 zm_carried_pump (ZmCarried *carried)
 {
   ZmHostCall *before = NULL, *call = carried->head;
+  gboolean blocked = call != NULL && is_blocked (carried);
 
-  if (call == NULL || is_blocked (carried))
+  if (call == NULL || (blocked && carried->serial_calls))
     return;
   for (guint passed = 0; call != NULL && passed < WINDOW_MOST;) {
     ZmHostCall *next = call->next;
-    gboolean gone = FALSE;
-    ZmHost *host = choose (carried, call, &gone);
+    gboolean gone = FALSE, held = blocked && call->order != 0;
+    ZmHost *host = held ? NULL : choose (carried, call, &gone);
 
     /* Where one that any host may take finds no credit there is none for the others either. */
-    if (host == NULL && !gone && (carried->n_seats == 1 || (call->order == 0 && call->home == 0)))
+    if (host == NULL && !gone && !held && (carried->n_seats == 1 || (call->order == 0 && call->home == 0)))
       return;
     if (host == NULL) {
       before = call;
@@ -210,14 +266,7 @@ zm_carried_pump (ZmCarried *carried)
       passed++;
       continue;
     }
-    if (before != NULL)
-      before->next = next;
-    else
-      carried->head = next;
-    if (carried->tail == call)
-      carried->tail = before;
-    carried->waiting--;
-    call->next = NULL;
+    zm_carried_unlink (carried, before, call);
     send_to (host, call);
     call = next;
   }
@@ -246,6 +295,20 @@ zm_slot_free (ZmHost *host, guint slot)
   host->free_slots[host->n_free++] = (guint16) slot;
 }
 
+/* Who comes after it looks again whether it is its turn. */
+static void
+pump_after (const ZmCarried *carried)
+{
+  GPtrArray *all = carried->hosts->carrieds;
+
+  for (guint i = 0; i < all->len; i++) {
+    ZmCarried *other = g_ptr_array_index (all, i);
+
+    if (other->after == carried)
+      zm_carried_pump (other);
+  }
+}
+
 /* Who waits for this to be empty, or for room, looks again. */
 void
 zm_carried_less (ZmCarried *carried, guint n)
@@ -253,17 +316,10 @@ zm_carried_less (ZmCarried *carried, guint n)
   ZmHosts *hosts = carried->hosts;
 
   carried->outstanding -= n;
-  if (carried->outstanding == 0) {
-    for (guint i = 0; i < hosts->carrieds->len; i++) {
-      ZmCarried *other = g_ptr_array_index (hosts->carrieds, i);
-
-      if (other->after == carried)
-        zm_carried_pump (other);
-    }
+  if (carried->closed)
+    pump_after (carried);
+  if (carried->outstanding == 0 || hosts->room_waiters > 0)
     pthread_cond_broadcast (&hosts->changed);
-  } else if (hosts->room_waiters > 0) {
-    pthread_cond_broadcast (&hosts->changed);
-  }
 }
 
 /* ---- the door ---- */
@@ -312,11 +368,14 @@ zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call)
     entry = ZM_HOSTS_CLOSED;
   } else if (!may_enter (hosts, carried, call)) {
     entry = ZM_HOSTS_REFUSED;
-  } else if (carried->waiting >= ZM_HOST_WAITING_MOST) {
+  } else if (carried->waiting >= ZM_HOST_WAITING_MOST && hosts->moving == 0) {
     entry = ZM_HOSTS_FULL;
   } else {
     carried->outstanding++;
-    append (carried, call);
+    if (call->again && carried->after != NULL)
+      insert_again (carried, call);
+    else
+      append (carried, call);
     zm_carried_pump (carried);
     if (!hosts->busy) {
       hosts->busy = TRUE; /* from now on it ticks, for the deadlines */
@@ -338,10 +397,12 @@ zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 until_us)
   pthread_mutex_lock (&hosts->lock);
   hosts->room_waiters++;
   while (carried->waiting >= ZM_HOST_WAITING_MOST && !carried->closed && !carried->slow &&
-         carried->quarantine == NULL && zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
+         carried->quarantine == NULL && hosts->moving == 0 &&
+         zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
     continue;
   hosts->room_waiters--;
-  room = carried->waiting < ZM_HOST_WAITING_MOST || carried->closed || carried->quarantine != NULL;
+  room = carried->waiting < ZM_HOST_WAITING_MOST || carried->closed || carried->quarantine != NULL ||
+         hosts->moving > 0;
   pthread_mutex_unlock (&hosts->lock);
   return room;
 }
@@ -393,7 +454,7 @@ zm_hosts_succeed (ZmHosts *hosts, ZmGeneration *old, ZmGeneration *next, gint64 
 {
   ZmCarried *before = zm_generation_carried (old), *after = zm_generation_carried (next);
 
-  if (before == NULL || after == NULL || !after->serial_calls)
+  if (before == NULL || after == NULL)
     return;
   pthread_mutex_lock (&hosts->lock);
   after->after = before;
@@ -415,16 +476,31 @@ zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation)
   for (guint i = carried->n_seats; i > 0; i--)
     zm_carried_prepend (carried,
                         zm_host_take_back (g_ptr_array_index (carried->group->list, i - 1), carried, FALSE));
-  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
+  for (ZmHostCall *call = zm_carried_take_all (carried), *next; call != NULL; call = next) {
     next = call->next;
     call->moved = TRUE;
     zm_arrivals_add (&moved, call);
     n++;
   }
-  carried->head = carried->tail = NULL;
-  carried->waiting = 0;
+  hosts->moving += n;
   zm_carried_less (carried, n);
+  pump_after (carried);
   pthread_cond_broadcast (&hosts->changed);
   pthread_mutex_unlock (&hosts->lock);
   zm_arrivals_tell (hosts, &moved);
+}
+
+/* The last one opens the way for all that wait behind those that were moved. */
+void
+zm_hosts_arrived (ZmHosts *hosts)
+{
+  pthread_mutex_lock (&hosts->lock);
+  hosts->moving--;
+  for (guint i = 0; hosts->moving == 0 && i < hosts->carrieds->len; i++) {
+    ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
+
+    if (carried->after != NULL)
+      zm_carried_pump (carried);
+  }
+  pthread_mutex_unlock (&hosts->lock);
 }

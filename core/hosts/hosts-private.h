@@ -69,11 +69,13 @@ struct ZmCarried {
   gboolean described;      /* PREPARED was taken over */
   gboolean serial_calls;   /* no action of it is THREADSAFE */
   ZmHostCall *head, *tail; /* wait for a credit */
+  ZmHostCall
+      *last_again; /* in that list: the last of those that a generation before it moved, which go first */
   guint waiting;
   guint outstanding; /* waiting, in slots (also given up ones), deferred */
   gboolean closed;   /* replaced: takes no more calls */
   gboolean slow;     /* a call of it is past its soft deadline */
-  ZmCarried *after;  /* takes no call before that one's are over */
+  ZmCarried *after;  /* takes no call that keeps an order before that one's are over */
   gint64 after_until_us;
   guint crashes;                    /* of its own making, since its last good call */
   gint64 crash_us[ZM_CRASHES_MOST]; /* when; [crashes - 1] is the last one */
@@ -188,11 +190,13 @@ struct ZmHosts {
   GPtrArray *carrieds; /* all that are open */
   guint64 next_carried, next_timer, next_source, next_host;
   guint room_waiters;
+  guint moving; /* calls that ended as moved and have not gone their new way */
   /* zm_hosts_cancel_all, done by the thread: only it ends calls that were sent */
   gboolean cancel_asked;
   ZmGeneration *cancel_generation;
   const char *cancel_code, *cancel_text;
   guint cancelled;
+  atomic_uint n_deferred; /* for status */
   atomic_uint dirty;   /* hosts with something in out */
   GHashTable *timers;  /* handle -> ZmHostTimer */
   GHashTable *sources; /* serial -> ZmHostSource */
@@ -247,6 +251,9 @@ void zm_call_take_answer (ZmHostCall *call, const ZmRecord *record);
 void zm_carried_pump (ZmCarried *carried);
 void zm_group_pump (ZmHostGroup *group);
 void zm_carried_prepend (ZmCarried *carried, ZmHostCall *calls); /* back to the front, in this order */
+/* Out of the list of those that wait: one, with the one before it or NULL; all of them, as a list. */
+void zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call);
+ZmHostCall *zm_carried_take_all (ZmCarried *carried);
 /* Ends a call with this error. */
 void zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* Under the lock. The slot is free again; its call, if any, is the caller's. */
@@ -264,13 +271,12 @@ void zm_carried_describe (gpointer carried, GString *out);
 
 /* ---- seat.c: what a plugin is brought to in each host ---- */
 void zm_host_bring_up (ZmHost *host); /* READY came */
-void zm_seat_answer (ZmHost *host, const ZmRecord *record,
-                     ZmArrivals *arrivals); /* PREPARED … CONFIGURED; the lock is taken */
+void zm_seat_answer (ZmHost *host, const ZmRecord *record); /* PREPARED … CONFIGURED; the lock is taken */
 ZmSeat *zm_seat_of (const ZmHost *host, const ZmCarried *carried); /* or NULL */
 ZmCarried *zm_carried_by_serial (ZmHosts *hosts, guint64 serial);
 /* Takes the next step towards what is wanted of it there. Under the lock. */
 void zm_seat_advance (ZmHost *host, ZmCarried *carried);
-/* Its process is gone: nothing is there any more, and who waits is told how. */
+/* Its process is gone: nothing is there any more. how: its step failed by that; NULL: it is taken again. */
 void zm_seat_lost (ZmSeat *seat, const char *how);
 /* Takes no new calls; ends when those that it has are over, at the latest after the drain budget. Under the lock. */
 void zm_host_leave (ZmHost *host, const char *why, gboolean again);

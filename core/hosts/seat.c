@@ -124,7 +124,7 @@ zm_seat_lost (ZmSeat *seat, const char *how)
   seat->state = ZM_SEAT_EMPTY;
   seat->calls = 0;
   if (seat->asked != 0 && seat->failed == NULL)
-    seat->failed = g_strdup (how);
+    seat->failed = g_strdup (how); /* none of NULL */
   seat->asked = 0;
 }
 
@@ -241,14 +241,32 @@ told_configuration (ZmHost *host, const ZmCarried *carried, const ZmRecord *reco
                   zm_generation_name (carried->generation), status);
 }
 
+/* Those that it started there end with it. Who closes it waits for this answer, so that it is there still. */
+static void
+drop_timers (ZmHost *host, guint64 serial)
+{
+  ZmHosts *hosts = host->hosts;
+  ZmGeneration *generation = NULL;
+  ZmCarried *carried;
+
+  pthread_mutex_lock (&hosts->lock);
+  carried = zm_carried_by_serial (hosts, serial);
+  if (carried != NULL && carried->group == host->group)
+    generation = carried->generation;
+  pthread_mutex_unlock (&hosts->lock);
+  if (generation != NULL)
+    zm_host_drop_timers (host, generation);
+}
+
 void
-zm_seat_answer (ZmHost *host, const ZmRecord *record, ZmArrivals *arrivals)
+zm_seat_answer (ZmHost *host, const ZmRecord *record)
 {
   ZmHosts *hosts = host->hosts;
   ZmCarried *carried = NULL;
   ZmSeat *seat = NULL;
 
-  (void) arrivals;
+  if (record->kind == ZM_RECORD_RETIRED || record->kind == ZM_RECORD_CLOSED)
+    drop_timers (host, record->id);
   pthread_mutex_lock (&hosts->lock);
   if (record->kind == ZM_RECORD_READY) {
     is_ready (host, record);

@@ -151,6 +151,12 @@ zm_carried_describe (gpointer data, GString *out)
   pthread_mutex_unlock (&carried->hosts->lock);
 }
 
+guint
+zm_hosts_deferred (ZmHosts *hosts)
+{
+  return hosts != NULL ? atomic_load (&hosts->n_deferred) : 0;
+}
+
 void
 zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out)
 {

@@ -32,6 +32,7 @@ struct ZmHostCall {
   ZmHostCall *next; /* the owner's list */
   /* asked */
   const zm_call *call; /* names, headers, body, attempt, step */
+  const char *type;    /* of the body; NULL: the headers tell; empty: it has none */
   guint place;         /* of the action, or ZM_WORK_FUNCTION */
   guint64 function;    /* then: what the plugin's timer was started with */
   const char *symbol;  /* for people */
@@ -39,6 +40,7 @@ struct ZmHostCall {
   gint64 deadline_us;  /* the message's own, absolute; 0: none */
   guint64 order;       /* those of one number stay in order; 0: free */
   guint hops;
+  gboolean again; /* it was moved: goes before those that came to the next generation meanwhile */
   /* answered */
   gboolean moved; /* it did not start, and its plugin was replaced: the next generation is to take it */
   int status;     /* as the action returned it; ZM_REJECT where code tells what happened */
@@ -97,14 +99,19 @@ gboolean zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 un
 /* Sends what zm_hosts_call gathered. Cheap where there is nothing. Any thread. */
 void zm_hosts_flush (ZmHosts *hosts);
 
-/* Calls of `next` wait until no call of `old` runs any more, at most until until_us. Either may run in this process: then there
- * is nothing to wait for here. Before the table with next is in use. */
+/* Calls of `next` that keep an order (of a SERIAL plugin: all) wait until no call of `old` runs any more, and those that it
+ * moved have come, at most until until_us. Either may run in this process: then there is nothing to wait for here. Before
+ * the table with next is in use. */
 void zm_hosts_succeed (ZmHosts *hosts, ZmGeneration *old, ZmGeneration *next, gint64 until_us);
 /* The generation was replaced: what did not start yet ends as moved. */
 void zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation);
+/* One that ended as moved has gone its new way, whatever that is. Any thread. */
+void zm_hosts_arrived (ZmHosts *hosts);
 /* Ends all calls of it (NULL: of all) with this error, started or not. Returns how many. */
 guint zm_hosts_cancel_all (ZmHosts *hosts, ZmGeneration *generation, const char *code, const char *text);
 
+/* Deferred calls that wait for their completion. Any thread. */
+guint zm_hosts_deferred (ZmHosts *hosts);
 /* Why something does not run: adds char* to out. */
 void zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out);
 /* Each process: a JSON array of {"name","pid","state","plugins","calls","waiting","rss","starts","last_end",…}. The caller

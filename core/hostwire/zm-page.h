@@ -16,7 +16,16 @@
 
 #include "hostwire/zm-record.h"
 
+/* The same bytes in both languages. */
+#ifdef __cplusplus
+#include <atomic>
+using std::atomic_uint;
+using std::atomic_ullong;
+#define ZM_PAGE_ATOMIC(type) std::atomic<type>
+#else
 #include <stdatomic.h>
+#define ZM_PAGE_ATOMIC(type) _Atomic (type)
+#endif
 
 G_BEGIN_DECLS
 
@@ -27,9 +36,9 @@ G_BEGIN_DECLS
 typedef enum { ZM_SLOT_IS_FREE, ZM_SLOT_IS_QUEUED, ZM_SLOT_IS_STARTED } ZmPageState;
 
 typedef struct ZmPageSlot {
-  atomic_ullong word;      /* call serial << 2 | state */
-  _Atomic gint64 began_us; /* CLOCK_MONOTONIC; by the host, before it says STARTED */
-  atomic_uint cancelled;   /* by the daemon: nobody waits for it any more */
+  atomic_ullong word;               /* call serial << 2 | state */
+  ZM_PAGE_ATOMIC (gint64) began_us; /* CLOCK_MONOTONIC; by the host, before it says STARTED */
+  atomic_uint cancelled;            /* by the daemon: nobody waits for it any more */
 } ZmPageSlot;
 
 typedef struct ZmPage {

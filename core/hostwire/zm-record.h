@@ -42,7 +42,7 @@ G_BEGIN_DECLS
  * Calls, by a serial of the host's own life:
  *   WORK      slot, generation, place in actions, or ZM_WORK_FUNCTION, function (of a timer), order hash or 0, deadline_us (0:
  *             timeout_us from its start), timeout_us, attempt, step, hops | flow, decorator, sender, context, action, id,
- *             headers, body
+ *             headers, content type of the body? (absent: the headers tell; empty: there is none), body
  *   CANCEL    a deferred call is given up: -
  *   DONE      slot or ZM_WORK_DEFERRED, status, microseconds + 1 or 0 where not measured
  *             | content type?, key?, next?, error code?, error text?, body?
@@ -144,6 +144,7 @@ enum {
   ZM_WORK_KEY_ACTION,
   ZM_WORK_ID,
   ZM_WORK_HEADERS,
+  ZM_WORK_TYPE,
   ZM_WORK_BODY,
   ZM_WORK_PARTS
 };

@@ -39,6 +39,7 @@ open_job (gpointer data)
 {
   Job *job = data;
 
+  zm_step_enter (job->generation, "loading");
   job->good = zm_generation_open (job->generation, &job->error);
 }
 
@@ -48,6 +49,7 @@ start_job (gpointer data)
 {
   Job *job = data;
 
+  zm_step_enter (job->generation, "start");
   job->good = zm_generation_start (job->generation, &job->error);
 }
 
@@ -57,6 +59,7 @@ stop_job (gpointer data)
 {
   Job *job = data;
 
+  zm_step_enter (job->generation, "stop");
   job->good = zm_generation_stop (job->generation, job->drain_ms);
 }
 
@@ -94,6 +97,7 @@ init_job (gpointer data)
 {
   Job *job = data;
 
+  zm_step_enter (job->generation, "init and start");
   job->good = zm_generation_init (job->generation, &job->error) && (job->old == NULL || pause_old (job)) &&
               zm_generation_start (job->generation, &job->error);
 }
@@ -168,13 +172,11 @@ read_copy (const char *copy, GError **error)
 
 /* Is this copy fit to be opened here? *unloads: dlclose is known to work. */
 static gboolean
-examine (ZmPlugins *plugins, const char *copy, const ZmManifest *manifest, const ZmIdentity *identity,
-         gboolean *unloads, GError **error)
+examine (ZmPlugins *plugins, const char *copy, const ZmManifest *manifest, gboolean *unloads, GError **error)
 {
   *unloads = TRUE;
-  return plugins->probe_program == NULL ||
-         zm_probes_check (plugins->probes, plugins->probe_program, copy, manifest, identity, plugins->call_ms,
-                          unloads, error);
+  return plugins->probe_program == NULL || zm_probes_check (plugins->probes, plugins->probe_program, copy,
+                                                            manifest, plugins->call_ms, unloads, error);
 }
 
 /* A plugin that is to be kept out of the daemon is never taken in for want of a host. */
@@ -194,16 +196,16 @@ check_carrier (const ZmPlugins *plugins, const ZmPlacement *placement, GError **
 /* Numbers are per name and go up only when one was brought up; serials are unique in the process, as they make the
  * names of threads. On failure the copy is removed here. */
 static ZmGeneration *
-make_generation (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement, ZmConfig *config,
-                 GError **error)
+make_generation (ZmPlugins *plugins, const ZmWish *wish, ZmConfig *config, GError **error)
 {
+  const ZmScanned *scanned = wish->scanned;
   g_autofree char *copy =
-      check_carrier (plugins, placement, error) ? copy_file (plugins, scanned, error) : NULL;
+      check_carrier (plugins, &wish->placement, error) ? copy_file (plugins, scanned, error) : NULL;
   g_autoptr (ZmManifest) manifest = copy != NULL ? read_copy (copy, error) : NULL;
   const ZmGenerationConfig how = {
-    .name = scanned->file.name,
+    .name = wish->name,
     .path = scanned->file.path,
-    .number = GPOINTER_TO_UINT (g_hash_table_lookup (plugins->numbers, scanned->file.name)) + 1,
+    .number = GPOINTER_TO_UINT (g_hash_table_lookup (plugins->numbers, wish->name)) + 1,
     .serial = plugins->serial++,
     .copy = copy,
     .manifest = manifest,
@@ -212,14 +214,14 @@ make_generation (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement
     .config = config,
     .reaper = plugins->reaper,
     .no_dlclose = plugins->no_dlclose,
-    .placement = placement,
+    .placement = &wish->placement,
     .carrier = plugins->carrier,
     .owner = plugins->user,
   };
   ZmGeneration *generation = NULL;
   gboolean unloads;
 
-  if (manifest != NULL && examine (plugins, copy, manifest, &scanned->identity, &unloads, error)) {
+  if (manifest != NULL && examine (plugins, copy, manifest, &unloads, error)) {
     generation = zm_generation_new (&how);
     generation->stays = unloads ? NULL : "dlclose does not unload it";
   }
@@ -233,13 +235,13 @@ make_generation (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement
 static gboolean
 check_config (const ZmGeneration *generation, ZmConfig *config, ZmProblems *problems, GError **error)
 {
-  g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
+  g_autofree char *section = g_strdup_printf ("plugin %s", generation->plugin);
   guint before = zm_problems_errors (problems);
 
   if (config == NULL)
     return TRUE;
   if (generation->carrier != NULL && generation->placement.instances < generation->asked.instances)
-    zm_placement_warn_instances (config, generation->name, problems);
+    zm_placement_warn_instances (config, generation->plugin, problems);
   zm_config_check_options (config, section, generation->descriptor.options, problems);
   if (zm_problems_errors (problems) == before)
     return TRUE;
@@ -264,6 +266,15 @@ let_go (ZmPlugins *plugins, ZmGeneration *generation)
   zm_generation_unref (generation, "table");
 }
 
+/* Only now are the flags known, and what the descriptor has. */
+static gboolean
+check_variant (const ZmGeneration *generation, GError **error)
+{
+  return !zm_is_variant (generation->name) ||
+         zm_placement_varies (generation->plugin, generation->flags, generation->descriptor.source != NULL,
+                              error);
+}
+
 /* Opening and init run beside the old generation. Where the plugin is EXCLUSIVE the old one stops between init and
  * start, so the time without either is as short as a start takes. */
 static gboolean
@@ -273,7 +284,7 @@ bring (ZmPlugins *plugins, ZmGeneration *generation, ZmGeneration *old, ZmConfig
   guint timeout_ms = plugins->call_ms + carrier_ms (generation);
 
   if (!run_step (generation, NULL, open_job, 0, timeout_ms, stuck, error) ||
-      !check_config (generation, config, problems, error))
+      !check_variant (generation, error) || !check_config (generation, config, problems, error))
     return FALSE;
   if ((generation->flags & ZM_PLUGIN_EXCLUSIVE) == 0)
     old = NULL;
@@ -303,38 +314,37 @@ zm_hang_free (gpointer hang)
 
 /* The error tells what would have it tried again. */
 static void
-remember_hang (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement,
-               const ZmGeneration *old, ZmConfig *config, GError **error)
+remember_hang (ZmPlugins *plugins, const ZmWish *wish, const ZmGeneration *old, ZmConfig *config,
+               GError **error)
 {
   ZmHang *hang = g_new0 (ZmHang, 1);
 
-  hang->identity = scanned->identity;
-  hang->placement = *placement;
+  hang->identity = wish->scanned->identity;
+  hang->placement = wish->placement;
   hang->config = config != NULL ? zm_config_ref (config) : NULL;
   hang->what = g_strdup_printf ("%s; it is not tried again until its file or its section changes, or "
                                 "zmanagerctl plugin %s %s asks for it",
-                                (*error)->message, old != NULL ? "reload" : "load", scanned->file.name);
+                                (*error)->message, old != NULL ? "reload" : "load", wish->scanned->file.name);
   g_clear_error (error);
   g_set_error_literal (error, ZM_ERROR, ZM_ERROR_PLUGIN, hang->what);
-  g_hash_table_insert (plugins->hangs, g_strdup (scanned->file.name), hang);
+  g_hash_table_insert (plugins->hangs, g_strdup (wish->name), hang);
 }
 
 /* What hangs is never freed: the thread that hangs in it still uses it. It is kept by the reaper, counted and told. */
 ZmGeneration *
-zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement, ZmGeneration *old,
-             ZmConfig *config, gboolean *paused, ZmProblems *problems, GError **error)
+zm_bring_up (ZmPlugins *plugins, const ZmWish *wish, ZmGeneration *old, ZmConfig *config, gboolean *paused,
+             ZmProblems *problems, GError **error)
 {
   g_autoptr (GError) why = NULL;
-  ZmGeneration *generation = make_generation (plugins, scanned, placement, config, error);
+  ZmGeneration *generation = make_generation (plugins, wish, config, error);
   gboolean stuck = FALSE, carried = generation != NULL && generation->carrier != NULL;
 
   *paused = FALSE;
   if (generation == NULL)
     return NULL;
   if (bring (plugins, generation, old, config, paused, &stuck, problems, &why)) {
-    g_hash_table_insert (plugins->numbers, g_strdup (scanned->file.name),
-                         GUINT_TO_POINTER (generation->number));
-    g_hash_table_remove (plugins->hangs, scanned->file.name);
+    g_hash_table_insert (plugins->numbers, g_strdup (wish->name), GUINT_TO_POINTER (generation->number));
+    g_hash_table_remove (plugins->hangs, wish->name);
     return generation;
   }
   retire (plugins, generation);
@@ -342,7 +352,7 @@ zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *pl
     zm_plugins_count (plugins, "zmanager_plugin_leaked_total",
                       "generations left loaded because init or start did not end");
     zm_reaper_keep (plugins->reaper, generation, "its init or start, which has not ended");
-    remember_hang (plugins, scanned, placement, old, config, &why);
+    remember_hang (plugins, wish, old, config, &why);
   } else {
     let_go (plugins, generation);
     /* What its start took before it failed its fini gives back; only then can the old one have it again. */
@@ -350,7 +360,7 @@ zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *pl
       zm_reaper_settle (plugins->reaper, generation, plugins->drain_ms);
     /* The carrier ended what did not come back: the next try would cost as much time. */
     if (why->code == ZM_ERROR_LIMIT && carried)
-      remember_hang (plugins, scanned, placement, old, config, &why);
+      remember_hang (plugins, wish, old, config, &why);
   }
   g_propagate_error (error, g_steal_pointer (&why));
   return NULL;

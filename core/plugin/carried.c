@@ -60,7 +60,7 @@ add_action (ZmGeneration *generation, const zm_action_desc *told, guint place, G
     return damaged ("actions", error);
   action = g_new0 (ZmAction, 1);
   action->generation = generation;
-  action->plugin = generation->name;
+  action->plugin = generation->plugin;
   action->symbol = g_strdup (told->name);
   action->threadsafe =
       (told->flags & ZM_ACTION_THREADSAFE_FLAG) != 0 || (generation->flags & ZM_PLUGIN_THREADSAFE) != 0;
@@ -189,7 +189,7 @@ zm_generation_adopt_carried (ZmGeneration *generation, const ZmRecord *prepared,
                                              .version = generation->manifest->version,
                                              .licence = generation->manifest->licence,
                                              .summary = generation->manifest->summary };
-  if (!zm_placement_allows (&generation->placement, generation->name,
+  if (!zm_placement_allows (&generation->placement, generation->plugin,
                             (generation->features & ZM_HOSTED_HOOKS) != 0, error) ||
       !adopt_actions (generation, prepared->parts[PREPARED_ACTIONS], error) ||
       !adopt_options (generation, prepared->parts[PREPARED_OPTIONS], error))
@@ -264,6 +264,22 @@ zm_generation_reloads (const ZmGeneration *generation)
                                      : generation->descriptor.reload != NULL;
 }
 
+char *
+zm_generation_trouble (const ZmGeneration *generation)
+{
+  const char *stuck = zm_generation_stuck (generation);
+  char *trouble = generation->carried != NULL ? generation->carrier->trouble (generation->carried) : NULL;
+
+  return trouble != NULL || stuck == NULL ? trouble : g_strconcat ("stuck: ", stuck, NULL);
+}
+
+void
+zm_generation_describe (const ZmGeneration *generation, GString *out)
+{
+  if (generation->carried != NULL)
+    generation->carrier->describe (generation->carried, out);
+}
+
 gboolean
 zm_generation_reload_carried (ZmGeneration *generation)
 {
@@ -307,7 +323,7 @@ zm_config_values (const ZmConfig *config, const char *section)
 GByteArray *
 zm_generation_values (const ZmGeneration *generation)
 {
-  g_autofree char *section = g_strconcat ("plugin ", generation->name, NULL);
+  g_autofree char *section = g_strconcat ("plugin ", generation->plugin, NULL);
   g_autoptr (ZmConfig) config = zm_generation_config_ref (generation);
 
   return zm_config_values (config, section);

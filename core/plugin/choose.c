@@ -75,7 +75,7 @@ unknown_action (ZmGeneration *generation, const char *symbol, GError **error)
   for (guint i = 0; i < generation->actions->len; i++)
     g_ptr_array_add (names,
                      (gpointer) ((const ZmAction *) g_ptr_array_index (generation->actions, i))->symbol);
-  no_such_action (generation->name, symbol, names, error);
+  no_such_action (generation->plugin, symbol, names, error);
 }
 
 /* Nothing is loaded here, so a file counts as there once its note was good. */
@@ -132,6 +132,35 @@ zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, 
   if (action == NULL)
     unknown_action (generation, symbol, error);
   return action;
+}
+
+/* The plugin's own one where it runs so, or goes on in its old place because a new one failed. */
+static const char *
+name_at (ZmPluginSet *set, const char *plugin, const char *isolation, const char *variant)
+{
+  const ZmGeneration *own = zm_plugin_set_find (set, plugin);
+
+  if (zm_plugin_set_find (set, variant) != NULL || g_hash_table_contains (set->reasons, variant))
+    return variant;
+  if (own != NULL && strcmp (zm_isolation_name (own->placement.isolation), isolation) != 0 &&
+      !g_hash_table_contains (set->reasons, plugin))
+    return variant;
+  return plugin;
+}
+
+const ZmAction *
+zm_plugin_set_action_at (ZmPluginSet *set, const char *plugin, const char *isolation, const char *symbol,
+                         GError **error)
+{
+  g_autofree char *variant = isolation != NULL ? zm_plugin_variant_name (plugin, isolation) : NULL;
+  const char *single = variant != NULL ? g_hash_table_lookup (set->single, variant) : NULL;
+
+  if (single != NULL) {
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_REFUSED, single);
+    return NULL;
+  }
+  return zm_plugin_set_action (set, variant != NULL ? name_at (set, plugin, isolation, variant) : plugin,
+                               symbol, error);
 }
 
 ZmGeneration *

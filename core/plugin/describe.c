@@ -50,7 +50,7 @@ add_action (ZmGeneration *generation, const char *symbol, zm_action_fn fn, gbool
   if (action == NULL) {
     action = g_new0 (ZmAction, 1);
     action->generation = generation;
-    action->plugin = generation->name;
+    action->plugin = generation->plugin;
     action->symbol = g_strdup (symbol);
     g_ptr_array_add (generation->actions, action);
     g_hash_table_insert (generation->action_names, (char *) action->symbol, action);

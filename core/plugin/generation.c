@@ -64,9 +64,11 @@ ZmGeneration *
 zm_generation_new (const ZmGenerationConfig *config)
 {
   ZmGeneration *generation = g_new0 (ZmGeneration, 1);
+  const char *isolation;
 
   generation->magic = MAGIC;
   generation->name = g_strdup (config->name);
+  generation->plugin = zm_variant_plugin (config->name, &isolation);
   generation->path = g_strdup (config->path);
   generation->number = config->number;
   g_snprintf (generation->mark, sizeof generation->mark, "zm+%x", config->serial);
@@ -102,6 +104,7 @@ zm_generation_free (ZmGeneration *generation)
   g_ptr_array_unref (generation->actions);
   zm_manifest_free (generation->manifest);
   g_free (generation->name);
+  g_free (generation->plugin);
   g_free (generation->path);
   g_clear_pointer (&generation->reaper, zm_reaper_unref);
   pthread_mutex_destroy (&generation->lock);
@@ -176,6 +179,12 @@ const char *
 zm_generation_name (const ZmGeneration *generation)
 {
   return generation->name;
+}
+
+const char *
+zm_generation_plugin (const ZmGeneration *generation)
+{
+  return generation->plugin;
 }
 
 guint
@@ -294,7 +303,7 @@ zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*r
 void
 zm_generation_set_config (ZmGeneration *generation, ZmConfig *config)
 {
-  g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
+  g_autofree char *section = g_strdup_printf ("plugin %s", generation->plugin);
   ZmConfig *oldest;
 
   pthread_mutex_lock (&generation->lock);
@@ -336,7 +345,7 @@ standard_value (const ZmGeneration *generation, const char *key)
 const char *
 zm_generation_config (const ZmGeneration *generation, const char *key, guint index)
 {
-  g_autofree char *section = g_strdup_printf ("plugin %s", generation->name);
+  g_autofree char *section = g_strdup_printf ("plugin %s", generation->plugin);
   g_autoptr (ZmConfig) config = zm_generation_config_ref (generation);
   const char *const *values = config != NULL && key != NULL ? zm_config_list (config, section, key) : NULL;
   guint count = 0;

@@ -64,10 +64,25 @@ add_manifest (GString *out, const ZmManifest *manifest)
   add_text (out, "summary", manifest->summary);
   add_text (out, "kind", manifest->kind);
   add_text (out, "abi", abi);
-  add_text (out, "isolation", manifest->isolation != NULL ? manifest->isolation : "thread");
   add_text (out, "build_id", manifest->build_id);
   add_list (out, "depends", manifest->depends);
   add_list (out, "schemes", manifest->schemes);
+}
+
+/* Where it runs, or would. What is not limited is left out, and what does not count in the daemon. */
+static void
+add_placement (GString *out, const ZmPlacement *placement)
+{
+  add_text (out, "isolation", zm_isolation_name (placement->isolation));
+  add_text (out, "isolation_reason", placement->reason);
+  if (placement->isolation == ZM_ISOLATION_THREAD)
+    return;
+  add_number (out, "instances", placement->instances);
+  add_number (out, "threads", placement->threads);
+  if (placement->memory > 0)
+    add_number (out, "memory_limit", (gint64) placement->memory);
+  if (placement->descriptors > 0)
+    add_number (out, "descriptor_limit", placement->descriptors);
 }
 
 /* Notes have names only; the line of documentation is in the descriptor. */
@@ -170,6 +185,7 @@ add_generation (GString *out, ZmGeneration *generation, const char *state)
   add_flag (out, "resident", (generation->flags & ZM_PLUGIN_RESIDENT) != 0);
   add_text (out, "resident_because", generation->stays);
   add_manifest (out, generation->manifest);
+  add_placement (out, &generation->placement);
   add_loaded_actions (out, generation);
   add_options (out, generation->descriptor.options);
   add_flag (out, "source", generation->descriptor.source != NULL);
@@ -196,6 +212,7 @@ add_unloaded (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
 {
   const char *failure = g_hash_table_lookup (plugins->failures, file->name);
   g_autofree char *use = NULL;
+  ZmPlacement placement;
 
   if (file->manifest == NULL) {
     add_text (out, "state", "refused");
@@ -203,10 +220,13 @@ add_unloaded (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
     return;
   }
   use = line_of_use (file);
+  placement =
+      zm_plugins_place (plugins, plugins->current != NULL ? plugins->current->config : NULL, file, NULL);
   add_text (out, "state", failure != NULL && file->shadowed_by == NULL ? "failed" : "available");
   add_text (out, "reason", file->shadowed_by == NULL ? failure : "another of its name comes first");
   add_text (out, "use", use);
   add_manifest (out, file->manifest);
+  add_placement (out, &placement);
   add_noted_actions (out, file->manifest);
 }
 
@@ -220,31 +240,91 @@ begin (GString *out, const char *name, const char *path)
   add_text (out, "path", path);
 }
 
+/* Why it is not as its file and its section say; NULL: it is. It may go on running though its file was refused since: why a
+ * new one does not come is what people look for. */
+static char *
+reason_of (const ZmPlugins *plugins, const ZmPluginFile *file, const ZmGeneration *generation)
+{
+  if (file->error != NULL)
+    return g_strdup_printf ("its file is refused: %s; generation %u of it goes on running", file->error,
+                            generation->number);
+  return g_strdup (g_hash_table_lookup (plugins->failures, generation->name));
+}
+
+/* One of the current set. Trouble begins with the word for the state: "quarantined: it died five times". */
+static void
+add_current (GString *out, ZmGeneration *generation, const char *reason)
+{
+  g_autofree char *trouble = zm_generation_trouble (generation);
+  char *rest = trouble != NULL ? strstr (trouble, ": ") : NULL;
+
+  if (rest != NULL) {
+    *rest = '\0';
+    rest += strlen (": ");
+  }
+  add_text (out, "reason", reason != NULL ? reason : rest != NULL ? rest : trouble);
+  add_generation (out, generation, trouble != NULL ? trouble : "loaded");
+  zm_generation_describe (generation, out);
+}
+
+static void
+add_files (GString *out, const ZmPluginFile *file)
+{
+  add_text (out, "shadowed_by", file->shadowed_by);
+  add_text (out, "actions_file", file->actions_file);
+  add_text (out, "flow_file", file->flow_file);
+}
+
+/* Is it asked for? By the name of its plugin, or by its own. NULL asks for all. */
+static gboolean
+asked (const char *wanted, const char *plugin, const char *name)
+{
+  return wanted == NULL || strcmp (wanted, plugin) == 0 || strcmp (wanted, name) == 0;
+}
+
+/* Those of this file that run for mappings of their own, and those that could not be loaded. */
+static void
+add_variants (GString *out, ZmPlugins *plugins, const ZmPluginFile *file, const char *wanted)
+{
+  static const ZmIsolation places[] = { ZM_ISOLATION_THREAD, ZM_ISOLATION_PROCESS, ZM_ISOLATION_PRIVATE };
+  ZmPluginSet *set = plugins->current;
+
+  for (guint i = 0; set != NULL && i < G_N_ELEMENTS (places); i++) {
+    g_autofree char *name = zm_plugin_variant_name (file->name, zm_isolation_name (places[i]));
+    ZmGeneration *generation = zm_plugin_set_find (set, name);
+    const char *failure = g_hash_table_lookup (set->reasons, name);
+    g_autofree char *reason = generation != NULL ? reason_of (plugins, file, generation) : NULL;
+
+    if ((generation == NULL && failure == NULL) || !asked (wanted, file->name, name))
+      continue;
+    begin (out, name, file->path);
+    add_text (out, "plugin", file->name);
+    if (generation != NULL) {
+      add_current (out, generation, reason);
+    } else {
+      add_text (out, "state", "failed");
+      add_text (out, "reason", failure);
+      add_text (out, "isolation", zm_isolation_name (places[i]));
+    }
+    g_string_append_c (out, '}');
+  }
+}
+
 /* A shadowed file has the name of the one that wins, and must not be shown with its generation. */
 static void
 add_file (GString *out, ZmPlugins *plugins, const ZmPluginFile *file)
 {
-  ZmGeneration *generation =
-      plugins->current != NULL ? zm_plugin_set_find (plugins->current, file->name) : NULL;
+  ZmGeneration *generation = plugins->current != NULL && file->shadowed_by == NULL
+                                 ? zm_plugin_set_find (plugins->current, file->name)
+                                 : NULL;
+  g_autofree char *reason = generation != NULL ? reason_of (plugins, file, generation) : NULL;
 
   begin (out, file->name, file->path);
-  add_text (out, "shadowed_by", file->shadowed_by);
-  add_text (out, "actions_file", file->actions_file);
-  add_text (out, "flow_file", file->flow_file);
-  if (generation != NULL && file->shadowed_by == NULL) {
-    const char *failure = g_hash_table_lookup (plugins->failures, file->name);
-    const char *stuck = zm_generation_stuck (generation);
-    g_autofree char *refused = NULL;
-
-    /* It goes on running though its file was refused since: why a new one does not come is what people look for. */
-    if (file->error != NULL)
-      refused = g_strdup_printf ("its file is refused: %s; generation %u of it goes on running", file->error,
-                                 generation->number);
-    add_text (out, "reason", refused != NULL ? refused : failure != NULL ? failure : stuck);
-    add_generation (out, generation, stuck != NULL ? "stuck" : "loaded");
-  } else {
+  add_files (out, file);
+  if (generation != NULL)
+    add_current (out, generation, reason);
+  else
     add_unloaded (out, plugins, file);
-  }
   g_string_append_c (out, '}');
 }
 
@@ -258,7 +338,7 @@ add_retired (ZmGeneration *generation, gpointer user)
 {
   const Retired *retired = user;
 
-  if (retired->name != NULL && strcmp (retired->name, generation->name) != 0)
+  if (!asked (retired->name, generation->plugin, generation->name))
     return;
   begin (retired->out, generation->name, generation->path);
   add_generation (retired->out, generation, "retired");
@@ -272,12 +352,11 @@ add_orphans (GString *out, ZmPlugins *plugins, const char *name)
   for (guint i = 0; plugins->current != NULL && i < plugins->current->order->len; i++) {
     ZmGeneration *generation = g_ptr_array_index (plugins->current->order, i);
 
-    if (g_hash_table_contains (plugins->by_name, generation->name) ||
-        (name != NULL && strcmp (name, generation->name) != 0))
+    if (g_hash_table_contains (plugins->by_name, generation->plugin) ||
+        !asked (name, generation->plugin, generation->name))
       continue;
     begin (out, generation->name, generation->path);
-    add_text (out, "reason", "its file is gone");
-    add_generation (out, generation, "loaded");
+    add_current (out, generation, "its file is gone");
     g_string_append_c (out, '}');
   }
 }
@@ -293,8 +372,10 @@ zm_plugins_json (ZmPlugins *plugins, const char *name)
   for (guint i = 0; i < plugins->files->len; i++) {
     const ZmPluginFile *file = g_ptr_array_index (plugins->files, i);
 
-    if (name == NULL || strcmp (name, file->name) == 0)
+    if (asked (name, file->name, file->name))
       add_file (out, plugins, file);
+    if (file->shadowed_by == NULL)
+      add_variants (out, plugins, file, name);
   }
   add_orphans (out, plugins, name);
   zm_reaper_each (plugins->reaper, add_retired, &retired);

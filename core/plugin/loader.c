@@ -170,11 +170,18 @@ zm_library_symbol (const ZmLibrary *library, const char *name, GError **error)
 
 /* ---- libraries that must stay ---- */
 
+/* Memory of a loaded object, from its program headers: what its dynamic section says may be damaged, and dlopen looks at little
+ * of it. */
+typedef struct Extent {
+  const char *begin, *end;
+} Extent;
+
 /* What of a loaded object's dynamic section is needed to read the names that it imports. */
 typedef struct Dynamic {
   const ElfW (Sym) * symbols;
   const char *strings;
-  guint imported; /* the imported ones are the first so many symbols */
+  const guint32 *table;                    /* of hashes */
+  Extent of_symbols, of_strings, of_table; /* what may be read there */
 } Dynamic;
 
 /* glibc relocates these pointers on most machines, and leaves offsets on some. */
@@ -184,24 +191,67 @@ dynamic_address (const struct link_map *map, ElfW (Addr) value)
   return (const void *) (value < map->l_addr ? value + map->l_addr : value);
 }
 
-/* The hash tables tell how many symbols are imported: the section headers, which would too, are not loaded. */
+/* One object of the process: fills in the extents of those addresses that lie in it. */
+static int
+find_extents (struct dl_phdr_info *info, size_t size, void *user)
+{
+  Dynamic *dynamic = user;
+  const char *const wanted[] = { (const char *) dynamic->symbols, dynamic->strings,
+                                 (const char *) dynamic->table };
+  Extent *const found[] = { &dynamic->of_symbols, &dynamic->of_strings, &dynamic->of_table };
+
+  (void) size;
+  for (guint i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW (Phdr) *header = &info->dlpi_phdr[i];
+    const char *begin = (const char *) (info->dlpi_addr + header->p_vaddr);
+
+    for (guint k = 0; k < G_N_ELEMENTS (wanted); k++)
+      if (header->p_type == PT_LOAD && (header->p_flags & PF_R) != 0 && wanted[k] >= begin &&
+          (gsize) (wanted[k] - begin) < header->p_memsz)
+        *found[k] = (Extent){ wanted[k], begin + header->p_memsz };
+  }
+  return 0;
+}
+
 static Dynamic
 read_dynamic (const struct link_map *map)
 {
-  Dynamic dynamic = { NULL, NULL, 0 };
+  Dynamic dynamic = { .symbols = NULL };
 
   for (const ElfW (Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
     if (entry->d_tag == DT_SYMTAB)
       dynamic.symbols = dynamic_address (map, entry->d_un.d_ptr);
     else if (entry->d_tag == DT_STRTAB)
       dynamic.strings = dynamic_address (map, entry->d_un.d_ptr);
-    else if (entry->d_tag ==
-             DT_GNU_HASH) /* the second word: index of the first symbol that is defined and hashed */
-      dynamic.imported = ((const guint32 *) dynamic_address (map, entry->d_un.d_ptr))[1];
-    else if (entry->d_tag == DT_HASH && dynamic.imported == 0) /* the second word: number of symbols */
-      dynamic.imported = ((const guint32 *) dynamic_address (map, entry->d_un.d_ptr))[1];
+    else if (entry->d_tag == DT_GNU_HASH || (entry->d_tag == DT_HASH && dynamic.table == NULL))
+      dynamic.table = dynamic_address (map, entry->d_un.d_ptr);
   }
+  dl_iterate_phdr (find_extents, &dynamic);
   return dynamic;
+}
+
+/* The hash tables tell how many symbols are imported: the section headers, which would too, are not loaded. In either kind of
+ * table it is the second word: the index of the first symbol that is hashed, or the number of all. */
+static gsize
+imported_symbols (const Dynamic *dynamic)
+{
+  gsize room = (gsize) (dynamic->of_symbols.end - dynamic->of_symbols.begin) / sizeof *dynamic->symbols;
+
+  if (dynamic->of_table.end - dynamic->of_table.begin < 2 * (gssize) sizeof *dynamic->table)
+    return 0;
+  return MIN (dynamic->table[1], room);
+}
+
+/* A symbol's name; NULL: it leads out of the object. */
+static const char *
+symbol_name (const Dynamic *dynamic, gsize index)
+{
+  gsize offset = dynamic->symbols[index].st_name;
+  gsize room = (gsize) (dynamic->of_strings.end - dynamic->of_strings.begin);
+
+  return offset < room && memchr (dynamic->strings + offset, '\0', room - offset) != NULL
+             ? dynamic->strings + offset
+             : NULL;
 }
 
 /* Judged by what it imports: such a library crashes later, in a thread that ends or a type that is used, so it is never
@@ -209,15 +259,14 @@ read_dynamic (const struct link_map *map)
 const char *
 zm_library_stays (const ZmLibrary *library)
 {
-  Dynamic dynamic = read_dynamic (library->map);
+  const Dynamic dynamic = read_dynamic (library->map);
+  gsize imported = imported_symbols (&dynamic);
   gboolean makes_keys = FALSE, ends_keys = FALSE;
 
-  if (dynamic.symbols == NULL || dynamic.strings == NULL)
-    return NULL;
-  for (guint i = 1; i < dynamic.imported; i++) {
-    const char *name = dynamic.strings + dynamic.symbols[i].st_name;
+  for (gsize i = 1; i < imported; i++) {
+    const char *name = dynamic.symbols[i].st_shndx == SHN_UNDEF ? symbol_name (&dynamic, i) : NULL;
 
-    if (dynamic.symbols[i].st_shndx != SHN_UNDEF)
+    if (name == NULL)
       continue;
     if (g_str_has_prefix (name, "g_type_register_"))
       return "it registers GTypes, which cannot be taken back";

@@ -56,8 +56,9 @@ refuse_truncated (const char *what, GError **error)
 }
 
 /* Reads exactly size bytes at offset. */
-static gboolean
-image_read (const ZmImage *image, guint64 offset, void *buffer, gsize size, const char *what, GError **error)
+gboolean
+zm_image_read (const ZmImage *image, guint64 offset, void *buffer, gsize size, const char *what,
+               GError **error)
 {
   if (!inside (image, offset, size))
     return refuse_truncated (what, error);
@@ -130,9 +131,9 @@ read_header (const ZmImage *image, ElfW (Ehdr) * header, GError **error)
                  image->size);
     return FALSE;
   }
-  return image_read (image, 0, header->e_ident, EI_NIDENT, "the ELF header", error) &&
+  return zm_image_read (image, 0, header->e_ident, EI_NIDENT, "the ELF header", error) &&
          check_ident (header->e_ident, error) &&
-         image_read (image, 0, header, sizeof *header, "the ELF header", error) &&
+         zm_image_read (image, 0, header, sizeof *header, "the ELF header", error) &&
          check_header (header, error);
 }
 
@@ -202,33 +203,51 @@ read_segment (const ZmImage *image, const ElfW (Phdr) * header, guint64 *budget,
   }
   *budget -= header->p_filesz;
   segment = g_malloc (header->p_filesz + 1);
-  return image_read (image, header->p_offset, segment, header->p_filesz, "an ELF note", error) &&
+  return zm_image_read (image, header->p_offset, segment, header->p_filesz, "an ELF note", error) &&
          walk_segment (segment, header->p_filesz, header->p_align == 8 ? 8 : 4, func, user, error);
 }
 
-/* Segments that are to be loaded are checked for their size here too, although only notes are read: it is the one place
- * that sees the headers before the dynamic loader does. */
+/* All of the program headers, each within the file as far as it is to be loaded: the dynamic loader would map pages past the end
+ * and die of SIGBUS. NULL: error. */
+static ElfW (Phdr) * read_programs (const ZmImage *image, const ElfW (Ehdr) * header, GError **error)
+{
+  g_autofree ElfW (Phdr) *programs = g_new0 (ElfW (Phdr), header->e_phnum);
+
+  if (header->e_phoff > image->size) {
+    refuse_truncated ("the program header table", error);
+    return NULL;
+  }
+  for (guint i = 0; i < header->e_phnum; i++) {
+    ElfW (Phdr) *program = &programs[i];
+
+    if (!zm_image_read (image, (guint64) header->e_phoff + i * sizeof *program, program, sizeof *program,
+                        "a program header", error))
+      return NULL;
+    if (program->p_type == PT_LOAD && !inside (image, program->p_offset, program->p_filesz)) {
+      refuse_truncated ("a segment", error);
+      return NULL;
+    }
+  }
+  return g_steal_pointer (&programs);
+}
+
+/* Segments are checked here too, although only notes are read: it is the one place that sees the headers before the dynamic loader
+ * does. */
 gboolean
 zm_image_each_note (const ZmImage *image, ZmNoteFunc func, gpointer user, GError **error)
 {
   ElfW (Ehdr) header;
   guint64 budget = MOST_NOTES;
+  g_autofree ElfW (Phdr) *programs = NULL;
 
   if (!read_header (image, &header, error))
     return FALSE;
-  for (guint i = 0; i < header.e_phnum; i++) {
-    ElfW (Phdr) program;
-
-    if (header.e_phoff > image->size)
-      return refuse_truncated ("the program header table", error);
-    if (!image_read (image, (guint64) header.e_phoff + i * sizeof program, &program, sizeof program,
-                     "a program header", error))
+  programs = read_programs (image, &header, error);
+  if (programs == NULL || !zm_segments_check (programs, header.e_phnum, error) ||
+      !zm_dynamic_check (image, programs, header.e_phnum, error))
+    return FALSE;
+  for (guint i = 0; i < header.e_phnum; i++)
+    if (programs[i].p_type == PT_NOTE && !read_segment (image, &programs[i], &budget, func, user, error))
       return FALSE;
-    /* The dynamic loader would map pages past the end and die of SIGBUS. */
-    if (program.p_type == PT_LOAD && !inside (image, program.p_offset, program.p_filesz))
-      return refuse_truncated ("a segment", error);
-    if (program.p_type == PT_NOTE && !read_segment (image, &program, &budget, func, user, error))
-      return FALSE;
-  }
   return TRUE;
 }

@@ -34,7 +34,7 @@ known_like (ZmPlugins *plugins, const char *name)
 static Mark
 refuse (Order *order, const char *name, guint code, const char *todo, const char *why)
 {
-  const ZmPluginFile *file = zm_plugins_file (order->plugins, name);
+  const ZmPluginFile *file = zm_plugins_file_of (order->plugins, name);
 
   zm_problems_add (order->problems, ZM_PROBLEM_ERROR, code, file != NULL ? file->path : NULL, 0, 0, NULL,
                    todo, "plugin '%s' %s", name, why);
@@ -61,7 +61,7 @@ static Mark visit (Order *order, const char *name);
 
 /* BAD where one of those that it needs is. */
 static Mark
-visit_needs (Order *order, const ZmPluginFile *file)
+visit_needs (Order *order, const ZmPluginFile *file, const char *name)
 {
   for (char **need = file->manifest->depends; *need != NULL; need++) {
     g_autofree char *why = NULL;
@@ -69,11 +69,11 @@ visit_needs (Order *order, const ZmPluginFile *file)
     if (visit (order, *need) == GOOD)
       continue;
     /* The one that closed a circle has been told about already. */
-    if (g_hash_table_contains (order->reasons, file->name))
+    if (g_hash_table_contains (order->reasons, name))
       return BAD;
     why =
         g_strdup_printf ("needs '%s', which %s", *need, (char *) g_hash_table_lookup (order->reasons, *need));
-    return refuse (order, file->name, ZM_CODE_DEPENDENCY_MISSING, "install what it needs", why);
+    return refuse (order, name, ZM_CODE_DEPENDENCY_MISSING, "install what it needs", why);
   }
   return GOOD;
 }
@@ -82,7 +82,7 @@ visit_needs (Order *order, const ZmPluginFile *file)
 static Mark
 visit_new (Order *order, const char *name)
 {
-  const ZmPluginFile *file = zm_plugins_file (order->plugins, name);
+  const ZmPluginFile *file = zm_plugins_file_of (order->plugins, name);
   Mark mark;
 
   if (file == NULL) {
@@ -95,11 +95,11 @@ visit_new (Order *order, const char *name)
 
     return refuse (order, name, ZM_CODE_PLUGIN_REFUSED, NULL, why);
   }
-  g_ptr_array_add (order->chain, file->name);
-  mark = visit_needs (order, file);
+  g_ptr_array_add (order->chain, (gpointer) name);
+  mark = visit_needs (order, file, name);
   g_ptr_array_set_size (order->chain, (int) order->chain->len - 1);
   if (mark == GOOD)
-    g_ptr_array_add (order->result, file->name);
+    g_ptr_array_add (order->result, g_strdup (name));
   return mark;
 }
 
@@ -125,7 +125,7 @@ zm_order_plugins (ZmPlugins *plugins, const char *const *wanted, GHashTable *rea
 {
   g_autoptr (GHashTable) marks = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GPtrArray) chain = g_ptr_array_new ();
-  Order order = { plugins, problems, marks, reasons, chain, g_ptr_array_new () };
+  Order order = { plugins, problems, marks, reasons, chain, g_ptr_array_new_with_free_func (g_free) };
 
   for (guint i = 0; wanted != NULL && wanted[i] != NULL; i++)
     visit (&order, wanted[i]);

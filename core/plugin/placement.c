@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define MAPPED "mapping"
+
 /* In the order of ZmIsolation, and of the choices in the configuration's schema. */
 static const char *const names[] = { "thread", "process", "private" };
 
@@ -51,7 +53,7 @@ choose (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *fi
   const char *noted = file->manifest != NULL ? file->manifest->isolation : NULL;
 
   if (mapped != NULL && zm_isolation_parse (mapped, &placement->isolation))
-    placement->reason = "mapping";
+    placement->reason = MAPPED;
   else if (own != NULL && zm_isolation_parse (own, &placement->isolation))
     placement->reason = "[plugin] isolation";
   else if (noted != NULL && zm_isolation_parse (noted, &placement->isolation))
@@ -94,10 +96,32 @@ zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean 
 {
   if (!hooks || placement->isolation == ZM_ISOLATION_THREAD)
     return TRUE;
+  if (strcmp (placement->reason, MAPPED) == 0) {
+    g_set_error (
+        error, ZM_ERROR, ZM_ERROR_EXISTS,
+        "plugin '%s' has hooks, which run in the daemon's workers, and so has no copy that runs as %s; "
+        "remove isolation of this mapping",
+        plugin, zm_isolation_name (placement->isolation));
+    return FALSE;
+  }
   g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
                "it has hooks, which run in the daemon's workers, and is to run as %s (%s); set isolation = "
                "thread in [plugin %s]",
                zm_isolation_name (placement->isolation), placement->reason, plugin);
+  return FALSE;
+}
+
+/* An EXCLUSIVE one holds something that only one can hold; a source would take everything in twice. */
+gboolean
+zm_placement_varies (const char *plugin, guint flags, gboolean source, GError **error)
+{
+  if ((flags & ZM_PLUGIN_EXCLUSIVE) == 0 && !source)
+    return TRUE;
+  g_set_error (
+      error, ZM_ERROR, ZM_ERROR_EXISTS,
+      "plugin '%s' is %s and can run in one place only; remove isolation of this mapping, and set it in "
+      "[plugin %s]",
+      plugin, source ? "a source" : "EXCLUSIVE", plugin);
   return FALSE;
 }
 
@@ -121,6 +145,18 @@ one_is_threadsafe (const ZmManifest *manifest, const ZmDescription *description)
     if (manifest->threadsafe[i])
       return TRUE;
   return description->threadsafe;
+}
+
+gboolean
+zm_placement_check_mapped (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
+                           const ZmDescription *description, const char *mapped, GError **error)
+{
+  ZmPlacement own = zm_plugins_place (plugins, config, file, NULL);
+  ZmPlacement placement = zm_plugins_place (plugins, config, file, mapped);
+
+  return own.isolation == placement.isolation ||
+         (zm_placement_allows (&placement, file->name, description->hooks, error) &&
+          zm_placement_varies (file->name, description->flags, description->source, error));
 }
 
 void

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Asks the helper process zmanager-probe to open a library first, and remembers the answer by the library's build id, size
- * and time: what crashes, hangs or ends the process does it there, once.
+ * Asks the helper process zmanager-probe to open a library first, and remembers the answer by what is in the file: what crashes,
+ * hangs or ends the process does it there, once.
  */
 #include "config.h"
 
+#include "base/zm-trust.h"
 #include "plugin/zm-plugin-private.h"
 
 #include <errno.h>
@@ -67,7 +68,13 @@ start (Probe *probe, const char *const *argv, GError **error)
 {
   int pipe_fds[2];
   int status;
+  g_autoptr (GError) why = NULL;
 
+  /* It says nothing about the library. */
+  if (!zm_trust_program (argv[0], &why)) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "the probe cannot be run: %s", why->message);
+    return FALSE;
+  }
   if (pipe2 (pipe_fds, O_CLOEXEC) != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no pipe for the probe: %s", g_strerror (errno));
     return FALSE;
@@ -210,7 +217,7 @@ zm_plugins_find_host (void)
 /* ---- the memory ---- */
 
 struct ZmProbes {
-  GHashTable *known; /* identity as text -> Answer */
+  GHashTable *known; /* checksum of the file -> Answer */
 };
 
 typedef struct Answer {
@@ -244,13 +251,17 @@ zm_probes_free (ZmProbes *probes)
 }
 
 static Answer *
-ask (const char *program, const char *copy, guint timeout_ms, GError **error)
+ask (const char *program, const char *copy, const ZmManifest *manifest, guint timeout_ms, GError **error)
 {
-  const char *const argv[] = { program, copy, NULL };
+  g_autofree const char **argv = g_new0 (const char *, g_strv_length (manifest->actions) + 3);
   g_autoptr (GString) said = g_string_new (NULL);
   g_autoptr (GError) why = NULL;
   Answer *answer;
 
+  argv[0] = program;
+  argv[1] = copy;
+  for (guint i = 0; manifest->actions[i] != NULL; i++)
+    argv[i + 2] = manifest->actions[i];
   /* That no probe could be run says nothing about the library. */
   if (!zm_probe_ask (argv, MOST_ANSWER, timeout_ms, said, &why) && why->code == ZM_ERROR_IO) {
     g_propagate_error (error, g_steal_pointer (&why));
@@ -262,18 +273,31 @@ ask (const char *program, const char *copy, guint timeout_ms, GError **error)
   return answer;
 }
 
-/* By identity, not by path: the same file under another name is not tried again, and a mended one is. */
+/* Of all bytes: build id, size and time are what whoever made the file wrote there, and reproducible builds give one time to
+ * all. The copy is ours, so it does not change. NULL with error. */
+static char *
+checksum (const char *copy, GError **error)
+{
+  g_autoptr (GMappedFile) file = g_mapped_file_new (copy, FALSE, error);
+
+  return file == NULL ? NULL
+                      : g_compute_checksum_for_data (G_CHECKSUM_SHA256,
+                                                     (const guchar *) g_mapped_file_get_contents (file),
+                                                     g_mapped_file_get_length (file));
+}
+
+/* By what it is, not by path: the same file under another name is not tried again, and a mended one is. */
 gboolean
 zm_probes_check (ZmProbes *probes, const char *program, const char *copy, const ZmManifest *manifest,
-                 const ZmIdentity *identity, guint timeout_ms, gboolean *unloads, GError **error)
+                 guint timeout_ms, gboolean *unloads, GError **error)
 {
-  g_autofree char *key = g_strdup_printf ("%s %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT,
-                                          manifest->build_id != NULL ? manifest->build_id : "-",
-                                          identity->size, identity->mtime_ns);
-  Answer *answer = g_hash_table_lookup (probes->known, key);
+  g_autofree char *key = checksum (copy, error);
+  Answer *answer = key != NULL ? g_hash_table_lookup (probes->known, key) : NULL;
 
+  if (key == NULL)
+    return FALSE;
   if (answer == NULL) {
-    answer = ask (program, copy, timeout_ms, error);
+    answer = ask (program, copy, manifest, timeout_ms, error);
     if (answer == NULL)
       return FALSE;
     /* Forgetting costs a probe each, no more. */

@@ -46,6 +46,7 @@ stop_job (gpointer data)
 {
   ZmReaperEntry *entry = data;
 
+  zm_step_enter (entry->generation, "stop");
   entry->threads_ended = zm_generation_stop (entry->generation, entry->reaper->drain_ms);
 }
 
@@ -61,6 +62,7 @@ finish_job (gpointer data)
 {
   ZmReaperEntry *entry = data;
 
+  zm_step_enter (entry->generation, "fini and unloading");
   zm_generation_finalise (entry->generation, &entry->kept);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "base/zm-trust.h"
 #include "plugin/zm-plugin-private.h"
 
 #include <errno.h>
@@ -47,6 +48,19 @@ check_owner (const struct stat *st, const char *path, GError **error)
   return FALSE;
 }
 
+/* A safe directory in one where anybody may rename it is no better than that. */
+static gboolean
+check_way (const char *path, GError **error)
+{
+  char *real = realpath (path, NULL);
+  g_autofree char *why = NULL;
+
+  if (real != NULL && zm_trust_replaceable (real, &why))
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "%s", why);
+  free (real);
+  return why == NULL;
+}
+
 gboolean
 zm_safe_directory (const char *path, GError **error)
 {
@@ -61,7 +75,7 @@ zm_safe_directory (const char *path, GError **error)
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "%s is not a directory", path);
     return FALSE;
   }
-  return check_owner (&st, path, error);
+  return check_owner (&st, path, error) && check_way (path, error);
 }
 
 /* O_NONBLOCK: opening a FIFO would wait for its writer, and a device may do anything. */

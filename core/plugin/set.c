@@ -16,6 +16,7 @@ zm_set_new (ZmConfig *config)
   set->order = g_ptr_array_new ();
   set->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   set->reasons = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  set->single = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   set->fresh = g_ptr_array_new ();
   set->paused = g_ptr_array_new ();
   set->reloads = g_ptr_array_new ();
@@ -42,6 +43,7 @@ zm_plugin_set_unref (ZmPluginSet *set)
     zm_generation_unref (g_ptr_array_index (set->order, i), "table");
   g_ptr_array_unref (set->order);
   g_hash_table_unref (set->reasons);
+  g_hash_table_unref (set->single);
   g_ptr_array_unref (set->fresh);
   g_ptr_array_unref (set->paused);
   g_ptr_array_unref (set->reloads);

@@ -34,13 +34,19 @@ typedef struct ZmPlacement {
 ZmPlacement zm_plugins_place (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
                               const char *mapped);
 
-/* May a plugin with or without hooks run there? FALSE with a sentence. */
+/* May a plugin with or without hooks run there? FALSE with a sentence; ZM_ERROR_EXISTS where a mapping asked for the place. */
 gboolean
 zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean hooks, GError **error);
+/* May a second copy of it run in another place, for a mapping? FALSE with a sentence (ZM_ERROR_EXISTS). */
+gboolean zm_placement_varies (const char *plugin, guint flags, gboolean source, GError **error);
 /* The warning that instances of [plugin NAME] come down to 1, as no action of it is THREADSAFE. */
 void zm_placement_warn_instances (const ZmConfig *config, const char *plugin, ZmProblems *problems);
 
-/* The same of a plugin that is not loaded, for who only checks: what loading it there would say. */
+/* The same of a plugin that is not loaded, for who only checks: what loading it there would say. For a mapping with an
+ * isolation it is FALSE with the sentence. */
+gboolean
+zm_placement_check_mapped (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
+                           const ZmDescription *description, const char *mapped, GError **error);
 void zm_placement_check (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
                          const ZmDescription *description, ZmProblems *problems);
 
@@ -61,7 +67,7 @@ struct ZmCarrier {
   void (*close) (gpointer carried, char **kept);
   /* New values of its section are in force (zm_generation_values): tell the plugin. The runtime's thread; does not wait. */
   void (*reload) (gpointer carried);
-  /* Appends members of a JSON object, each after a comma: "hosts":[{"pid":1,…}]. Any thread. */
+  /* Appends members of a JSON object, each after a comma: ,"hosts":[{"pid":1,…}]. Any thread. */
   void (*describe) (gpointer carried, GString *out);
   /* Why its calls are refused for now ("quarantined: …"), or NULL. The caller frees. Any thread. */
   char *(*trouble) (gpointer carried);
@@ -80,6 +86,11 @@ GByteArray *zm_generation_values (const ZmGeneration *generation);
 gboolean zm_generation_adopt_carried (ZmGeneration *generation, const ZmRecord *prepared, GError **error);
 /* What open gave; NULL: it runs here. */
 gpointer zm_generation_carried (const ZmGeneration *generation);
+/* Why its calls are refused for now: "stuck: …", or what its carrier says ("quarantined: …"); NULL: they are not. The caller
+ * frees. Not of a retired one. Any thread. */
+char *zm_generation_trouble (const ZmGeneration *generation);
+/* Appends what its carrier tells of its processes, members of a JSON object, each after a comma. Not of a retired one. */
+void zm_generation_describe (const ZmGeneration *generation, GString *out);
 /* Has the carrier tell it that its values are new. FALSE: it runs here, and the caller tells it. The runtime's thread. */
 gboolean zm_generation_reload_carried (ZmGeneration *generation);
 /* Place of an action in PREPARED's list. */

@@ -35,7 +35,21 @@ typedef struct ZmNote {
 
 /* FALSE ends the walk with the error that it set. */
 typedef gboolean (*ZmNoteFunc) (const ZmNote *note, gpointer user, GError **error);
+/* Reads exactly size bytes at offset; what: for the error. */
+gboolean zm_image_read (const ZmImage *image, guint64 offset, void *buffer, gsize size, const char *what,
+                        GError **error);
 gboolean zm_image_each_note (const ZmImage *image, ZmNoteFunc func, gpointer user, GError **error);
+
+/* ---- segments.c ---- */
+
+/* Are these program headers such that the dynamic loader touches nothing but what is the library's? Those of the file as a whole;
+ * that they lie within the file is for the caller to know. */
+gboolean zm_segments_check (const ElfW (Phdr) * headers, guint n, GError **error);
+
+/* ---- dynamic.c ---- */
+
+/* Does all that its dynamic section says lead to the library itself? After zm_segments_check. */
+gboolean zm_dynamic_check (const ZmImage *image, const ElfW (Phdr) * headers, guint n, GError **error);
 
 /* ---- manifest.c ---- */
 
@@ -103,9 +117,9 @@ zm_probe_ask (const char *const *argv, gsize most, guint timeout_ms, GString *an
 typedef struct ZmProbes ZmProbes;
 ZmProbes *zm_probes_new (void);
 void zm_probes_free (ZmProbes *probes);
-/* Probes the copy where this identity is not known yet. */
+/* Probes the copy where a file of these bytes is not known yet. */
 gboolean zm_probes_check (ZmProbes *probes, const char *program, const char *copy, const ZmManifest *manifest,
-                          const ZmIdentity *identity, guint timeout_ms, gboolean *unloads, GError **error);
+                          guint timeout_ms, gboolean *unloads, GError **error);
 
 /* ---- reaper.c ---- */
 
@@ -132,8 +146,9 @@ void zm_reaper_each (ZmReaper *reaper, void (*func) (ZmGeneration *generation, g
 
 struct ZmGeneration {
   guint32 magic;
-  char *name;
-  char *path; /* the installed file that it was copied from */
+  char *name;   /* in listings; of a variant "hello@private" */
+  char *plugin; /* whose it is: "hello" */
+  char *path;   /* the installed file that it was copied from */
   guint number;
   char mark
       [12]; /* name of the threads that run its code at load and stop: who starts a thread there passes it on */
@@ -200,6 +215,11 @@ ZmGeneration *zm_generation_new (const ZmGenerationConfig *config);
 /* Frees what has been closed; the last that is done to it. */
 void zm_generation_free (ZmGeneration *generation);
 
+/* ---- step.c ---- */
+
+/* From here on this thread, which is a guard's, does this with the plugin: a literal such as "loading". Until the thread ends. */
+void zm_step_enter (const ZmGeneration *generation, const char *what);
+
 /* ---- life.c ---- */
 
 /* dlopen, query, actions. In a guard. */
@@ -225,6 +245,12 @@ const ZmAction *zm_generation_action (ZmGeneration *generation, const char *symb
 
 /* The same in all that a running one cannot change. */
 gboolean zm_placement_equal (const ZmPlacement *a, const ZmPlacement *b);
+
+/* variants.c: "hello@private" -> "hello"; any other name -> a copy. The caller frees. *isolation: a literal, or NULL. */
+char *zm_variant_plugin (const char *name, const char **isolation);
+gboolean zm_is_variant (const char *name);
+/* The same names, without those that the plugin's own placement serves. g_strfreev. */
+char **zm_variants_needed (ZmPlugins *plugins, const ZmConfig *config, const char *const *wanted);
 
 /* ---- carried.c: the same steps, by the carrier ---- */
 
@@ -259,6 +285,7 @@ struct ZmPluginSet {
   GPtrArray *order;    /* ZmGeneration, each with a reference "table" */
   GHashTable *by_name; /* name -> ZmGeneration */
   GHashTable *reasons; /* name of a plugin that is known but not here -> why */
+  GHashTable *single;  /* name of a variant that its plugin cannot have -> why */
   GPtrArray *fresh;    /* those made by this prepare, borrowed */
   GPtrArray *paused;   /* EXCLUSIVE ones of the current set that were stopped for it, borrowed */
   GPtrArray *reloads;  /* kept ones whose section changed, borrowed */
@@ -300,11 +327,17 @@ void zm_set_keep (ZmPluginSet *set, ZmPluginSet *current, ZmGeneration *old);
 
 /* scan.c: reads the path into plugins->files. */
 void zm_scan_path (ZmPlugins *plugins, ZmProblems *problems);
+/* One generation that is to be in a set. */
+typedef struct ZmWish {
+  const char *name; /* the file's, or of a variant of it */
+  const ZmScanned *scanned;
+  ZmPlacement placement;
+} ZmWish;
+
 /* bring.c: a new generation of this file: copied, probed, opened, configured, initialised, started. Where it is EXCLUSIVE
  * `old` (or NULL) is stopped in between, and *paused tells so, also where this fails. */
-ZmGeneration *
-zm_bring_up (ZmPlugins *plugins, const ZmScanned *scanned, const ZmPlacement *placement, ZmGeneration *old,
-             ZmConfig *config, gboolean *paused, ZmProblems *problems, GError **error);
+ZmGeneration *zm_bring_up (ZmPlugins *plugins, const ZmWish *wish, ZmGeneration *old, ZmConfig *config,
+                           gboolean *paused, ZmProblems *problems, GError **error);
 /* For ZmPlugins.hangs. */
 void zm_hang_free (gpointer hang);
 /* Starts one again that was stopped for an EXCLUSIVE one. */
@@ -312,8 +345,8 @@ gboolean zm_bring_back (ZmPlugins *plugins, ZmGeneration *old, GError **error);
 /* Lets one go that was never in a current set; waits for its stop. */
 void zm_bring_down (ZmPlugins *plugins, ZmGeneration *generation);
 
-/* order.c: the wanted plugins and what they need, each after what it needs. Names, borrowed from the scan; those with a
- * missing or circular dependency are problems and left out. reasons: name -> why. */
+/* order.c: the wanted plugins and what they need, each after what it needs. Names, which the list owns; those with a missing
+ * or circular dependency are problems and left out. reasons: name -> why. */
 GPtrArray *
 zm_order_plugins (ZmPlugins *plugins, const char *const *wanted, GHashTable *reasons, ZmProblems *problems);
 

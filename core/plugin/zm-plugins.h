@@ -72,6 +72,8 @@ typedef struct ZmPluginFile {
  * duplicate names. GPtrArray of ZmPluginFile, owned by plugins, valid until the next scan. */
 const GPtrArray *zm_plugins_scan (ZmPlugins *plugins, ZmProblems *problems);
 const ZmPluginFile *zm_plugins_file (ZmPlugins *plugins, const char *name);
+/* The same also of a variant, "hello@private". */
+const ZmPluginFile *zm_plugins_file_of (ZmPlugins *plugins, const char *name);
 /* Which of these would have to be left out because of what they need (missing, or in a circle), by their notes alone: an
  * error each, ZM_CODE_DEPENDENCY_MISSING or _CYCLE. After a scan. */
 void zm_plugins_check_needs (ZmPlugins *plugins, const char *const *wanted, ZmProblems *problems);
@@ -103,7 +105,8 @@ ZmDescription *zm_description_ask (const char *program, const char *path, guint 
 void zm_description_free (ZmDescription *description);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmDescription, zm_description_free)
 
-/* Makes the set that has every plugin named in `wanted` (and their dependencies, in order). Generations of the current set
+/* Makes the set that has every plugin named in `wanted` (and their dependencies, in order). A name may be
+ * that of a variant, which shares the section, and is the plugin itself where it runs so anyway. Generations of the current set
  * whose file did not change are kept, unless named in `again` (NULL, or list). config: [plugin NAME] sections are checked
  * against each schema and handed out. Failures of one plugin are problems (the others go on): the set then has no such
  * plugin, or, where an older generation runs, still that one. */
@@ -126,7 +129,15 @@ const GPtrArray *zm_plugin_set_reloads (ZmPluginSet *set);
  * from the set. */
 const ZmAction *
 zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, GError **error);
+/* The same for a mapping with an isolation (NULL: none): of the generation that runs so. ZM_ERROR_REFUSED: the plugin cannot
+ * run in two places. */
+const ZmAction *zm_plugin_set_action_at (ZmPluginSet *set, const char *plugin, const char *isolation,
+                                         const char *symbol, GError **error);
 ZmGeneration *zm_plugin_set_find (ZmPluginSet *set, const char *name); /* borrowed, or NULL */
+/* Is any generation of it there, variants included? */
+gboolean zm_plugin_set_has (ZmPluginSet *set, const char *plugin);
+/* What a wanted variant is called: "hello@private". The caller frees. */
+char *zm_plugin_variant_name (const char *plugin, const char *isolation);
 guint zm_plugin_set_size (ZmPluginSet *set);
 ZmGeneration *zm_plugin_set_nth (ZmPluginSet *set, guint index); /* in dependency order */
 
@@ -147,6 +158,8 @@ ZmGeneration *zm_generation_ref (ZmGeneration *generation, const char *holder);
  * it and told. */
 void zm_generation_unref (ZmGeneration *generation, const char *holder);
 const char *zm_generation_name (const ZmGeneration *generation);
+/* Whose it is. That is its name, too, but for the variant that a mapping's isolation makes: "hello" of "hello@private". */
+const char *zm_generation_plugin (const ZmGeneration *generation);
 guint zm_generation_number (const ZmGeneration *generation); /* 1 is the first of that name */
 guint zm_generation_flags (const ZmGeneration *generation);  /* ZM_PLUGIN_* */
 const ZmManifest *zm_generation_manifest (const ZmGeneration *generation);
@@ -174,12 +187,16 @@ gpointer zm_generation_attachment (ZmGeneration *generation,
 int zm_generation_thread_start (ZmGeneration *generation, const char *name, void (*run) (void *),
                                 void (*wake) (void *), void *user);
 
-/* One line per plugin for `zmanagerctl plugin ls` and inspect: a JSON array: name, version, kind, state (loaded, available,
- * refused, failed, stuck, retired), generation, path, reason, line that would use it, isolation, holders {who: n}, actions,
- * options. Runtime's thread. The caller frees. */
+/* One line per plugin, and per variant of it, for `zmanagerctl plugin ls` and inspect: a JSON array: name, version, kind, state (loaded, available,
+ * refused, failed, stuck, retired), generation, path, reason, line that would use it, isolation and its reason, what its carrier tells
+ * of its processes, holders {who: n}, actions, options. Runtime's thread. The caller frees. */
 char *zm_plugins_json (ZmPlugins *plugins, const char *name);
 /* Old generations still loaded: "hello generation 3: held by deferred call (2)". NULL-terminated, g_strfreev. Any thread. */
 char **zm_plugins_held (ZmPlugins *plugins);
+
+/* What the calling thread does with a plugin outside of any call: "loading", "stop" …, and the plugin's name and generation.
+ * NULL: nothing. For a signal handler: nothing is locked and no memory taken. */
+const char *zm_plugins_step_raw (const char **plugin, guint *number);
 
 /* Is it a directory that only root and this user may write? Any thread. */
 gboolean zm_safe_directory (const char *path, GError **error);

@@ -2,6 +2,7 @@
 /* What routes and steps are, said in a few words for people or as JSON: for explain and for listings of flows. */
 #include "config.h"
 
+#include "plugin/zm-carrier.h"
 #include "routing/table-private.h"
 
 #include <string.h>
@@ -22,30 +23,62 @@ append_number (GString *out, const char *name, guint number)
 
 /* ---- routes ---- */
 
-/* Why calls of this route fail before they are made; NULL: they do not. */
-static const char *
-reason_of (const ZmRoute *route)
+/* The generation that takes its messages; NULL: none. */
+static const ZmGeneration *
+generation_of (const ZmRoute *route)
+{
+  return route->target == ZM_TARGET_ACTION && route->action != NULL ? route->action->generation : NULL;
+}
+
+/* Why calls of this route fail before they are made, beginning with the state; NULL: they do not. The caller frees. */
+static char *
+trouble_of (const ZmRoute *route)
 {
   if (route->target == ZM_TARGET_UNAVAILABLE)
-    return route->reason;
-  return route->target == ZM_TARGET_ACTION && route->action != NULL
-             ? zm_generation_stuck (route->action->generation)
-             : NULL;
+    return g_strconcat ("unavailable: ", route->reason, NULL);
+  return generation_of (route) != NULL ? zm_generation_trouble (generation_of (route)) : NULL;
+}
+
+/* Where it runs, unless that is where all run that nobody said anything about. */
+static void
+append_place (GString *out, const ZmRoute *route)
+{
+  const ZmPlacement *placement =
+      generation_of (route) != NULL ? zm_generation_placement (generation_of (route)) : NULL;
+
+  if (placement != NULL &&
+      (placement->isolation != ZM_ISOLATION_THREAD || strcmp (placement->reason, "default") != 0))
+    g_string_append_printf (out, ", as %s (%s)", zm_isolation_name (placement->isolation), placement->reason);
+}
+
+static void
+append_place_json (GString *out, const ZmRoute *route)
+{
+  const ZmGeneration *generation = generation_of (route);
+
+  if (generation == NULL)
+    return;
+  zm_routing_append_member (out, "generation", zm_generation_name (generation));
+  zm_routing_append_member (out, "isolation",
+                            zm_isolation_name (zm_generation_placement (generation)->isolation));
+  zm_routing_append_member (out, "isolation_reason", zm_generation_placement (generation)->reason);
+  zm_generation_describe (generation, out);
 }
 
 void
 zm_routing_append_route (GString *out, const ZmRoute *route)
 {
   const ZmMapping *mapping = route->mapping;
+  g_autofree char *trouble = trouble_of (route);
 
   if (mapping->worker != NULL)
     g_string_append_printf (out, "worker:%s", mapping->worker);
   else
     g_string_append_printf (out, "%s.%s", mapping->plugin, mapping->symbol);
   g_string_append_printf (out, " (%s:%u:%u)", mapping->file, mapping->line, mapping->column);
-  if (reason_of (route) != NULL)
-    g_string_append_printf (out, ", %s: %s", route->target == ZM_TARGET_UNAVAILABLE ? "unavailable" : "stuck",
-                            reason_of (route));
+  append_place (out, route);
+  if (trouble != NULL)
+    g_string_append_printf (out, ", %s", trouble);
 }
 
 void
@@ -53,6 +86,7 @@ zm_routing_append_route_json (GString *out, const ZmRoute *route)
 {
   static const char *const targets[] = { "action", "worker", "unavailable" };
   const ZmMapping *mapping = route->mapping;
+  g_autofree char *trouble = trouble_of (route);
 
   g_string_append_c (out, '{');
   zm_routing_append_member (out, "key", mapping->key_text);
@@ -63,8 +97,11 @@ zm_routing_append_route_json (GString *out, const ZmRoute *route)
     zm_routing_append_member (out, "plugin", mapping->plugin);
     zm_routing_append_member (out, "symbol", mapping->symbol);
   }
-  if (reason_of (route) != NULL)
-    zm_routing_append_member (out, "reason", reason_of (route));
+  append_place_json (out, route);
+  /* The target says "unavailable" already. */
+  if (trouble != NULL)
+    zm_routing_append_member (out, "reason",
+                              route->target == ZM_TARGET_UNAVAILABLE ? route->reason : trouble);
   zm_routing_append_member (out, "file", mapping->file);
   append_number (out, "line", mapping->line);
   append_number (out, "column", mapping->column);

@@ -67,6 +67,13 @@ set_retries (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
                                 line->value);
 }
 
+void
+zm_mapping_set_isolation (ZmMapping *mapping, const char *isolation)
+{
+  g_free (mapping->isolation);
+  mapping->isolation = g_strdup (isolation);
+}
+
 /* A later line of the same option replaces the earlier one, as everywhere. */
 void
 zm_mapping_reader_option (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
@@ -79,8 +86,7 @@ zm_mapping_reader_option (ZmMappingReader *reader, const ZmLine *line, ZmMapping
       refuse_choice (reader, line, isolation_names);
       break;
     }
-    g_free (mapping->isolation);
-    mapping->isolation = g_strdup (line->value);
+    zm_mapping_set_isolation (mapping, line->value);
     break;
   case 1:
     found = index_of (line->value, ordering_names);

@@ -55,6 +55,17 @@ suggest_plugin (ZmPluginSet *set, const char *plugin, const char *said)
   return near_one != NULL ? g_strdup_printf ("did you mean %s?", near_one) : NULL;
 }
 
+/* A plugin may be there and not where this mapping wants it: then it is as one that is not there. */
+static guint
+problem_code (ZmPluginSet *set, const ZmMapping *mapping, const GError *error)
+{
+  if (error->code == ZM_ERROR_REFUSED)
+    return ZM_CODE_NO_VARIANT;
+  return error->code != ZM_ERROR_UNAVAILABLE && zm_plugin_set_has (set, mapping->plugin)
+             ? ZM_CODE_UNKNOWN_SYMBOL
+             : ZM_CODE_UNKNOWN_PLUGIN;
+}
+
 /* The set's own error says whether plugin or symbol is missing, and is what callers of the mapping are told. */
 static void
 resolve_action (ZmTable *table, ZmRoute *route, ZmPluginSet *set, ZmProblems *problems)
@@ -62,18 +73,17 @@ resolve_action (ZmTable *table, ZmRoute *route, ZmPluginSet *set, ZmProblems *pr
   const ZmMapping *mapping = route->mapping;
   g_autoptr (GError) error = NULL;
   g_autofree char *todo = NULL;
-  gboolean known;
+  guint code;
 
-  route->action = zm_plugin_set_action (set, mapping->plugin, mapping->symbol, &error);
+  route->action = zm_plugin_set_action_at (set, mapping->plugin, mapping->isolation, mapping->symbol, &error);
   if (route->action != NULL) {
     route->target = ZM_TARGET_ACTION;
     return;
   }
-  known = zm_plugin_set_find (set, mapping->plugin) != NULL;
-  todo = known ? NULL : suggest_plugin (set, mapping->plugin, error->message);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, known ? ZM_CODE_UNKNOWN_SYMBOL : ZM_CODE_UNKNOWN_PLUGIN,
-                   mapping->file, mapping->line, mapping->column, NULL, todo, "\"%s\": %s", mapping->key_text,
-                   error->message);
+  code = problem_code (set, mapping, error);
+  todo = code == ZM_CODE_UNKNOWN_PLUGIN ? suggest_plugin (set, mapping->plugin, error->message) : NULL;
+  zm_problems_add (problems, ZM_PROBLEM_ERROR, code, mapping->file, mapping->line, mapping->column, NULL,
+                   todo, "\"%s\": %s", mapping->key_text, error->message);
   refuse (table, route, error->message);
 }
 

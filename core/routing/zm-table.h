@@ -77,6 +77,8 @@ typedef struct ZmMapping { /* one line; made by the readers below only (one bloc
 typedef enum { ZM_ORDERING_NONE, ZM_ORDERING_CONTEXT, ZM_ORDERING_KEY } ZmOrdering;
 
 void zm_mapping_free (ZmMapping *mapping);
+/* thread, process or private; before a table is built of it. */
+void zm_mapping_set_isolation (ZmMapping *mapping, const char *isolation);
 /* Who is the sender of its results: the last part of the plugin's name, or the worker's. Borrowed. */
 ZmSpan zm_mapping_component (const ZmMapping *mapping);
 /* Reads a mapping file; adds ZmMapping* to out. */

@@ -72,14 +72,30 @@ action_is_there (Check *check, const ZmMapping *mapping, const ZmPluginFile *fil
   return description != NULL && g_strv_contains (description->actions, mapping->symbol);
 }
 
+/* isolation of a mapping makes a second copy of its plugin, which not each can have. */
+static void
+check_variant (Check *check, const ZmMapping *mapping, const ZmPluginFile *file)
+{
+  const ZmDescription *description = mapping->isolation != NULL ? describe (check, file) : NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (description == NULL || zm_placement_check_mapped (check->plugins, check->config, file, description,
+                                                        mapping->isolation, &error))
+    return;
+  zm_problems_add (check->problems, ZM_PROBLEM_ERROR, ZM_CODE_NO_VARIANT, mapping->file, mapping->line,
+                   mapping->column, NULL, NULL, "\"%s\": %s", mapping->key_text, error->message);
+}
+
 static void
 check_mapping (Check *check, const ZmMapping *mapping)
 {
   const ZmPluginFile *file = zm_plugins_file (check->plugins, mapping->plugin);
   g_autoptr (GError) error = NULL;
 
-  if (action_is_there (check, mapping, file, &error))
+  if (action_is_there (check, mapping, file, &error)) {
+    check_variant (check, mapping, file);
     return;
+  }
   zm_problems_add (check->problems, ZM_PROBLEM_ERROR,
                    file == NULL             ? ZM_CODE_UNKNOWN_PLUGIN
                    : file->manifest == NULL ? ZM_CODE_PLUGIN_REFUSED

@@ -63,10 +63,12 @@ zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **er
     g_ptr_array_unref (flows);
     return FALSE;
   }
+  zm_trust_check (instance, options->config_file, zm_trust_user (instance), problems);
   config = zm_load_config (instance, options, problems);
   plugins = open_plugins (instance, config);
   files = zm_plugins_scan (plugins, problems);
   zm_load_read_files (instance, files, NULL, mappings, flows, problems);
+  zm_load_apply_actions (config, mappings, problems);
   zm_check_plugins (config, mappings, plugins, problems);
   check_workers (config, instance, problems);
   wanted = zm_load_wanted (config, mappings, NULL, NULL);
@@ -137,7 +139,26 @@ zm_runtime_config_dump (const ZmInstance *instance, const ZmConfig *config, gboo
   return zm_config_dump_effective (config, json, stand_in, instance);
 }
 
-/* Layers and defaults as the daemon would have them; nothing is started, and no plugin is looked at. */
+/* Which keys of plugins are secret is told by the plugins, each asked in a process of its own. What else is wrong with them is for
+ * --check to say. */
+static void
+ask_for_secrets (const ZmInstance *instance, const ZmConfig *config)
+{
+  g_auto (GStrv) named = zm_config_names (config, "plugin");
+  g_auto (GStrv) sources = zm_config_names (config, "source");
+  g_autoptr (ZmProblems) ignored = zm_problems_new ();
+  g_autoptr (GPtrArray) none = g_ptr_array_new ();
+  ZmPlugins *plugins;
+
+  if (named[0] == NULL && sources[0] == NULL)
+    return;
+  plugins = open_plugins (instance, config);
+  zm_plugins_scan (plugins, ignored);
+  zm_check_plugins (config, none, plugins, ignored);
+  zm_plugins_free (plugins);
+}
+
+/* Layers and defaults as the daemon would have them; nothing is started. */
 char *
 zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *problems, GError **error)
 {
@@ -146,5 +167,6 @@ zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *pro
 
   if (config == NULL || zm_problems_errors (problems) > 0)
     return NULL;
+  ask_for_secrets (instance, config);
   return zm_runtime_config_dump (instance, config, json);
 }

@@ -66,7 +66,7 @@ zm_command_plugins (ZmCommandCall *call, GError **error)
 
   if (!zm_command_text (call->request, "name", FALSE, &name, error))
     return FALSE;
-  if (name != NULL && zm_plugins_file (call->runtime->plugins, name) == NULL) {
+  if (name != NULL && zm_plugins_file_of (call->runtime->plugins, name) == NULL) {
     g_autofree char *shown = zm_printable (zm_span_text (name), 64);
 
     g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND, "there is no plugin \"%s\" in the plugin path", shown);
@@ -98,12 +98,22 @@ plugin_argument (ZmCommandCall *call, GError **error)
   return NULL;
 }
 
+/* The plugin itself, not only a variant that a mapping has of it. */
 static gboolean
 is_loaded (ZmRuntime *runtime, const char *name)
 {
   g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
 
   return set != NULL && zm_plugin_set_find (set, name) != NULL;
+}
+
+/* Any of it: unloading and reloading are about all of it. */
+static gboolean
+is_there (ZmRuntime *runtime, const char *name)
+{
+  g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
+
+  return set != NULL && zm_plugin_set_has (set, name);
 }
 
 static void
@@ -181,7 +191,7 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
 
   if (name == NULL)
     return FALSE;
-  if (!is_loaded (runtime, name)) {
+  if (!is_there (runtime, name)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s is not loaded", name);
     return FALSE;
   }
@@ -193,7 +203,7 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
         error, "the plugin %s cannot be unloaded: its mappings go with it, and others need them: ", name);
     return put_back (runtime, name, was_asked, FALSE);
   }
-  if (is_loaded (runtime, name)) {
+  if (is_there (runtime, name)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
                  "the plugin %s stays loaded: another plugin depends on it", name);
     return put_back (runtime, name, was_asked, FALSE);
@@ -211,7 +221,7 @@ zm_command_plugin_reload (ZmCommandCall *call, GError **error)
 
   if (name == NULL)
     return FALSE;
-  if (!is_loaded (call->runtime, name)) {
+  if (!is_there (call->runtime, name)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s is not loaded; load it first", name);
     return FALSE;
   }

@@ -4,6 +4,7 @@
 
 #include "runtime/control-private.h"
 
+#include "runtime/audit.h"
 #include "runtime/commands.h"
 #include "runtime/streams.h"
 
@@ -144,36 +145,39 @@ zm_control_refuse (ZmControl *control, const ZmPeer *peer, const char *text)
 }
 
 /* A stream that is open has no reply yet: its parts are the replies, and "OK" comes when it is cancelled. */
-static void
-open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, ZmSpan request)
+static gboolean
+open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, ZmSpan request, GString *out)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GString) out = g_string_new (NULL);
 
   if (zm_streams_open (control->streams, peer, command->name, request, &error))
-    return;
+    return TRUE;
   zm_reply_error (out, error, NULL);
   zm_control_send (control, peer, "ERROR", out->str);
+  return FALSE;
 }
 
 /* Commands run here, in the main loop, one at a time: that is what makes them atomic to each other and to reloads by
  * signal. None of them may wait for long; the one that does, the drain, is answered later. */
 static void
-answer (ZmControl *control, const ZmPeer *peer, ZmSpan request)
+answer (ZmControl *control, const ZmPeer *peer, const ZmAuditPeer *who, ZmSpan request)
 {
   const ZmCommand *command = NULL;
   g_autoptr (GString) out = g_string_new (NULL);
+  gboolean good = TRUE;
 
   switch (zm_command_run (control->runtime, request, out, &command)) {
   case ZM_REPLY_OK: zm_control_send (control, peer, "OK", out->str); break;
   case ZM_REPLY_ERROR:
+    good = FALSE;
     zm_counter_add (control->refused, 1);
     zm_control_send (control, peer, "ERROR", out->str);
     break;
-  case ZM_REPLY_STREAM: open_stream (control, peer, command, request); break;
+  case ZM_REPLY_STREAM: good = open_stream (control, peer, command, request, out); break;
   case ZM_REPLY_CANCEL: zm_streams_cancel (control->streams, peer); break;
   case ZM_REPLY_LATER: zm_control_wait_drained (control, peer); break;
   }
+  zm_audit_command (control->runtime, who, request, good ? NULL : out->str);
 }
 
 /* One multipart message; whoever sent it gets an answer, however wrong it is. A REQ socket puts an empty frame in
@@ -185,6 +189,7 @@ handle (ZmControl *control, Frames *frames)
   guint first = delimiter ? 2 : 1;
   ZmPeer peer = { frame_bytes (frames, 0), frame_bytes (frames, first), delimiter };
   zmq_msg_t *json = first + 1 < frames->n ? &frames->frame[first + 1] : NULL;
+  ZmAuditPeer who = zm_audit_peer (json != NULL ? zmq_msg_gets (json, "Peer-Address") : NULL);
 
   zm_counter_add (control->requests, 1);
   if (json == NULL || frames->total != first + 2)
@@ -192,7 +197,7 @@ handle (ZmControl *control, Frames *frames)
   else if (g_bytes_get_size (peer.request_id) > 256)
     zm_control_refuse (control, &peer, "the request-id has over 256 bytes");
   else
-    answer (control, &peer, zm_span (zmq_msg_data (json), zmq_msg_size (json)));
+    answer (control, &peer, &who, zm_span (zmq_msg_data (json), zmq_msg_size (json)));
   g_bytes_unref (peer.identity);
   g_bytes_unref (peer.request_id);
 }

@@ -26,8 +26,9 @@ warn_unmapped (const ZmConfig *config, const char *section, const char *key, con
   g_ptr_array_add (keys, NULL);
   near_one = zm_suggest (key, (const char *const *) keys->pdata);
   todo = near_one != NULL ? g_strdup_printf ("did you mean [action %s]?", near_one) : NULL;
-  if (!zm_config_place (config, section, "timeout", &file, &line, &column))
-    zm_config_place (config, section, "ordering", &file, &line, &column);
+  if (!zm_config_place (config, section, "timeout", &file, &line, &column) &&
+      !zm_config_place (config, section, "ordering", &file, &line, &column))
+    zm_config_place (config, section, "isolation", &file, &line, &column);
   zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, file, line, column,
                    "a key that a mapping has", todo != NULL ? todo : "correct the key, or add a mapping",
                    "[action %s] is about a key that no mapping file has", key);
@@ -43,6 +44,7 @@ zm_load_apply_actions (const ZmConfig *config, GPtrArray *mappings, ZmProblems *
   for (char **name = names; *name != NULL; name++) {
     g_autofree char *section = g_strconcat ("action ", *name, NULL);
     const char *ordering = zm_config_text (config, section, "ordering");
+    const char *isolation = zm_config_text (config, section, "isolation");
     gboolean used = FALSE;
     ZmKey key;
 
@@ -54,6 +56,8 @@ zm_load_apply_actions (const ZmConfig *config, GPtrArray *mappings, ZmProblems *
       used = TRUE;
       if (zm_config_text (config, section, "timeout") != NULL)
         mapping->timeout_ms = zm_config_integer (config, section, "timeout");
+      if (isolation != NULL)
+        zm_mapping_set_isolation (mapping, isolation);
       if (ordering != NULL)
         mapping->ordering = strcmp (ordering, "context") == 0 ? ZM_ORDERING_CONTEXT
                             : strcmp (ordering, "key") == 0   ? ZM_ORDERING_KEY
@@ -84,7 +88,7 @@ zm_load_check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *proble
 
   for (guint i = 0; kept != NULL && i < kept->len; i++) {
     const zm_plugin_desc *desc = zm_generation_descriptor (kept->pdata[i]);
-    g_autofree char *section = g_strconcat ("plugin ", zm_generation_name (kept->pdata[i]), NULL);
+    g_autofree char *section = g_strconcat ("plugin ", zm_generation_plugin (kept->pdata[i]), NULL);
 
     zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
   }

@@ -13,6 +13,7 @@
 #include "base/zm-codes.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* ---- configuration ---- */
 
@@ -108,6 +109,27 @@ want (Wanted *wanted, const char *name)
     g_ptr_array_add (wanted->out, g_strdup (name));
 }
 
+/* A mapping may want its plugin in another place, as a variant of its own name. What is barred is so in all places. */
+static void
+want_mapped (Wanted *wanted, const ZmMapping *mapping)
+{
+  char *name;
+
+  if (mapping->isolation == NULL) {
+    want (wanted, mapping->plugin);
+    return;
+  }
+  if (zm_load_listed (wanted->barred, mapping->plugin))
+    return;
+  name = zm_plugin_variant_name (mapping->plugin, mapping->isolation);
+  if (g_hash_table_contains (wanted->seen, name)) {
+    g_free (name);
+    return;
+  }
+  g_ptr_array_add (wanted->out, name);
+  g_hash_table_add (wanted->seen, name);
+}
+
 /* In the order of first mention, so that plugins start in an order that the files show, where dependencies do not say
  * otherwise. */
 char **
@@ -123,7 +145,7 @@ zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArr
     const ZmMapping *mapping = g_ptr_array_index (mappings, i);
 
     if (mapping->plugin != NULL)
-      want (&wanted, mapping->plugin);
+      want_mapped (&wanted, mapping);
   }
   for (char **name = plugins; *name != NULL; name++) {
     g_autofree char *section = g_strconcat ("plugin ", *name, NULL);
@@ -195,7 +217,6 @@ zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *flows, Zm
     .ordering = ordering_of (config),
   };
 
-  zm_load_apply_actions (config, mappings, problems);
   return zm_table_build (&input, problems);
 }
 
@@ -245,12 +266,14 @@ told_already (const ZmTable *table, const ZmProblem *problem, const ZmProblems *
 {
   const char *plugin =
       problem->code == ZM_CODE_UNKNOWN_PLUGIN && problem->line > 0 ? mapped_plugin (table, problem) : NULL;
-  g_autofree char *beginning = plugin != NULL ? g_strdup_printf ("plugin '%s'", plugin) : NULL;
+  g_autofree char *beginning = plugin != NULL ? g_strdup_printf ("plugin '%s", plugin) : NULL;
 
   for (guint i = 0; beginning != NULL && i < zm_problems_count (prepared); i++) {
     const ZmProblem *said = zm_problems_get (prepared, i);
 
-    if (said->line == 0 && g_str_has_prefix (said->what, beginning))
+    /* Of the plugin, or of the variant that the mapping wants. */
+    if (said->line == 0 && g_str_has_prefix (said->what, beginning) &&
+        strchr ("'@", said->what[strlen (beginning)]) != NULL)
       return TRUE;
   }
   return FALSE;
@@ -277,8 +300,10 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
 {
   g_autoptr (ZmProblems) found = zm_problems_new ();
   g_autoptr (ZmProblems) routed = zm_problems_new ();
-  g_auto (GStrv) wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
+  g_auto (GStrv) wanted = NULL;
 
+  zm_load_apply_actions (load->config, mappings, routed);
+  wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
   if (load->set != NULL) {
     zm_load_check_kept (load->config, load->set, found);
@@ -301,6 +326,7 @@ zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *problems)
   const GPtrArray *files;
 
   load->failures = g_ptr_array_new_with_free_func (g_free);
+  zm_trust_check (runtime->instance, options.config_file, geteuid (), problems);
   load->config = zm_load_config (runtime->instance, &options, problems);
   zm_config_keep_secrets (load->config, runtime->config);
   files = zm_plugins_scan (runtime->plugins, problems);

@@ -21,6 +21,7 @@
 #include "worker/zm-pool.h"
 
 #include <pthread.h>
+#include <sys/types.h>
 
 G_BEGIN_DECLS
 
@@ -121,6 +122,14 @@ ZmTable *zm_load_table (const ZmConfig *config, GPtrArray *mappings, GPtrArray *
                         ZmProblems *problems);
 /* The options as the runtime copied them; borrowed. */
 ZmRuntimeOptions zm_runtime_options (const ZmRuntime *runtime);
+
+/* ---- trust.c ---- */
+
+/* Adds an error for each file and directory of the configuration that somebody else than root and `owner` may write, and a warning
+ * where a group may. config_file: in place of the instance's, or NULL. */
+void zm_trust_check (const ZmInstance *instance, const char *config_file, uid_t owner, ZmProblems *problems);
+/* For which user to ask where nothing is started. */
+uid_t zm_trust_user (const ZmInstance *instance);
 
 /* ---- load-sections.c ---- */
 

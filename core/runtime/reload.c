@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "runtime/panic.h"
 #include "runtime/private.h"
 
 #include <string.h>
@@ -149,6 +150,7 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
   zm_hosting_forget (runtime->hosting, load->set);
   zm_plugins_commit (runtime->plugins, g_steal_pointer (&load->set));
   set = zm_plugins_current (runtime->plugins);
+  zm_panic_set_plugins (set);
   zm_succeed_tell (runtime, set);
   zm_load_free (load);
 }

@@ -5,6 +5,8 @@
 #include "runtime/private.h"
 
 #include "base/version.h"
+#include "runtime/audit.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -98,19 +100,44 @@ log_warnings (ZmRuntime *runtime, const ZmProblems *problems)
   }
 }
 
+/* The state directory is there by now, and no plugin yet. The log's form is told apart as the log does it. */
+static void
+open_panic (ZmRuntime *runtime, const ZmRuntimeOptions *options)
+{
+  if (options->panic_report)
+    zm_panic_install (runtime->instance->state_dir, zm_log_is_json (runtime->log));
+}
+
+void
+zm_runtime_expect_exit (void)
+{
+  zm_panic_expect_exit ();
+}
+
+/* Problems are in the log only: nobody waits for an answer. */
+static void
+reload_unasked (ZmRuntime *runtime, const char *by)
+{
+  g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (ZmProblems) problems = zm_problems_new ();
+  gboolean good = zm_runtime_reload (runtime, NULL, changes, problems);
+
+  zm_audit_act (runtime, "reload", by, good ? NULL : runtime->refused);
+}
+
 /* A directory changed, and has been quiet since. What it was does not matter: everything is read again, and what is the
  * same stays. */
 static void
 on_watched (const char *path, gpointer user)
 {
   ZmRuntime *runtime = user;
-  g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (ZmProblems) problems = zm_problems_new ();
+  g_autofree char *by = NULL;
 
   if (runtime->state != ZM_STATE_RUNNING)
     return;
   zm_log_write (runtime->log, ZM_LEVEL_DEBUG, "runtime", "something changed in %s", path);
-  zm_runtime_reload (runtime, NULL, changes, problems);
+  by = g_strdup_printf ("a change in %s", path);
+  reload_unasked (runtime, by);
 }
 
 /* A daemon that cannot watch runs all the same: SIGHUP and the command reload are there. */
@@ -148,6 +175,9 @@ zm_runtime_new (const ZmRuntimeOptions *options, ZmProblems *problems, GError **
   runtime->notify = zm_notify_new ();
   copy_options (runtime, options);
   if (!open_instance (runtime, options, problems, error))
+    return NULL;
+  open_panic (runtime, options);
+  if (!zm_audit_check (runtime, error))
     return NULL;
   raise_limits (runtime);
   if (!zm_runtime_start (runtime, problems, error))
@@ -219,9 +249,11 @@ on_terminate (gpointer user)
   ZmRuntime *runtime = user;
 
   if (runtime->state != ZM_STATE_DRAINING) {
+    zm_audit_act (runtime, "drain", "SIGTERM or SIGINT", NULL);
     zm_runtime_drain (runtime);
     return G_SOURCE_CONTINUE;
   }
+  zm_audit_act (runtime, "stop at once", "SIGTERM or SIGINT", NULL);
   zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime",
                 "told to stop a second time: the drain is given up");
   runtime->stuck = TRUE;
@@ -229,16 +261,14 @@ on_terminate (gpointer user)
   return G_SOURCE_CONTINUE;
 }
 
-/* Problems are in the log only: nobody waits for an answer. */
+/* Who sent it the main loop is not told. */
 static gboolean
 on_hangup (gpointer user)
 {
   ZmRuntime *runtime = user;
-  g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (ZmProblems) problems = zm_problems_new ();
 
   if (runtime->state == ZM_STATE_RUNNING)
-    zm_runtime_reload (runtime, NULL, changes, problems);
+    reload_unasked (runtime, "SIGHUP");
   return G_SOURCE_CONTINUE;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "runtime/panic.h"
 #include "runtime/private.h"
 
 #include <string.h>
@@ -210,6 +211,7 @@ open_pool (ZmRuntime *runtime, GError **error)
   };
 
   runtime->pool = zm_pool_new (&config, error);
+  zm_panic_set_pool (runtime->pool);
   if (runtime->pool != NULL)
     zm_externals_set_ended (runtime->externals, worker_ended, runtime);
   return runtime->pool != NULL;

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "base/zm-thread.h"
+#include "runtime/panic.h"
 #include "runtime/private.h"
 
 #include <unistd.h>
@@ -205,6 +206,7 @@ free_rooms (ZmRuntime *runtime)
   g_clear_pointer (&runtime->sources, zm_sources_free);
   close_subject (runtime);
   stop_plugins (runtime);
+  zm_panic_set_pool (NULL);
   g_clear_pointer (&runtime->pool, zm_pool_free);
   zm_integration_close (runtime->integration);
   g_clear_pointer (&runtime->subject, zm_subject_free);

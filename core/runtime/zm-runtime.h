@@ -22,6 +22,8 @@ typedef struct ZmRuntimeOptions {
   const char *log_format;      /* of --log-format, or NULL */
   const char *log_level;       /* of --log-level, or NULL */
   gboolean dev;                /* human-readable log, plugins rebuilt in place are replaced at once */
+  gboolean
+      panic_report; /* tell of faults that end the process; once a process, which must be the daemon's own */
 } ZmRuntimeOptions;
 
 /* Starts everything, in an order in which nothing is lost: sockets are bound first (senders wait in them), plugins are
@@ -38,6 +40,9 @@ int zm_runtime_run (ZmRuntime *runtime);
  * should go by _exit. */
 gboolean zm_runtime_free (ZmRuntime *runtime);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmRuntime, zm_runtime_free)
+
+/* With panic_report: the process is about to exit because it means to, and not because a plugin called exit. */
+void zm_runtime_expect_exit (void);
 
 /* Reads everything without starting anything: configuration, mappings, flows, plugins' notes and the symbols that they name.
  * No code of a plugin runs. Everything found is in problems. FALSE: error says why nothing could be read (no such

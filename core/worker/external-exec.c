@@ -9,6 +9,8 @@
 
 #include "worker/external-exec.h"
 
+#include "base/zm-trust.h"
+
 #include <string.h>
 
 /* The path of the program, also where nothing is there; NULL: in no directory of PATH. */
@@ -28,8 +30,11 @@ zm_exec_find (const char *command, const char *directory, GError **error)
   g_autofree char *path = NULL;
 
   if (!g_shell_parse_argv (command, NULL, &argv, &problem)) {
+    /* It quotes the command. */
+    g_autofree char *why = zm_hide_in_command (problem->message);
+
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 "exec is no command line: %s; quote as for a shell (no shell is run)", problem->message);
+                 "exec is no command line: %s; quote as for a shell (no shell is run)", why);
     return NULL;
   }
   path = path_of (argv[0], directory);
@@ -42,6 +47,10 @@ zm_exec_find (const char *command, const char *directory, GError **error)
   if (!g_file_test (path, G_FILE_TEST_IS_EXECUTABLE)) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_NOT_FOUND,
                  "exec: %s is not executable; chmod +x it, or put its interpreter in front", path);
+    return NULL;
+  }
+  if (!zm_trust_program (path, error)) {
+    g_prefix_error (error, "exec: ");
     return NULL;
   }
   g_free (argv[0]);

@@ -92,7 +92,8 @@ append_worker (ZmExternals *externals, const ZmExternal *worker, GString *out)
   g_string_append (out, out->len > 1 ? ",{" : "{");
   append_member (out, "name", worker->name);
   append_member (out, "endpoint", worker->push != NULL ? zm_push_endpoint (worker->push) : worker->bind);
-  append_member (out, "exec", worker->exec);
+  g_autofree char *exec = worker->exec != NULL ? zm_hide_in_command (worker->exec) : NULL;
+  append_member (out, "exec", exec);
   g_string_append_printf (out, "\"sent\":%" G_GINT64_FORMAT ",\"refused\":%" G_GINT64_FORMAT ",",
                           zm_counter_get (worker->sent), zm_counter_get (worker->refused));
   if (worker->problem != NULL) {

@@ -20,6 +20,9 @@ fill (ZmRun *run)
   const ZmMessage *message = run->message;
   run->hosted = (ZmHostCall){
     .call = &run->call,
+    .type = run->content_type ? run->content_type
+            : run->replaced   ? ""
+                              : NULL,
     .place = run->plugin_timer ? ZM_WORK_FUNCTION : zm_action_place (run->action),
     .function = run->plugin_timer ? (guint64) (guintptr) run->action->fn : 0,
     .symbol = run->action->symbol,
@@ -27,8 +30,10 @@ fill (ZmRun *run)
     .deadline_us = message->deadline_us,
     .order = message->lane,
     .hops = run->hops,
+    .again = run->moved,
     .took_us = -1,
   };
+  run->moved = FALSE;
 }
 
 /* The rest of a worker's batch does not wait: it hands over what it has, and waits as at a full strand. */
@@ -179,7 +184,9 @@ zm_hosted_over (ZmWorker *worker, ZmRun *run)
   int status = hosted->status;
   run->event = run->plugin_timer ? ZM_EVENT_TIMER : ZM_EVENT_CALL;
   if (hosted->moved) {
+    run->moved = TRUE;
     replaced (worker, run);
+    zm_hosts_arrived (worker->pool->config.hosts);
     return;
   }
   if (hosted->took_us >= 0)

@@ -77,7 +77,7 @@ zm_pool_status_json (ZmPool *pool)
   member_int (json, "queue_limit", pool->config.ring);
   member_int (json, "inside", atomic_load (&pool->inside));
   member_int (json, "waiting", pool->config.keeper->ops->count (pool->config.keeper));
-  member_int (json, "deferred", zm_tickets_count (pool));
+  member_int (json, "deferred", zm_tickets_count (pool) + zm_hosts_deferred (pool->config.hosts));
   member_int (json, "calls", zm_counter_get (pool->c_calls));
   member_int (json, "results", zm_counter_get (pool->c_results));
   member_int (json, "errors", zm_counter_get (pool->c_errors));

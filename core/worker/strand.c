@@ -47,7 +47,7 @@ strand_make (ZmGeneration *generation, gpointer user)
   strand->pool = user;
   strand->generation = generation;
   strand->callback.generation = generation;
-  strand->callback.plugin = zm_generation_name (generation);
+  strand->callback.plugin = zm_generation_plugin (generation);
   strand->callback.symbol = "(result)";
   strand->callback.threadsafe = (zm_generation_flags (generation) & ZM_PLUGIN_THREADSAFE) != 0;
   static const char *const moments[ZM_HOOK_MOMENTS] = { "before", "after", "authorise" };

@@ -137,10 +137,10 @@ zm_pool_timer_start (ZmPool *pool, ZmGeneration *generation, const char *name, z
   atomic_init (&timer->refs, 1);
   timer->pool = pool;
   timer->name = g_strdup (name);
-  timer->context = g_strdelimit (g_strdup (zm_generation_name (generation)), ".", '-');
+  timer->context = g_strdelimit (g_strdup (zm_generation_plugin (generation)), ".", '-');
   timer->action.generation = zm_generation_ref (generation, "timer");
   timer->action.fn = action;
-  timer->action.plugin = zm_generation_name (generation);
+  timer->action.plugin = zm_generation_plugin (generation);
   timer->action.symbol = timer->name;
   timer->action.threadsafe = (zm_generation_flags (generation) & ZM_PLUGIN_THREADSAFE) != 0;
   timer->period_us = (gint64) period_ms * 1000;

@@ -134,6 +134,11 @@ char *zm_pool_status_json (ZmPool *pool);
 char *zm_pool_routes_json (ZmPool *pool);
 /* What runs now, for how long, in which worker. */
 char *zm_pool_running_json (ZmPool *pool);
+/* The same for a signal handler of a process that is about to die: no lock, no memory. func is called for each call that runs:
+ * since_us (zm_now_us): when the watchdog saw it first, 0: not yet; here: it is this very thread's. What other threads do may
+ * end meanwhile, and with it what action points to: a fault in func is to be expected, and to be survived. */
+typedef void (*ZmRunningRaw) (const ZmAction *action, gint64 since_us, gboolean here, void *user);
+void zm_pool_running_raw (const ZmPool *pool, ZmRunningRaw func, void *user);
 /* How many calls of plugins in use run past their hard deadline now; those of replaced ones do not count. */
 guint zm_pool_hung (ZmPool *pool);
 /* The waiting instances. */

@@ -8,7 +8,7 @@ if ! command -v nm >/dev/null; then
   exit 77
 fi
 failed=0
-for program in "$ZM_BUILDDIR/zmanagerd" "$ZM_BUILDDIR/zmanagerctl"; do
+for program in "$ZM_BUILDDIR/zmanagerd" "$ZM_BUILDDIR/zmanagerctl" "$ZM_BUILDDIR/zmanager-host"; do
   name=$(basename "$program")
   exported=$(nm -D --defined-only "$program" | grep ' zm_\| main$') || exported=
   if [ -z "$exported" ]; then

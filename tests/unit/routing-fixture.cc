@@ -3,6 +3,8 @@
 
 #include "routing-fixture.h"
 
+#include "plugin/zm-carrier.h"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -30,7 +32,7 @@ add_plugin (ZmPluginSet *set, const char *name, const std::vector<const char *> 
 
   generation->name = name;
   for (const char *symbol : symbols)
-    generation->actions[symbol] = ZmAction{ generation.get (), nullptr, name, symbol, TRUE };
+    generation->actions[symbol] = ZmAction{ generation.get (), nullptr, name, symbol, TRUE, 0 };
   set->generations.push_back (std::move (generation));
 }
 
@@ -89,16 +91,48 @@ zm_generation_name (const ZmGeneration *generation)
   return generation->name.c_str ();
 }
 
+const ZmPlacement *
+zm_generation_placement (const ZmGeneration *)
+{
+  static const ZmPlacement here = { ZM_ISOLATION_THREAD, "default", 1, 1, 0, 0 };
+
+  return &here;
+}
+
 const char *
-zm_generation_stuck (const ZmGeneration *)
+zm_isolation_name (ZmIsolation)
+{
+  return "thread";
+}
+
+char *
+zm_generation_trouble (const ZmGeneration *)
 {
   return nullptr;
 }
 
+void
+zm_generation_describe (const ZmGeneration *, GString *)
+{
+}
+
+gboolean
+zm_plugin_set_has (ZmPluginSet *set, const char *plugin)
+{
+  return zm_plugin_set_find (set, plugin) != nullptr;
+}
+
+/* An isolation that is refused stands for a plugin that cannot run twice; in the others there is one copy. */
 const ZmAction *
-zm_plugin_set_action (ZmPluginSet *set, const char *plugin, const char *symbol, GError **error)
+zm_plugin_set_action_at (ZmPluginSet *set, const char *plugin, const char *isolation, const char *symbol,
+                         GError **error)
 {
   ZmGeneration *generation = zm_plugin_set_find (set, plugin);
+
+  if (g_strcmp0 (isolation, "private") == 0 && g_strcmp0 (symbol, "store") == 0) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "plugin %s is EXCLUSIVE", plugin);
+    return nullptr;
+  }
 
   if (generation == nullptr) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "plugin %s is not loaded", plugin);

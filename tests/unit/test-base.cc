@@ -435,3 +435,63 @@ TEST (Clock, GoesOn)
 }
 
 } // namespace
+
+/* ---- secrets in text that is shown ---- */
+
+struct Hiding {
+  const char *text, *shown;
+};
+
+static std::string
+taken (char *text)
+{
+  std::string out = text;
+
+  g_free (text);
+  return out;
+}
+
+TEST (Redact, PasswordsOfEveryAddressAreHidden)
+{
+  const Hiding table[] = {
+    { "no address", "no address" },
+    { "amqp://me:word@host/", "amqp://me:***@host/" },
+    { "amqp://me@host:5672/a:b@c", "amqp://me@host:5672/a:b@c" },
+    { "a://b:c@d, e://f:g@h", "a://b:***@d, e://f:***@h" },
+    { "\"tcp://me:w:o@r@d:d@host:1\" is none", "\"tcp://me:***@host:1\" is none" },
+    { "tcp://127.0.0.1:5555", "tcp://127.0.0.1:5555" },
+    { "x://:word@", "x://:***@" },
+    { "://", "://" },
+  };
+
+  for (const Hiding &one : table)
+    EXPECT_EQ (taken (zm_hide_passwords (one.text)), one.shown);
+}
+
+TEST (Redact, WhatStandsBehindANameIsHidden)
+{
+  const Hiding table[] = {
+    { "delay 5", "delay 5" },
+    { "password hunter2", "password***" },
+    { "My-API-Token: a b c", "My-API-Token***" },
+    { "uri a://b:c@d", "uri a://b:***@d" },
+  };
+
+  for (const Hiding &one : table)
+    EXPECT_EQ (taken (zm_hide_after_name (one.text)), one.shown);
+  EXPECT_TRUE (zm_names_secret ("client-Secret"));
+  EXPECT_FALSE (zm_names_secret ("delay"));
+}
+
+TEST (Redact, OptionsOfACommandAreHidden)
+{
+  const Hiding table[] = {
+    { "./w --fast 1", "./w --fast 1" },
+    { "./w --password=word --fast", "./w --password*** --fast" },
+    { "./w --token  word --to a://b:c@d", "./w --token  *** --to a://b:***@d" },
+    { "./w --token", "./w --token" },
+  };
+
+  for (const Hiding &one : table)
+    EXPECT_EQ (taken (zm_hide_in_command (one.text)), one.shown);
+}

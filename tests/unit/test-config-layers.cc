@@ -259,7 +259,7 @@ TEST_F (Layers, DumpIsAsItWas)
                  ":2:15\nplugin-path = /a\nplugin-path = \"/b c\"\n# default\nsystem-plugins = yes\n# "
                  "default\nworkers = 0\n# default\nwatch = yes\n"
                  "# default\nlog-level = info\n# default\nlog-format = auto\n"
-                 "# default\nthird-party-isolation = thread\n\n");
+                 "# default\nthird-party-isolation = thread\n# audit-log = (not set)\n\n");
   EXPECT_NE (dump.find ("\n# --set\ntimeout = 1s\n"), std::string::npos);
   EXPECT_NE (dump.find ("[plugin p]\n# default\nload = no\n# default\npriority = 100\n"
                         "# isolation = (not set)\n# default\ninstances = 1\n# default\nthreads = 1\n"

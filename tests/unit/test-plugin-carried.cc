@@ -17,6 +17,7 @@ struct Fake {
   std::string problem = "it said no";
   Texts actions = { "greet", "1", "Says hello", "serial", "0", "" };
   Texts options;
+  std::string trouble;
   Texts fail;       /* steps that give an error */
   std::string hang; /* the step that is over its limit */
   std::string kept;
@@ -130,7 +131,11 @@ const ZmCarrier carrier_functions = {
       },
   .reload = [] (gpointer carried) { fake_of (carried)->ask ("reload"); },
   .describe = [] (gpointer, GString *out) { g_string_append (out, ",\"hosts\":[{\"pid\":7}]"); },
-  .trouble = [] (gpointer) -> char * { return nullptr; },
+  .trouble = [] (gpointer carried) -> char * {
+    const std::string &trouble = fake_of (carried)->trouble;
+
+    return trouble.empty () ? nullptr : g_strdup (trouble.c_str ());
+  },
   .source = {},
 };
 
@@ -354,6 +359,39 @@ TEST_F (CarriedTest, AnExclusiveOneIsPaused)
   EXPECT_EQ (fake.times ("start"), 4u) << "what was stopped for it runs again";
 }
 
+/* ---- what people see ---- */
+
+TEST_F (CarriedTest, ListingsTellWhereItRunsAndHowItIs)
+{
+  install ("plugins/swap", "hello");
+  settings.push_back ("plugin hello.memory=64M");
+  load ({ "hello", "hello@private" });
+  std::string json = text_of (zm_plugins_json (plugins, "hello"));
+
+  EXPECT_TRUE (zm_json_valid (zm_span (json.data (), json.size ()))) << json;
+  for (const char *part :
+       { "\"state\":\"loaded\"", "\"isolation\":\"process\"", "\"isolation_reason\":\"[plugin] isolation\"",
+         "\"instances\":1", "\"memory_limit\":67108864", "\"hosts\":[{\"pid\":7}]",
+         "{\"name\":\"hello@private\"", "\"isolation_reason\":\"mapping\"" })
+    EXPECT_NE (json.find (part), std::string::npos) << part << " in " << json;
+
+  fake.trouble = "quarantined: it died five times in 30 s";
+  json = text_of (zm_plugins_json (plugins, "hello@private"));
+  EXPECT_TRUE (zm_json_valid (zm_span (json.data (), json.size ()))) << json;
+  EXPECT_EQ (json.find ("{\"name\":\"hello@private\""), 1u) << "and no other: " << json;
+  EXPECT_NE (json.find ("\"state\":\"quarantined\""), std::string::npos) << json;
+  EXPECT_NE (json.find ("\"reason\":\"it died five times in 30 s\""), std::string::npos) << json;
+  EXPECT_EQ (text_of (zm_generation_trouble (current ("hello"))), fake.trouble);
+
+  /* A variant that could not be loaded is looked for, too. */
+  fake.trouble.clear ();
+  fake.fail = { "init" };
+  load ({ "hello@thread" });
+  load ({ "hello@thread", "hello@private" });
+  json = text_of (zm_plugins_json (plugins, "hello@private"));
+  EXPECT_NE (json.find ("\"state\":\"failed\",\"reason\":\"its init failed"), std::string::npos) << json;
+}
+
 /* ---- replacing and telling ---- */
 
 TEST_F (CarriedTest, AChangedSectionIsTold)
@@ -499,6 +537,113 @@ TEST_F (CarriedTest, NonsenseIsRefused)
       fake.actions.push_back (text);
   load ({ "hello" });
   EXPECT_EQ (current ("hello"), nullptr) << "more than anybody has";
+}
+
+/* ---- variants: a mapping's own wish ---- */
+
+class VariantTest : public CarriedTest {
+protected:
+  void
+  SetUp () override
+  {
+    CarriedTest::SetUp ();
+    settings.clear ();
+  }
+
+  /* What a mapping to this place would call: the generation's name, or the error. */
+  std::string
+  mapped (const char *plugin, const char *isolation, const char *symbol = "greet")
+  {
+    g_autoptr (GError) error = nullptr;
+    g_autoptr (ZmPluginSet) set = zm_plugins_current (plugins);
+    const ZmAction *action = zm_plugin_set_action_at (set, plugin, isolation, symbol, &error);
+
+    if (action == nullptr)
+      return error->message;
+    EXPECT_STREQ (action->plugin, plugin) << "results and errors name the plugin";
+    return zm_generation_name (action->generation);
+  }
+};
+
+TEST_F (VariantTest, OneFileRunsInSeveralPlaces)
+{
+  install ("plugins/swap", "hello");
+  settings = { "plugin hello.threads=2", "plugin hello.priority=7" };
+  load ({ "hello", "hello@private", "hello@process", "hello@thread" });
+
+  ASSERT_EQ (problems_text (), "");
+  EXPECT_EQ (mapped ("hello", nullptr), "hello");
+  EXPECT_EQ (mapped ("hello", "thread"), "hello") << "it runs so anyway";
+  EXPECT_EQ (mapped ("hello", "private"), "hello@private");
+  EXPECT_EQ (mapped ("hello", "process"), "hello@process");
+  EXPECT_EQ (fake.times ("open"), 2u);
+  EXPECT_EQ (isolation_of ("hello@private"), "private, mapping");
+  EXPECT_EQ (zm_generation_placement (current ("hello@private"))->threads, 2u) << "the same section";
+  EXPECT_EQ (zm_generation_priority (current ("hello@private")), 7);
+  EXPECT_STREQ (zm_generation_plugin (current ("hello@private")), "hello");
+  EXPECT_EQ (mapped ("hello", "private", "gret").find ("plugin 'hello' has no action 'gret'"), 0u);
+
+  /* Where the plugin's own place changes the variant of that place is not needed any more. */
+  settings = { "plugin hello.isolation=private" };
+  load ({ "hello", "hello@private", "hello@process" });
+  EXPECT_EQ (mapped ("hello", "private"), "hello");
+  EXPECT_EQ (current ("hello@private"), nullptr);
+}
+
+TEST_F (VariantTest, AloneItIsAllOfThePlugin)
+{
+  install ("plugins/swap", "hello");
+  load ({ "hello@process" });
+  EXPECT_EQ (mapped ("hello", "process"), "hello@process");
+  EXPECT_EQ (current ("hello"), nullptr) << "nobody wants it in the daemon";
+  g_autoptr (ZmPluginSet) set = zm_plugins_current (plugins);
+  EXPECT_TRUE (zm_plugin_set_has (set, "hello"));
+  load ({ "hello@process" }, { "hello" });
+  EXPECT_EQ (zm_generation_number (current ("hello@process")), 2u) << "who asks for it asks for all";
+}
+
+TEST_F (VariantTest, ItNeedsWhatThePluginNeeds)
+{
+  install ("plugins/needs-swap", "dependent");
+  load ({ "dependent@process" });
+  EXPECT_EQ (current ("dependent@process"), nullptr);
+  EXPECT_NE (problems_text ().find ("plugin 'dependent@process' needs 'swap'"), std::string::npos)
+      << problems_text ();
+
+  install ("plugins/swap", "swap");
+  load ({ "dependent@process" });
+  ASSERT_NE (current ("dependent@process"), nullptr) << problems_text ();
+  EXPECT_NE (current ("swap"), nullptr);
+}
+
+TEST_F (VariantTest, AFailureIsTheVariantsOnly)
+{
+  install ("plugins/swap", "hello");
+  fake.fail = { "start" };
+  load ({ "hello", "hello@process" });
+  EXPECT_EQ (mapped ("hello", nullptr), "hello");
+  EXPECT_EQ (mapped ("hello", "process"), "plugin 'hello@process' is not loaded: its start failed");
+}
+
+TEST_F (VariantTest, WhatCanRunOnceOnlyHasNone)
+{
+  struct {
+    guint64 flags, features;
+    const char *says;
+  } const cases[] = { { ZM_PLUGIN_EXCLUSIVE, 0, "is EXCLUSIVE" },
+                      { 0, ZM_HOSTED_SOURCE, "is a source" },
+                      { 0, ZM_HOSTED_HOOKS, "has hooks" } };
+
+  install ("plugins/swap", "hello");
+  for (const auto &one : cases) {
+    fake.flags = one.flags;
+    fake.features = one.features;
+    load ({ "hello", "hello@process" });
+    EXPECT_EQ (problems_text (), "") << "the mapping tells it";
+    EXPECT_NE (mapped ("hello", "process").find (one.says), std::string::npos) << mapped ("hello", "process");
+    EXPECT_EQ (mapped ("hello", nullptr), "hello");
+    EXPECT_EQ (fake.times ("init"), 0u);
+  }
 }
 
 } // namespace

@@ -265,6 +265,17 @@ TEST (Mapping, OptionsOfASectionOfTheSameKey)
   EXPECT_EQ (up->mapping->isolation, nullptr);
 }
 
+TEST (Mapping, APluginThatCannotRunTwiceIsToldAtTheLine)
+{
+  Table table ("[actionmapping]\n?a?b = link-status.store\n?a?c = link-status.on_probe\n"
+               "[action ?a?b]\nisolation=private\n[action ?a?c]\nisolation=private\n",
+               "");
+
+  EXPECT_EQ (table.problems.text (), "x.ini:2:1: error ZM1318: \"?a?b\": plugin link-status is EXCLUSIVE");
+  EXPECT_EQ (zm_table_route (table.table, 0)->target, ZM_TARGET_UNAVAILABLE);
+  EXPECT_EQ (zm_table_route (table.table, 1)->target, ZM_TARGET_ACTION);
+}
+
 TEST (Mapping, WorkerInAnotherLanguage)
 {
   Table table (mapping ("?Hello?Greet", "worker:greet"), "");

@@ -40,11 +40,13 @@ protected:
     tables = zm_table_slot_new ();
     keeper = zm_keeper_memory_new (keeper_most);
     copies = g_dir_make_tmp ("zm-worker-XXXXXX", NULL);
-    plugin_dir =
-        std::string (g_getenv ("ZM_BUILDDIR") ? g_getenv ("ZM_BUILDDIR") : ".") + "/tests/unit/plugins/.libs";
+    plugin_dir = std::string (g_getenv ("ZM_BUILDDIR") ? g_getenv ("ZM_BUILDDIR") : ".") +
+                 (isolation () ? "/tests/unit/plugins/away/.libs" : "/tests/unit/plugins/.libs");
     path[0] = plugin_dir.c_str ();
     path[1] = NULL;
+    open_hosts ();
     ZmPluginsConfig plugins_config = {};
+    plugins_config.carrier = zm_hosts_carrier (hosts);
     plugins_config.path = path;
     plugins_config.copy_directory = copies;
 #if defined(__SANITIZE_THREAD__)
@@ -63,6 +65,7 @@ protected:
     plugins_config.host.ticket_cancelled = [] (const zm_host *, zm_ticket ticket) {
       return zm_pool_ticket_cancelled (the_pool, ticket);
     };
+    plugins_config.host.log = [] (const zm_host *, int, const char *) {};
     plugins_config.host.metric = [] (const zm_host *, int kind, const char *name, double value) {
       return the_test->metric (kind, name, value);
     };
@@ -90,6 +93,7 @@ protected:
     config.workers = workers;
     config.tables = tables;
     config.keeper = keeper;
+    config.hosts = hosts;
     config.timers = timers;
     config.publish = [] (ZmMessage *const *messages, guint n, gpointer user) {
       return static_cast<Worker *> (user)->publish (messages, n);
@@ -108,6 +112,44 @@ protected:
     ASSERT_NE (pool, nullptr) << error->message;
   }
 
+  /* Where the plugin runs: "process" or "private"; NULL: in this process. The same tests for all three. */
+  static const char *
+  isolation ()
+  {
+    return g_getenv ("ZM_TEST_ISOLATION");
+  }
+
+  void
+  open_hosts ()
+  {
+    g_autofree char *program = NULL;
+    ZmHostsConfig hosts_config = {};
+    g_autoptr (GError) error = NULL;
+    if (!isolation ())
+      return;
+    program = g_canonicalize_filename (
+        (std::string (g_getenv ("ZM_BUILDDIR") ? g_getenv ("ZM_BUILDDIR") : ".") + "/zmanager-host").c_str (),
+        NULL);
+    hosts_config.program = program;
+    hosts_config.directory = "/";
+    hosts_config.call_ms = 10000;
+    hosts_config.drain_ms = 5000;
+    hosts_config.hard_after_us = config.hard_after_us > 0 ? config.hard_after_us : 5 * G_USEC_PER_SEC;
+    hosts_config.ended = [] (ZmHostCall *calls, gpointer) { zm_pool_hosted_ended (the_pool, calls); };
+    hosts_config.emit = [] (ZmGeneration *, const zm_event *, guint, gpointer) {
+      return (int) ZM_E_UNSUPPORTED;
+    };
+    hosts_config.ask = [] (ZmGeneration *generation, const zm_event *event, guint, int ms, zm_result_fn done,
+                           void *user, gpointer) {
+      const zm_host *host = zm_generation_host (generation);
+      return host->call_action (host, event, ms, done, user);
+    };
+    hosts_config.log = log;
+    hosts_config.metrics = metrics;
+    hosts = zm_hosts_new (&hosts_config, &error);
+    ASSERT_NE (hosts, nullptr) << error->message;
+  }
+
   /* The same plugin as a new generation, and a new table: as the runtime does it. */
   void
   reload (const char *mappings, const char *flows = "")
@@ -120,6 +162,11 @@ protected:
   {
     g_autoptr (ZmProblems) problems = zm_problems_new ();
     g_autoptr (ZmConfig) empty = zm_config_new ();
+    if (hosts) {
+      std::string place = std::string ("plugin tester.isolation=") + isolation ();
+      zm_config_add_setting (empty, place.c_str (), "--set", problems);
+      zm_config_add_setting (empty, "plugin tester.threads=4", "--set", problems);
+    }
     zm_config_finish (empty, problems);
     zm_plugins_scan (plugins, problems);
     const char *wanted[] = { "tester", also, NULL };
@@ -152,6 +199,7 @@ protected:
     drop_kept ();
     zm_table_slot_free (tables);
     zm_plugins_free (plugins);
+    zm_hosts_free (hosts);
     zm_pool_free (pool);
     the_pool = nullptr;
     keeper->ops->free (keeper);
@@ -293,6 +341,10 @@ protected:
       int calling = 0;
       for (const char *at = json; (at = strstr (at, "\"calling\"")); at++)
         calling++;
+      g_autoptr (GString) outside = g_string_new (NULL);
+      zm_hosts_append_running (hosts, outside);
+      for (const char *at = outside->str; (at = strstr (at, "\"given_up\":false")); at++)
+        calling++;
       return calling == n;
     }));
   }
@@ -354,6 +406,7 @@ protected:
   ZmTableSlot *tables = nullptr;
   ZmKeeper *keeper = nullptr;
   ZmPlugins *plugins = nullptr;
+  ZmHosts *hosts = nullptr;
   char *copies = nullptr;
   std::string plugin_dir;
   const char *path[2];

@@ -451,6 +451,9 @@ worker_stop (void *state, void *worker_state)
   zm_metric (zm_plugin_host, ZM_METRIC_COUNTER, "stopped", 1);
 }
 
+static int released;
+
+#ifndef TESTER_AWAY
 static int
 is_hooked (const zm_call *call)
 {
@@ -479,7 +482,6 @@ after (void *state, const zm_call *call, int status)
 }
 
 /* Refuses ?Hooked?secret; does not answer for ?Hooked?stall until ?T?release ran. */
-static int released;
 static int
 authorise (void *state, const zm_request *request)
 {
@@ -496,15 +498,19 @@ authorise (void *state, const zm_request *request)
              : ZM_OK;
 }
 
+#endif
+
 ZM_ACTION_THREADSAFE (release)
 {
   __atomic_store_n (&released, 1, __ATOMIC_SEQ_CST);
   return zm_reply_text (call, "released");
 }
 
+#ifndef TESTER_AWAY
 static const zm_hook_ops hooks = {
   .struct_size = sizeof hooks, .before = before, .after = after, .authorise = authorise
 };
+#endif
 
 static const zm_plugin_desc descriptor = {
   .struct_size = sizeof descriptor,
@@ -514,7 +520,9 @@ static const zm_plugin_desc descriptor = {
   .summary = "Ends calls in every way",
   .worker_start = worker_start,
   .worker_stop = worker_stop,
+#ifndef TESTER_AWAY
   .hooks = &hooks,
+#endif
 };
 
 ZM_PLUGIN_FULL ("tester", "1.0", "LGPL-2.1-or-later", "Ends calls in every way", "kind=component\n",

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The dynamic section, before the dynamic loader reads it. What leads out of the library there is read, or written to, in the
+ * daemon: a damaged name is compared with when the next library is opened, a damaged relocation changes somebody else's memory. A
+ * process that only tried the library has survived both.
+ */
+#include "config.h"
+
+#include "plugin/zm-plugin-private.h"
+
+#include <string.h>
+
+#define MOST_ENTRIES     1024
+#define MOST_RELOCATIONS (4u << 20)
+#define CHUNK            512 /* relocations that are read at a time */
+
+#if __SIZEOF_POINTER__ == 8
+#define RELOCATION_TYPE(info) ELF64_R_TYPE (info)
+#else
+#define RELOCATION_TYPE(info) ELF32_R_TYPE (info)
+#endif
+
+/* What is looked at. */
+typedef struct Dynamic {
+  const ZmImage *image;
+  const ElfW (Phdr) * headers;
+  guint n;
+  guint64 value[DT_NUM]; /* of the tags that there are; the others 0 */
+  guint64 gnu_hash;
+} Dynamic;
+
+static gboolean
+damaged (const char *what, GError **error)
+{
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "damaged: %s; build or copy the file again", what);
+  return FALSE;
+}
+
+/* The loaded segment that has all of these addresses; NULL: none. */
+static const ElfW (Phdr) * segment_of (const Dynamic *dynamic, guint64 address, guint64 size)
+{
+  for (guint i = 0; i < dynamic->n; i++) {
+    const ElfW (Phdr) *load = &dynamic->headers[i];
+
+    if (load->p_type == PT_LOAD && address >= load->p_vaddr && address - load->p_vaddr <= load->p_memsz &&
+        size <= load->p_memsz - (address - load->p_vaddr))
+      return load;
+  }
+  return NULL;
+}
+
+/* Bytes at an address, as the file has them. */
+static gboolean
+read_at (const Dynamic *dynamic, guint64 address, void *buffer, gsize size, GError **error)
+{
+  const ElfW (Phdr) *load = segment_of (dynamic, address, size);
+
+  if (load == NULL || address - load->p_vaddr + size > load->p_filesz)
+    return damaged ("its dynamic section leads out of it", error);
+  return zm_image_read (dynamic->image, load->p_offset + (address - load->p_vaddr), buffer, size,
+                        "its dynamic section", error);
+}
+
+/* What each of these says is an address, or a place in the strings. */
+static gboolean
+check_addresses (const Dynamic *dynamic, GError **error)
+{
+  static const int addresses[] = { DT_STRTAB,     DT_SYMTAB,     DT_HASH,   DT_RELA,
+                                   DT_REL,        DT_JMPREL,     DT_PLTGOT, DT_INIT,
+                                   DT_INIT_ARRAY, DT_FINI_ARRAY, DT_FINI,   DT_PREINIT_ARRAY };
+  static const int tables[][2] = { { DT_STRTAB, DT_STRSZ },
+                                   { DT_RELA, DT_RELASZ },
+                                   { DT_REL, DT_RELSZ },
+                                   { DT_JMPREL, DT_PLTRELSZ },
+                                   { DT_INIT_ARRAY, DT_INIT_ARRAYSZ },
+                                   { DT_FINI_ARRAY, DT_FINI_ARRAYSZ } };
+  const guint64 *value = dynamic->value;
+  char last;
+
+  for (guint i = 0; i < G_N_ELEMENTS (addresses); i++)
+    if (value[addresses[i]] != 0 && segment_of (dynamic, value[addresses[i]], 1) == NULL)
+      return damaged ("its dynamic section leads out of it", error);
+  for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
+    if (value[tables[i][1]] != 0 && segment_of (dynamic, value[tables[i][0]], value[tables[i][1]]) == NULL)
+      return damaged ("a table of its dynamic section leads out of it", error);
+  if (value[DT_STRSZ] == 0 || value[DT_STRTAB] == 0 || value[DT_SYMTAB] == 0)
+    return damaged ("it has no symbols", error);
+  if (dynamic->gnu_hash != 0 && segment_of (dynamic, dynamic->gnu_hash, 16) == NULL)
+    return damaged ("its dynamic section leads out of it", error);
+  /* Then each text that begins within them ends there. */
+  if (!read_at (dynamic, value[DT_STRTAB] + value[DT_STRSZ] - 1, &last, 1, error))
+    return FALSE;
+  return last == '\0' || damaged ("its names do not end", error);
+}
+
+/* Each is a place that is written when the library is opened. Those without a type change nothing. */
+static gboolean
+check_relocations (const Dynamic *dynamic, guint64 table, guint64 size, GError **error)
+{
+  ElfW (Rela) chunk[CHUNK];
+  guint64 left = size / sizeof *chunk;
+
+  if (left > MOST_RELOCATIONS)
+    return damaged ("it has too many relocations", error);
+  for (guint64 at = table; left > 0; at += sizeof chunk, left -= MIN (left, CHUNK)) {
+    gsize n = (gsize) MIN (left, CHUNK);
+
+    if (!read_at (dynamic, at, chunk, n * sizeof *chunk, error))
+      return FALSE;
+    for (gsize i = 0; i < n; i++)
+      if (RELOCATION_TYPE (chunk[i].r_info) != 0 && segment_of (dynamic, chunk[i].r_offset, 1) == NULL)
+        return damaged ("a relocation leads out of it", error);
+  }
+  return TRUE;
+}
+
+/* Texts: needed libraries may stand several times, so they are checked as they come. */
+static gboolean
+take_entry (Dynamic *dynamic, const ElfW (Dyn) * entry, guint64 strings_size, GError **error)
+{
+  switch (entry->d_tag) {
+  case DT_NEEDED:
+  case DT_SONAME:
+  case DT_RPATH:
+  case DT_RUNPATH:
+    if (entry->d_un.d_val >= strings_size)
+      return damaged ("a name of its dynamic section leads out of it", error);
+    return TRUE;
+  case DT_GNU_HASH: dynamic->gnu_hash = entry->d_un.d_ptr; return TRUE;
+  default:
+    if (entry->d_tag > 0 && entry->d_tag < DT_NUM)
+      dynamic->value[entry->d_tag] = entry->d_un.d_val;
+    return TRUE;
+  }
+}
+
+/* The size of the strings may come after what names them. */
+static gboolean
+read_entries (Dynamic *dynamic, const ElfW (Dyn) * entries, gsize n, GError **error)
+{
+  guint64 strings_size = 0;
+  gsize end = 0;
+
+  for (; end < n && entries[end].d_tag != DT_NULL; end++)
+    if (entries[end].d_tag == DT_STRSZ)
+      strings_size = entries[end].d_un.d_val;
+  if (end == n)
+    return damaged ("its dynamic section does not end", error);
+  for (gsize i = 0; i < end; i++)
+    if (!take_entry (dynamic, &entries[i], strings_size, error))
+      return FALSE;
+  return TRUE;
+}
+
+gboolean
+zm_dynamic_check (const ZmImage *image, const ElfW (Phdr) * headers, guint n, GError **error)
+{
+  Dynamic dynamic = { .image = image, .headers = headers, .n = n };
+  const ElfW (Phdr) *section = NULL;
+  g_autofree ElfW (Dyn) *entries = NULL;
+
+  for (guint i = 0; i < n; i++)
+    if (headers[i].p_type == PT_DYNAMIC)
+      section = &headers[i];
+  if (section == NULL)
+    return TRUE; /* the loader says so itself */
+  if (section->p_memsz / sizeof *entries > MOST_ENTRIES)
+    return damaged ("its dynamic section is too long", error);
+  entries = g_malloc (section->p_memsz + 1);
+  /* The loader looks at the addresses, so that is what is read: the offset in this header may say another place. */
+  return read_at (&dynamic, section->p_vaddr, entries, section->p_memsz, error) &&
+         read_entries (&dynamic, entries, section->p_memsz / sizeof *entries, error) &&
+         check_addresses (&dynamic, error) &&
+         check_relocations (&dynamic, dynamic.value[DT_RELA], dynamic.value[DT_RELASZ], error) &&
+         (dynamic.value[DT_PLTREL] != DT_RELA ||
+          check_relocations (&dynamic, dynamic.value[DT_JMPREL], dynamic.value[DT_PLTRELSZ], error));
+}

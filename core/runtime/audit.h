@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The audit log: one line for each administrative act, whatever the level of the log, with who, what and how it ended; in the log
+ * and, with [zmanager] audit-log, in a file of its own. All functions: the runtime's thread.
+ */
+#pragma once
+
+#include "base/zm-base.h"
+#include "base/zm-log.h"
+
+G_BEGIN_DECLS
+
+struct ZmRuntime;
+
+/* Who asked, as the kernel tells it of the connection of a local socket. */
+typedef struct ZmAuditPeer {
+  gboolean known;
+  guint uid;
+  guint pid; /* of who connected: it may have handed its socket on, or be gone */
+} ZmAuditPeer;
+
+/* From libzmq's Peer-Address of a message that came over ipc: ":uid:gid:pid" at its end; NULL or anything else: not known. */
+ZmAuditPeer zm_audit_peer (const char *address);
+
+/* A request of the control socket that was answered. Those that only read leave no line. request: the whole object; error: what
+ * it was answered where it failed ({"code", "text"}), or NULL. */
+void zm_audit_command (struct ZmRuntime *runtime, const ZmAuditPeer *peer, ZmSpan request, const char *error);
+/* An act that nobody asked for by command. by: "SIGHUP", "a change in /etc/zmanager/actions.d" …; refused: why, or NULL. */
+void zm_audit_act (struct ZmRuntime *runtime, const char *act, const char *by, const char *refused);
+
+/* Can the file be written, where one is asked for? Asked at the start: an audit that cannot be kept must be known then. */
+gboolean zm_audit_check (struct ZmRuntime *runtime, GError **error);
+
+G_END_DECLS

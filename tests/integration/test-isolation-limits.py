@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Limits of hosts, what a plugin or a message that kills again and again comes to, and the end of the daemon beside calls of hosts."""
+
+import json
+import signal
+import time
+
+from zmcase import case, run
+from zmhosts import APART, HOST_LOG, Isolated, Ledger, shown
+from zmtest import PATIENCE, Senders, wait_for
+
+CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n[integration]\nhigh-water = 100000\n"
+ACTIONS = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n?Good?One = echo.echo\n"}
+
+
+def victims(isolation, config="", expect=(), **options):
+    return Isolated(isolation, ["victim"], config=CONFIG + config, actions=ACTIONS, sections={"victim": options} if options else None,
+                    expect=[*HOST_LOG, *expect])
+
+
+def ask(daemon, body, message_id=None):
+    """An OK reply as it is, an error as its JSON. With an id the message has it, as one that a sender sends again."""
+    key = f"~~~Victim~Act~{message_id}" if message_id else "?Victim?Act"
+    status, reply = daemon.call(key, body)
+    return reply if status == "OK" else json.loads(reply)
+
+
+# ---- limits ----
+
+@case
+def a_host_over_its_memory_limit_is_replaced_without_an_error():
+    for isolation in APART:
+        with victims(isolation, expect=["over its limit"], memory="64M") as daemon:
+            ledger = Ledger(daemon)
+            before = daemon.hosts()
+            message = lambda index, number: [f"~~~{'Good~One' if number % 2 else 'Victim~Act'}~{index}-{number}".encode(), b"sleep 1"]
+            with Senders(daemon.endpoint("subject"), 2, make=message, pace=300) as senders:
+                for _ in range(10):
+                    assert ask(daemon, b"leak 10") == b"leak 10"
+                daemon.wait_log("has [0-9]+ MiB, over its limit of 64 MiB")
+                wait_for("a fresh host", lambda: len(now := daemon.hosts()) == len(before) and now != before)
+                assert ask(daemon, b"ok") == b"ok"
+                sent = senders.stop()
+                ledger.close(sent + 11)
+            assert not ledger.errors, ledger.errors
+            counters = daemon.counters()
+            assert counters["zmanager_host_crashes_total"] == counters["zmanager_host_calls_lost_total"] == 0, counters
+
+
+@case
+def descriptors_are_the_hosts_own():
+    for isolation in APART:
+        with victims(isolation, descriptors=40) as daemon:
+            before = daemon.descriptors()
+            opened = int(ask(daemon, b"files 100"))
+            assert 10 < opened < 40, opened
+            assert daemon.descriptors() <= before + 1
+            assert ask(daemon, b"ok") == b"ok" and daemon.call("?Good?One", b"x") == ("OK", b"x")
+
+
+# ---- quarantine ----
+
+def crash_until_quarantined(daemon):
+    assert ask(daemon, b"log what the host said last") == b"log what the host said last"
+    for number in range(5):
+        error = ask(daemon, b"crash")
+        assert (error["code"], error["plugin"]) == ("crashed", "victim"), (number, error)
+    daemon.wait_log("plugin victim is in quarantine: 5 crashes")
+
+
+@case
+def five_crashes_without_a_good_call_are_quarantine():
+    for isolation in APART:
+        with victims(isolation, expect=["quarantine"]) as daemon:
+            # A good call in between: nothing happens, however often.
+            for _ in range(7):
+                assert ask(daemon, b"crash")["code"] == "crashed"
+                assert ask(daemon, b"ok") == b"ok"
+            crash_until_quarantined(daemon)
+            began = time.monotonic()
+            for _ in range(20):
+                error = ask(daemon, b"ok")
+                assert (error["code"], error["plugin"]) == ("quarantined", "victim") and "signal 11" in error["text"], error
+            # At once; ten times the figure.
+            assert time.monotonic() - began < 2
+            listed = shown(daemon, "victim")
+            assert listed["state"] == "quarantined", listed
+            for text in "5 crashes in ", "signal 11", "what the host said last", "plugin reload victim":
+                assert text in listed["reason"], (text, listed["reason"])
+            # Its neighbour goes on, in the shared host too.
+            wait_for("echo", lambda: daemon.call("?Good?One", b"x") == ("OK", b"x"))
+            daemon.control("plugin-reload", name="victim")
+            assert ask(daemon, b"ok") == b"ok"
+            assert shown(daemon, "victim")["state"] == "loaded"
+            # It counts anew: four are not enough.
+            for _ in range(4):
+                assert ask(daemon, b"abort")["code"] == "crashed"
+            assert ask(daemon, b"ok") == b"ok"
+
+
+@case
+def one_that_crashes_while_others_are_brought_up_costs_them_nothing():
+    """What waits kills each host anew, as soon as it is up and before it has loaded its other plugins."""
+    plugins = [f"other{number}=victim" for number in range(4)]
+    actions = {"v.ini": ACTIONS["v.ini"] + "".join(f"?Other{number}?Act = other{number}.act\n" for number in range(4))}
+    with Isolated("process", ["victim", *plugins], config=CONFIG, actions=actions, expect=[*HOST_LOG, "quarantine"]) as daemon:
+        for number in range(5):
+            daemon.send("?Victim?Act", b"crash")
+        daemon.wait_log("plugin victim is in quarantine")
+        for key in "?Good?One", *(f"?Other{number}?Act" for number in range(4)):
+            assert daemon.call(key, b"ok") == ("OK", b"ok"), key
+
+
+@case
+def deferred_calls_that_end_well_are_good_calls_too():
+    with victims("private") as daemon:
+        for _ in range(7):
+            assert ask(daemon, b"crash")["code"] == "crashed"
+            assert ask(daemon, b"defer 1") == b"defer 1"
+
+
+@case
+def hangs_count_as_crashes():
+    with victims("private", config="[workers]\ntimeout = 50ms\nhard-after = 50ms\n", expect=["quarantine"]) as daemon:
+        for number in range(5):
+            error = ask(daemon, b"hang")
+            assert error["code"] == "timeout", error
+            wait_for("its end", lambda: daemon.counters()["zmanager_host_crashes_total"] == number + 1)
+        assert ask(daemon, b"ok")["code"] == "quarantined"
+
+
+@case
+def a_message_that_kills_three_times_is_set_aside():
+    for isolation in APART:
+        with victims(isolation, expect=["set aside"]) as daemon:
+            for _ in range(3):
+                assert ask(daemon, b"crash", "killer")["code"] == "crashed"
+                # Others are taken meanwhile.
+                assert ask(daemon, b"ok", "harmless") == b"ok"
+            for _ in range(3):
+                error = ask(daemon, b"crash", "killer")
+                assert error["code"] == "set-aside" and "killer" in error["text"], error
+            assert ask(daemon, b"ok") == b"ok"
+            daemon.wait_log("message killer is set aside: it killed its host 3 times")
+            counters = daemon.counters()
+            assert counters["zmanager_host_crashes_total"] == 3 and counters["zmanager_messages_set_aside_total"] == 1, counters
+
+
+# ---- stopping ----
+
+def stop_beside_calls(isolation, how, drain, bodies, good, expect=()):
+    """The daemon is told to end while hosts have all those calls; all that went in ends, and so do the hosts."""
+    with victims(isolation, config=f"[workers]\ndrain = {drain}\ntimeout = 30s\n", expect=[*expect, "left", "drain", "shutdown", "stopped", "stays loaded: held by hung call"],
+                 threads=2) as daemon:
+        ledger = Ledger(daemon)
+        for number, body in enumerate(bodies):
+            daemon.push_socket.send_multipart([f"~~~Victim~Act~{number}".encode(), body])
+        wait_for("all to be taken", lambda: daemon.control("status")["subject"]["received"] == len(bodies))
+        wait_for("all to be with the hosts", lambda: daemon.control("status")["workers"]["queued"] == 0)
+        hosts = daemon.hosts()
+        began = time.monotonic()
+        if how == "drain":
+            daemon.send_control("drain")
+        else:
+            daemon.process.send_signal(how)
+        daemon.ended()
+        took = time.monotonic() - began
+        assert hosts and took < 15, took
+        ledger.close(len(bodies), PATIENCE / 3)
+        assert set(ledger.codes()) <= {"shutdown"}, (ledger.codes(), list(ledger.errors.values())[:3])
+        assert len(ledger.results) >= good, (len(ledger.results), ledger.codes())
+        return len(ledger.errors)
+
+
+@case
+def a_drain_ends_what_hosts_run_have_deferred_and_queue():
+    bodies = [b"defer 300", b"sleep 200", b"defer 100", b"sleep 100"] + [b"sleep 10"] * 40 + [b"ok"] * 200
+    for isolation in APART:
+        for how in signal.SIGTERM, "drain":
+            assert stop_beside_calls(isolation, how, "20s", bodies, len(bodies)) == 0
+
+
+@case
+def after_its_budget_a_drain_ends_the_rest_with_shutdown():
+    bodies = [b"defer -1", b"ok", b"hang", b"hang", b"sleep 10", b"ok", b"ok"]
+    for isolation in APART:
+        for how in signal.SIGTERM, "drain":
+            assert stop_beside_calls(isolation, how, "500ms", bodies, 1) >= 3
+
+
+run()

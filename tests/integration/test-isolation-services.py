@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a plugin has of its host is the same in all three isolations; sources run in hosts, and come back when those die."""
+
+import json
+import os
+import signal
+
+from zmcase import case, run
+from zmhosts import HOST_LOG, Isolated, hosts_of, section
+from zmtest import wait_for
+
+CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n"
+WORDS = "greeting", "process", "count", "told", "emit", "start_timer", "stop_timer", "ask"
+ACTIONS = {"s.ini": "[actionmapping]\n?Good?One = echo.echo\n?Services?Emitted = echo.echo\n?Services?Ticked = echo.echo\n" + "".join(f"?Services?{word} = services.{word}\n" for word in WORDS)}
+
+
+def said(daemon, text):
+    return sum(line.get("text") == text and line.get("plugin", "services") == "services" for line in daemon.log_lines())
+
+
+def asks(daemon, word, body=b"", headers=None):
+    status, reply = daemon.call(f"?Services?{word}", body, headers)
+    assert status == "OK", (word, status, reply)
+    return reply.decode()
+
+
+def is_served(isolation):
+    with Isolated(isolation, ["services"], config=CONFIG, actions=ACTIONS) as daemon:
+        own = str(daemon.process.pid)
+        assert (asks(daemon, "process") == own) == (isolation == "thread")
+        assert asks(daemon, "count") == "counted" and said(daemon, "worker started") >= 1
+        # The call itself.
+        told = asks(daemon, "told", b"body", {"colour": "red"}).split("|")
+        assert told[:3] == ["", "Services", "told"] and told[4:] == ["red", "1", "body"] and told[3], told
+        # Emitting, timers, metrics.
+        tail = daemon.tail("")
+        assert asks(daemon, "emit") == "emitted"
+        assert asks(daemon, "start_timer") == "started"
+        seen = {}
+        while seen.get("Ticked", 0) < 3 or "Emitted" not in seen:
+            topic, _, body = tail.next()
+            assert topic.action != "error", (topic, body)
+            if topic.action in ("Emitted", "Ticked"):
+                assert body == (b"tick" if topic.action == "Ticked" else b"emitted in a call"), (topic, body)
+                seen[topic.action] = seen.get(topic.action, 0) + 1
+        wait_for("ticks", lambda: daemon.counters().get('zmanager_plugin_ticks{plugin="services"}', 0) >= 3)
+        assert asks(daemon, "stop_timer") == "ended"
+        # Calling another action: one that answers, and one that is not there.
+        assert asks(daemon, "ask", b"?Good?One") == "answered question"
+        failed = asks(daemon, "ask", b"?Nobody?There")
+        assert failed.startswith("failed ") and json.loads(failed.split(" ", 1)[1])["code"] == "unmapped", failed
+        # Its configuration, and another one.
+        assert asks(daemon, "greeting") == "hello"
+        daemon.write("zmanager.conf", CONFIG + section("echo", isolation) + section("services", isolation, greeting="good day"))
+        daemon.control("reload")
+        wait_for("the plugin's word", lambda: said(daemon, "took the new configuration") == 1)
+        wait_for("the new greeting", lambda: asks(daemon, "greeting") == "good day")
+        loaded = [plugin for plugin in daemon.control("plugins")["plugins"] if plugin["name"] == "services"]
+        assert [plugin["generation"] for plugin in loaded] == [1], loaded
+        # The old one is stopped in full where a new one takes its place, and has the same configuration.
+        daemon.control("plugin-reload", name="services")
+        assert asks(daemon, "greeting") == "good day"
+        wait_for("the end of the old one", lambda: said(daemon, "stopped") == 1 and said(daemon, "worker stopped") >= 1)
+
+
+@case
+def a_plugin_is_served_in_the_daemon():
+    is_served("thread")
+
+
+@case
+def a_plugin_is_served_in_the_shared_host():
+    is_served("process")
+
+
+@case
+def a_plugin_is_served_in_a_host_of_its_own():
+    is_served("private")
+
+
+# ---- sources ----
+
+def next_tick(tail):
+    """(process, number) of the next event."""
+    while True:
+        topic, _, body = tail.next()
+        if topic.action == "Came":
+            return tuple(map(int, body.split()))
+
+
+def a_source_goes_on(isolation):
+    config = CONFIG + "[source ticker]\nrate = 200\n"
+    actions = {"t.ini": "[actionmapping]\n?Tick?Came = echo.echo\n"}
+    with Isolated(isolation, ["ticker"], config=config, actions=actions, expect=HOST_LOG + ["source"]) as daemon:
+        crash = daemon.path("crash")
+        daemon.write("zmanager.conf", CONFIG + f"[source ticker]\nrate = 200\ncrash = {crash}\n" + section("ticker", isolation) + section("echo", isolation))
+        daemon.control("reload")
+        tail = daemon.tail("")
+        first, _ = next_tick(tail)
+        assert (first == daemon.process.pid) == (isolation == "thread"), first
+        if isolation != "thread":
+            for kill in lambda: os.kill(first, signal.SIGKILL), lambda: open(crash, "w", encoding="utf-8").close():
+                process, _ = next_tick(tail)
+                before = hosts_of(daemon)
+                assert process in before
+                first = process
+                kill()
+                wait_for("its host to end", lambda: process not in hosts_of(daemon))
+                # Opened again, in another process, and counting anew; each number once, and in order.
+                wait_for("the next process", lambda: next_tick(tail)[0] != process)
+                numbers = [next_tick(tail) for _ in range(20)]
+                assert all(later[1] == earlier[1] + 1 for earlier, later in zip(numbers, numbers[1:])), numbers
+        # It is replaced while it runs, and ends with its section.
+        daemon.control("plugin-reload", name="ticker")
+        wait_for("the next generation's events", lambda: next_tick(tail)[1] < 5)
+        daemon.write("zmanager.conf", CONFIG + section("echo", isolation))
+        daemon.control("reload")
+        wait_for("the source to end", lambda: not daemon.control("sources")["sources"])
+        daemon.settled()
+
+
+@case
+def a_source_in_the_daemon_is_replaced_and_ends():
+    a_source_goes_on("thread")
+
+
+@case
+def a_source_in_the_shared_host_is_opened_again_after_each_end():
+    a_source_goes_on("process")
+
+
+@case
+def a_source_in_a_host_of_its_own_is_opened_again_after_each_end():
+    a_source_goes_on("private")
+
+
+run()

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Where plugins run: who chooses, what a mapping may choose for itself, and what --check says of it."""
+
+import json
+import os
+import subprocess
+
+from zmcase import ZMANAGERCTL, ZMANAGERD, case, run
+from zmtest import Daemon
+
+PLUGIN = """
+#include <zmanager/plugin.h>
+%(more)s
+ZM_ACTION (greet) { return zm_reply_text (call, "hello"); }
+ZM_ACTION (where) { return zm_reply_text (call, zm_config (call->host, "word", 0)); }
+static const zm_option_desc options[] = { { "word", ZM_OPTION_STRING, 0, "none", "A word" }, { 0 } };
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .flags = %(flags)s, .name = "words",
+  .version = "1", .licence = "MIT", .summary = "Words", .options = options%(members)s };
+ZM_PLUGIN_FULL ("words", "1", "MIT", "Words", "%(note)s", &descriptor);
+"""
+HOOKS = "static const zm_hook_ops hooks = { .struct_size = sizeof hooks };"
+
+
+def plugin(flags="0", note="", more="", members=""):
+    return PLUGIN % {"flags": flags, "note": note, "more": more, "members": members}
+
+
+def ctl(daemon, *arguments):
+    done = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def listed(daemon):
+    return {one["name"]: one for one in json.loads(ctl(daemon, "--json", "plugin", "ls"))["plugins"]}
+
+
+def checked(config, mappings="", **plugins):
+    """What --check says, each problem cut down to its place, its code, and its text."""
+    files = Daemon(config=config, actions={"a.ini": "[actionmapping]\n" + mappings}, plugins=plugins)
+    try:
+        os.chmod(files.path("plugins"), 0o755)
+        environment = dict(os.environ, ZM_SYSTEM_PLUGINS="no")
+        done = subprocess.run([ZMANAGERD, "--dir", files.directory, "--set", "zmanager.system-plugins=no", "--check"],
+                              capture_output=True, text=True, timeout=60, env=environment)
+        return done.returncode, done.stdout.replace(files.directory + "/", "")
+    finally:
+        files.close()
+
+
+@case
+def the_choice_and_its_reason_are_shown():
+    config = ("[zmanager]\nthird-party-isolation = process\n[plugin chosen]\nisolation = private\ninstances = 2\nmemory = 64M\n"
+              "[plugin here]\nisolation = thread\nload = yes\n")
+    with Daemon(config=config, actions={"a.ini": "[actionmapping]\n?A?B = here.greet\n"},
+                plugins={"stranger": plugin(), "chosen": plugin(), "noted": plugin(note="isolation=private\\n"),
+                         "here": plugin()}) as daemon:
+        plugins = listed(daemon)
+        shown = {name: (one["isolation"], one["isolation_reason"]) for name, one in plugins.items()}
+        assert shown == {"stranger": ("process", "third party"), "chosen": ("private", "[plugin] isolation"),
+                         "noted": ("private", "its note"), "here": ("thread", "[plugin] isolation")}, shown
+        assert (plugins["chosen"]["instances"], plugins["chosen"]["memory_limit"]) == (2, 64 << 20), plugins["chosen"]
+        rows = {line.split()[0]: line for line in ctl(daemon, "plugin", "ls").splitlines()}
+        assert "process (third party)" in rows["stranger"], rows
+        assert "thread ([plugin] isolation)" in rows["here"], rows
+        assert "private" in ctl(daemon, "plugin", "inspect", "noted")
+        assert "as thread ([plugin] isolation)" in ctl(daemon, "explain", "?A?B"), ctl(daemon, "explain", "?A?B")
+        assert daemon.call("?A?B")[0] == "OK"
+
+
+@case
+def without_a_wish_it_runs_in_the_daemon():
+    with Daemon(actions={"a.ini": "[actionmapping]\n?A?B = words.greet\n"}, plugins={"words": plugin()}) as daemon:
+        words = listed(daemon)["words"]
+        assert (words["isolation"], words["isolation_reason"], words["state"]) == ("thread", "default", "loaded"), words
+        assert "(default)" not in ctl(daemon, "plugin", "ls")
+        assert ", as " not in ctl(daemon, "explain", "?A?B")
+
+
+@case
+def a_mapping_may_choose_for_itself():
+    """The plugin is a process's, this mapping's copy the daemon's: so that no host is needed to see it."""
+    with Daemon(config="[plugin words]\nisolation = process\nword = shared\n[action ?A?C]\nisolation = thread\n",
+                actions={"a.ini": "[actionmapping]\n?A?B = words.where\n?A?C = words.greet\n[action ?A?B]\nisolation = thread\n"},
+                plugins={"words": plugin()}, expect=["plugin 'words' is not loaded"]) as daemon:
+        tail = daemon.tail()
+        status, body = daemon.call("?A?B")[:2]
+        assert (status, bytes(body)) == ("OK", b"shared"), (status, body)
+        assert daemon.call("?A?C")[0] == "OK", "zmanager.conf may say so too"
+        assert [topic.sender for topic, _, _ in tail.take(2)] == ["words", "words"], "not words@thread"
+        plugins = listed(daemon)
+        assert plugins["words@thread"]["plugin"] == "words", plugins
+        assert plugins["words@thread"]["isolation_reason"] == "mapping", plugins
+        assert plugins["words"]["state"] == "available", plugins
+        assert json.loads(ctl(daemon, "--json", "plugin", "inspect", "words@thread"))["name"] == "words@thread"
+        assert json.loads(ctl(daemon, "--json", "plugin", "inspect", "words"))["name"] == "words@thread"
+        ctl(daemon, "plugin", "reload", "words")
+        assert listed(daemon)["words@thread"]["generation"] == 2
+        ctl(daemon, "plugin", "unload", "words")
+        assert "words@thread" not in listed(daemon)
+        assert daemon.call("?A?B")[0] == "ERROR"
+
+
+@case
+def a_plugin_that_can_run_once_only_is_refused_at_the_line():
+    config = "[plugin words]\nisolation = process\n"
+    actions = "[actionmapping]\n?A?B = words.greet\n[action ?A?B]\nisolation = thread\n"
+    files = Daemon(config=config, actions={"a.ini": actions}, plugins={"words": plugin(flags="ZM_PLUGIN_EXCLUSIVE")})
+    try:
+        for arguments in [], ["--check"]:
+            done = subprocess.run([ZMANAGERD, "--dir", files.directory, "--set", "zmanager.system-plugins=no",
+                                   "--log-format", "human", *arguments], capture_output=True, text=True, timeout=60)
+            assert done.returncode == 1, done
+            said = done.stdout + done.stderr
+            assert "actions.d/a.ini:2:1" in said and "ZM1318" in said and "is EXCLUSIVE" in said, said
+    finally:
+        files.close()
+
+
+@case
+def check_judges_what_does_not_go_together():
+    code, said = checked("[plugin words]\nisolation = process\n", words=plugin(more=HOOKS, members=", .hooks = &hooks"))
+    assert code == 1 and "ZM1302" in said and "set isolation = thread in [plugin words]" in said, said
+    code, said = checked("[plugin words]\nisolation = process\ninstances = 4\n", words=plugin())
+    assert code == 0 and "zmanager.conf:3:13: warning ZM1317" in said, said
+    for flags in "ZM_PLUGIN_THREADSAFE", "0":
+        code, said = checked(f"[plugin words]\nisolation = {'process' if flags != '0' else 'thread'}\ninstances = 4\n",
+                             words=plugin(flags=flags))
+        assert (code, said) == (0, "0 errors, 0 warnings\n"), said
+    code, said = checked("[plugin words]\nload = yes\n", words=plugin(note="isolation=container\\n"))
+    assert code == 1 and "isolation is thread, process or private" in said, said
+    for wrong in "isolation = jail", "instances = 0", "threads = 65", "memory = 1M", "descriptors = 3":
+        code, said = checked(f"[plugin words]\n{wrong}\n", words=plugin())
+        assert code == 1 and "zmanager.conf:2:" in said, (wrong, said)
+
+
+run()
