@@ -14,7 +14,7 @@ from zmtest import Daemon, wait_for
 ACTIONS = {"a.ini": "[actionmapping]\n?Bad?Crash = crash-action.crash\n?Good?Greet = hello.greet\n?Good?Slow = slow.work\n"}
 CONFIG = "".join(f"[plugin {name}]\nisolation = {kind}\n" for name, kind in
                  {"crash-action": "private", "hello": "process", "slow": "process"}.items())
-DEATHS = ["ended", "crash", "set aside", "quarantine", "is replaced", "killed", "hangs in host", "unavailable", "error"]
+DEATHS = ["ended", "crash", "set aside", "quarantine", "is replaced", "killed", "hangs in host", "came back after its deadline"]
 
 
 def bad_plugin(name):
