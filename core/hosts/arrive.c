@@ -121,7 +121,6 @@ came_late (ZmHost *host, ZmHostSlot *slot)
   zm_log_limited (host->hosts->config.log, ZM_LEVEL_WARNING, "host", "late",
                   "%s.%s came back after its deadline had passed; its result is thrown away",
                   zm_generation_name (slot->carried->generation), slot->symbol);
-  slot->carried->slow = FALSE;
 }
 
 static ZmHostCall *

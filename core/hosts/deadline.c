@@ -35,6 +35,7 @@ detach (ZmHost *host, guint place, gint64 now_us)
   slot->id = g_strndup (call->call->id.data, call->call->id.size);
   slot->kept = zm_generation_ref (slot->carried->generation, "hung call");
   slot->gone_us = now_us;
+  slot->carried->hung++;
   atomic_store (&host->page->slots[place].cancelled, 1);
   return call;
 }
@@ -45,7 +46,6 @@ give_up (ZmHost *host, guint place, gint64 now_us, ZmArrivals *arrivals)
   ZmHosts *hosts = host->hosts;
   ZmHostCall *call = detach (host, place, now_us);
 
-  call->carried->slow = TRUE;
   zm_counter_add (hosts->c_timeouts, 1);
   zm_log_limited (hosts->config.log, ZM_LEVEL_ERROR, "host", "hung",
                   "%s.%s hangs in host %s past its deadline; its caller gets an error",

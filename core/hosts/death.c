@@ -319,8 +319,6 @@ settle (ZmHost *host, Death *death, ZmArrivals *arrivals, GPtrArray *kept)
   if (death->guilty != NULL && death->own_making &&
       zm_carried_blame (death->guilty, host, death->text, now_us))
     end_waiting (death->guilty, arrivals);
-  if (death->guilty != NULL)
-    death->guilty->slow = FALSE;
   again = !hosts->ending && is_wanted (host) && (host->state != ZM_HOST_LEAVING || host->again);
   host->due_us = next_start (host, death, now_us);
   log_death (host, death, host->due_us - now_us, again);

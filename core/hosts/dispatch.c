@@ -289,6 +289,7 @@ zm_slot_free (ZmHost *host, guint slot)
   if (host->page != NULL)
     atomic_store (&host->page->slots[slot].word, 0);
   used->carried->seats[host->index].calls--;
+  used->carried->hung -= used->call == NULL && used->symbol != NULL ? 1 : 0;
   g_free (used->symbol);
   g_free (used->id);
   *used = (ZmHostSlot){ 0 };
@@ -388,6 +389,13 @@ zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call)
   return entry;
 }
 
+/* Every thread that could make room hangs: waiting for it would only cost others. */
+static gboolean
+all_hang (const ZmCarried *carried)
+{
+  return carried->hung >= carried->threads * carried->n_seats;
+}
+
 gboolean
 zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 until_us)
 {
@@ -396,7 +404,7 @@ zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 until_us)
 
   pthread_mutex_lock (&hosts->lock);
   hosts->room_waiters++;
-  while (carried->waiting >= ZM_HOST_WAITING_MOST && !carried->closed && !carried->slow &&
+  while (carried->waiting >= ZM_HOST_WAITING_MOST && !carried->closed && !all_hang (carried) &&
          carried->quarantine == NULL && hosts->moving == 0 &&
          zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
     continue;

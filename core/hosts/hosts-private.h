@@ -74,7 +74,7 @@ struct ZmCarried {
   guint waiting;
   guint outstanding; /* waiting, in slots (also given up ones), deferred */
   gboolean closed;   /* replaced: takes no more calls */
-  gboolean slow;     /* a call of it is past its soft deadline */
+  guint hung;        /* calls that were given up and whose code still runs: each has a thread of its host */
   ZmCarried *after;  /* takes no call that keeps an order before that one's are over */
   gint64 after_until_us;
   guint crashes;                    /* of its own making, since its last good call */

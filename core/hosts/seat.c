@@ -151,6 +151,16 @@ is_ready (ZmHost *host, const ZmRecord *record)
   zm_host_bring_up (host);
 }
 
+/* Without any its host has one thread for it, whatever was asked for. */
+static gboolean
+has_threadsafe (const zm_plugin_desc *descriptor)
+{
+  for (const zm_action_desc *action = descriptor->actions; action != NULL && action->name != NULL; action++)
+    if ((action->flags & ZM_ACTION_THREADSAFE_FLAG) != 0)
+      return TRUE;
+  return (descriptor->flags & ZM_PLUGIN_THREADSAFE) != 0;
+}
+
 /* Of the first host that has loaded it: what the plugin says of itself. */
 static char *
 describe (ZmCarried *carried, const ZmRecord *record)
@@ -162,6 +172,8 @@ describe (ZmCarried *carried, const ZmRecord *record)
   if (!zm_generation_adopt_carried (carried->generation, record, &error))
     return g_strdup (error->message);
   carried->described = TRUE;
+  if (!has_threadsafe (zm_generation_descriptor (carried->generation)))
+    carried->threads = 1;
   carried->serial_calls = (zm_generation_flags (carried->generation) & ZM_PLUGIN_THREADSAFE) == 0;
   return NULL;
 }
