@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * completion bash|zsh|fish: scripts made from the table, so they know what this version knows. Names that only the daemon knows
- * the scripts ask for when they are wanted: completion flows|plugins|services.
+ * the scripts ask for when they are wanted: completion dead|flows|plugins|services.
  */
 #include "config.h"
 
@@ -13,28 +13,29 @@
 /* ---- names ---- */
 
 static const struct {
-  const char *kind; /* as the scripts ask for it; also the member of the answer */
-  const char *request;
-} kinds[] = { { "flows", "flows" }, { "plugins", "plugins" }, { "services", "services" } };
+  const char *kind;   /* as the scripts ask for it; also the request, and the member of the answer */
+  const char *member; /* of each of them: what it is called */
+} kinds[] = { { "dead", "id" }, { "flows", "name" }, { "plugins", "name" }, { "services", "name" } };
 
 /* Commands whose first argument is such a name. */
 static const struct {
   const char *command, *kind;
 } takers[] = {
-  { "flow show", "flows" },       { "plugin inspect", "plugins" }, { "plugin load", "plugins" },
-  { "plugin unload", "plugins" }, { "plugin reload", "plugins" },  { "services", "services" },
+  { "dead show", "dead" },         { "dead rm", "dead" },        { "flow show", "flows" },
+  { "plugin inspect", "plugins" }, { "plugin load", "plugins" }, { "plugin unload", "plugins" },
+  { "plugin reload", "plugins" },  { "services", "services" },
 };
 
 /* One name a line. Without a daemon there is nothing to offer, and a shell's prompt is no place to say so: the status tells. */
 static int
-print_names (ZmCtl *ctl, const char *kind, const char *request)
+print_names (ZmCtl *ctl, const char *kind, const char *member)
 {
-  g_autoptr (JsonObject) answer = zm_ctl_request (ctl, zm_ctl_request_new (request), ZM_CTL_ANSWER_MS, NULL);
+  g_autoptr (JsonObject) answer = zm_ctl_request (ctl, zm_ctl_request_new (kind), ZM_CTL_ANSWER_MS, NULL);
   JsonArray *rows = zm_json_get_array (answer, kind);
 
   for (guint i = 0; rows != NULL && i < json_array_get_length (rows); i++) {
     g_autofree char *name =
-        zm_printable (zm_span_text (zm_json_get_text (zm_json_nth_object (rows, i), "name")), 256);
+        zm_printable (zm_span_text (zm_json_get_text (zm_json_nth_object (rows, i), member)), 256);
 
     if (*name != '\0')
       zm_out_line (name);
@@ -241,7 +242,7 @@ zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments)
   (void) n;
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     if (strcmp (arguments[0], kinds[i].kind) == 0)
-      return print_names (ctl, kinds[i].kind, kinds[i].request);
+      return print_names (ctl, kinds[i].kind, kinds[i].member);
   for (guint i = 0; i < G_N_ELEMENTS (shells); i++)
     if (strcmp (arguments[0], shells[i].name) == 0) {
       shells[i].print ();

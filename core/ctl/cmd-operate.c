@@ -123,6 +123,7 @@ static const ZmOutColumn running_columns[] = {
   { "state", N_ ("STATE"), FALSE },
   { "plugin", N_ ("PLUGIN"), FALSE },
   { "symbol", N_ ("ACTION"), FALSE },
+  { "host", N_ ("HOST"), FALSE },
   { "deadline_in_us", N_ ("DEADLINE IN US"), TRUE },
   { NULL, NULL, FALSE },
 };

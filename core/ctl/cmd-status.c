@@ -12,19 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The two largest units: nobody wants the seconds of a daemon that is up for weeks. The caller frees. */
-static char *
-duration_text (gint64 seconds)
-{
-  if (seconds >= 86400)
-    return g_strdup_printf (_ ("%d d %d h"), (int) (seconds / 86400), (int) (seconds / 3600 % 24));
-  if (seconds >= 3600)
-    return g_strdup_printf (_ ("%d h %d min"), (int) (seconds / 3600), (int) (seconds / 60 % 60));
-  if (seconds >= 60)
-    return g_strdup_printf (_ ("%d min %d s"), (int) (seconds / 60), (int) (seconds % 60));
-  return g_strdup_printf (_ ("%d s"), (int) seconds);
-}
-
 /* "node: ready, zmanagerd 0.1.0, process 42, up 3 min 2 s" and what is wrong. */
 static void
 print_head (const ZmCtl *ctl, JsonObject *status)
@@ -35,7 +22,7 @@ print_head (const ZmCtl *ctl, JsonObject *status)
   g_autofree char *safe = zm_printable (zm_span_text (state != NULL ? state : _ ("unknown")), 64);
   g_autofree char *node = zm_printable (zm_span_text (zm_json_get_text (status, "node")), 256);
   g_autofree char *shown = zm_out_style (ctl, ready ? ZM_STYLE_GOOD : ZM_STYLE_WARN, safe);
-  g_autofree char *up = duration_text (zm_json_get_int (status, "uptime_s"));
+  g_autofree char *up = zm_out_duration (zm_json_get_int (status, "uptime_s"));
   JsonArray *reasons = zm_json_get_array (status, "reasons");
 
   printf (_ ("%s: %s, zmanagerd %s, process %d, up %s\n"), *node ? node : "zmanager", shown,
@@ -68,6 +55,11 @@ static const struct {
   { "zmanager_worker_replaced_total", N_ ("hung workers replaced") },
   { "zmanager_worker_refused_total", N_ ("not taken by worker processes") },
   { "zmanager_worker_restarts_total", N_ ("worker processes started again") },
+  { "zmanager_host_crashes_total", N_ ("hosts crashed") },
+  { "zmanager_host_calls_lost_total", N_ ("calls lost with their host") },
+  { "zmanager_host_timeouts_total", N_ ("calls in hosts timed out") },
+  { "zmanager_host_emits_lost_total", N_ ("emissions of hosts not taken") },
+  { "zmanager_messages_set_aside_total", N_ ("messages set aside") },
   { "zmanager_emit_denied_total", N_ ("emissions denied") },
   { "zmanager_emit_loops_total", N_ ("loops") },
   { "zmanager_source_refused_total", N_ ("events refused") },
@@ -133,6 +125,13 @@ static const struct {
   { N_ ("routing"), "table", NULL, "routes", N_ ("mappings"), TRUE },
   { NULL, "table", NULL, "flows", N_ ("flows"), TRUE },
   { N_ ("plugins"), "plugins", NULL, "loaded", N_ ("loaded"), TRUE },
+  { NULL, "hosts", NULL, "quarantined", N_ ("in quarantine"), FALSE },
+  { N_ ("hosts"), "hosts", NULL, "number", N_ ("processes"), FALSE },
+  { NULL, "hosts", NULL, "down", N_ ("not up"), FALSE },
+  { NULL, "hosts", NULL, "calls", N_ ("calls there"), FALSE },
+  { NULL, "hosts", NULL, "starts", N_ ("started"), FALSE },
+  { NULL, "hosts", NULL, "crashes", N_ ("crashed"), FALSE },
+  { NULL, "hosts", NULL, "set_aside", N_ ("messages set aside"), FALSE },
 };
 
 /* "text 5" behind what is there. The number stands behind its text so that no language needs a plural of it. */

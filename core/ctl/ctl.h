@@ -127,6 +127,8 @@ void zm_out_table (const ZmCtl *ctl, JsonArray *rows, const ZmOutColumn *columns
 void zm_out_tree (const ZmCtl *ctl, JsonNode *node, guint indent);
 /* A value on one line: text made safe, lists joined by commas, "-" for nothing. The caller frees. */
 char *zm_out_value (JsonNode *node);
+/* The two largest units of it: "3 d 4 h". The caller frees. */
+char *zm_out_duration (gint64 seconds);
 /* Clears the screen for the next picture of --watch, on a terminal only. */
 void zm_out_clear (const ZmCtl *ctl);
 
@@ -265,6 +267,10 @@ int zm_ctl_cmd_flow_test (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_services (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_running (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_workers (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_hosts (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_dead_ls (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_dead_show (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_dead_rm (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_reload (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_drain (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_log (ZmCtl *ctl, guint n, char **arguments);

@@ -66,6 +66,32 @@ static const ZmCtlErrorCode codes[] = {
     "A fault of the plugin; zmanager-plugin(3) lists the outcomes." },
   { "stuck", "The plugin hung too often and takes no more calls until it is replaced.",
     "zmanagerctl plugin reload NAME brings a new one in; zmanagerctl log says where it hung." },
+  { "crashed",
+    "The action crashed, or ended its process, while it had this message; its host was lost with it.",
+    "A fault of the plugin: the text says how it ended, the report crash-*.txt in the directory state what "
+    "ran "
+    "there. Whoever sends the message again makes it crash again: after three times it is set aside." },
+  { "host-lost",
+    "The host ended while the action ran, and it was not this call that ended it: a plugin beside it crashed "
+    "or "
+    "hung, or the process was killed.",
+    "Send again, if the action may run twice: it had begun. Give one of the plugins a host of its own: "
+    "isolation "
+    "= private in [plugin NAME]." },
+  { "quarantined",
+    "The plugin crashed five times within a minute and without a good call, and is not started again.",
+    "zmanagerctl status has the last crash. zmanagerctl plugin reload NAME tries it again, and so does a new "
+    "file of it." },
+  { "set-aside", "The message ended its host three times, and is not tried again.",
+    "zmanagerctl dead show ID tells where it crashed. When the plugin is mended, zmanagerctl dead rm ID lets "
+    "the "
+    "message in again." },
+  { "bad-key", "The action's host named a key for its result, or to go on with, that is none.",
+    "A fault of the plugin: it wrote over memory that is not its own. zmanagerctl plugin reload NAME brings "
+    "a new "
+    "one in." },
+  { "memory", "The daemon has no memory for the result that a plugin's host sent.",
+    "Let the action give less at a time, or the daemon have more memory." },
   { "failed", "Anything else.", "The error's text and zmanagerctl log say more." },
 };
 

@@ -132,6 +132,19 @@ zm_out_json_object (JsonObject *object)
 
 /* ---- values ---- */
 
+/* Nobody wants the seconds of a daemon that is up for weeks. The caller frees. */
+char *
+zm_out_duration (gint64 seconds)
+{
+  if (seconds >= 86400)
+    return g_strdup_printf (_ ("%d d %d h"), (int) (seconds / 86400), (int) (seconds / 3600 % 24));
+  if (seconds >= 3600)
+    return g_strdup_printf (_ ("%d h %d min"), (int) (seconds / 3600), (int) (seconds / 60 % 60));
+  if (seconds >= 60)
+    return g_strdup_printf (_ ("%d min %d s"), (int) (seconds / 60), (int) (seconds % 60));
+  return g_strdup_printf (_ ("%d s"), (int) seconds);
+}
+
 /* An object in a list stands for what it is called. */
 static char *
 item_text (JsonNode *node)

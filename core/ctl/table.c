@@ -104,6 +104,11 @@ static const ZmCtlOption log_options[] = {
   END_OF_OPTIONS,
 };
 
+static const ZmCtlOption dead_rm_options[] = {
+  { "all", ZM_OPT_FLAG, NULL, N_ ("All that are set aside, instead of one"), NULL },
+  END_OF_OPTIONS,
+};
+
 static const ZmCtlOption help_options[] = {
   { "all", ZM_OPT_FLAG, NULL, N_ ("All groups of commands"), NULL },
   { "man", ZM_OPT_FLAG, NULL, N_ ("The list as the manual page has it"), NULL },
@@ -142,7 +147,7 @@ static const ZmCtlCommand commands[] = {
   { "trace", ZM_GROUP_UNDERSTAND, "[ID]", 0, 1, N_ ("Follow messages through their steps, as they go"),
     stream_options, zm_ctl_cmd_trace },
   { "running", ZM_GROUP_UNDERSTAND, "", 0, 0,
-    N_ ("Show what each worker thread calls now, and which calls hang"), NULL, zm_ctl_cmd_running },
+    N_ ("Show what each worker thread and host calls now, and which calls hang"), NULL, zm_ctl_cmd_running },
   { "flow ls", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("List the flows"), NULL, zm_ctl_cmd_flow_ls },
   { "flow show", ZM_GROUP_UNDERSTAND, "NAME", 1, 1, N_ ("Show a flow's steps and what they are"),
     show_options, zm_ctl_cmd_flow_show },
@@ -151,6 +156,15 @@ static const ZmCtlCommand commands[] = {
   /* for who keeps a daemon running, and the tool's own */
   { "services", ZM_GROUP_OPERATE, "[NAME COMMAND [ARGUMENT]]", 0, 3,
     N_ ("List the registered services, or send one a command"), NULL, zm_ctl_cmd_services },
+  { "hosts", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the processes in which plugins run outside the daemon"),
+    NULL, zm_ctl_cmd_hosts },
+  { "dead ls", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the messages that are set aside, and why"), NULL,
+    zm_ctl_cmd_dead_ls },
+  { "dead show", ZM_GROUP_OPERATE, "ID", 1, 1, N_ ("Show a message that is set aside, with its body"), NULL,
+    zm_ctl_cmd_dead_show },
+  { "dead rm", ZM_GROUP_OPERATE, "[ID]", 0, 1,
+    N_ ("Forget a message that is set aside, so that it is taken again"), dead_rm_options,
+    zm_ctl_cmd_dead_rm },
   { "workers", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the workers in other languages"), NULL,
     zm_ctl_cmd_workers },
   { "reload", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Read configuration, mappings, flows and plugins again"), NULL,
@@ -159,7 +173,7 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_drain },
   { "log", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Print the daemon's log, as it comes, or set its level"),
     log_options, zm_ctl_cmd_log },
-  { "completion", ZM_GROUP_OPERATE, "bash|zsh|fish|flows|plugins|services", 1, 1,
+  { "completion", ZM_GROUP_OPERATE, "bash|zsh|fish|dead|flows|plugins|services", 1, 1,
     N_ ("Print the completion script for a shell, or the daemon's names that it offers"), NULL,
     zm_ctl_cmd_completion },
   { "help", ZM_GROUP_OPERATE, "[COMMAND]", 0, 2, N_ ("Print help"), help_options, zm_ctl_cmd_help },

@@ -43,6 +43,7 @@ forget (ZmHosts *hosts, ZmDeadNote *note)
   g_hash_table_remove (hosts->kills, note->id);
   g_queue_remove (&hosts->dead_order, note);
   hosts->n_dead -= note->aside ? 1 : 0;
+  zm_counter_set (hosts->g_aside, hosts->n_dead);
   note_free (note);
 }
 
@@ -114,6 +115,7 @@ zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char
   note->aside = TRUE;
   hosts->n_dead++;
   zm_counter_add (hosts->c_set_aside, 1);
+  zm_counter_set (hosts->g_aside, hosts->n_dead);
   zm_log_write (
       hosts->config.log, ZM_LEVEL_ERROR, "host",
       "message %s is set aside: it killed its host %u times, last in %s.%s (%s); see zmanagerctl dead ls",
@@ -143,6 +145,23 @@ append_text (GString *out, const char *name, const char *text)
   zm_json_append_string (out, zm_span_text (text));
 }
 
+/* As text where it is text: what was cut in the midst of a character, or is none, is given byte for byte. */
+static void
+append_body (GString *out, const ZmDeadNote *note)
+{
+  gsize size;
+  const char *data = g_bytes_get_data (note->body, &size);
+  g_autofree char *encoded = NULL;
+
+  if (g_utf8_validate_len (data, size, NULL)) {
+    g_string_append (out, ",\"body\":");
+    zm_json_append_string (out, zm_span (data, size));
+    return;
+  }
+  encoded = g_base64_encode ((const guchar *) data, size);
+  append_text (out, "base64", encoded);
+}
+
 static void
 append_note (GString *out, const ZmDeadNote *note, gboolean bodies)
 {
@@ -160,13 +179,8 @@ append_note (GString *out, const ZmDeadNote *note, gboolean bodies)
     zm_json_append_string (out, zm_span_text (note->history[i]));
   }
   g_string_append_c (out, ']');
-  if (bodies && note->body != NULL) {
-    gsize size;
-    const char *data = g_bytes_get_data (note->body, &size);
-
-    g_string_append (out, ",\"body\":");
-    zm_json_append_string (out, zm_span (data, size));
-  }
+  if (bodies && note->body != NULL)
+    append_body (out, note);
   g_string_append_c (out, '}');
 }
 
@@ -190,6 +204,22 @@ zm_hosts_dead_json (ZmHosts *hosts, gboolean bodies)
     pthread_mutex_unlock (&hosts->lock);
   g_string_append_c (out, ']');
   return g_string_free (out, FALSE);
+}
+
+char *
+zm_hosts_dead_one (ZmHosts *hosts, const char *id)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+  const ZmDeadNote *note;
+
+  if (hosts == NULL)
+    return NULL;
+  pthread_mutex_lock (&hosts->lock);
+  note = g_hash_table_lookup (hosts->kills, id);
+  if (note != NULL && note->aside)
+    append_note (out, note, TRUE);
+  pthread_mutex_unlock (&hosts->lock);
+  return out->len > 0 ? g_strdup (out->str) : NULL;
 }
 
 guint

@@ -16,8 +16,8 @@
 
 /* ---- started calls ---- */
 
-static gint64
-soft_deadline (const ZmHostCall *call, gint64 began_us)
+gint64
+zm_call_due (const ZmHostCall *call, gint64 began_us)
 {
   gint64 due_us = began_us + call->timeout_us;
 
@@ -104,7 +104,7 @@ look_at_slot (ZmHost *host, guint place, gint64 now_us, ZmArrivals *arrivals)
 
     if (now_us - began_us > ZM_HOST_TICK_US)
       slot->carried->seats[host->index].slow = TRUE;
-    if (now_us > soft_deadline (slot->call, began_us))
+    if (now_us > zm_call_due (slot->call, began_us))
       give_up (host, place, now_us, arrivals);
   } else if (slot->call->deadline_us > 0 && now_us > slot->call->deadline_us) {
     end_queued (host, place, arrivals);

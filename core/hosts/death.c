@@ -326,6 +326,7 @@ settle (ZmHost *host, Death *death, ZmArrivals *arrivals, GPtrArray *kept)
   host->last_end = g_strdup (death->how);
   zm_host_clear (host);
   host->state = again ? ZM_HOST_DOWN : ZM_HOST_OVER;
+  zm_hosts_count_up (hosts);
   zm_group_pump (host->group);
   pthread_cond_broadcast (&hosts->changed);
 }

@@ -208,6 +208,7 @@ struct ZmHosts {
   guint n_dead;      /* set aside */
   ZmCounter *c_starts, *c_crashes, *c_killed, *c_lost, *c_requeued, *c_timeouts, *c_late, *c_emits_lost,
       *c_set_aside, *c_bad, *c_lines;
+  ZmCounter *g_up, *g_aside; /* gauges */
 };
 
 /* ---- hosts.c: the thread ---- */
@@ -264,6 +265,7 @@ ZmHostCall *zm_host_take_back (ZmHost *host, ZmCarried *carried, gboolean unorde
 
 /* ---- carrier.c, show.c ---- */
 void zm_hosts_fill_carrier (ZmHosts *hosts);
+void zm_hosts_count_up (ZmHosts *hosts); /* a host came up or went; under the lock */
 void zm_carried_describe (gpointer carried, GString *out);
 
 /* ---- seat.c: what a plugin is brought to in each host ---- */
@@ -292,6 +294,8 @@ gint64 zm_carried_backoff (const ZmCarried *carried);
 void zm_host_report (ZmHost *host, const char *how); /* the crash report; its slots are as they were */
 
 /* ---- deadline.c: what the thread looks at each tick; without the lock ---- */
+/* When a call that began then is given up. */
+gint64 zm_call_due (const ZmHostCall *call, gint64 began_us);
 void zm_hosts_look (ZmHosts *hosts, gint64 now_us);
 
 /* ---- service.c: EMIT, ASK, TIMER …; without the lock ---- */

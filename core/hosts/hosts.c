@@ -122,6 +122,16 @@ all_hosts (ZmHosts *hosts)
   return all;
 }
 
+/* Seats are places in the list: the host of a plugin in quarantine has no process, but stays in it. */
+static gboolean
+has_seats (const ZmHostGroup *group, const ZmHost *host)
+{
+  for (guint i = 0; i < group->members->len; i++)
+    if (host->index < ((const ZmCarried *) g_ptr_array_index (group->members, i))->n_seats)
+      return TRUE;
+  return FALSE;
+}
+
 /* Groups whose last member and last process have gone; and hosts at the end of a list that are over. */
 static void
 sweep (ZmHosts *hosts)
@@ -132,7 +142,7 @@ sweep (ZmHosts *hosts)
     while (group->list->len > 0) {
       ZmHost *last = g_ptr_array_index (group->list, group->list->len - 1);
 
-      if (last->state != ZM_HOST_OVER || last->sending)
+      if (last->state != ZM_HOST_OVER || last->sending || (!hosts->ending && has_seats (group, last)))
         break;
       g_ptr_array_set_size (group->list, (int) group->list->len - 1);
       zm_host_free (last);
@@ -354,6 +364,9 @@ make_counters (ZmHosts *hosts)
   hosts->c_lines =
       COUNTER ("zmanager_host_lines_suppressed_total", "Lines of hosts' output left out of the log");
 #undef COUNTER
+  hosts->g_up = zm_metrics_gauge (metrics, "zmanager_hosts", "Hosts of plugins that are up", NULL, NULL);
+  hosts->g_aside =
+      zm_metrics_gauge (metrics, "zmanager_messages_aside", "Messages that are set aside now", NULL, NULL);
 }
 
 static void

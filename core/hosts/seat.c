@@ -147,6 +147,7 @@ is_ready (ZmHost *host, const ZmRecord *record)
     return;
   }
   host->state = ZM_HOST_UP;
+  zm_hosts_count_up (host->hosts);
   zm_host_bring_up (host);
 }
 
@@ -346,6 +347,7 @@ zm_host_leave (ZmHost *host, const char *why, gboolean again)
     zm_host_kill (host, g_strdup (why)); /* nothing is in it yet */
   }
   host->state = ZM_HOST_LEAVING;
+  zm_hosts_count_up (host->hosts);
   host->again = again;
   host->leaving_why = why;
   host->due_us = zm_now_us () + (gint64) host->hosts->config.drain_ms * 1000;

@@ -69,6 +69,69 @@ zm_hosts_json (ZmHosts *hosts)
   return g_string_free (out, FALSE);
 }
 
+/* Hosts that are up, as the gauge has them. */
+void
+zm_hosts_count_up (ZmHosts *hosts)
+{
+  gint64 up = 0;
+
+  for (guint i = 0; i < hosts->groups->len; i++) {
+    const ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
+
+    for (guint j = 0; j < group->list->len; j++)
+      up += ((const ZmHost *) g_ptr_array_index (group->list, j))->state == ZM_HOST_UP;
+  }
+  zm_counter_set (hosts->g_up, up);
+}
+
+/* Figures of all hosts together. One that ended and is not wanted any more is none. */
+typedef struct Sums {
+  guint number, up, calls, quarantined;
+} Sums;
+
+static Sums
+sum_up (const ZmHosts *hosts)
+{
+  Sums sums = { 0 };
+
+  for (guint i = 0; i < hosts->groups->len; i++) {
+    const ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
+
+    for (guint j = 0; j < group->list->len; j++) {
+      const ZmHost *host = g_ptr_array_index (group->list, j);
+
+      sums.number += host->state != ZM_HOST_OVER;
+      sums.up += host->state == ZM_HOST_UP;
+      sums.calls += host->child.pid > 0 ? ZM_PAGE_SLOTS - host->n_free : 0;
+    }
+  }
+  for (guint i = 0; i < hosts->carrieds->len; i++) {
+    const ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
+
+    sums.quarantined += carried->quarantine != NULL && !carried->closed;
+  }
+  return sums;
+}
+
+char *
+zm_hosts_status_json (ZmHosts *hosts)
+{
+  guint set_aside;
+  Sums sums;
+
+  if (hosts == NULL)
+    return g_strdup ("{}");
+  pthread_mutex_lock (&hosts->lock);
+  sums = sum_up (hosts);
+  set_aside = hosts->n_dead;
+  pthread_mutex_unlock (&hosts->lock);
+  return g_strdup_printf ("{\"number\":%u,\"up\":%u,\"down\":%u,\"starts\":%" G_GINT64_FORMAT
+                          ",\"crashes\":%" G_GINT64_FORMAT
+                          ",\"calls\":%u,\"quarantined\":%u,\"set_aside\":%u}",
+                          sums.number, sums.up, sums.number - sums.up, zm_counter_get (hosts->c_starts),
+                          zm_counter_get (hosts->c_crashes), sums.calls, sums.quarantined, set_aside);
+}
+
 /* Of one plugin, for its line in plugin ls. */
 void
 zm_carried_describe (gpointer data, GString *out)
@@ -111,22 +174,30 @@ zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out)
 }
 
 static void
+append_member (GString *out, const char *name, const char *text)
+{
+  g_string_append_printf (out, "%s\"%s\":", out->str[out->len - 1] != '{' ? "," : "", name);
+  zm_json_append_string (out, zm_span_text (text));
+}
+
+/* The deadline of one that hangs is when its caller was answered. */
+static void
 append_call (GString *out, const ZmHost *host, guint place, gint64 now_us)
 {
   const ZmHostSlot *slot = &host->slots[place];
-  const char *symbol = slot->call != NULL ? slot->call->symbol : slot->symbol;
-  gint64 began_us = atomic_load (&host->page->slots[place].began_us);
+  const ZmHostCall *call = slot->call;
+  gint64 began_us = MIN (atomic_load (&host->page->slots[place].began_us), now_us);
+  gint64 due_us = call != NULL ? zm_call_due (call, began_us) : slot->gone_us;
 
   if (slot->carried == NULL || (atomic_load (&host->page->slots[place].word) & 3) != ZM_SLOT_IS_STARTED)
     return;
-  g_string_append (out, out->len > 0 && out->str[out->len - 1] == '}' ? ",{\"plugin\":" : "{\"plugin\":");
-  zm_json_append_string (out, zm_span_text (zm_generation_name (slot->carried->generation)));
-  g_string_append (out, ",\"symbol\":");
-  zm_json_append_string (out, zm_span_text (symbol));
-  g_string_append (out, ",\"host\":");
-  zm_json_append_string (out, zm_span_text (host->name));
-  g_string_append_printf (out, ",\"us\":%" G_GINT64_FORMAT ",\"given_up\":%s}", MAX (now_us - began_us, 0),
-                          slot->call == NULL ? "true" : "false");
+  g_string_append (out, out->len > 0 && out->str[out->len - 1] == '}' ? ",{" : "{");
+  append_member (out, "state", call != NULL ? "calling" : "hung");
+  append_member (out, "plugin", zm_generation_name (slot->carried->generation));
+  append_member (out, "symbol", call != NULL ? call->symbol : slot->symbol);
+  append_member (out, "host", host->name);
+  g_string_append_printf (out, ",\"us\":%" G_GINT64_FORMAT ",\"deadline_in_us\":%" G_GINT64_FORMAT "}",
+                          now_us - began_us, due_us - now_us);
 }
 
 void

@@ -118,13 +118,20 @@ void zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out);
 /* Each process: a JSON array of {"name","pid","state","plugins","calls","waiting","rss","starts","last_end",…}. The caller
  * frees. */
 char *zm_hosts_json (ZmHosts *hosts);
-/* Calls that run now: appends objects {"plugin","symbol","host","us"} to a JSON array that may have members already. */
+/* What a status tells of all of them: a JSON object {"number","up","down","starts","crashes","calls","quarantined","set_aside"}.
+ * The caller frees. */
+char *zm_hosts_status_json (ZmHosts *hosts);
+/* Calls that run now: appends objects {"state","plugin","symbol","host","us","deadline_in_us"} to a JSON array that may have
+ * members already. state: "calling", or "hung" where its caller got an error and its code still runs. */
 void zm_hosts_append_running (ZmHosts *hosts, GString *out);
 
 /* ---- messages that were set aside, as they killed their host three times ---- */
 
-/* A JSON array of {"id","plugin","action","key","kills","since","body","history":[…]}; bodies only where asked for. */
+/* A JSON array of {"id","plugin","action","key","kills","since","size","history":[…]}, with "body" (or "base64", where it is no
+ * text) only where asked for. since: milliseconds of the wall clock. The caller frees. */
 char *zm_hosts_dead_json (ZmHosts *hosts, gboolean bodies);
+/* One of them with its body; NULL: there is none of this id. The caller frees. */
+char *zm_hosts_dead_one (ZmHosts *hosts, const char *id);
 /* Forgets one (NULL: all), so that it is taken again. Returns how many. */
 guint zm_hosts_dead_forget (ZmHosts *hosts, const char *id);
 

@@ -20,9 +20,10 @@
 #include <unistd.h>
 
 /* Commands that only read. One that stands nowhere here is told of: better a line too many than an act in silence. */
-static const char *const reading[] = { "config",     "explain", "flow",    "flows",   "instances", "log",
-                                       "log-recent", "metrics", "plugins", "routes",  "running",   "services",
-                                       "sources",    "status",  "top",     "workers", NULL };
+static const char *const reading[] = { "config",  "dead",      "explain", "flow",       "flows",
+                                       "hosts",   "instances", "log",     "log-recent", "metrics",
+                                       "plugins", "routes",    "running", "services",   "sources",
+                                       "status",  "top",       "workers", NULL };
 
 /* Arguments that say what was done and hold no secret. Of others only the size is told: what is said to a service, for example,
  * may be a password. */

@@ -87,6 +87,7 @@ zm_command_status (ZmCommandCall *call, GError **error)
   zm_reply_member_take (out, "connections", zm_gates_json (runtime->gates));
   zm_reply_member_take (out, "subject", zm_subject_status_json (runtime->subject));
   zm_reply_member_take (out, "workers", zm_pool_status_json (runtime->pool));
+  zm_reply_member_take (out, "hosts", zm_hosts_status_json (runtime->hosts));
   zm_reply_member_take (out, "integration", zm_integration_status_json (runtime->integration));
   g_string_truncate (part, 0);
   append_plugins (runtime, part);
@@ -241,13 +242,6 @@ zm_command_routes (ZmCommandCall *call, GError **error)
 {
   (void) error;
   return reply_list (call, "routes", zm_pool_routes_json (call->runtime->pool));
-}
-
-gboolean
-zm_command_running (ZmCommandCall *call, GError **error)
-{
-  (void) error;
-  return reply_list (call, "running", zm_pool_running_json (call->runtime->pool));
 }
 
 gboolean

@@ -9,10 +9,13 @@
 static const ZmCommand commands[] = {
   { "cancel", NULL, ZM_REPLY_CANCEL },
   { "config", zm_command_config, ZM_REPLY_OK },
+  { "dead", zm_command_dead, ZM_REPLY_OK },
+  { "dead-rm", zm_command_dead_rm, ZM_REPLY_OK },
   { "drain", zm_command_drain, ZM_REPLY_LATER },
   { "explain", zm_command_explain, ZM_REPLY_OK },
   { "flow", zm_command_flow, ZM_REPLY_OK },
   { "flows", zm_command_flows, ZM_REPLY_OK },
+  { "hosts", zm_command_hosts, ZM_REPLY_OK },
   { "instances", zm_command_instances, ZM_REPLY_OK },
   { "log", NULL, ZM_REPLY_STREAM },
   { "log-level", zm_command_log_level, ZM_REPLY_OK },

@@ -52,9 +52,11 @@ def each_command_that_changes_something_is_told_with_who_and_how_it_ended():
         act("log-level", "ok", "level=error", level="error")
         act("log-level", "refused", "level=loud", level="loud")
         act("service-command", "refused", f"service=nobody verb=login argument=({len(SERVICE_SECRET)} bytes)", service="nobody", verb="login", argument=SERVICE_SECRET)
+        act("dead-rm", "refused", "id=no-such", id="no-such")
+        act("dead-rm", "ok", all=True)
         act("no-such-command", "refused")
         act("log-level", "ok", "level=info", level="info")
-        for command in "status", "plugins", "config", "metrics", "running", "log-recent":
+        for command in "status", "plugins", "config", "metrics", "running", "hosts", "dead", "log-recent":
             daemon.control(command)
         wait_for("all lines", lambda: len(lines(daemon)) >= len(expected))
         seen = lines(daemon)

@@ -51,7 +51,7 @@ BAD = [
     (["send"], 2, "KEY [BODY|-|@FILE] is missing"),
     (["call"], 2, "is missing"),
     (["explain"], 2, "KEY|CODE is missing"),
-    (["completion"], 2, "bash|zsh|fish|flows|plugins|services is missing"),
+    (["completion"], 2, "bash|zsh|fish|dead|flows|plugins|services is missing"),
     (["plugin", "inspect"], 2, "FILE|NAME is missing"),
     (["flow", "show"], 2, "NAME is missing"),
     (["send", "?A?B", "body", "more"], 2, "unexpected argument \"more\""),

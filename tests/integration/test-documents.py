@@ -196,9 +196,9 @@ def references_lead_to_pages():
 def every_error_code_is_explained():
     """The codes that the rooms put into errors of messages and calls, against zmanager-wire(7)."""
     callers = (r"zm_run_set_failuref?|zm_end_refused|refuse|fail_later|cannot_call|take_failed|zm_run_heir|"
-               r"zm_wait_end_all|zm_tickets_cancel_all|zm_answer_busy|zm_answer_text")
+               r"zm_call_fail|zm_wait_end_all|zm_tickets_cancel_all|zm_answer_busy|zm_answer_text")
     used = {"failed": "where no code is given"}
-    for path, text in sources("worker", "subject"):
+    for path, text in sources("worker", "subject", "hosts"):
         for call in re.findall(rf"\b(?:{callers}) \((.*?);", text, re.S):
             for code in re.findall(r'"([a-z]+(?:-[a-z]+)*)"', call):
                 used.setdefault(code, path)
@@ -243,6 +243,12 @@ LIMITS = {
     "a frame of a subscriber": ("integration/zm-integration.c", "INCOMING_MOST", "64 KiB"),
     "topics that are numbered": ("integration/sequence.c", "SEQUENCES_MOST", "65,536"),
     "endpoints of one socket": ("integration/integration-private.h", "ZM_TOPICS_SOCKETS_MOST", "32"),
+    "calls of one plugin that wait for its hosts": ("hosts/hosts-private.h", "ZM_HOST_WAITING_MOST", "4,096"),
+    "messages on their way from a host": ("hosted/hosted-private.h", "ZM_HOSTED_EMITS", "1,024"),
+    "crashes of a plugin within 60 s": ("hosts/hosts-private.h", "ZM_CRASHES_MOST", "5"),
+    "ends of hosts by one message": ("hosts/dead.c", "KILLS_MOST", "3"),
+    "messages whose ends of hosts are counted": ("hosts/dead.c", "NOTES_MOST", "4,096"),
+    "reports of crashes in state/": ("hosts/blame.c", "REPORTS_MOST", "20"),
     "workers in other languages": ("worker/external.c", "WORKERS_MOST", "256"),
     "watched directories": ("config/watch-places.c", "PLACES_MOST", "256"),
     "a secret": ("config/secret.c", "SECRET_MOST", "64 KiB"),
