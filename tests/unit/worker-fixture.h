@@ -343,7 +343,7 @@ protected:
         calling++;
       g_autoptr (GString) outside = g_string_new (NULL);
       zm_hosts_append_running (hosts, outside);
-      for (const char *at = outside->str; (at = strstr (at, "\"given_up\":false")); at++)
+      for (const char *at = outside->str; (at = strstr (at, "\"calling\"")); at++)
         calling++;
       return calling == n;
     }));
