@@ -260,8 +260,8 @@ take_one (ZmHost *host, const ZmRecord *record, const Found *one, ZmArrivals *ar
       zm_arrivals_add (arrivals, one->call);
     }
     break;
-  case ZM_RECORD_DEFERRED:
-  case ZM_RECORD_PONG: break;
+  case ZM_RECORD_DEFERRED: break;
+  case ZM_RECORD_PONG: host->pinged_us = 0; break;
   case ZM_RECORD_READY:
   case ZM_RECORD_PREPARED:
   case ZM_RECORD_INITED:

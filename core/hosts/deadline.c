@@ -7,9 +7,7 @@
 
 #include "hosts/hosts-private.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SCAN_US    (50 * 1000) /* between two looks at what waits, which may be much */
 #define MEASURE_US G_USEC_PER_SEC
@@ -25,8 +23,8 @@ zm_call_due (const ZmHostCall *call, gint64 began_us)
 }
 
 /* Nobody waits for it any more; its code goes on in the slot until it comes back, or is killed. */
-static ZmHostCall *
-detach (ZmHost *host, guint place, gint64 now_us)
+ZmHostCall *
+zm_call_detach (ZmHost *host, guint place, gint64 now_us)
 {
   ZmHostSlot *slot = &host->slots[place];
   ZmHostCall *call = g_steal_pointer (&slot->call);
@@ -44,7 +42,7 @@ static void
 give_up (ZmHost *host, guint place, gint64 now_us, ZmArrivals *arrivals)
 {
   ZmHosts *hosts = host->hosts;
-  ZmHostCall *call = detach (host, place, now_us);
+  ZmHostCall *call = zm_call_detach (host, place, now_us);
 
   zm_counter_add (hosts->c_timeouts, 1);
   zm_log_limited (hosts->config.log, ZM_LEVEL_ERROR, "host", "hung",
@@ -141,76 +139,6 @@ look_at_calls (ZmHost *host, gint64 now_us, ZmArrivals *arrivals)
   spread (host);
 }
 
-/* ---- processes ---- */
-
-/* A constructor, init or start that nobody waits for, as it came after a crash. */
-static void
-look_at_loading (ZmHost *host, gint64 now_us)
-{
-  guint64 loading = atomic_load (&host->page->loading);
-  ZmCarried *carried;
-
-  if (loading != host->loading) {
-    host->loading = loading;
-    host->loading_us = now_us;
-  }
-  if (loading == 0 || now_us - host->loading_us < ((gint64) host->hosts->config.call_ms + 3000) * 1000)
-    return;
-  carried = zm_carried_by_serial (host->hosts, loading);
-  if (carried == NULL || carried->waited > 0 || carried->want == ZM_WANT_STOPPED ||
-      carried->want == ZM_WANT_NOTHING || host->killed != NULL)
-    return;
-  host->guilty = carried;
-  host->guilty_symbol = g_strdup ("(loading)");
-  zm_host_kill (
-      host, g_strdup_printf ("plugin %s hangs while it is loaded", zm_generation_name (carried->generation)));
-}
-
-static void
-look_at_process (ZmHost *host, gint64 now_us)
-{
-  if (host->state == ZM_HOST_STARTING && now_us > host->due_us)
-    zm_host_kill (host, g_strdup_printf ("it did not come up within %u ms", host->hosts->config.call_ms));
-  else if (host->state == ZM_HOST_LEAVING && now_us > host->due_us)
-    zm_host_kill (host, host->hung != NULL ? g_steal_pointer (&host->hung) : g_strdup (host->leaving_why));
-  else if (host->state == ZM_HOST_LEAVING)
-    zm_host_try_leave (host);
-  if (host->page != NULL)
-    look_at_loading (host, now_us);
-}
-
-/* Resident pages of a process, in bytes; 0: not known. */
-static gsize
-resident_size (pid_t pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/statm", (int) pid);
-  g_autofree char *text = NULL;
-  gsize pages = 0;
-
-  if (!g_file_get_contents (path, &text, NULL, NULL) || sscanf (text, "%*s %" G_GSIZE_FORMAT, &pages) != 1)
-    return 0;
-  return pages * (gsize) sysconf (_SC_PAGESIZE);
-}
-
-/* Over its limit: a fresh one takes its place when its calls are over. */
-static void
-measure (ZmHost *host)
-{
-  guint64 most = host->group->memory;
-
-  if (host->child.pid <= 0)
-    return;
-  host->rss = resident_size (host->child.pid);
-  if (most == 0 || host->rss <= most || host->state != ZM_HOST_UP)
-    return;
-  zm_log_write (host->hosts->config.log, ZM_LEVEL_WARNING, "host",
-                "host %s has %" G_GSIZE_FORMAT " MiB, over its limit of %" G_GUINT64_FORMAT
-                " MiB: it is replaced when its calls are over",
-                host->name, host->rss >> 20, most >> 20);
-  zm_calls_back (host->hosts, zm_host_take_back (host, NULL, FALSE));
-  zm_host_leave (host, "it was over its memory limit", TRUE);
-}
-
 /* ---- what waits ---- */
 
 static void
@@ -272,92 +200,6 @@ look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
   }
 }
 
-/* ---- ending all ---- */
-
-static guint
-cancel_carried (ZmCarried *carried, const char *code, const char *text, ZmArrivals *arrivals)
-{
-  guint n = 0;
-
-  for (ZmHostCall *call = zm_carried_take_all (carried), *next; call != NULL; call = next, n++) {
-    next = call->next;
-    zm_call_fail (call, code, "%s", text);
-    zm_arrivals_add (arrivals, call);
-  }
-  zm_carried_less (carried, n);
-  return n;
-}
-
-static guint
-cancel_host (ZmHost *host, const ZmCarried *carried, const char *code, const char *text, gint64 now_us,
-             ZmArrivals *arrivals)
-{
-  guint n = 0;
-
-  for (guint i = 0; host->page != NULL && i < ZM_PAGE_SLOTS; i++)
-    if (host->slots[i].call != NULL && host->slots[i].carried == carried) {
-      ZmHostCall *call = detach (host, i, now_us);
-
-      zm_call_fail (call, code, "%s", text);
-      zm_arrivals_add (arrivals, call);
-      n++;
-    }
-  for (ZmHostCall *call = host->deferred, *next; call != NULL; call = next) {
-    next = call->next;
-    if (call->carried != carried)
-      continue;
-    call->due_us = 0;
-    zm_deferred_remove (host, call);
-    zm_carried_less (call->carried, 1);
-    zm_call_fail (call, code, "%s", text);
-    zm_arrivals_add (arrivals, call);
-    n++;
-  }
-  return n;
-}
-
-static void
-cancel_asked (ZmHosts *hosts, gint64 now_us, ZmArrivals *arrivals)
-{
-  for (guint i = 0; i < hosts->carrieds->len; i++) {
-    ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
-
-    if (hosts->cancel_generation != NULL && hosts->cancel_generation != carried->generation)
-      continue;
-    for (guint j = 0; j < carried->n_seats; j++)
-      zm_calls_back (hosts, zm_host_take_back (g_ptr_array_index (carried->group->list, j), carried, FALSE));
-    hosts->cancelled += cancel_carried (carried, hosts->cancel_code, hosts->cancel_text, arrivals);
-    for (guint j = 0; j < carried->n_seats; j++)
-      hosts->cancelled += cancel_host (g_ptr_array_index (carried->group->list, j), carried,
-                                       hosts->cancel_code, hosts->cancel_text, now_us, arrivals);
-  }
-  hosts->cancel_asked = FALSE;
-  pthread_cond_broadcast (&hosts->changed);
-}
-
-guint
-zm_hosts_cancel_all (ZmHosts *hosts, ZmGeneration *generation, const char *code, const char *text)
-{
-  guint n;
-
-  if (hosts == NULL)
-    return 0;
-  pthread_mutex_lock (&hosts->lock);
-  while (hosts->cancel_asked)
-    pthread_cond_wait (&hosts->changed, &hosts->lock);
-  hosts->cancel_asked = TRUE;
-  hosts->cancel_generation = generation;
-  hosts->cancel_code = code;
-  hosts->cancel_text = text;
-  hosts->cancelled = 0;
-  zm_hosts_wake (hosts);
-  while (hosts->cancel_asked)
-    pthread_cond_wait (&hosts->changed, &hosts->lock);
-  n = hosts->cancelled;
-  pthread_mutex_unlock (&hosts->lock);
-  return n;
-}
-
 /* ---- the tick ---- */
 
 static void
@@ -369,9 +211,11 @@ look_at_host (ZmHost *host, gint64 now_us, gboolean scan, gboolean measured, ZmA
     look_at_calls (host, now_us, arrivals);
   if (scan)
     look_at_deferred (host, now_us, arrivals);
-  if (measured)
-    measure (host);
-  look_at_process (host, now_us);
+  if (measured) {
+    zm_host_measure (host);
+    zm_host_ask_alive (host, now_us);
+  }
+  zm_host_tend (host, now_us);
   zm_host_flush_locked (host);
 }
 
@@ -389,7 +233,7 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
   }
   hosts->looked_us = now_us;
   if (hosts->cancel_asked)
-    cancel_asked (hosts, now_us, &arrivals);
+    zm_hosts_cancel_asked (hosts, now_us, &arrivals);
   for (guint i = 0; i < hosts->groups->len; i++) {
     ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
 

@@ -154,6 +154,7 @@ struct ZmHost {
   guint quick; /* ends in a row soon after the start, that were nobody's fault */
   gint64 started_us;
   gsize rss;
+  gint64 pinged_us; /* the thread's: when it was asked whether it is there; 0: it has answered */
   char *last_end;
   char *lines[ZM_HOST_LINES]; /* a ring, the next one goes to [next_line] */
   guint next_line;
@@ -212,6 +213,7 @@ struct ZmHosts {
 };
 
 /* ---- hosts.c: the thread ---- */
+void *zm_hosts_main (void *hosts);
 void zm_hosts_wake (ZmHosts *hosts);
 void zm_host_read_rest (ZmHost *host, ZmArrivals *arrivals); /* of a dead one */
 
@@ -297,6 +299,16 @@ void zm_host_report (ZmHost *host, const char *how); /* the crash report; its sl
 /* When a call that began then is given up. */
 gint64 zm_call_due (const ZmHostCall *call, gint64 began_us);
 void zm_hosts_look (ZmHosts *hosts, gint64 now_us);
+/* Under the lock: takes a started call from its slot, where its code goes on; its caller is given an error. */
+ZmHostCall *zm_call_detach (ZmHost *host, guint place, gint64 now_us);
+
+/* ---- cancel.c; under the lock ---- */
+void zm_hosts_cancel_asked (ZmHosts *hosts, gint64 now_us, ZmArrivals *arrivals);
+
+/* ---- tend.c: what the thread looks at of each process; under the lock ---- */
+void zm_host_tend (ZmHost *host, gint64 now_us);
+void zm_host_measure (ZmHost *host);
+void zm_host_ask_alive (ZmHost *host, gint64 now_us);
 
 /* ---- service.c: EMIT, ASK, TIMER …; without the lock ---- */
 void zm_host_service (ZmHost *host, const ZmRecord *record);

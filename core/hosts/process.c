@@ -2,6 +2,7 @@
 /* One process of a host: started, read from, ended. The hosts' thread, which is its parent: it ends with it. */
 #include "config.h"
 
+#include "base/zm-trust.h"
 #include "hosts/hosts-private.h"
 
 #include <errno.h>
@@ -118,6 +119,8 @@ start_process (ZmHost *host, GError **error)
   environment = g_environ_unsetenv (environment, "WATCHDOG_USEC");
   environment = g_environ_unsetenv (environment, "WATCHDOG_PID");
   start.environment = environment;
+  if (!zm_trust_program (host->hosts->config.program, error))
+    return FALSE;
   host->page = zm_page_new (&host->page_fd, error);
   theirs = host->page != NULL ? open_channel (host, error) : -1;
   if (theirs >= 0) {
@@ -153,6 +156,7 @@ zm_host_begin (ZmHost *host)
   host->next_serial = 0;
   host->heard = 0;
   host->loading = 0;
+  host->pinged_us = 0;
   host->writable = TRUE;
   if (!start_process (host, &error)) {
     zm_host_clear (host);

@@ -8,6 +8,7 @@
 #include "runtime/panic.h"
 
 #include "base/zm-thread.h"
+#include "plugin/zm-carrier.h"
 #include "runtime/panic-text.h"
 
 #include <fcntl.h>
@@ -363,8 +364,9 @@ plugins_text (ZmPluginSet *set)
     g_autofree char *version = zm_printable (zm_span_text (manifest->version), 64);
 
     g_strdelimit (version, "\"\\", '?');
-    g_string_append_printf (out, "plugin %s, version %s, generation %u, build %s\n",
+    g_string_append_printf (out, "plugin %s, version %s, generation %u, isolation %s, build %s\n",
                             zm_generation_name (generation), version, zm_generation_number (generation),
+                            zm_isolation_name (zm_generation_placement (generation)->isolation),
                             manifest->build_id != NULL ? manifest->build_id : "unknown");
   }
   return g_string_free (out, FALSE);

@@ -78,4 +78,17 @@ def killing_hosts_of_their_own():
     each_message_ends_once("private", int(os.environ.get("ZM_TEST_SEED", "2")))
 
 
+@case
+def a_host_that_is_stopped_is_taken_for_dead_and_what_it_had_not_begun_goes_on():
+    with Isolated("private", ["victim"], config=CONFIG, actions=ACTIONS, expect=HOST_LOG + ["has not answered"]) as daemon:
+        host = daemon.hosts()[0]
+        ledger = Ledger(daemon)
+        os.kill(host, signal.SIGSTOP)
+        with Senders(daemon.endpoint("subject"), 1, make=lambda index, number: [b"~~~Victim~Act~%d-%d" % (index, number), b"ok"], pace=50) as senders:
+            wait_for("another host", lambda: daemon.hosts() not in ([], [host]), PATIENCE + 20)
+            sent = senders.stop()
+            ledger.close(sent)
+        assert not ledger.errors, ledger.codes()
+
+
 run()

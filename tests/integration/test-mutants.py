@@ -15,7 +15,7 @@ import tempfile
 from zmcase import ZMANAGERCTL, case, run
 from zmtest import Daemon, Refused, built_plugin, compile_plugin, sanitizer_options
 
-ISOLATIONS = os.environ.get("ZM_TEST_MUTANTS", "thread").split()
+ISOLATIONS = os.environ.get("ZM_TEST_MUTANTS", "thread process").split()
 SEED = int(os.environ.get("ZM_TEST_SEED", "20231"))
 NASTY = [0, 1, 7, 0xFFF, 0x1000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF]
 

@@ -83,7 +83,7 @@ def dies(plugin, text, action, number, culprit, **more):
         assert told == text.splitlines(), (told, text)
         for line in culprit:
             assert any(t.startswith(line) for t in told), (line, told)
-        assert any(t.startswith("plugin echo, version ") and ", generation 1, build " in t for t in told), told
+        assert any(t.startswith("plugin echo, version ") and ", generation 1, isolation thread, build " in t for t in told), told
         # The next one starts, in the same place.
         os.remove(daemon.path("actions.d", "a.ini"))
         daemon.sockets.clear()

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Calls that did not start go elsewhere: they are taken back from a host, and from a generation that was replaced they go to
+ * the next one, which takes its turn after it.
+ */
+#include "config.h"
+
+#include "hosts/hosts-private.h"
+
+/* ---- taking back ---- */
+
+/* By serial: the order in which they were sent. */
+static void
+insert_in_order (ZmHostCall **list, ZmHostCall *call)
+{
+  while (*list != NULL && (*list)->serial < call->serial)
+    list = &(*list)->next;
+  call->next = *list;
+  *list = call;
+}
+
+/* The host may be about to start it: one of both wins the word. What it has of it then is no more than bytes. */
+static gboolean
+take_slot_back (ZmHost *host, guint slot)
+{
+  unsigned long long word = zm_page_word (host->slots[slot].serial, ZM_SLOT_IS_QUEUED);
+
+  return atomic_compare_exchange_strong (&host->page->slots[slot].word, &word, 0);
+}
+
+ZmHostCall *
+zm_host_take_back (ZmHost *host, ZmCarried *carried, gboolean unordered_only)
+{
+  ZmHostCall *list = NULL;
+
+  if (host->page == NULL)
+    return NULL;
+  for (guint i = 0; i < ZM_PAGE_SLOTS; i++) {
+    ZmHostCall *call = host->slots[i].call;
+
+    if (call == NULL || (carried != NULL && host->slots[i].carried != carried) ||
+        (unordered_only && (call->order != 0 || call->home != 0)) || !take_slot_back (host, i))
+      continue;
+    zm_slot_free (host, i);
+    insert_in_order (&list, call);
+  }
+  return list;
+}
+
+/* ---- one generation after another ---- */
+
+void
+zm_hosts_succeed (ZmHosts *hosts, ZmGeneration *old, ZmGeneration *next, gint64 until_us)
+{
+  ZmCarried *before = zm_generation_carried (old), *after = zm_generation_carried (next);
+
+  if (before == NULL || after == NULL)
+    return;
+  pthread_mutex_lock (&hosts->lock);
+  after->after = before;
+  after->after_until_us = until_us;
+  pthread_mutex_unlock (&hosts->lock);
+}
+
+void
+zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation)
+{
+  ZmCarried *carried = zm_generation_carried (generation);
+  ZmArrivals moved = { NULL, NULL };
+  guint n = 0;
+
+  if (carried == NULL)
+    return;
+  pthread_mutex_lock (&hosts->lock);
+  carried->closed = TRUE;
+  for (guint i = carried->n_seats; i > 0; i--)
+    zm_carried_prepend (carried,
+                        zm_host_take_back (g_ptr_array_index (carried->group->list, i - 1), carried, FALSE));
+  for (ZmHostCall *call = zm_carried_take_all (carried), *next; call != NULL; call = next) {
+    next = call->next;
+    call->moved = TRUE;
+    zm_arrivals_add (&moved, call);
+    n++;
+  }
+  hosts->moving += n;
+  zm_carried_less (carried, n);
+  pump_after (carried);
+  pthread_cond_broadcast (&hosts->changed);
+  pthread_mutex_unlock (&hosts->lock);
+  zm_arrivals_tell (hosts, &moved);
+}
+
+/* The last one opens the way for all that wait behind those that were moved. */
+void
+zm_hosts_arrived (ZmHosts *hosts)
+{
+  pthread_mutex_lock (&hosts->lock);
+  hosts->moving--;
+  for (guint i = 0; hosts->moving == 0 && i < hosts->carrieds->len; i++) {
+    ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
+
+    if (carried->after != NULL)
+      zm_carried_pump (carried);
+  }
+  pthread_mutex_unlock (&hosts->lock);
+}
