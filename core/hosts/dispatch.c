@@ -28,12 +28,16 @@ append (ZmCarried *carried, ZmHostCall *call)
   carried->waiting++;
 }
 
-/* Behind those that were moved before it, and before all that came to this generation itself. */
+/* At the place that it had: the list is in the order of ranks. Moved ones come in that order, mostly; of those that were moved
+ * twice some may have been overtaken. */
 static void
 insert_again (ZmCarried *carried, ZmHostCall *call)
 {
-  ZmHostCall **at = carried->last_again != NULL ? &carried->last_again->next : &carried->head;
+  gboolean behind = carried->last_again != NULL && carried->last_again->rank < call->rank;
+  ZmHostCall **at = behind ? &carried->last_again->next : &carried->head;
 
+  while (*at != NULL && (*at)->rank < call->rank)
+    at = &(*at)->next;
   call->host = NULL;
   call->next = *at;
   *at = call;
@@ -217,9 +221,8 @@ send_to (ZmHost *host, ZmHostCall *call)
   say_work (host, call, slot);
 }
 
-/* A call of it is in a host; deferred ones are not. */
-static gboolean
-runs (const ZmCarried *carried)
+gboolean
+zm_carried_runs (const ZmCarried *carried)
 {
   for (guint i = 0; i < carried->n_seats; i++)
     if (carried->seats[i].calls > 0)
@@ -231,12 +234,16 @@ runs (const ZmCarried *carried)
 static gboolean
 is_blocked (ZmCarried *carried)
 {
-  const ZmCarried *old = carried->after;
+  gboolean waits = carried->held || (carried->after != NULL && carried->hosts->moving > 0);
 
-  if (old == NULL)
+  if (carried->after == NULL && !waits)
     return FALSE;
-  if ((!old->closed || runs (old) || carried->hosts->moving > 0) && zm_now_us () < carried->after_until_us)
+  /* One that was replaced before it was its turn may have one before it that still has calls. */
+  for (const ZmCarried *old = carried->after; old != NULL && !waits; old = old->after)
+    waits = !old->closed || old->held || zm_carried_runs (old);
+  if (waits && zm_now_us () < carried->after_until_us)
     return TRUE;
+  carried->held = FALSE;
   carried->after = NULL;
   carried->last_again = NULL;
   return FALSE;
@@ -305,7 +312,7 @@ pump_after (const ZmCarried *carried)
   for (guint i = 0; i < all->len; i++) {
     ZmCarried *other = g_ptr_array_index (all, i);
 
-    if (other->after == carried)
+    if (other->after == carried || (other->after != NULL && other->after->after == carried))
       zm_carried_pump (other);
   }
 }
@@ -373,10 +380,12 @@ zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call)
     entry = ZM_HOSTS_FULL;
   } else {
     carried->outstanding++;
-    if (call->again && carried->after != NULL)
+    if (call->rank != 0) {
       insert_again (carried, call);
-    else
+    } else {
+      call->rank = ++hosts->next_rank;
       append (carried, call);
+    }
     zm_carried_pump (carried);
     if (!hosts->busy) {
       hosts->busy = TRUE; /* from now on it ticks, for the deadlines */
@@ -462,23 +471,40 @@ zm_hosts_succeed (ZmHosts *hosts, ZmGeneration *old, ZmGeneration *next, gint64 
 {
   ZmCarried *before = zm_generation_carried (old), *after = zm_generation_carried (next);
 
-  if (before == NULL || after == NULL)
+  if (after == NULL || (before == NULL && !after->serial_calls))
     return;
   pthread_mutex_lock (&hosts->lock);
   after->after = before;
+  after->held = before == NULL;
   after->after_until_us = until_us;
   pthread_mutex_unlock (&hosts->lock);
 }
 
 void
+zm_hosts_open (ZmHosts *hosts, ZmGeneration *generation)
+{
+  ZmCarried *carried = zm_generation_carried (generation);
+
+  if (carried == NULL)
+    return;
+  pthread_mutex_lock (&hosts->lock);
+  carried->held = FALSE;
+  zm_carried_pump (carried);
+  pump_after (carried);
+  zm_hosts_wake (hosts); /* it sends what was pumped */
+  pthread_mutex_unlock (&hosts->lock);
+}
+
+gboolean
 zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation)
 {
   ZmCarried *carried = zm_generation_carried (generation);
   ZmArrivals moved = { NULL, NULL };
+  gboolean running;
   guint n = 0;
 
   if (carried == NULL)
-    return;
+    return FALSE;
   pthread_mutex_lock (&hosts->lock);
   carried->closed = TRUE;
   for (guint i = carried->n_seats; i > 0; i--)
@@ -493,9 +519,13 @@ zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation)
   hosts->moving += n;
   zm_carried_less (carried, n);
   pump_after (carried);
+  running = carried->serial_calls && zm_carried_runs (carried);
+  if (running)
+    carried->retired = zm_generation_ref (generation, "hosted call");
   pthread_cond_broadcast (&hosts->changed);
   pthread_mutex_unlock (&hosts->lock);
   zm_arrivals_tell (hosts, &moved);
+  return running;
 }
 
 /* The last one opens the way for all that wait behind those that were moved. */

@@ -69,14 +69,15 @@ struct ZmCarried {
   gboolean described;      /* PREPARED was taken over */
   gboolean serial_calls;   /* no action of it is THREADSAFE */
   ZmHostCall *head, *tail; /* wait for a credit */
-  ZmHostCall
-      *last_again; /* in that list: the last of those that a generation before it moved, which go first */
+  ZmHostCall *last_again;  /* in that list: the last one that a generation before it moved, or NULL */
   guint waiting;
   guint outstanding; /* waiting, in slots (also given up ones), deferred */
   gboolean closed;   /* replaced: takes no more calls */
   guint hung;        /* calls that were given up and whose code still runs: each has a thread of its host */
   ZmCarried *after;  /* takes no call that keeps an order before that one's are over */
+  gboolean held;     /* the one before it runs in the daemon, and has calls */
   gint64 after_until_us;
+  ZmGeneration *retired;            /* a reference until it is told that no call of it runs any more */
   guint crashes;                    /* of its own making, since its last good call */
   gint64 crash_us[ZM_CRASHES_MOST]; /* when; [crashes - 1] is the last one */
   char *quarantine;                 /* why its calls are refused, or NULL */
@@ -188,7 +189,7 @@ struct ZmHosts {
   gint64 end_us; /* ending: when hosts are killed */
   GPtrArray *groups;
   GPtrArray *carrieds; /* all that are open */
-  guint64 next_carried, next_timer, next_source, next_host;
+  guint64 next_rank, next_carried, next_timer, next_source, next_host;
   guint room_waiters;
   guint moving; /* calls that ended as moved and have not gone their new way */
   /* zm_hosts_cancel_all, done by the thread: only it ends calls that were sent */
@@ -197,10 +198,10 @@ struct ZmHosts {
   const char *cancel_code, *cancel_text;
   guint cancelled;
   atomic_uint n_deferred; /* for status */
-  atomic_uint dirty;   /* hosts with something in out */
-  GHashTable *timers;  /* handle -> ZmHostTimer */
-  GHashTable *sources; /* serial -> ZmHostSource */
-  gboolean busy;       /* the thread: something is outstanding */
+  atomic_uint dirty;      /* hosts with something in out */
+  GHashTable *timers;     /* handle -> ZmHostTimer */
+  GHashTable *sources;    /* serial -> ZmHostSource */
+  gboolean busy;          /* the thread: something is outstanding */
   gint64 looked_us, scanned_us,
       measured_us; /* the thread: when it looked last at calls, at what waits, at memory */
   /* dead.c */
@@ -253,6 +254,7 @@ void zm_carried_prepend (ZmCarried *carried, ZmHostCall *calls); /* back to the 
 /* Out of the list of those that wait: one, with the one before it or NULL; all of them, as a list. */
 void zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call);
 ZmHostCall *zm_carried_take_all (ZmCarried *carried);
+gboolean zm_carried_runs (const ZmCarried *carried); /* a call of it is in a host; deferred ones are not */
 /* Ends a call with this error. */
 void zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* Under the lock. The slot is free again; its call, if any, is the caller's. */
@@ -268,7 +270,7 @@ void zm_hosts_fill_carrier (ZmHosts *hosts);
 void zm_carried_describe (gpointer carried, GString *out);
 
 /* ---- seat.c: what a plugin is brought to in each host ---- */
-void zm_host_bring_up (ZmHost *host); /* READY came */
+void zm_host_bring_up (ZmHost *host);                       /* READY came */
 void zm_seat_answer (ZmHost *host, const ZmRecord *record); /* PREPARED … CONFIGURED; the lock is taken */
 ZmSeat *zm_seat_of (const ZmHost *host, const ZmCarried *carried); /* or NULL */
 ZmCarried *zm_carried_by_serial (ZmHosts *hosts, guint64 serial);
