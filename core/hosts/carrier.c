@@ -104,8 +104,10 @@ forget (ZmCarried *carried)
   for (guint i = 0; i < hosts->carrieds->len; i++) {
     ZmCarried *other = g_ptr_array_index (hosts->carrieds, i);
 
-    if (other->after == carried)
-      other->after = NULL;
+    if (other->after == carried) {
+      other->after = carried->after;
+      other->held |= carried->held;
+    }
   }
   for (guint i = 0; i < carried->group->list->len; i++) {
     ZmHost *host = g_ptr_array_index (carried->group->list, i);

@@ -219,11 +219,31 @@ look_at_host (ZmHost *host, gint64 now_us, gboolean scan, gboolean measured, ZmA
   zm_host_flush_locked (host);
 }
 
+/* Those replaced of which no call runs any more, with their references. Under the lock. */
+static void
+look_at_retired (ZmCarried *carried, GPtrArray *idle)
+{
+  if (carried->retired != NULL && !zm_carried_runs (carried))
+    g_ptr_array_add (idle, g_steal_pointer (&carried->retired));
+}
+
+static void
+tell_idle (ZmHosts *hosts, GPtrArray *idle)
+{
+  for (guint i = 0; i < idle->len; i++) {
+    ZmGeneration *generation = g_ptr_array_index (idle, i);
+
+    hosts->config.idle (generation, hosts->config.user);
+    zm_generation_unref (generation, "hosted call");
+  }
+}
+
 void
 zm_hosts_look (ZmHosts *hosts, gint64 now_us)
 {
   ZmArrivals arrivals = { NULL, NULL };
   gboolean scan = now_us - hosts->scanned_us >= SCAN_US, measured = now_us - hosts->measured_us >= MEASURE_US;
+  g_autoptr (GPtrArray) idle = g_ptr_array_new ();
   gboolean busy = FALSE;
 
   pthread_mutex_lock (&hosts->lock);
@@ -243,10 +263,11 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
   for (guint i = 0; i < hosts->carrieds->len; i++) {
     ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
 
-    busy |= carried->outstanding > 0;
+    busy |= carried->outstanding > 0 || carried->retired != NULL;
     if (scan && carried->head != NULL)
       look_at_waiting (carried, now_us, &arrivals);
     zm_carried_pump (carried);
+    look_at_retired (carried, idle);
   }
   if (scan)
     hosts->scanned_us = now_us;
@@ -255,4 +276,5 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
   hosts->busy = busy;
   pthread_mutex_unlock (&hosts->lock);
   zm_arrivals_tell (hosts, &arrivals);
+  tell_idle (hosts, idle);
 }

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define QUICK_US \
-  G_USEC_PER_SEC /* one that lives no longer is not started again at once, whoever's fault it is */
 #define QUICK_MOST_US (10 * G_USEC_PER_SEC)
 
 /* What is known of an end. */
@@ -239,7 +237,7 @@ next_start (ZmHost *host, const Death *death, gint64 now_us)
 {
   gint64 pause_us = death->guilty != NULL ? zm_carried_backoff (death->guilty) : 0;
 
-  if (death->expected || now_us - host->started_us > QUICK_US) {
+  if (death->expected || host->state != ZM_HOST_STARTING) {
     host->quick = 0;
   } else if (death->guilty == NULL) {
     /* Nobody to be put in quarantine: the program itself may be what fails. */

@@ -28,12 +28,16 @@ append (ZmCarried *carried, ZmHostCall *call)
   carried->waiting++;
 }
 
-/* Behind those that were moved before it, and before all that came to this generation itself. */
+/* At the place that it had: the list is in the order of ranks. Moved ones come in that order, mostly; of those that were moved
+ * twice some may have been overtaken. */
 static void
 insert_again (ZmCarried *carried, ZmHostCall *call)
 {
-  ZmHostCall **at = carried->last_again != NULL ? &carried->last_again->next : &carried->head;
+  gboolean behind = carried->last_again != NULL && carried->last_again->rank < call->rank;
+  ZmHostCall **at = behind ? &carried->last_again->next : &carried->head;
 
+  while (*at != NULL && (*at)->rank < call->rank)
+    at = &(*at)->next;
   call->host = NULL;
   call->next = *at;
   *at = call;
@@ -217,9 +221,8 @@ send_to (ZmHost *host, ZmHostCall *call)
   say_work (host, call, slot);
 }
 
-/* A call of it is in a host; deferred ones are not. */
-static gboolean
-runs (const ZmCarried *carried)
+gboolean
+zm_carried_runs (const ZmCarried *carried)
 {
   for (guint i = 0; i < carried->n_seats; i++)
     if (carried->seats[i].calls > 0)
@@ -231,12 +234,16 @@ runs (const ZmCarried *carried)
 static gboolean
 is_blocked (ZmCarried *carried)
 {
-  const ZmCarried *old = carried->after;
+  gboolean waits = carried->held || (carried->after != NULL && carried->hosts->moving > 0);
 
-  if (old == NULL)
+  if (carried->after == NULL && !waits)
     return FALSE;
-  if ((!old->closed || runs (old) || carried->hosts->moving > 0) && zm_now_us () < carried->after_until_us)
+  /* One that was replaced before it was its turn may have one before it that still has calls. */
+  for (const ZmCarried *old = carried->after; old != NULL && !waits; old = old->after)
+    waits = !old->closed || old->held || zm_carried_runs (old);
+  if (waits && zm_now_us () < carried->after_until_us)
     return TRUE;
+  carried->held = FALSE;
   carried->after = NULL;
   carried->last_again = NULL;
   return FALSE;
@@ -297,15 +304,15 @@ zm_slot_free (ZmHost *host, guint slot)
 }
 
 /* Who comes after it looks again whether it is its turn. */
-static void
-pump_after (const ZmCarried *carried)
+void
+zm_carried_pump_after (const ZmCarried *carried)
 {
   GPtrArray *all = carried->hosts->carrieds;
 
   for (guint i = 0; i < all->len; i++) {
     ZmCarried *other = g_ptr_array_index (all, i);
 
-    if (other->after == carried)
+    if (other->after == carried || (other->after != NULL && other->after->after == carried))
       zm_carried_pump (other);
   }
 }
@@ -318,7 +325,7 @@ zm_carried_less (ZmCarried *carried, guint n)
 
   carried->outstanding -= n;
   if (carried->closed)
-    pump_after (carried);
+    zm_carried_pump_after (carried);
   if (carried->outstanding == 0 || hosts->room_waiters > 0)
     pthread_cond_broadcast (&hosts->changed);
 }
@@ -373,10 +380,12 @@ zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call)
     entry = ZM_HOSTS_FULL;
   } else {
     carried->outstanding++;
-    if (call->again && carried->after != NULL)
+    if (call->rank != 0) {
       insert_again (carried, call);
-    else
+    } else {
+      call->rank = ++hosts->next_rank;
       append (carried, call);
+    }
     zm_carried_pump (carried);
     if (!hosts->busy) {
       hosts->busy = TRUE; /* from now on it ticks, for the deadlines */
@@ -409,8 +418,8 @@ zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 until_us)
          zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
     continue;
   hosts->room_waiters--;
-  room = carried->waiting < ZM_HOST_WAITING_MOST || carried->closed || carried->quarantine != NULL ||
-         hosts->moving > 0;
+  room = carried->waiting < ZM_HOST_WAITING_MOST || is_blocked (carried) || carried->closed ||
+         carried->quarantine != NULL || hosts->moving > 0;
   pthread_mutex_unlock (&hosts->lock);
   return room;
 }

@@ -67,15 +67,17 @@ struct ZmCarried {
   guint stop_ms;           /* STOPPED: what stop may take */
   GByteArray *values;      /* of its section, as records carry them */
   gboolean described;      /* PREPARED was taken over */
+  gboolean serial_calls;   /* some action of it may not be THREADSAFE */
   ZmHostCall *head, *tail; /* wait for a credit */
-  ZmHostCall
-      *last_again; /* in that list: the last of those that a generation before it moved, which go first */
+  ZmHostCall *last_again;  /* in that list: the last one that a generation before it moved, or NULL */
   guint waiting;
   guint outstanding; /* waiting, in slots (also given up ones), deferred */
   gboolean closed;   /* replaced: takes no more calls */
   guint hung;        /* calls that were given up and whose code still runs: each has a thread of its host */
   ZmCarried *after;  /* takes no call that keeps an order before that one's are over */
+  gboolean held;     /* the one before it runs in the daemon, and has calls */
   gint64 after_until_us;
+  ZmGeneration *retired;            /* a reference until it is told that no call of it runs any more */
   guint crashes;                    /* of its own making, since its last good call */
   gint64 crash_us[ZM_CRASHES_MOST]; /* when; [crashes - 1] is the last one */
   char *quarantine;                 /* why its calls are refused, or NULL */
@@ -188,7 +190,7 @@ struct ZmHosts {
   gint64 end_us; /* ending: when hosts are killed */
   GPtrArray *groups;
   GPtrArray *carrieds; /* all that are open */
-  guint64 next_carried, next_timer, next_source, next_host;
+  guint64 next_rank, next_carried, next_timer, next_source, next_host;
   guint room_waiters;
   guint moving; /* calls that ended as moved and have not gone their new way */
   /* zm_hosts_cancel_all, done by the thread: only it ends calls that were sent */
@@ -251,10 +253,12 @@ void zm_call_take_answer (ZmHostCall *call, const ZmRecord *record);
 /* Under the lock: sends what waits as far as there are credits. */
 void zm_carried_pump (ZmCarried *carried);
 void zm_group_pump (ZmHostGroup *group);
+void zm_carried_pump_after (const ZmCarried *carried);           /* who comes after it */
 void zm_carried_prepend (ZmCarried *carried, ZmHostCall *calls); /* back to the front, in this order */
 /* Out of the list of those that wait: one, with the one before it or NULL; all of them, as a list. */
 void zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call);
 ZmHostCall *zm_carried_take_all (ZmCarried *carried);
+gboolean zm_carried_runs (const ZmCarried *carried); /* a call of it is in a host; deferred ones are not */
 /* Ends a call with this error. */
 void zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* Under the lock. The slot is free again; its call, if any, is the caller's. */

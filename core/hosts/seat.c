@@ -174,6 +174,7 @@ describe (ZmCarried *carried, const ZmRecord *record)
   carried->described = TRUE;
   if (!has_threadsafe (zm_generation_descriptor (carried->generation)))
     carried->threads = 1;
+  carried->serial_calls = (zm_generation_flags (carried->generation) & ZM_PLUGIN_THREADSAFE) == 0;
   return NULL;
 }
 

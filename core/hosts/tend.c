@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define SILENT_US (10 * G_USEC_PER_SEC) /* a host that says nothing for so long, and hard-after, is taken for dead */
+#define SILENT_US \
+  (10 * G_USEC_PER_SEC) /* a host that says nothing for so long, and hard-after, is taken for dead */
 
 /* A constructor, init or start that nobody waits for, as it came after a crash. */
 static void

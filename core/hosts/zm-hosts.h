@@ -41,7 +41,7 @@ struct ZmHostCall {
   guint64 order;       /* those of one number stay in order; 0: free */
   guint hops;
   gboolean serial_action; /* only one such call of its plugin runs at a time */
-  gboolean again;         /* it was moved: goes before those that came to the next generation meanwhile */
+  guint64 rank; /* 0, or of one that was moved: the place that it had, before those that came since */
   /* answered */
   gboolean moved; /* it did not start, and its plugin was replaced: the next generation is to take it */
   int status;     /* as the action returned it; ZM_REJECT where code tells what happened */
@@ -69,6 +69,8 @@ typedef struct ZmHostsConfig {
   gint64 hard_after_us;         /* after its soft deadline a call's host is killed */
   /* Calls that have ended, linked by `next`, in the order of their results. Any thread, no lock held. */
   void (*ended) (ZmHostCall *calls, gpointer user);
+  /* No call of a retired generation runs any more; the hosts' thread, no lock held. Only where zm_hosts_retire said so. */
+  void (*idle) (ZmGeneration *generation, gpointer user);
   /* zm_emit and zm_call_action of such a plugin, made in a call with so many hops. As the services of zm_host; the hosts'
    * thread: must not wait. */
   int (*emit) (ZmGeneration *generation, const zm_event *event, guint hops, gpointer user);
@@ -101,11 +103,13 @@ gboolean zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 un
 void zm_hosts_flush (ZmHosts *hosts);
 
 /* Calls of `next` that keep an order (of a SERIAL plugin: all) wait until no call of `old` runs any more, and those that it
- * moved have come, at most until until_us. Either may run in this process: then there is nothing to wait for here. Before
- * the table with next is in use. */
+ * moved have come, at most until until_us. Either may run in this process: a SERIAL next then waits for zm_hosts_open, and
+ * an old one is told by `idle`. Before the table with next is in use. */
 void zm_hosts_succeed (ZmHosts *hosts, ZmGeneration *old, ZmGeneration *next, gint64 until_us);
-/* The generation was replaced: what did not start yet ends as moved. */
-void zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation);
+/* The one before it, in this process, has no call any more. Not carried: nothing. Any thread. */
+void zm_hosts_open (ZmHosts *hosts, ZmGeneration *generation);
+/* The generation was replaced: what did not start yet ends as moved. TRUE: some of it runs still, and idle will tell. */
+gboolean zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation);
 /* One that ended as moved has gone its new way, whatever that is. Any thread. */
 void zm_hosts_arrived (ZmHosts *hosts);
 /* Ends all calls of it (NULL: of all) with this error, started or not. Returns how many. */

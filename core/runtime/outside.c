@@ -12,6 +12,14 @@ calls_ended (ZmHostCall *calls, gpointer user)
   zm_pool_hosted_ended (runtime->pool, calls);
 }
 
+static void
+became_idle (ZmGeneration *generation, gpointer user)
+{
+  ZmRuntime *runtime = user;
+
+  zm_pool_hosted_idle (runtime->pool, generation);
+}
+
 static int
 emitted (ZmGeneration *generation, const zm_event *event, guint hops, gpointer user)
 {
@@ -41,6 +49,7 @@ zm_outside_open (ZmRuntime *runtime, GError **error)
     .drain_ms = (guint) zm_config_integer (runtime->config, "workers", "drain"),
     .hard_after_us = zm_config_integer (runtime->config, "workers", "hard-after") * 1000,
     .ended = calls_ended,
+    .idle = became_idle,
     .emit = emitted,
     .ask = asked,
     .user = runtime,

@@ -31,10 +31,10 @@ fill (ZmRun *run)
     .deadline_us = message->deadline_us,
     .order = message->lane,
     .hops = run->hops,
-    .again = run->moved,
+    .rank = run->rank,
     .took_us = -1,
   };
-  run->moved = FALSE;
+  run->rank = 0;
 }
 
 /* The rest of a worker's batch does not wait: it hands over what it has, and waits as at a full strand. */
@@ -185,7 +185,7 @@ zm_hosted_over (ZmWorker *worker, ZmRun *run)
   int status = hosted->status;
   run->event = run->plugin_timer ? ZM_EVENT_TIMER : ZM_EVENT_CALL;
   if (hosted->moved) {
-    run->moved = TRUE;
+    run->rank = hosted->rank;
     replaced (worker, run);
     zm_hosts_arrived (worker->pool->config.hosts);
     return;

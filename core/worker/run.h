@@ -82,9 +82,9 @@ struct ZmRun {
   ZmStrand *strand;         /* owned while the call runs, or handed over with the run */
   guint turns;              /* calls made in that strand without yielding */
   gint64 timeout_us;        /* soft deadline of the call, from its beginning */
-  gboolean moved; /* its plugin was replaced before its host began with it: goes before who came since */
-  zm_call call;   /* what the plugin sees; its services find the run by it */
-  void *guard;    /* the body in pages of its own, or NULL */
+  guint64 rank; /* 0, or where its plugin was replaced before its host began: the place that it had */
+  zm_call call; /* what the plugin sees; its services find the run by it */
+  void *guard;  /* the body in pages of its own, or NULL */
   gsize guard_size;
   ZmReply reply;
   char *code, *text;     /* of a failure */

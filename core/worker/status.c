@@ -15,6 +15,13 @@ zm_pool_succeed (ZmPool *pool, ZmGeneration *old, ZmGeneration *next, gint64 dra
     zm_hosts_succeed (pool->config.hosts, old, next, until_us);
 }
 
+/* The door `idle` of room hosts. */
+void
+zm_pool_hosted_idle (ZmPool *pool, ZmGeneration *generation)
+{
+  zm_strand_close (zm_strand_of (pool, generation));
+}
+
 void
 zm_pool_stuck (ZmPool *pool, ZmGeneration *generation)
 {
@@ -31,9 +38,9 @@ zm_pool_retire (ZmPool *pool, ZmGeneration *generation)
   if (view)
     zm_view_unref (view);
   zm_plugin_timers_stop (pool, generation);
-  zm_strand_close (zm_strand_of (pool, generation));
-  if (pool->config.hosts)
-    zm_hosts_retire (pool->config.hosts, generation);
+  /* While a call of it runs in a host the next generation waits, as behind a busy strand. */
+  if (!pool->config.hosts || !zm_hosts_retire (pool->config.hosts, generation) || pool->stopped)
+    zm_strand_close (zm_strand_of (pool, generation));
   /* With nobody there to call it any more, who waits for it waits in vain. */
   if (pool->stopped) {
     zm_strand_give_up (zm_strand_of (pool, generation));

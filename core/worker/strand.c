@@ -254,6 +254,8 @@ open_now (ZmStrand *strand)
   pthread_mutex_unlock (&strand->lock);
   if (next)
     zm_queue_run (strand->pool, next);
+  if (strand->pool->config.hosts)
+    zm_hosts_open (strand->pool->config.hosts, strand->generation);
 }
 
 /* Before the new generation can be called. Two SERIAL generations of one plugin share what is outside the process

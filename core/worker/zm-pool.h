@@ -95,6 +95,8 @@ void zm_pool_free (ZmPool *pool);
 
 /* The door `ended` of ZmHostsConfig. Any thread; does not wait. Until zm_hosts_free. */
 void zm_pool_hosted_ended (ZmPool *pool, ZmHostCall *calls);
+/* For the hosts: no call of that retired generation runs any more. */
+void zm_pool_hosted_idle (ZmPool *pool, ZmGeneration *generation);
 
 /* Fills the call services of the host's table: reply … defer, complete, ticket_cancelled. */
 void zm_pool_fill_host (zm_host *host);
