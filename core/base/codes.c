@@ -325,6 +325,11 @@ static const ZmCodeInfo codes[] = {
     "Example: isolation = private in the section of a mapping that names a plugin with the flag "
     "ZM_PLUGIN_EXCLUSIVE.\n"
     "Cure: remove it there and set isolation in [plugin NAME]." },
+  { ZM_CODE_HOOKS_OUTSIDE, "Plugin with hooks that is to run outside the daemon",
+    "Hooks are called around each call in the daemon's own workers; a plugin in another process has none there. To go on "
+    "without it would let in what its hooks are to keep out, so the whole load is refused.\n"
+    "Example: an authorising plugin outside the system's directory with third-party-isolation = process.\n"
+    "Cure: set isolation = thread in [plugin NAME], or take the plugin out." },
   /* action keys */
   { ZM_CODE_BAD_KEY, "Text that is no action key",
     "An action key is Sender?Context@Decorator?Action; each part may be empty, the decorator with its @ may "

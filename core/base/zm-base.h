@@ -57,7 +57,8 @@ typedef enum {
   ZM_ERROR_LIMIT,       /* over a bound */
   ZM_ERROR_ABI,         /* a plugin of another ABI */
   ZM_ERROR_PLUGIN,      /* a plugin's own failure */
-  ZM_ERROR_UNREACHABLE  /* no daemon there */
+  ZM_ERROR_UNREACHABLE, /* no daemon there */
+  ZM_ERROR_UNGUARDED    /* going on without it would leave out what guards others */
 } ZmErrorCode;
 
 /* ---- problems: what a checker finds, all of them at once ---- */

@@ -140,7 +140,7 @@ sweep (ZmHosts *hosts)
     while (group->list->len > 0) {
       ZmHost *last = g_ptr_array_index (group->list, group->list->len - 1);
 
-      if (last->state != ZM_HOST_OVER || last->sending || (!hosts->ending && has_seats (group, last)))
+      if (last->state != ZM_HOST_OVER || last->sending || has_seats (group, last))
         break;
       g_ptr_array_set_size (group->list, (int) group->list->len - 1);
       zm_host_free (last);
@@ -295,11 +295,22 @@ end_all (ZmHosts *hosts, GPtrArray *all)
     host->again = FALSE;
     if (host->state == ZM_HOST_DOWN)
       host->state = ZM_HOST_OVER;
-    else if (zm_now_us () > hosts->end_us)
-      zm_child_signal (&host->child, SIGKILL);
-    else if (host->state != ZM_HOST_LEAVING && host->state != ZM_HOST_OVER)
+    else if (host->state != ZM_HOST_OVER && zm_now_us () > hosts->end_us) {
+      host->unneeded = TRUE;
+      zm_host_kill (host, g_strdup ("it did not end with the daemon"));
+    } else if (host->state != ZM_HOST_LEAVING && host->state != ZM_HOST_OVER)
       zm_host_leave (host, "the daemon ends", FALSE);
   }
+}
+
+/* No process is left, and none will be started. Under the lock. */
+static gboolean
+all_over (GPtrArray *all)
+{
+  for (guint i = 0; i < all->len; i++)
+    if (((const ZmHost *) g_ptr_array_index (all, i))->state != ZM_HOST_OVER)
+      return FALSE;
+  return TRUE;
 }
 
 void *
@@ -318,7 +329,7 @@ zm_hosts_main (void *user)
     all = all_hosts (hosts);
     if (hosts->ending)
       end_all (hosts, all);
-    if (hosts->ending && all->len == 0)
+    if (hosts->ending && all_over (all))
       break;
     timeout_ms = pause_ms (hosts, all, hosts->ending ? G_MAXINT64 : start_due (all, zm_now_us ()));
     g_array_set_size (polls, 0);

@@ -34,7 +34,7 @@ ZmHostCall *
 zm_host_take_back (ZmHost *host, ZmCarried *carried, gboolean unordered_only)
 {
   ZmHostCall *list = NULL;
-  guint slots[ZM_PAGE_SLOTS], n = 0;
+  guint slots[ZM_PAGE_SLOTS] = { 0 }, n = 0;
 
   for (guint i = 0; host->page != NULL && i < ZM_PAGE_SLOTS; i++) {
     const ZmHostCall *call = host->slots[i].call;

@@ -99,7 +99,13 @@ zm_hosts_free (ZmHosts *hosts)
   pthread_mutex_unlock (&hosts->lock);
   zm_hosts_wake (hosts);
   pthread_join (hosts->thread, NULL);
-  free_memory (hosts);
+  /* A plugin's stop that hung keeps a thread in here, which may come back any moment: it finds no process any more, and its
+   * plugin may be closed then. The memory goes with the daemon. */
+  if (hosts->carrieds->len > 0)
+    zm_log_write (hosts->config.log, ZM_LEVEL_WARNING, "host",
+                  "%u plugins were still open in hosts that have ended", hosts->carrieds->len);
+  else
+    free_memory (hosts);
 }
 
 const ZmCarrier *

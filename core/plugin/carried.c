@@ -211,6 +211,11 @@ zm_carried_open (ZmGeneration *generation, GError **error)
 
   generation->carried = carrier->open (carrier->user, generation, error);
   generation->state = generation->carried;
+  /* The carrier tells only that what the plugin said of itself cannot be used; why counts here. */
+  if (generation->carried == NULL && (generation->features & ZM_HOSTED_HOOKS) != 0) {
+    g_clear_error (error);
+    zm_placement_allows (&generation->placement, generation->plugin, TRUE, error);
+  }
   return generation->carried != NULL;
 }
 

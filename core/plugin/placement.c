@@ -104,7 +104,7 @@ zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean 
         plugin, zm_isolation_name (placement->isolation));
     return FALSE;
   }
-  g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+  g_set_error (error, ZM_ERROR, ZM_ERROR_UNGUARDED,
                "it has hooks, which run in the daemon's workers, and is to run as %s (%s); set isolation = "
                "thread in [plugin %s]",
                zm_isolation_name (placement->isolation), placement->reason, plugin);
@@ -167,8 +167,9 @@ zm_placement_check (const ZmPlugins *plugins, const ZmConfig *config, const ZmPl
   g_autoptr (GError) error = NULL;
 
   if (!zm_placement_allows (&placement, file->name, description->hooks, &error))
-    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_PLUGIN_REFUSED, file->path, 0, 0, NULL, NULL,
-                     "plugin '%s': %s", file->name, error->message);
+    zm_problems_add (problems, ZM_PROBLEM_ERROR,
+                     error->code == ZM_ERROR_UNGUARDED ? ZM_CODE_HOOKS_OUTSIDE : ZM_CODE_PLUGIN_REFUSED,
+                     file->path, 0, 0, NULL, NULL, "plugin '%s': %s", file->name, error->message);
   else if (placement.isolation != ZM_ISOLATION_THREAD && placement.instances > 1 &&
            !one_is_threadsafe (file->manifest, description))
     zm_placement_warn_instances (config, file->name, problems);

@@ -148,7 +148,9 @@ replace (Preparation *preparation, const ZmWish *wish, ZmGeneration *old)
     add_single (preparation, wish, error->message);
   else
     fall_back (preparation, wish, old,
-               error->code == ZM_ERROR_REFUSED ? ZM_CODE_PLUGIN_REFUSED : ZM_CODE_PLUGIN_FAILED,
+               error->code == ZM_ERROR_REFUSED     ? ZM_CODE_PLUGIN_REFUSED
+               : error->code == ZM_ERROR_UNGUARDED ? ZM_CODE_HOOKS_OUTSIDE
+                                                   : ZM_CODE_PLUGIN_FAILED,
                error->message);
 }
 

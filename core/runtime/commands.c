@@ -293,6 +293,7 @@ code_name (const GError *error)
     return "failed";
   switch ((ZmErrorCode) error->code) {
   case ZM_ERROR_NOT_FOUND: return "not-found";
+  case ZM_ERROR_UNGUARDED:
   case ZM_ERROR_REFUSED: return "refused";
   case ZM_ERROR_INVALID:
   case ZM_ERROR_EXISTS:

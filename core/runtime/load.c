@@ -166,7 +166,7 @@ zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArr
 static gboolean
 costs_one_plugin (const ZmProblem *problem)
 {
-  return problem->severity == ZM_PROBLEM_ERROR &&
+  return problem->severity == ZM_PROBLEM_ERROR && problem->code != ZM_CODE_HOOKS_OUTSIDE &&
          (problem->line == 0 || problem->code == ZM_CODE_UNKNOWN_PLUGIN);
 }
 

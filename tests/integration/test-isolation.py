@@ -118,9 +118,23 @@ def a_plugin_that_can_run_once_only_is_refused_at_the_line():
 
 
 @case
+def hooks_that_cannot_run_outside_refuse_the_whole_load():
+    """To go on without them would let in what they keep out."""
+    files = Daemon(config="[zmanager]\nthird-party-isolation = process\n[plugin words]\nload = yes\n",
+                   plugins={"words": plugin(more=HOOKS, members=", .hooks = &hooks")})
+    try:
+        done = subprocess.run([ZMANAGERD, "--dir", files.directory, "--set", "zmanager.system-plugins=no",
+                               "--log-format", "human"], capture_output=True, text=True, timeout=60)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and "ZM1319" in said and "isolation = thread in [plugin words]" in said, done
+    finally:
+        files.close()
+
+
+@case
 def check_judges_what_does_not_go_together():
     code, said = checked("[plugin words]\nisolation = process\n", words=plugin(more=HOOKS, members=", .hooks = &hooks"))
-    assert code == 1 and "ZM1302" in said and "set isolation = thread in [plugin words]" in said, said
+    assert code == 1 and "ZM1319" in said and "set isolation = thread in [plugin words]" in said, said
     code, said = checked("[plugin words]\nisolation = process\ninstances = 4\n", words=plugin())
     assert code == 0 and "zmanager.conf:3:13: warning ZM1317" in said, said
     for flags in "ZM_PLUGIN_THREADSAFE", "0":
