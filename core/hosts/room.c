@@ -102,7 +102,7 @@ zm_hosts_free (ZmHosts *hosts)
   /* A plugin's stop that hung keeps a thread in here, which may come back any moment: it finds no process any more, and its
    * plugin may be closed then. The memory goes with the daemon. */
   if (hosts->carrieds->len > 0)
-    zm_log_write (hosts->config.log, ZM_LEVEL_WARNING, "host",
+    zm_log_write (hosts->config.log, ZM_LEVEL_INFO, "host",
                   "%u plugins were still open in hosts that have ended", hosts->carrieds->len);
   else
     free_memory (hosts);

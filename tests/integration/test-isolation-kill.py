@@ -80,7 +80,8 @@ def killing_hosts_of_their_own():
 
 @case
 def a_host_that_is_stopped_is_taken_for_dead_and_what_it_had_not_begun_goes_on():
-    with Isolated("private", ["victim"], config=CONFIG, actions=ACTIONS, expect=HOST_LOG + ["has not answered"]) as daemon:
+    actions = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n"}
+    with Isolated("private", ["victim"], built=(), config=CONFIG, actions=actions, expect=HOST_LOG + ["has not answered"]) as daemon:
         host = daemon.hosts()[0]
         ledger = Ledger(daemon)
         os.kill(host, signal.SIGSTOP)

@@ -136,6 +136,9 @@ protected:
     hosts_config.drain_ms = 5000;
     hosts_config.hard_after_us = config.hard_after_us > 0 ? config.hard_after_us : 5 * G_USEC_PER_SEC;
     hosts_config.ended = [] (ZmHostCall *calls, gpointer) { zm_pool_hosted_ended (the_pool, calls); };
+    hosts_config.idle = [] (ZmGeneration *generation, gpointer) {
+      zm_pool_hosted_idle (the_pool, generation);
+    };
     hosts_config.emit = [] (ZmGeneration *, const zm_event *, guint, gpointer) {
       return (int) ZM_E_UNSUPPORTED;
     };
