@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define WINDOW_MOST  128 /* credits of one plugin at one host */
+#define WINDOW_MOST  224 /* credits of one plugin at one host */
 #define WINDOW_LEAST 8
 
 /* ---- the list of those that wait ---- */
@@ -111,7 +111,7 @@ zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...)
 static guint
 window_of (const ZmHostGroup *group)
 {
-  return CLAMP (ZM_PAGE_SLOTS / (group->members->len + 1), WINDOW_LEAST, WINDOW_MOST);
+  return CLAMP (ZM_PAGE_SLOTS / MAX (group->members->len, 1), WINDOW_LEAST, WINDOW_MOST);
 }
 
 /* So many more this host may take of this plugin; 0: none. */

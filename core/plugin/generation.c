@@ -120,7 +120,8 @@ count_holder (ZmGeneration *generation, const char *who, int change)
 {
   guint i = 0;
 
-  while (i < generation->n_holders && strcmp (generation->holders[i].who, who) != 0)
+  while (i < generation->n_holders && generation->holders[i].who != who &&
+         strcmp (generation->holders[i].who, who) != 0)
     i++;
   /* More kinds of holders than there is room for share the last place: its name is then that of one of them. */
   if (i == generation->n_holders && i < G_N_ELEMENTS (generation->holders))

@@ -90,6 +90,19 @@ take_share (ZmWorker *worker, ZmLane *lane, guint share)
     pthread_cond_broadcast (&pool->room);
 }
 
+/* Calls of hosts end many at a time, and what is left of each is short: a share of them is taken along, so that their results go
+ * out together. Not of a lane, whose order would be lost where they had to be given back. Under the lock. */
+static void
+take_ended (ZmWorker *worker, const ZmRun *first)
+{
+  ZmLane *shared = &worker->pool->shared;
+  guint share = MIN (shared->inbox_length / worker->pool->n_workers, ZM_BATCH - 1);
+  if (first->event != ZM_EVENT_HOSTED || (first->message && first->message->lane))
+    return;
+  while (share-- && shared->inbox_head && shared->inbox_head->event == ZM_EVENT_HOSTED)
+    zm_worker_give_local (worker, zm_inbox_pop (shared));
+}
+
 /* Waits for work: a continuation (returned), or a batch. FALSE: the pool ends, or a replacement has this one's place.
  * Continuations come first, as they free what they hold; then the worker's own lane, which nobody else may take; then
  * a share of the shared ring, so small that all workers get one. */
@@ -104,6 +117,7 @@ take_work (ZmWorker *worker, ZmRun **run)
   for (;;) {
     if ((*run = zm_inbox_pop (own)) || (*run = zm_inbox_pop (&pool->shared))) {
       got = TRUE;
+      take_ended (worker, *run);
       break;
     }
     if (own->head) {
