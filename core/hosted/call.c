@@ -283,12 +283,16 @@ run (ZmHostedThread *thread, ZmHostedCall *self)
   } else {
     send_before (thread, self);
     thread->here->hops = self->hops;
+    if (self->kind == ZM_HOSTED_TELL)
+      atomic_store (&plugin->hosted->page->loading, plugin->serial);
     if (self->kind == ZM_HOSTED_RESULT)
       self->done (self->user, self->status, self->call.body, self->call.body_size);
     else
       zm_hosted_life_told (
           plugin->hosted,
           zm_generation_descriptor (plugin->generation)->reload (zm_generation_state (plugin->generation)));
+    if (self->kind == ZM_HOSTED_TELL)
+      atomic_store (&plugin->hosted->page->loading, 0);
     thread->here->hops = 0;
     zm_hosted_drop_reply (self);
   }

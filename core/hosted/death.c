@@ -28,6 +28,7 @@ static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS }
 /* A signal handler is given nothing, so that what it needs has to be found without a context: the page, and what was set
  * for each signal before. Both are written once, before the first handler is set. */
 static ZmPage *page_of_process;
+static pid_t process; /* whose page it is */
 static struct sigaction before[G_N_ELEMENTS (faults)];
 static atomic_flag noted = ATOMIC_FLAG_INIT;
 static pthread_key_t stack_key; /* its destructor gives a thread's stack back */
@@ -46,7 +47,8 @@ zm_hosted_here (void)
 static void
 leave_note (guint how)
 {
-  if (atomic_flag_test_and_set (&noted))
+  /* A child that a plugin forked ends for itself. */
+  if (getpid () != process || atomic_flag_test_and_set (&noted))
     return;
   atomic_store (&page_of_process->dying_slot, here_of_thread.slot);
   atomic_store (&page_of_process->dying_generation, here_of_thread.generation);
@@ -115,6 +117,7 @@ zm_hosted_death_init (ZmPage *page, GError **error)
   struct sigaction action = { .sa_handler = dies, .sa_flags = SA_ONSTACK };
 
   page_of_process = page;
+  process = getpid ();
   sigemptyset (&action.sa_mask);
   if (pthread_key_create (&stack_key, drop_stack) != 0 || atexit (exits) != 0) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "no room for its last words");

@@ -24,7 +24,7 @@ G_BEGIN_DECLS
 #define ZM_HOSTED_DEFERS  65536 /* deferred calls */
 #define ZM_HOSTED_THREADS 64    /* of one crew: a bit each in a word */
 #define ZM_HOSTED_BATCH   8     /* calls that a thread takes at a time */
-#define ZM_HOSTED_UNSENT  32    /* results of one thread that wait for company */
+#define ZM_HOSTED_UNSENT  64    /* results of one thread that wait for company */
 #define ZM_HOSTED_SOON_US 1000  /* what is said outside of calls waits that long for company */
 #define ZM_HOSTED_SLOW_US 20    /* from here on a call is not made before what is ready was sent */
 #define ZM_HOSTED_SURE    4     /* calls after which it is known how long an action takes */
@@ -221,6 +221,7 @@ struct ZmHostedPlugin {
   GHashTable *metrics;                 /* names */
   gint64 warned_us;
   GArray *ended; /* pthread_t of sources that are over, to be joined */
+  guint sources; /* that are not over */
 };
 
 /* All of it but what is set once it is ready. */
@@ -330,5 +331,6 @@ void zm_hosted_source_wake (ZmHosted *hosted, guint64 serial);
 void zm_hosted_source_shut (ZmHosted *hosted, guint64 serial);
 /* Waits for the threads of those that were shut. The life thread, before the plugin's code goes. */
 void zm_hosted_sources_join (ZmHostedPlugin *plugin);
+guint zm_hosted_sources_left (ZmHostedPlugin *plugin); /* that are not over: their threads are in its code */
 
 G_END_DECLS

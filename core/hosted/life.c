@@ -143,6 +143,8 @@ tell_in_turn (ZmHostedPlugin *plugin)
   call->lane = 1;
   hosted->told = FALSE;
   zm_hosted_crew_push (plugin->crew, call);
+  /* Its turn may be long in coming, and the calls before it have deadlines of their own. */
+  atomic_store (&hosted->page->loading, 0);
   pthread_mutex_lock (&hosted->told_lock);
   while (!hosted->told)
     pthread_cond_wait (&hosted->told_cond, &hosted->told_lock);
@@ -184,6 +186,12 @@ close_plugin (ZmHostedStep *step)
   ZmHosted *hosted = plugin->hosted;
   g_autofree char *kept = NULL;
 
+  /* Its code, and all that it may use, stays under the thread that is in it. */
+  if (zm_hosted_sources_left (plugin) > 0) {
+    zm_hosted_say_status (hosted, ZM_RECORD_CLOSED, step->id, ZM_E_FAILED,
+                          "a source of it, which has not ended");
+    return;
+  }
   zm_hosted_tickets_drop (hosted, plugin);
   g_clear_pointer (&plugin->crew, zm_hosted_crew_free);
   zm_hosted_sources_join (plugin);

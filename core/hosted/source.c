@@ -106,6 +106,7 @@ leave_thread (ZmHostedPlugin *plugin, pthread_t thread)
 {
   pthread_mutex_lock (&plugin->lock);
   g_array_append_val (plugin->ended, thread);
+  plugin->sources--;
   pthread_mutex_unlock (&plugin->lock);
 }
 
@@ -183,6 +184,25 @@ source_new (ZmHostedPlugin *plugin, const ZmRecord *record)
   return source;
 }
 
+static void
+count_source (ZmHostedPlugin *plugin, int change)
+{
+  pthread_mutex_lock (&plugin->lock);
+  plugin->sources += (guint) change;
+  pthread_mutex_unlock (&plugin->lock);
+}
+
+guint
+zm_hosted_sources_left (ZmHostedPlugin *plugin)
+{
+  guint n;
+
+  pthread_mutex_lock (&plugin->lock);
+  n = plugin->sources;
+  pthread_mutex_unlock (&plugin->lock);
+  return n;
+}
+
 /* FALSE: there is no such plugin, it is no source, or no thread is to be had; then it is as if open had failed. */
 static gboolean
 start (ZmHosted *hosted, ZmHostedPlugin *plugin, const ZmRecord *record)
@@ -197,7 +217,9 @@ start (ZmHosted *hosted, ZmHostedPlugin *plugin, const ZmRecord *record)
   join_over (plugin);
   source = source_new (plugin, record);
   title = g_strdup_printf ("src-%.11s", source->name != NULL ? source->name : "");
+  count_source (plugin, 1);
   if (zm_thread_create (&source->thread, title, source_main, source) != 0) {
+    count_source (plugin, -1);
     source_free (source);
     return FALSE;
   }

@@ -271,7 +271,7 @@ take_one (ZmHost *host, const ZmRecord *record, const Found *one, ZmArrivals *ar
   case ZM_RECORD_CONFIGURED: zm_seat_answer (host, record); break;
   case ZM_RECORD_OPENED:
   case ZM_RECORD_RETURNED:
-  case ZM_RECORD_SHUTTED: zm_source_answer (host, record); break;
+  case ZM_RECORD_SHUTTED: zm_host_source_record (host, record); break;
   default: zm_host_service (host, record);
   }
   if (one->kept != NULL)

@@ -61,8 +61,16 @@ zm_hosts_cancel_asked (ZmHosts *hosts, gint64 now_us, ZmArrivals *arrivals)
       hosts->cancelled += cancel_host (g_ptr_array_index (carried->group->list, j), carried,
                                        hosts->cancel_code, hosts->cancel_text, now_us, arrivals);
   }
+}
+
+/* After they were told: who asked for it may count on that. */
+void
+zm_hosts_cancel_done (ZmHosts *hosts)
+{
+  pthread_mutex_lock (&hosts->lock);
   hosts->cancel_asked = FALSE;
   pthread_cond_broadcast (&hosts->changed);
+  pthread_mutex_unlock (&hosts->lock);
 }
 
 guint

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define GRACE_US (2 * G_USEC_PER_SEC) /* over what a plugin's own function may take */
+#define ROUNDS_MOST 10 /* of GRACE_US, that a host may take with others before it lets a plugin go */
+#define GRACE_US    (2 * G_USEC_PER_SEC) /* over what a plugin's own function may take */
 
 /* ---- waiting ---- */
 
@@ -42,20 +43,26 @@ all_at (const ZmCarried *carried, ZmSeatState state)
   return TRUE;
 }
 
-/* What hangs is ended with its process: in a host of its own at once, in a shared one when the calls of others are over. */
-static void
+/* What hangs is ended with its process: in a host of its own at once, in a shared one when the calls of others are over. TRUE:
+ * there was one; where a host is busy with another plugin's step it is not this one that hangs. */
+static gboolean
 end_hanging (ZmCarried *carried, const char *what, guint limit_ms)
 {
+  gboolean any = FALSE;
+
   for (guint i = 0; i < carried->n_seats; i++) {
     ZmHost *host = g_ptr_array_index (carried->group->list, i);
 
-    if (carried->seats[i].asked == 0)
+    if (carried->seats[i].asked == 0 || carried->seats[i].failed != NULL || host->page == NULL ||
+        atomic_load (&host->page->loading) != carried->serial)
       continue;
+    any = TRUE;
     carried->seats[i].failed =
         g_strdup_printf ("it did not come back from %s within %u ms; its process was ended", what, limit_ms);
     zm_host_hangs (host,
                    g_strdup_printf ("plugin %s hangs in %s", zm_generation_name (carried->generation), what));
   }
+  return any;
 }
 
 /* Says it to all hosts, and waits. Under the lock, which is let go. */
@@ -80,11 +87,10 @@ reach (ZmCarried *carried, ZmWant want, ZmSeatState state, const char *what, gui
          (why = not_startable (carried)) == NULL) {
     if (zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
       continue;
-    end_hanging (carried, what, limit_ms);
-    hung = TRUE;
+    hung = end_hanging (carried, what, limit_ms);
     why = failure_of (carried);
     if (why == NULL)
-      why = "its host does not come up";
+      why = "its host has no time for it, or does not come up; zmanagerctl plugin load tries it again";
     break;
   }
   carried->waited--;
@@ -147,12 +153,34 @@ carried_new (ZmHosts *hosts, ZmGeneration *generation)
   return carried;
 }
 
+/* No host has it, and none is about to. */
+static gboolean
+all_gone (const ZmCarried *carried)
+{
+  for (guint i = 0; i < carried->n_seats; i++)
+    if (carried->seats[i].state != ZM_SEAT_EMPTY || carried->seats[i].asked != 0)
+      return FALSE;
+  return TRUE;
+}
+
+/* Whatever it is that they do. */
+static void
+end_hosts (ZmCarried *carried)
+{
+  for (guint i = 0; i < carried->n_seats; i++)
+    if (carried->seats[i].state != ZM_SEAT_EMPTY || carried->seats[i].asked != 0)
+      zm_host_kill (
+          g_ptr_array_index (carried->group->list, i),
+          g_strdup_printf ("it does not let plugin %s go", zm_generation_name (carried->generation)));
+}
+
 /* Waits until no host has it. A host that is not there has nothing; one that does not let it go is ended. */
 static void
 leave_hosts (ZmCarried *carried, guint limit_ms)
 {
   ZmHosts *hosts = carried->hosts;
   gint64 until_us = zm_now_us () + (gint64) limit_ms * 1000 + GRACE_US;
+  guint rounds = 0;
 
   carried->want = ZM_WANT_NOTHING;
   for (guint i = 0; i < carried->n_seats; i++) {
@@ -162,10 +190,12 @@ leave_hosts (ZmCarried *carried, guint limit_ms)
     zm_seat_advance (host, carried);
     zm_host_flush_locked (host);
   }
-  while (!all_at (carried, ZM_SEAT_EMPTY))
+  while (!all_gone (carried))
     if (!zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us)) {
-      end_hanging (carried, "stop or fini", limit_ms);
-      until_us = G_MAXINT64 / 2; /* its end is certain, and empties its seats */
+      /* Whoever else holds it up is ended by who waits for that one; then it is this one's turn, but not for ever. */
+      if (!end_hanging (carried, "stop or fini", limit_ms) && ++rounds > ROUNDS_MOST)
+        end_hosts (carried);
+      until_us = zm_now_us () + GRACE_US;
     }
 }
 
@@ -215,7 +245,13 @@ carrier_start (gpointer data, GError **error)
   gboolean good;
 
   pthread_mutex_lock (&hosts->lock);
+  g_clear_pointer (&carried->quarantine, g_free);
+  carried->crashes = 0;
   good = reach (carried, ZM_WANT_STARTED, ZM_SEAT_UP, "start", hosts->config.call_ms, error);
+  /* An EXCLUSIVE one that was to go on in place of its successor stays in use, and has to say so. */
+  if (!good && carried->quarantine == NULL)
+    carried->quarantine = g_strdup_printf ("it could not be started: %s",
+                                           error != NULL && *error != NULL ? (*error)->message : "unknown");
   pthread_mutex_unlock (&hosts->lock);
   return good;
 }
@@ -287,7 +323,7 @@ carrier_reload (gpointer data)
   for (guint i = 0; i < carried->n_seats; i++) {
     ZmHost *host = g_ptr_array_index (carried->group->list, i);
 
-    if (host->state != ZM_HOST_UP || carried->seats[i].state == ZM_SEAT_EMPTY)
+    if (host->state != ZM_HOST_UP || carried->seats[i].state < ZM_SEAT_READY)
       continue;
     zm_host_say (host, &record);
     zm_host_flush_locked (host);

@@ -11,8 +11,9 @@
 
 #define KILLS_MOST  3
 #define NOTES_MOST  4096
-#define BODY_MOST   ((gsize) 64 << 10) /* bytes of a body that are kept; longer ones are cut */
-#define BODIES_MOST 1000               /* notes that keep more than their numbers */
+#define SAME_US     (3600 * (gint64) G_USEC_PER_SEC) /* from the first kill to the last */
+#define BODY_MOST   ((gsize) 64 << 10)      /* bytes of a body that are kept; longer ones are cut */
+#define BODIES_MOST 1000                    /* notes that keep more than their numbers */
 
 struct ZmDeadNote {
   char *id, *plugin, *symbol, *key;
@@ -91,6 +92,15 @@ keep_message (ZmHosts *hosts, ZmDeadNote *note, const zm_call *call)
   note->body = g_bytes_new (call->body, MIN (call->body_size, BODY_MOST));
 }
 
+/* Ids come from senders, and some begin anew with each start of theirs: what counts are kills in the same action, not long apart. */
+static gboolean
+is_same (const ZmDeadNote *note, const char *plugin, const char *symbol)
+{
+  return note->aside ||
+         (strcmp (note->plugin, plugin) == 0 && strcmp (note->symbol, symbol != NULL ? symbol : "") == 0 &&
+          zm_wall_us () - note->since_us < SAME_US);
+}
+
 void
 zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char *plugin, const char *symbol,
               const char *how)
@@ -103,6 +113,10 @@ zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char
   if (own == NULL || *own == '\0')
     return;
   note = g_hash_table_lookup (hosts->kills, own);
+  if (note != NULL && !is_same (note, plugin, symbol)) {
+    forget (hosts, note);
+    note = NULL;
+  }
   if (note == NULL)
     note = note_new (hosts, own, plugin, symbol != NULL ? symbol : "");
   if (call != NULL)

@@ -244,7 +244,7 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
   ZmArrivals arrivals = { NULL, NULL };
   gboolean scan = now_us - hosts->scanned_us >= SCAN_US, measured = now_us - hosts->measured_us >= MEASURE_US;
   g_autoptr (GPtrArray) idle = g_ptr_array_new ();
-  gboolean busy = FALSE;
+  gboolean busy = FALSE, cancelled;
 
   pthread_mutex_lock (&hosts->lock);
   if (now_us - hosts->looked_us < ZM_HOST_TICK_US / 2 && !hosts->cancel_asked) {
@@ -252,7 +252,8 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
     return;
   }
   hosts->looked_us = now_us;
-  if (hosts->cancel_asked)
+  cancelled = hosts->cancel_asked;
+  if (cancelled)
     zm_hosts_cancel_asked (hosts, now_us, &arrivals);
   for (guint i = 0; i < hosts->groups->len; i++) {
     ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
@@ -263,6 +264,8 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
   for (guint i = 0; i < hosts->carrieds->len; i++) {
     ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
 
+    if (carried->quarantine != NULL && carried->head != NULL)
+      zm_carried_end_waiting (carried, &arrivals);
     busy |= carried->outstanding > 0 || carried->retired != NULL;
     if (scan && carried->head != NULL)
       look_at_waiting (carried, now_us, &arrivals);
@@ -277,4 +280,6 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
   pthread_mutex_unlock (&hosts->lock);
   zm_arrivals_tell (hosts, &arrivals);
   tell_idle (hosts, idle);
+  if (cancelled)
+    zm_hosts_cancel_done (hosts);
 }

@@ -11,7 +11,12 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define QUICK_MOST_US (10 * G_USEC_PER_SEC)
+/* Ends that are nobody's fault: a host that lived no longer than this is started again at once so many times, then after a pause
+ * that grows to a second and a half. */
+#define QUICK_US       (2 * G_USEC_PER_SEC)
+#define QUICK_FREE     5
+#define QUICK_COUNT    10
+#define QUICK_PAUSE_US 50000
 
 /* What is known of an end. */
 typedef struct Death {
@@ -218,8 +223,8 @@ end_deferred (ZmHost *host, const Death *death, ZmArrivals *arrivals)
 }
 
 /* Nothing of a plugin in quarantine goes on. */
-static void
-end_waiting (ZmCarried *carried, ZmArrivals *arrivals)
+void
+zm_carried_end_waiting (ZmCarried *carried, ZmArrivals *arrivals)
 {
   for (ZmHostCall *call = zm_carried_take_all (carried), *next; call != NULL; call = next) {
     next = call->next;
@@ -237,12 +242,13 @@ next_start (ZmHost *host, const Death *death, gint64 now_us)
 {
   gint64 pause_us = death->guilty != NULL ? zm_carried_backoff (death->guilty) : 0;
 
-  if (death->expected || host->state != ZM_HOST_STARTING) {
+  if (death->expected || now_us - host->started_us > QUICK_US) {
     host->quick = 0;
   } else if (death->guilty == NULL) {
     /* Nobody to be put in quarantine: the program itself may be what fails. */
-    host->quick = MIN (host->quick + 1, 8);
-    pause_us = MAX (pause_us, MIN ((gint64) 50000 << host->quick, QUICK_MOST_US));
+    host->quick = MIN (host->quick + 1, QUICK_COUNT);
+    if (host->quick > QUICK_FREE)
+      pause_us = MAX (pause_us, (gint64) QUICK_PAUSE_US << (host->quick - QUICK_FREE));
   }
   return now_us + pause_us;
 }
@@ -316,7 +322,7 @@ settle (ZmHost *host, Death *death, ZmArrivals *arrivals, GPtrArray *kept)
   zm_sources_lost (host);
   if (death->guilty != NULL && death->own_making &&
       zm_carried_blame (death->guilty, host, death->text, now_us))
-    end_waiting (death->guilty, arrivals);
+    zm_carried_end_waiting (death->guilty, arrivals);
   again = !hosts->ending && is_wanted (host) && (host->state != ZM_HOST_LEAVING || host->again);
   host->due_us = next_start (host, death, now_us);
   log_death (host, death, host->due_us - now_us, again);

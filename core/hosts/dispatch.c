@@ -12,6 +12,7 @@
 
 #define WINDOW_MOST  224 /* credits of one plugin at one host */
 #define WINDOW_LEAST 8
+#define OUT_MOST     ((gsize) 16 << 20) /* bytes for one host, beside one call's */
 
 /* ---- the list of those that wait ---- */
 
@@ -114,6 +115,13 @@ window_of (const ZmHostGroup *group)
   return CLAMP (ZM_PAGE_SLOTS / MAX (group->members->len, 1), WINDOW_LEAST, WINDOW_MOST);
 }
 
+/* Large bodies wait where they are, once, until the host has read what was sent to it. */
+static gboolean
+is_choked (const ZmHost *host)
+{
+  return host->out->len > OUT_MOST;
+}
+
 /* So many more this host may take of this plugin; 0: none. */
 static guint
 credits_at (const ZmHost *host, const ZmCarried *carried, guint window)
@@ -122,7 +130,8 @@ credits_at (const ZmHost *host, const ZmCarried *carried, guint window)
 
   if (seat->slow && carried->n_seats > 1)
     window = MIN (window, carried->threads);
-  if (host->state != ZM_HOST_UP || host->dying || seat->state != ZM_SEAT_UP || seat->calls >= window)
+  if (host->state != ZM_HOST_UP || host->dying || seat->state != ZM_SEAT_UP || seat->calls >= window ||
+      is_choked (host))
     return 0;
   return MIN (host->n_free, window - seat->calls);
 }
@@ -186,7 +195,8 @@ say_work (ZmHost *host, const ZmHostCall *call, guint slot)
   record.numbers[ZM_WORK_GENERATION] = call->carried->serial;
   record.numbers[ZM_WORK_ACTION] = call->place;
   record.numbers[ZM_WORK_FN] = call->function;
-  record.numbers[ZM_WORK_ORDER] = call->order;
+  /* Its host was chosen by the rest of a division by their number: its thread is by what is left. */
+  record.numbers[ZM_WORK_ORDER] = call->order != 0 ? call->order / call->carried->n_seats + 1 : 0;
   record.numbers[ZM_WORK_DEADLINE] = (guint64) call->deadline_us;
   record.numbers[ZM_WORK_TIMEOUT] = (guint64) call->timeout_us;
   record.numbers[ZM_WORK_ATTEMPT] = asked->attempt;
@@ -219,6 +229,7 @@ send_to (ZmHost *host, ZmHostCall *call)
   atomic_store (&shared->cancelled, 0);
   atomic_store (&shared->word, zm_page_word (call->serial, ZM_SLOT_IS_QUEUED));
   say_work (host, call, slot);
+  host->unsent++;
 }
 
 gboolean
@@ -344,7 +355,7 @@ may_enter (ZmHosts *hosts, ZmCarried *carried, ZmHostCall *call)
   if (hosts->n_dead > 0 && zm_dead_refuses (hosts, call))
     return FALSE;
   if (call->place == ZM_WORK_FUNCTION) {
-    const ZmHostTimer *timer = zm_hosts_timer (hosts, call->function);
+    ZmHostTimer *timer = zm_hosts_timer (hosts, call->function);
 
     if (timer == NULL) {
       zm_call_fail (call, "unavailable", "the host that started this timer has ended");
@@ -353,6 +364,8 @@ may_enter (ZmHosts *hosts, ZmCarried *carried, ZmHostCall *call)
     call->home = timer->host->number;
     call->home_life = timer->host->life;
     call->function = timer->function;
+    timer->fired = timer->once;
+    hosts->n_fired += timer->once ? 1 : 0;
   }
   return TRUE;
 }
@@ -374,10 +387,10 @@ zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call)
   call->carried = carried;
   if (carried->closed) {
     entry = ZM_HOSTS_CLOSED;
+  } else if (carried->waiting >= ZM_HOST_WAITING_MOST && hosts->moving == 0 && carried->quarantine == NULL) {
+    entry = ZM_HOSTS_FULL;
   } else if (!may_enter (hosts, carried, call)) {
     entry = ZM_HOSTS_REFUSED;
-  } else if (carried->waiting >= ZM_HOST_WAITING_MOST && hosts->moving == 0) {
-    entry = ZM_HOSTS_FULL;
   } else {
     carried->outstanding++;
     if (call->rank != 0) {

@@ -101,6 +101,7 @@ typedef struct ZmHostTimer {
   guint64 function; /* in the host */
   ZmGeneration *generation;
   zm_ticket ticket;
+  gboolean once, fired; /* fired: its one call is on its way; the thread lets it go */
 } ZmHostTimer;
 
 typedef struct ZmHostSource ZmHostSource;
@@ -131,6 +132,7 @@ struct ZmHost {
   int page_fd;
   /* out */
   GByteArray *out;
+  guint unsent;      /* calls in it */
   gboolean sending;  /* somebody writes what it took from out; order is kept as only one does */
   gboolean dirty;    /* counted in hosts->dirty: out has something */
   gboolean writable; /* FALSE: the socket is full, the thread goes on */
@@ -139,6 +141,7 @@ struct ZmHost {
   /* in; the thread's */
   GByteArray *in;
   guint64 heard; /* bytes that came from this process */
+  gint64 eof_us; /* when it had closed its socket; 0: it has not */
   /* calls */
   ZmHostSlot slots[ZM_PAGE_SLOTS];
   guint16 free_slots[ZM_PAGE_SLOTS];
@@ -201,6 +204,7 @@ struct ZmHosts {
   atomic_uint n_deferred; /* for status */
   atomic_uint dirty;      /* hosts with something in out */
   GHashTable *timers;     /* handle -> ZmHostTimer */
+  guint n_fired;          /* of them */
   GHashTable *sources;    /* serial -> ZmHostSource */
   gboolean busy;          /* the thread: something is outstanding */
   gint64 looked_us, scanned_us,
@@ -291,6 +295,8 @@ void zm_host_hangs (ZmHost *host, char *what);
 
 /* ---- death.c ---- */
 void zm_host_died (ZmHost *host, int status);
+/* Under the lock: what waits at a plugin in quarantine ends. */
+void zm_carried_end_waiting (ZmCarried *carried, ZmArrivals *arrivals);
 /* Under the lock: to the front of what waits at their plugins, in this order. */
 void zm_calls_back (ZmHosts *hosts, ZmHostCall *calls);
 /* ---- blame.c ---- */
@@ -308,6 +314,7 @@ ZmHostCall *zm_call_detach (ZmHost *host, guint place, gint64 now_us);
 
 /* ---- cancel.c; under the lock ---- */
 void zm_hosts_cancel_asked (ZmHosts *hosts, gint64 now_us, ZmArrivals *arrivals);
+void zm_hosts_cancel_done (ZmHosts *hosts); /* without the lock */
 
 /* ---- tend.c: what the thread looks at of each process; under the lock ---- */
 void zm_host_tend (ZmHost *host, gint64 now_us);
@@ -316,18 +323,23 @@ void zm_host_ask_alive (ZmHost *host, gint64 now_us);
 
 /* ---- service.c: EMIT, ASK, TIMER …; without the lock ---- */
 void zm_host_service (ZmHost *host, const ZmRecord *record);
+void zm_host_source_record (ZmHost *host, const ZmRecord *record); /* OPENED, RETURNED, SHUTTED */
 void zm_host_emit_again (ZmHost *host);
 void zm_host_drop_services (ZmHost *host); /* its process ended */
 void zm_host_drop_timers (ZmHost *host, const ZmGeneration *generation);
+void zm_host_drop_fired (ZmHost *host);
 /* Under the lock: where that function is, or NULL. */
-const ZmHostTimer *zm_hosts_timer (ZmHosts *hosts, guint64 handle);
+ZmHostTimer *zm_hosts_timer (ZmHosts *hosts, guint64 handle);
 
 /* ---- source.c ---- */
 void zm_hosts_fill_source (zm_source_ops *ops);
 void zm_source_answer (ZmHost *host, const ZmRecord *record);
-void zm_sources_lost (ZmHost *host); /* under the lock */
-/* The host table of that source, or NULL; of this very host. Under the lock; used only by the thread. */
-const zm_host *zm_source_host (ZmHosts *hosts, const ZmHost *host, guint64 serial);
+void zm_sources_lost (ZmHost *host); /* under the lock, as the next two */
+void zm_sources_wake (ZmHost *host);
+gboolean zm_sources_there (const ZmHost *host);
+/* The host table of that source, or NULL; of this very host. The thread's, without the lock. */
+const zm_host *zm_source_enter (ZmHosts *hosts, const ZmHost *host, guint64 serial);
+void zm_source_leave (ZmHosts *hosts, const ZmHost *host, guint64 serial);
 
 /* ---- dead.c ---- */
 /* Under the lock. The call of that message killed its host. */

@@ -15,7 +15,9 @@
 #define READS_MOST 16                 /* from one host before the others have their turn */
 #define EMITS_MOST \
   ((gsize) 64 << 20) /* bytes of events that wait for the pool; then the host is not read from */
-#define IDLE_MS 1000
+#define IDLE_MS    1000
+#define IN_KEPT    (1 << 20) /* a record larger than this does not leave its buffer behind */
+#define FIRED_MOST 64        /* timers for once that have fired before they are let go, together */
 
 void
 zm_hosts_wake (ZmHosts *hosts)
@@ -54,6 +56,8 @@ read_once (ZmHost *host, gboolean *more)
   *more = got == (ssize_t) CHUNK;
   if (got > 0)
     host->heard += (guint64) got;
+  if (got == 0)
+    host->eof_us = zm_now_us (); /* its end follows at once, mostly */
   return got > 0 || (got < 0 && errno == EAGAIN);
 }
 
@@ -65,6 +69,10 @@ use_input (ZmHost *host, ZmArrivals *arrivals)
 
   if (used > 0)
     g_byte_array_remove_range (host->in, 0, (guint) used);
+  if (used > IN_KEPT && host->in->len == 0) {
+    g_byte_array_unref (host->in);
+    host->in = g_byte_array_new ();
+  }
   if (used >= 0)
     return;
   pthread_mutex_lock (&host->hosts->lock);
@@ -178,7 +186,7 @@ start_due (GPtrArray *all, gint64 now_us)
 static void
 add_polls (ZmHost *host, GArray *polls)
 {
-  struct pollfd one = { .fd = host->fd };
+  struct pollfd one = { .fd = host->eof_us == 0 ? host->fd : -1 };
 
   host->polls = polls->len;
   host->n_polls = 0;
@@ -218,7 +226,7 @@ log_lines (ZmHost *host)
 static void
 say_emitted (ZmHost *host)
 {
-  const ZmRecord record = { .kind = ZM_RECORD_EMITTED, .id = host->emitted };
+  const ZmRecord record = { .kind = ZM_RECORD_EMITTED, .n_numbers = 1, .numbers = { host->emitted } };
 
   if (host->emitted == 0)
     return;
@@ -228,7 +236,7 @@ say_emitted (ZmHost *host)
 
 /* The process first: what it wrote before its end is read after its end is known. */
 static void
-serve (ZmHost *host, const GArray *polls)
+serve (ZmHost *host, const GArray *polls, gboolean drop_fired)
 {
   ZmHosts *hosts = host->hosts;
   gboolean touched = any_event (polls, host->polls, host->n_polls) || !host->watched;
@@ -248,6 +256,8 @@ serve (ZmHost *host, const GArray *polls)
   }
   if (host->emits.length > 0)
     zm_host_emit_again (host);
+  if (drop_fired)
+    zm_host_drop_fired (host);
   if (spoke)
     read_host (host);
   pthread_mutex_lock (&hosts->lock);
@@ -267,7 +277,7 @@ take_wakes (ZmHosts *hosts)
     return;
 }
 
-/* How long nothing is due. Under the lock. */
+/* How long nothing is due; -1: until somebody asks for a host. Under the lock. */
 static int
 pause_ms (ZmHosts *hosts, GPtrArray *all, gint64 next_us)
 {
@@ -280,6 +290,8 @@ pause_ms (ZmHosts *hosts, GPtrArray *all, gint64 next_us)
     if (host->state == ZM_HOST_STARTING || host->state == ZM_HOST_LEAVING || host->emits.length > 0)
       tick = ZM_HOST_TICK_US / 1000;
   }
+  if (all->len == 0)
+    return -1;
   if (hosts->busy)
     tick = ZM_HOST_TICK_US / 1000;
   return (int) CLAMP (left_us / 1000 + 1, 0, tick);
@@ -322,6 +334,7 @@ zm_hosts_main (void *user)
   for (;;) {
     g_autoptr (GPtrArray) all = NULL;
     const struct pollfd wake = { .fd = hosts->wake_fd, .events = POLLIN };
+    gboolean drop_fired;
     int timeout_ms;
 
     pthread_mutex_lock (&hosts->lock);
@@ -336,13 +349,15 @@ zm_hosts_main (void *user)
     g_array_append_val (polls, wake);
     for (guint i = 0; i < all->len; i++)
       add_polls (g_ptr_array_index (all, i), polls);
+    drop_fired = hosts->n_fired >= FIRED_MOST;
+    hosts->n_fired = drop_fired ? 0 : hosts->n_fired;
     pthread_mutex_unlock (&hosts->lock);
     if (poll ((struct pollfd *) (void *) polls->data, polls->len, hosts->ending ? 5 : timeout_ms) < 0)
       continue; /* interrupted */
     if (any_event (polls, 0, 1))
       take_wakes (hosts);
     for (guint i = 0; i < all->len; i++)
-      serve (g_ptr_array_index (all, i), polls);
+      serve (g_ptr_array_index (all, i), polls, drop_fired);
     zm_hosts_look (hosts, zm_now_us ());
   }
   pthread_mutex_unlock (&hosts->lock);

@@ -11,6 +11,10 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#define OUT_LIMIT ((gsize) 1536 << 20) /* bytes; an array of bytes counts in 32 bits */
+#define KEEP_MOST ((guint) 1 << 20)    /* bytes of a buffer that are kept for later */
+#define FED       48                   /* calls that a host has and has not answered */
+
 static void
 set_dirty (ZmHost *host, gboolean dirty)
 {
@@ -29,6 +33,10 @@ zm_host_say (ZmHost *host, const ZmRecord *record)
 {
   if (host->fd < 0)
     return;
+  if (host->out->len + zm_record_size (record) > OUT_LIMIT) {
+    zm_host_kill (host, g_strdup ("it does not read what it is told"));
+    return;
+  }
   zm_record_append (record, host->out);
   set_dirty (host, TRUE);
 }
@@ -47,6 +55,10 @@ send_rest (ZmHost *host)
       return FALSE;
     else if (errno != EINTR)
       host->rest_at = host->rest->len; /* it is dead, which its end will tell */
+  }
+  if (host->rest->len > KEEP_MOST) {
+    g_byte_array_unref (host->rest);
+    host->rest = g_byte_array_new ();
   }
   g_byte_array_set_size (host->rest, 0);
   host->rest_at = 0;
@@ -70,6 +82,7 @@ zm_host_flush_locked (ZmHost *host)
 
       host->rest = host->out;
       host->out = empty;
+      host->unsent = 0;
       set_dirty (host, FALSE);
     }
     pthread_mutex_unlock (&hosts->lock);
@@ -87,6 +100,14 @@ zm_host_flush_locked (ZmHost *host)
     pthread_cond_broadcast (&hosts->changed);
 }
 
+/* It has enough to do for now: what is said to it goes with what the thread sends as soon as it answers, or at the next tick. So
+ * under load there are few system calls and wake-ups, and many calls in each. */
+static gboolean
+is_well_fed (const ZmHost *host)
+{
+  return ZM_PAGE_SLOTS - host->n_free >= host->unsent + FED && host->out->len < ZM_HOST_OUT_SOON;
+}
+
 /* One with something to send, that nobody sends just now. */
 static ZmHost *
 find_dirty (ZmHosts *hosts)
@@ -97,7 +118,7 @@ find_dirty (ZmHosts *hosts)
     for (guint j = 0; j < group->list->len; j++) {
       ZmHost *host = g_ptr_array_index (group->list, j);
 
-      if (host->dirty && !host->sending && host->writable)
+      if (host->dirty && !host->sending && host->writable && !is_well_fed (host))
         return host;
     }
   }

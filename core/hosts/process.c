@@ -152,6 +152,9 @@ zm_host_begin (ZmHost *host)
   gint64 now_us = zm_now_us ();
 
   host->life++;
+  host->eof_us = 0;
+  g_clear_pointer (&host->hung, g_free);
+  host->again = FALSE;
   all_slots_free (host);
   host->next_serial = 0;
   host->heard = 0;
@@ -182,7 +185,7 @@ zm_host_begin (ZmHost *host)
 void
 zm_host_kill (ZmHost *host, char *why)
 {
-  if (host->killed != NULL || host->child.pid <= 0) {
+  if (host->killed != NULL || host->dying || host->child.pid <= 0) {
     g_free (why);
     return;
   }
@@ -208,6 +211,7 @@ zm_host_clear (ZmHost *host)
   g_clear_pointer (&host->page, zm_page_free);
   zm_child_close (&host->child);
   g_byte_array_set_size (host->out, 0);
+  host->unsent = 0;
   g_byte_array_set_size (host->rest, 0);
   host->rest_at = 0;
   g_byte_array_set_size (host->in, 0);

@@ -100,20 +100,34 @@ step_in (ZmHost *host, ZmCarried *carried, ZmSeatState state, ZmWant want)
     ask_plain (host, carried, ZM_RECORD_COMMIT);
 }
 
+/* Somebody waits for a call that it has. Those that were given up are waited for only where their end is to be expected. */
+static gboolean
+is_empty (const ZmHost *host)
+{
+  if (zm_sources_there (host) || host->deferred != NULL ||
+      (host->n_free < ZM_PAGE_SLOTS && host->hung == NULL))
+    return FALSE;
+  for (guint i = 0; host->n_free < ZM_PAGE_SLOTS && i < ZM_PAGE_SLOTS; i++)
+    if (host->slots[i].call != NULL)
+      return FALSE;
+  return TRUE;
+}
+
 void
 zm_seat_advance (ZmHost *host, ZmCarried *carried)
 {
   ZmSeat *seat = zm_seat_of (host, carried);
   gboolean leaving = host->state == ZM_HOST_LEAVING;
 
-  if (seat == NULL || seat->asked != 0 || seat->failed != NULL || (host->state != ZM_HOST_UP && !leaving))
+  if (seat == NULL || host->dying || seat->asked != 0 || seat->failed != NULL ||
+      (host->state != ZM_HOST_UP && !leaving))
     return;
-  if (leaving || carried->want == ZM_WANT_NOTHING) {
+  if (carried->want == ZM_WANT_NOTHING || (leaving && is_empty (host))) {
     step_out (host, carried, seat->state);
   } else if (carried->want == ZM_WANT_STOPPED) {
     if (seat->state == ZM_SEAT_UP)
       ask_retire (host, carried);
-  } else if (carried->quarantine == NULL) {
+  } else if (!leaving && carried->quarantine == NULL) {
     step_in (host, carried, seat->state, carried->want);
   }
 }
@@ -302,18 +316,6 @@ zm_seat_answer (ZmHost *host, const ZmRecord *record)
 
 /* ---- leaving ---- */
 
-/* Somebody waits for a call that it has. Those that were given up are waited for only where their end is to be expected. */
-static gboolean
-is_empty (const ZmHost *host)
-{
-  if (host->deferred != NULL || (host->n_free < ZM_PAGE_SLOTS && host->hung == NULL))
-    return FALSE;
-  for (guint i = 0; host->n_free < ZM_PAGE_SLOTS && i < ZM_PAGE_SLOTS; i++)
-    if (host->slots[i].call != NULL)
-      return FALSE;
-  return TRUE;
-}
-
 void
 zm_host_hangs (ZmHost *host, char *what)
 {
@@ -352,6 +354,7 @@ zm_host_leave (ZmHost *host, const char *why, gboolean again)
   host->again = again;
   host->leaving_why = why;
   host->due_us = zm_now_us () + (gint64) host->hosts->config.drain_ms * 1000;
+  zm_sources_wake (host);
   zm_host_try_leave (host);
 }
 

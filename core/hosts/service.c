@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LOG_TEXT_MOST 8192
+#define TIMERS_MOST   4096 /* of one host: a plugin may have 256 */
 
 /* The generation that a record speaks of; NULL: none of this host. It stays for as long as this thread does not return, as
  * closing waits for an answer that this thread reads. */
@@ -23,7 +24,8 @@ generation_of (ZmHost *host, guint64 serial)
 
   pthread_mutex_lock (&hosts->lock);
   carried = zm_carried_by_serial (hosts, serial);
-  if (carried != NULL && carried->group == host->group && host->index < carried->n_seats)
+  if (carried != NULL && carried->group == host->group && host->index < carried->n_seats &&
+      (carried->seats[host->index].state != ZM_SEAT_EMPTY || carried->seats[host->index].asked != 0))
     generation = carried->generation;
   pthread_mutex_unlock (&hosts->lock);
   if (generation == NULL)
@@ -79,9 +81,7 @@ emit (ZmHost *host, const ZmRecord *record)
   if (generation == NULL)
     return ZM_E_NOT_FOUND;
   if (source != 0) {
-    pthread_mutex_lock (&hosts->lock);
-    table = zm_source_host (hosts, host, source);
-    pthread_mutex_unlock (&hosts->lock);
+    table = zm_source_enter (hosts, host, source);
     if (table == NULL)
       return ZM_E_NOT_FOUND;
   }
@@ -91,6 +91,8 @@ emit (ZmHost *host, const ZmRecord *record)
                                                (guint) MIN (record->numbers[ZM_EMIT_HOPS], G_MAXUINT16),
                                                hosts->config.user);
   event_clear (&event);
+  if (table != NULL)
+    zm_source_leave (hosts, host, source);
   return status;
 }
 
@@ -108,19 +110,33 @@ emit_over (ZmHost *host, int status)
 
 /* Those that the pool had no room for come first, in their order. */
 static void
-take_emit (ZmHost *host, const ZmRecord *record)
+keep_for_later (ZmHost *host, const ZmRecord *record)
 {
-  int status = host->emits.length > 0 ? ZM_E_AGAIN : emit (host, record);
-  GByteArray *kept;
-
-  if (status != ZM_E_AGAIN) {
-    emit_over (host, status);
-    return;
-  }
-  kept = g_byte_array_new ();
+  GByteArray *kept = g_byte_array_new ();
   zm_record_append (record, kept);
   host->emits_size += kept->len;
   g_queue_push_tail (&host->emits, kept);
+}
+
+static void
+take_emit (ZmHost *host, const ZmRecord *record)
+{
+  int status = host->emits.length > 0 ? ZM_E_AGAIN : emit (host, record);
+
+  if (status == ZM_E_AGAIN)
+    keep_for_later (host, record);
+  else
+    emit_over (host, status);
+}
+
+/* What its source emitted before goes first. */
+void
+zm_host_source_record (ZmHost *host, const ZmRecord *record)
+{
+  if (host->emits.length > 0)
+    keep_for_later (host, record);
+  else
+    zm_source_answer (host, record);
 }
 
 void
@@ -130,13 +146,17 @@ zm_host_emit_again (ZmHost *host)
     GByteArray *kept = g_queue_peek_head (&host->emits);
     ZmRecord record;
     gsize needed;
-    int status = ZM_E_INVALID;
+    int status;
 
-    if (zm_record_read (kept->data, kept->len, &record, &needed, NULL) > 0)
+    zm_record_read (kept->data, kept->len, &record, &needed, NULL); /* written by keep_for_later */
+    if (record.kind != ZM_RECORD_EMIT) {
+      zm_source_answer (host, &record);
+    } else {
       status = emit (host, &record);
-    if (status == ZM_E_AGAIN)
-      return;
-    emit_over (host, status);
+      if (status == ZM_E_AGAIN)
+        return;
+      emit_over (host, status);
+    }
     host->emits_size -= kept->len;
     g_byte_array_unref (g_queue_pop_head (&host->emits));
   }
@@ -211,44 +231,10 @@ take_ask (ZmHost *host, const ZmRecord *record)
 
 /* ---- timers: kept by the daemon, whose workers call them; the function is known to the host alone ---- */
 
-const ZmHostTimer *
+ZmHostTimer *
 zm_hosts_timer (ZmHosts *hosts, guint64 handle)
 {
   return g_hash_table_lookup (hosts->timers, &handle);
-}
-
-static void
-take_timer (ZmHost *host, const ZmRecord *record)
-{
-  ZmHosts *hosts = host->hosts;
-  ZmGeneration *generation = generation_of (host, record->numbers[0]);
-  g_autofree char *name = zm_record_text (record, 0);
-  const zm_host *table;
-  ZmHostTimer *timer;
-  zm_ticket ticket;
-
-  if (generation == NULL || name == NULL || g_hash_table_contains (host->timers, &record->id))
-    return;
-  table = zm_generation_host (generation);
-  timer = g_new0 (ZmHostTimer, 1);
-  *timer = (ZmHostTimer){
-    .host = host, .id = record->id, .function = record->numbers[1], .generation = generation
-  };
-  pthread_mutex_lock (&hosts->lock);
-  timer->handle = ++hosts->next_timer;
-  g_hash_table_insert (hosts->timers, &timer->handle, timer);
-  pthread_mutex_unlock (&hosts->lock);
-  g_hash_table_insert (host->timers, &timer->id, timer);
-  ticket = table->timer_start != NULL
-               ? table->timer_start (table, name, (zm_action_fn) (guintptr) timer->handle,
-                                     (unsigned) MIN (record->numbers[2], G_MAXUINT),
-                                     (unsigned) MIN (record->numbers[3], G_MAXUINT))
-               : 0;
-  timer->ticket = ticket;
-  if (ticket == 0)
-    zm_log_limited (hosts->config.log, ZM_LEVEL_WARNING, "host", "timer",
-                    "host %s: plugin %s could not start a timer", host->name,
-                    zm_generation_name (generation));
 }
 
 static void
@@ -266,12 +252,62 @@ end_timer (ZmHost *host, ZmHostTimer *timer)
 }
 
 static void
+take_timer (ZmHost *host, const ZmRecord *record)
+{
+  ZmHosts *hosts = host->hosts;
+  ZmGeneration *generation = generation_of (host, record->numbers[0]);
+  g_autofree char *name = zm_record_text (record, 0);
+  const zm_host *table;
+  ZmHostTimer *timer;
+  zm_ticket ticket;
+
+  if (generation == NULL || name == NULL || g_hash_table_contains (host->timers, &record->id) ||
+      g_hash_table_size (host->timers) >= TIMERS_MOST)
+    return;
+  table = zm_generation_host (generation);
+  timer = g_new0 (ZmHostTimer, 1);
+  *timer = (ZmHostTimer){ .host = host,
+                          .id = record->id,
+                          .function = record->numbers[1],
+                          .generation = generation,
+                          .once = record->numbers[3] == 0 };
+  pthread_mutex_lock (&hosts->lock);
+  timer->handle = ++hosts->next_timer;
+  g_hash_table_insert (hosts->timers, &timer->handle, timer);
+  pthread_mutex_unlock (&hosts->lock);
+  g_hash_table_insert (host->timers, &timer->id, timer);
+  ticket = table->timer_start != NULL
+               ? table->timer_start (table, name, (zm_action_fn) (guintptr) timer->handle,
+                                     (unsigned) MIN (record->numbers[2], G_MAXUINT),
+                                     (unsigned) MIN (record->numbers[3], G_MAXUINT))
+               : 0;
+  timer->ticket = ticket;
+  if (ticket == 0) {
+    zm_log_limited (hosts->config.log, ZM_LEVEL_WARNING, "host", "timer",
+                    "host %s: plugin %s could not start a timer", host->name,
+                    zm_generation_name (generation));
+    end_timer (host, timer);
+  }
+}
+
+static void
 take_untimer (ZmHost *host, const ZmRecord *record)
 {
   ZmHostTimer *timer = g_hash_table_lookup (host->timers, &record->id);
 
   if (timer != NULL)
     end_timer (host, timer);
+}
+
+/* Those that were for once and have fired: neither the pool nor the host knows them any more. */
+void
+zm_host_drop_fired (ZmHost *host)
+{
+  g_autoptr (GList) timers = g_hash_table_get_values (host->timers);
+
+  for (GList *at = timers; at != NULL; at = at->next)
+    if (((const ZmHostTimer *) at->data)->fired)
+      end_timer (host, at->data);
 }
 
 /* Of a generation that is being closed, before it is gone. */
@@ -302,8 +338,8 @@ take_log (ZmHost *host, const ZmRecord *record)
   if (generation != NULL)
     zm_generation_host (generation)->log (zm_generation_host (generation), level, text);
   else
-    zm_log_write (host->hosts->config.log, (ZmLevel) CLAMP (level, ZM_LOG_ERROR, ZM_LOG_DEBUG), "host",
-                  "host %s: %s", host->name, shown);
+    zm_log_limited (host->hosts->config.log, (ZmLevel) CLAMP (level, ZM_LOG_ERROR, ZM_LOG_DEBUG), "host",
+                    "said", "host %s: %s", host->name, shown);
   pthread_mutex_lock (&host->hosts->lock);
   zm_host_line (shown, host);
   pthread_mutex_unlock (&host->hosts->lock);

@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+#define HOST_US G_USEC_PER_SEC /* for its host to be there; the runtime tries again */
+#define OPEN_US \
+  (3 * G_USEC_PER_SEC) /* for its open; less than the runtime's patience with one that is to end */
 #define SHUT_US (5 * G_USEC_PER_SEC) /* what closing may take */
 
 struct ZmHostSource {
@@ -18,6 +21,7 @@ struct ZmHostSource {
   guint64 serial;
   guint64 host_number, host_life;
   gboolean opened, returned, shut, lost;
+  gboolean used; /* the hosts' thread is in its table: it is not let go meanwhile */
   int status;
 };
 
@@ -38,7 +42,7 @@ host_of (const ZmHostSource *source)
 static ZmHost *
 wait_for_host (ZmHosts *hosts, ZmCarried *carried)
 {
-  gint64 until_us = zm_now_us () + (gint64) hosts->config.call_ms * 1000;
+  gint64 until_us = zm_now_us () + HOST_US;
 
   for (;;) {
     ZmHost *host = g_ptr_array_index (carried->group->list, 0);
@@ -61,6 +65,12 @@ say (ZmHostSource *source, ZmRecordKind kind)
     return;
   zm_host_say (host, &record);
   zm_host_flush_locked (host);
+}
+
+static gboolean
+is_in (const ZmHostSource *source, const ZmHost *host)
+{
+  return source->host_number == host->number && source->host_life == host->life && !source->lost;
 }
 
 /* The values of its section, one by one: the runtime's table answers for each key of the plugin's options. */
@@ -120,6 +130,8 @@ wait_for (ZmHostSource *source, const gboolean *flag, gint64 until_us)
 static void
 source_free (ZmHostSource *source)
 {
+  while (source->used)
+    pthread_cond_wait (&source->hosts->changed, &source->hosts->lock);
   g_hash_table_remove (source->hosts->sources, &source->serial);
   g_free (source);
 }
@@ -140,10 +152,11 @@ source_open (void *state, const zm_host *table, void **out)
   host = wait_for_host (hosts, carried);
   if (host != NULL) {
     ask_open (source, host);
-    wait_for (source, &source->opened, zm_now_us () + (gint64) hosts->config.call_ms * 1000);
+    wait_for (source, &source->opened, zm_now_us () + OPEN_US);
     status = source->opened ? source->status : ZM_E_FAILED;
-    if (host != NULL && !source->opened && !source->lost)
-      say (source, ZM_RECORD_SHUT); /* should it open at last */
+    if (status < 0 && !source->lost)
+      say (source,
+           ZM_RECORD_SHUT); /* its thread there waits for that; should it open at last, it is closed */
   }
   if (status < 0)
     source_free (source);
@@ -229,6 +242,36 @@ zm_source_answer (ZmHost *host, const ZmRecord *record)
   pthread_mutex_unlock (&hosts->lock);
 }
 
+/* Its run is to return: the runtime then closes it, and opens it again in the next process. */
+void
+zm_sources_wake (ZmHost *host)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, host->hosts->sources);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    const ZmHostSource *source = value;
+    const ZmRecord wake = { .kind = ZM_RECORD_WAKE, .id = source->serial };
+
+    if (is_in (source, host))
+      zm_host_say (host, &wake);
+  }
+}
+
+gboolean
+zm_sources_there (const ZmHost *host)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, host->hosts->sources);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    if (is_in (value, host))
+      return TRUE;
+  return FALSE;
+}
+
 void
 zm_sources_lost (ZmHost *host)
 {
@@ -244,12 +287,29 @@ zm_sources_lost (ZmHost *host)
   }
 }
 
-/* The source's own thread may let go of it meanwhile: it waits for the lock, and for SHUTTED, which comes after all that the
- * source emitted. */
+/* Found under the lock and used without it; zm_source_leave follows, and until then it stays. */
 const zm_host *
-zm_source_host (ZmHosts *hosts, const ZmHost *host, guint64 serial)
+zm_source_enter (ZmHosts *hosts, const ZmHost *host, guint64 serial)
 {
-  ZmHostSource *source = find (hosts, host, serial);
+  ZmHostSource *source;
 
+  pthread_mutex_lock (&hosts->lock);
+  source = find (hosts, host, serial);
+  if (source != NULL)
+    source->used = TRUE;
+  pthread_mutex_unlock (&hosts->lock);
   return source != NULL ? source->table : NULL;
+}
+
+void
+zm_source_leave (ZmHosts *hosts, const ZmHost *host, guint64 serial)
+{
+  ZmHostSource *source;
+
+  pthread_mutex_lock (&hosts->lock);
+  source = find (hosts, host, serial);
+  if (source != NULL)
+    source->used = FALSE;
+  pthread_cond_broadcast (&hosts->changed);
+  pthread_mutex_unlock (&hosts->lock);
 }

@@ -42,6 +42,8 @@ zm_host_tend (ZmHost *host, gint64 now_us)
     zm_host_kill (host, host->hung != NULL ? g_steal_pointer (&host->hung) : g_strdup (host->leaving_why));
   else if (host->state == ZM_HOST_LEAVING)
     zm_host_try_leave (host);
+  if (host->eof_us > 0 && now_us - host->eof_us > G_USEC_PER_SEC)
+    zm_host_kill (host, g_strdup ("it closed its socket"));
   if (host->page != NULL)
     look_at_loading (host, now_us);
 }
@@ -78,6 +80,19 @@ zm_host_measure (ZmHost *host)
   zm_host_leave (host, "it was over its memory limit", TRUE);
 }
 
+/* Some step of a plugin is to be answered. */
+static gboolean
+is_asked (const ZmHost *host)
+{
+  for (guint i = 0; i < host->group->members->len; i++) {
+    const ZmSeat *seat = zm_seat_of (host, g_ptr_array_index (host->group->members, i));
+
+    if (seat != NULL && seat->asked != 0)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 /* Its reader runs no plugin's code, and so answers within a moment, unless its process is stopped or starved. Calls that it has
  * not begun would wait for it for ever. While it is not read from, as its events wait, nothing can be heard. */
 void
@@ -93,7 +108,7 @@ zm_host_ask_alive (ZmHost *host, gint64 now_us)
     return;
   }
   if (host->pinged_us == 0) {
-    if (host->n_free == ZM_PAGE_SLOTS)
+    if (host->n_free == ZM_PAGE_SLOTS && host->deferred == NULL && !is_asked (host))
       return;
     host->pinged_us = now_us;
     zm_host_say (host, &ping);

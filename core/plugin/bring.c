@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define CARRIER_MS \
-  2000 /* for the carrier, which keeps the limits of its steps itself, to end what does not come back */
+  30000 /* for the carrier, which keeps the limits of its steps itself, to end what does not come back */
 
 /* Work for a guard. It is freed by whoever comes last: the caller, or the guard's thread where the caller has gone. */
 typedef struct Job {

@@ -205,3 +205,19 @@ zm_hosted_over (ZmWorker *worker, ZmRun *run)
     zm_trace (run, "called", &run->key, status == ZM_OK ? "ok" : "failed");
   zm_engine_outcome (worker, run, status);
 }
+
+void
+zm_hosted_drop (ZmRun *run)
+{
+  ZmHostCall *hosted = &run->hosted;
+  if (hosted->moved)
+    zm_hosts_arrived (run->pool->config.hosts);
+  if (hosted->given)
+    zmq_msg_close (&hosted->body);
+  hosted->given = FALSE;
+  g_clear_pointer (&hosted->content_type, g_free);
+  g_clear_pointer (&hosted->key, g_free);
+  g_clear_pointer (&hosted->next_key, g_free);
+  g_clear_pointer (&hosted->code, g_free);
+  g_clear_pointer (&hosted->text, g_free);
+}

@@ -218,6 +218,7 @@ void zm_stat_sample (ZmStat *stat, gint64 us); /* stat may be NULL */
 /* hosted.c */
 void zm_hosted_call (ZmWorker *worker, ZmRun *run); /* takes it */
 void zm_hosted_over (ZmWorker *worker, ZmRun *run);
+void zm_hosted_drop (ZmRun *run); /* what its call brought, where nobody handles it */
 
 /* hook.c */
 void zm_hooks_fill (ZmPool *pool, ZmView *view, ZmPluginSet *set);

@@ -95,6 +95,8 @@ drop_run (ZmPool *pool, ZmRun *run)
   if (run->strand)
     zm_strand_give_up (g_steal_pointer (&run->strand));
   zm_run_cancel_timer (run);
+  if (run->event == ZM_EVENT_HOSTED)
+    zm_hosted_drop (run);
   if (run->join) {
     zm_run_set_failure (run, "shutdown", text);
     zm_join_branch_ended (NULL, run, TRUE);
