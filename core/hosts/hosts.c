@@ -16,6 +16,7 @@
 #define EMITS_MOST \
   ((gsize) 64 << 20) /* bytes of events that wait for the pool; then the host is not read from */
 #define IDLE_MS    1000
+#define ENDING_MS  5
 #define IN_KEPT    (1 << 20) /* a record larger than this does not leave its buffer behind */
 #define FIRED_MOST 64        /* timers for once that have fired before they are let go, together */
 
@@ -344,7 +345,7 @@ zm_hosts_main (void *user)
       end_all (hosts, all);
     if (hosts->ending && all_over (all))
       break;
-    timeout_ms = pause_ms (hosts, all, hosts->ending ? G_MAXINT64 : start_due (all, zm_now_us ()));
+    timeout_ms = hosts->ending ? ENDING_MS : pause_ms (hosts, all, start_due (all, zm_now_us ()));
     g_array_set_size (polls, 0);
     g_array_append_val (polls, wake);
     for (guint i = 0; i < all->len; i++)
@@ -352,7 +353,7 @@ zm_hosts_main (void *user)
     drop_fired = hosts->n_fired >= FIRED_MOST;
     hosts->n_fired = drop_fired ? 0 : hosts->n_fired;
     pthread_mutex_unlock (&hosts->lock);
-    if (poll ((struct pollfd *) (void *) polls->data, polls->len, hosts->ending ? 5 : timeout_ms) < 0)
+    if (poll ((struct pollfd *) (void *) polls->data, polls->len, timeout_ms) < 0)
       continue; /* interrupted */
     if (any_event (polls, 0, 1))
       take_wakes (hosts);
