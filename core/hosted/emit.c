@@ -8,10 +8,9 @@
 #include "hosted/hosted-private.h"
 #include "message/zm-key.h"
 #include "message/zm-message.h"
+#include "plugin/zm-event.h"
 
 #include <string.h>
-
-#define HOPS_MOST 100 /* as in the daemon: a message that was emitted over so many is going in a circle */
 
 typedef struct Ask {
   guint64 id; /* first: key of the table */
@@ -22,50 +21,23 @@ typedef struct Ask {
 
 /* ---- events ---- */
 
-/* A copy of the event as this host knows it: a plugin of an older ABI has fewer members, a newer one more. */
-static gboolean
-read_event (const zm_event *event, zm_event *out)
-{
-  memset (out, 0, sizeof *out);
-  if (event == NULL || event->struct_size < G_STRUCT_OFFSET (zm_event, body_size) + sizeof event->body_size)
-    return FALSE;
-  memcpy (out, event, MIN (event->struct_size, sizeof *out));
-  return out->body != NULL || out->body_size == 0;
-}
-
-static gboolean
-id_is_good (const char *id)
-{
-  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-";
-  gsize length = strlen (id);
-
-  return length <= 64 && strspn (id, allowed) == length;
-}
-
-static gboolean
-headers_are_good (ZmSpan headers)
-{
-  return headers.size <= ZM_HEADERS_MOST && headers.data[0] == '{' && zm_json_valid (headers);
-}
-
 /* ZM_OK, or why not. A source's section may give the key in place of the event. */
 static int
 check_event (ZmHostedPlugin *plugin, const zm_event *event, gboolean keyless)
 {
-  ZmSpan flow = zm_span_text (event->flow), headers = zm_span_text (event->headers);
+  ZmSpan flow = zm_span_text (event->flow);
   int status = event->key == NULL && keyless ? ZM_OK : zm_hosted_check_key (plugin, event->key);
 
-  if (status == ZM_E_INVALID || (flow.size > 0 && !zm_name_check (flow, NULL, NULL)) ||
-      (event->id != NULL && !id_is_good (event->id)) || (headers.size > 0 && !headers_are_good (headers)))
+  if (status == ZM_E_INVALID || !zm_event_check (event))
     return ZM_E_INVALID;
   if (flow.size > 0 && flow.data[0] == '^')
     return ZM_E_DENIED;
   if (status != ZM_OK)
     return status;
-  if (zm_hosted_here ()->hops + 1 > HOPS_MOST) {
-    zm_hosted_warn (plugin,
-                    "a message was emitted over " G_STRINGIFY (HOPS_MOST) " hops and is refused: its actions "
-                                                                          "call each other in a circle");
+  if (zm_hosted_here ()->hops + 1 > ZM_HOPS_MOST) {
+    zm_hosted_warn (
+        plugin, "a message was emitted over " G_STRINGIFY (ZM_HOPS_MOST) " hops and is refused: its actions "
+                                                                         "call each other in a circle");
     return ZM_E_DENIED;
   }
   return event->body_size > ZM_RECORD_MOST - ((gsize) 1 << 20) ? ZM_E_MEMORY : ZM_OK;
@@ -106,7 +78,7 @@ zm_hosted_emit (ZmHostedPlugin *plugin, const zm_event *from, guint64 source)
   zm_event event;
   int status;
 
-  if (!read_event (from, &event))
+  if (!zm_event_read (from, &event))
     return ZM_E_INVALID;
   status = check_event (plugin, &event, source != 0);
   if (status != ZM_OK)
@@ -158,7 +130,7 @@ host_call_action (const zm_host *host, const zm_event *from, int timeout_ms, zm_
   zm_event event;
   int status;
 
-  if (done == NULL || !read_event (from, &event))
+  if (done == NULL || !zm_event_read (from, &event))
     return ZM_E_INVALID;
   status = check_event (plugin, &event, FALSE);
   if (status != ZM_OK)

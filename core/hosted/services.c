@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "hosted/hosted-private.h"
+#include "plugin/zm-event.h"
 
 #include <string.h>
 
@@ -68,17 +69,6 @@ host_config (const zm_host *host, const char *key, unsigned index)
   return value;
 }
 
-/* As the daemon takes them. */
-static gboolean
-metric_is_good (int kind, const char *name, double value)
-{
-  gsize length = name != NULL ? strlen (name) : 0;
-
-  return length > 0 && length <= 64 && strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length &&
-         (kind == ZM_METRIC_COUNTER || kind == ZM_METRIC_GAUGE) && value >= -9.0e18 && value <= 9.0e18 &&
-         (kind == ZM_METRIC_GAUGE || value >= 0);
-}
-
 /* FALSE: it has as many as it may. */
 static gboolean
 know_metric (ZmHostedPlugin *plugin, const char *name)
@@ -99,7 +89,7 @@ host_metric (const zm_host *host, int kind, const char *name, double value)
   ZmHostedPlugin *plugin = zm_hosted_plugin_of (host);
   ZmRecord record = { .kind = ZM_RECORD_METRIC, .id = plugin->serial, .n_numbers = 2, .n_parts = 1 };
 
-  if (!metric_is_good (kind, name, value))
+  if (!zm_metric_check (kind, name, value))
     return ZM_E_INVALID;
   if (!know_metric (plugin, name))
     return ZM_E_MEMORY;

@@ -14,6 +14,7 @@ G_BEGIN_DECLS
 /* A topic up to this size that the runtime makes stands in the message itself. */
 #define ZM_TOPIC_INSIDE 128
 #define ZM_HEADERS_MOST 65536 /* bytes of the headers' JSON text */
+#define ZM_HOPS_MOST 100 /* steps, keys and emits in a row: a message beyond that goes in a circle */
 
 typedef struct ZmMessage ZmMessage;
 

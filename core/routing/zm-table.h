@@ -7,13 +7,13 @@
 
 #include "config/zm-lines.h"
 #include "message/zm-key.h"
+#include "message/zm-message.h"
 #include "plugin/zm-plugins.h"
 
 G_BEGIN_DECLS
 
 #define ZM_BRANCHES_MOST 16
 #define ZM_NESTING_MOST  8
-#define ZM_HOPS_MOST     100
 
 /* ---- flows as written: reference counted, independent of tables, pinned by waiting instances ---- */
 

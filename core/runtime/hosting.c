@@ -2,6 +2,7 @@
 /* State behind the host's services: ids and metrics of plugins. */
 #include "config.h"
 
+#include "plugin/zm-event.h"
 #include "runtime/hosting-private.h"
 #include "runtime/private.h"
 
@@ -45,15 +46,6 @@ zm_hosting_accept (ZmHosting *hosting, gboolean on)
 
 /* ---- metrics ---- */
 
-/* Prometheus takes more; this is what needs no escaping anywhere. */
-static gboolean
-metric_name_is_good (const char *name)
-{
-  gsize length = strlen (name);
-
-  return length > 0 && length <= 64 && strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
-}
-
 /* lock held. The counter of this plugin's metric, made at its first use; NULL: the plugin has as many as it may. Two
  * plugins may use one name: the label tells them apart. */
 static ZmCounter *
@@ -79,16 +71,13 @@ find_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name)
   return counter;
 }
 
-/* From any thread. Not a number is refused by the comparison: it is neither more nor less than anything. */
+/* From any thread. */
 int
 zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value)
 {
   ZmCounter *counter;
 
-  if (name == NULL || !metric_name_is_good (name) || (kind != ZM_METRIC_COUNTER && kind != ZM_METRIC_GAUGE))
-    return ZM_E_INVALID;
-  /* Also false for what is not a number. */
-  if (!(value >= -9.0e18 && value <= 9.0e18) || (kind == ZM_METRIC_COUNTER && value < 0))
+  if (!zm_metric_check (kind, name, value))
     return ZM_E_INVALID;
   pthread_mutex_lock (&hosting->lock);
   counter = find_metric (hosting, plugin, kind, name);

@@ -14,8 +14,7 @@ G_BEGIN_DECLS
 struct ZmRuntime;
 typedef struct ZmHosting ZmHosting;
 
-/* Bounds on what a plugin hands in. */
-#define ZM_HOSTING_HEADERS_MOST 65536
+/* Names of metrics that a plugin may have. */
 #define ZM_HOSTING_METRICS_MOST 64
 
 ZmHosting *zm_hosting_new (struct ZmRuntime *runtime);

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "plugin/zm-event.h"
 #include "runtime/hosting-private.h"
 #include "runtime/private.h"
 
@@ -28,35 +29,6 @@ may_send (ZmGeneration *generation)
 }
 
 /* ---- messages of plugins ---- */
-
-/* A copy of the event as this host knows it: a plugin of an older ABI has fewer members, a newer one more. What is
- * missing is zero. FALSE: not even the members of ABI 1.0, or a body without an address. */
-static gboolean
-read_event (const zm_event *event, zm_event *out)
-{
-  memset (out, 0, sizeof *out);
-  if (event == NULL || event->struct_size < G_STRUCT_OFFSET (zm_event, body_size) + sizeof event->body_size)
-    return FALSE;
-  memcpy (out, event, MIN (event->struct_size, sizeof *out));
-  return out->body != NULL || out->body_size == 0;
-}
-
-/* What a topic takes as its last field. */
-static gboolean
-id_is_good (const char *id)
-{
-  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-";
-  gsize length = strlen (id);
-
-  return length <= 64 && strspn (id, allowed) == length;
-}
-
-/* They are copied into the message as they are, so they must be an object now. */
-static gboolean
-headers_are_good (ZmSpan headers)
-{
-  return headers.size <= ZM_HOSTING_HEADERS_MOST && headers.data[0] == '{' && zm_json_valid (headers);
-}
 
 /* The id of a message that brings none. One maker for all plugins, under the lock: ids are in order of time. */
 static void
@@ -110,15 +82,14 @@ event_message (ZmGeneration *generation, const zm_event *from, const char *key_t
   ZmMessage *message;
 
   *status = ZM_E_INVALID;
-  if (!read_event (from, &event))
+  if (!zm_event_read (from, &event))
     return NULL;
   key_text = key_text != NULL ? key_text : event.key;
   flow = zm_span_text (event.flow);
   headers = zm_span_text (event.headers);
   id = zm_span_text (event.id);
   if (key_text == NULL || !zm_key_parse (zm_span_text (key_text), &key, NULL, NULL) ||
-      (flow.size > 0 && !zm_name_check (flow, NULL, NULL)) || (id.size > 0 && !id_is_good (event.id)) ||
-      (headers.size > 0 && !headers_are_good (headers)))
+      !zm_event_check (&event))
     return NULL;
   *status = ZM_E_DENIED;
   if (is_forged (generation, &key, flow))
@@ -210,7 +181,8 @@ host_emit (const zm_host *host, const zm_event *event)
 /* The same checks as for an emit: a call is a message whose result comes back. done is called once, in a worker, also
  * where the call fails later; not where this says no. */
 int
-zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done, void *user)
+zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms,
+                 zm_result_fn done, void *user)
 {
   ZmRuntime *runtime = runtime_of (generation);
   ZmMessage *message;

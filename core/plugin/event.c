@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Checks of what plugins hand in: it is code of somebody else. */
+#include "config.h"
+
+#include "plugin/zm-event.h"
+
+#include "message/zm-key.h"
+#include "message/zm-message.h"
+
+#include <string.h>
+
+#define NAME_MOST 64 /* bytes of an id, and of a metric's name */
+
+gboolean
+zm_event_read (const zm_event *event, zm_event *out)
+{
+  memset (out, 0, sizeof *out);
+  if (event == NULL || event->struct_size < G_STRUCT_OFFSET (zm_event, body_size) + sizeof event->body_size)
+    return FALSE;
+  memcpy (out, event, MIN (event->struct_size, sizeof *out));
+  return out->body != NULL || out->body_size == 0;
+}
+
+static gboolean
+is_made_of (const char *text, const char *allowed)
+{
+  gsize length = strlen (text);
+
+  return length <= NAME_MOST && strspn (text, allowed) == length;
+}
+
+/* What a topic takes as its last field. */
+static gboolean
+id_is_good (const char *id)
+{
+  return is_made_of (id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-");
+}
+
+/* They are copied into the message as they are, so they must be an object now. */
+static gboolean
+headers_are_good (ZmSpan headers)
+{
+  return headers.size <= ZM_HEADERS_MOST && headers.data[0] == '{' && zm_json_valid (headers);
+}
+
+gboolean
+zm_event_check (const zm_event *event)
+{
+  ZmSpan flow = zm_span_text (event->flow), headers = zm_span_text (event->headers);
+
+  return (flow.size == 0 || zm_name_check (flow, NULL, NULL)) &&
+         (event->id == NULL || id_is_good (event->id)) && (headers.size == 0 || headers_are_good (headers));
+}
+
+/* Prometheus takes more in a name; this is what needs no escaping anywhere. */
+gboolean
+zm_metric_check (int kind, const char *name, double value)
+{
+  if (name == NULL || *name == '\0' || !is_made_of (name, "abcdefghijklmnopqrstuvwxyz0123456789_") ||
+      (kind != ZM_METRIC_COUNTER && kind != ZM_METRIC_GAUGE))
+    return FALSE;
+  return value >= -9.0e18 && value <= 9.0e18 && (kind == ZM_METRIC_GAUGE || value >= 0);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a plugin hands in, checked in one way wherever it runs: by the daemon, and by the host of a plugin that runs outside,
+ * which so can say no at once. Any thread.
+ */
+#pragma once
+
+#include "base/zm-base.h"
+#include "zmanager/plugin.h"
+
+G_BEGIN_DECLS
+
+/* A copy of the event as this ABI knows it: a plugin of an older one has fewer members, a newer one more; what is missing is
+ * zero. FALSE: not even the members of ABI 1.0, or a body without an address. */
+gboolean zm_event_read (const zm_event *event, zm_event *out);
+/* Are flow, id and headers fit for a message, where they are given? The key is not looked at. */
+gboolean zm_event_check (const zm_event *event);
+/* Is it a figure that zm_metric takes? NULL is no name; what is not a number is refused. */
+gboolean zm_metric_check (int kind, const char *name, double value);
+
+G_END_DECLS
