@@ -12,8 +12,8 @@
 #define KILLS_MOST  3
 #define NOTES_MOST  4096
 #define SAME_US     (3600 * (gint64) G_USEC_PER_SEC) /* from the first kill to the last */
-#define BODY_MOST   ((gsize) 64 << 10)      /* bytes of a body that are kept; longer ones are cut */
-#define BODIES_MOST 1000                    /* notes that keep more than their numbers */
+#define BODY_MOST   ((gsize) 64 << 10)               /* bytes of a body that are kept; longer ones are cut */
+#define BODIES_MOST 1000                             /* notes that keep more than their numbers */
 
 struct ZmDeadNote {
   char *id, *plugin, *symbol, *key;

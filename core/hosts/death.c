@@ -172,7 +172,7 @@ zm_calls_back (ZmHosts *hosts, ZmHostCall *calls)
         rest_end = &calls->next;
       }
     }
-    zm_carried_prepend (carried, own);
+    zm_carried_merge (carried, own);
     calls = rest;
   }
 }

@@ -74,22 +74,31 @@ zm_carried_take_all (ZmCarried *carried)
   return all;
 }
 
+/* The list is in the order of ranks, and so are these mostly: one that had to wait was sent after some that came later. */
 void
-zm_carried_prepend (ZmCarried *carried, ZmHostCall *calls)
+zm_carried_merge (ZmCarried *carried, ZmHostCall *calls)
 {
-  ZmHostCall *last = NULL;
+  ZmHostCall **at = &carried->head;
+  guint64 rank = 0;
 
-  for (ZmHostCall *call = calls; call != NULL; call = call->next) {
+  carried->last_again = NULL;
+  while (calls != NULL) {
+    ZmHostCall *call = calls;
+
+    if (call->rank < rank)
+      at = &carried->head;
+    rank = call->rank;
+    while (*at != NULL && (*at)->rank < call->rank)
+      at = &(*at)->next;
+    calls = call->next;
     call->host = NULL;
+    call->next = *at;
+    *at = call;
+    at = &call->next;
+    if (call->next == NULL)
+      carried->tail = call;
     carried->waiting++;
-    last = call;
   }
-  if (last == NULL)
-    return;
-  last->next = carried->head;
-  if (carried->head == NULL)
-    carried->tail = last;
-  carried->head = calls;
 }
 
 void
@@ -230,6 +239,7 @@ send_to (ZmHost *host, ZmHostCall *call)
   atomic_store (&shared->word, zm_page_word (call->serial, ZM_SLOT_IS_QUEUED));
   say_work (host, call, slot);
   host->unsent++;
+  carried->sent++;
 }
 
 gboolean
@@ -422,17 +432,20 @@ gboolean
 zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 until_us)
 {
   ZmCarried *carried = zm_generation_carried (generation);
+  guint64 sent;
   gboolean room;
 
   pthread_mutex_lock (&hosts->lock);
+  sent = carried->sent;
   hosts->room_waiters++;
   while (carried->waiting >= ZM_HOST_WAITING_MOST && !carried->closed && !all_hang (carried) &&
          carried->quarantine == NULL && hosts->moving == 0 &&
          zm_cond_wait_until (&hosts->changed, &hosts->lock, until_us))
     continue;
   hosts->room_waiters--;
-  room = carried->waiting < ZM_HOST_WAITING_MOST || is_blocked (carried) || carried->closed ||
-         carried->quarantine != NULL || hosts->moving > 0;
+  /* Others may have been quicker to take the room that there was: as long as it moves on, it is worth waiting. */
+  room = carried->waiting < ZM_HOST_WAITING_MOST || carried->sent != sent || is_blocked (carried) ||
+         carried->closed || carried->quarantine != NULL || hosts->moving > 0;
   pthread_mutex_unlock (&hosts->lock);
   return room;
 }

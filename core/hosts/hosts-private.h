@@ -71,6 +71,7 @@ struct ZmCarried {
   ZmHostCall *head, *tail; /* wait for a credit */
   ZmHostCall *last_again;  /* in that list: the last one that a generation before it moved, or NULL */
   guint waiting;
+  guint64 sent;      /* calls of it that went to hosts */
   guint outstanding; /* waiting, in slots (also given up ones), deferred */
   gboolean closed;   /* replaced: takes no more calls */
   guint hung;        /* calls that were given up and whose code still runs: each has a thread of its host */
@@ -257,8 +258,8 @@ void zm_call_take_answer (ZmHostCall *call, const ZmRecord *record);
 /* Under the lock: sends what waits as far as there are credits. */
 void zm_carried_pump (ZmCarried *carried);
 void zm_group_pump (ZmHostGroup *group);
-void zm_carried_pump_after (const ZmCarried *carried);           /* who comes after it */
-void zm_carried_prepend (ZmCarried *carried, ZmHostCall *calls); /* back to the front, in this order */
+void zm_carried_pump_after (const ZmCarried *carried);         /* who comes after it */
+void zm_carried_merge (ZmCarried *carried, ZmHostCall *calls); /* back to the places that they had */
 /* Out of the list of those that wait: one, with the one before it or NULL; all of them, as a list. */
 void zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call);
 ZmHostCall *zm_carried_take_all (ZmCarried *carried);

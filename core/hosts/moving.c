@@ -99,9 +99,9 @@ zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation)
     return FALSE;
   pthread_mutex_lock (&hosts->lock);
   carried->closed = TRUE;
-  for (guint i = carried->n_seats; i > 0; i--)
-    zm_carried_prepend (carried,
-                        zm_host_take_back (g_ptr_array_index (carried->group->list, i - 1), carried, FALSE));
+  for (guint i = 0; i < carried->n_seats; i++)
+    zm_carried_merge (carried,
+                      zm_host_take_back (g_ptr_array_index (carried->group->list, i), carried, FALSE));
   for (ZmHostCall *call = zm_carried_take_all (carried), *next; call != NULL; call = next) {
     next = call->next;
     call->moved = TRUE;

@@ -265,6 +265,7 @@ zm_engine_call (ZmWorker *worker, ZmRun *run)
     zm_hosted_call (worker, run);
     return;
   }
+  run->rank = 0; /* moved here from a host: it has no place among the calls of hosts any more */
   while (!run->strand && !run->action->threadsafe) {
     ZmStrand *strand = zm_strand_of (worker->pool, run->action->generation);
     if (run->event != ZM_EVENT_CALLBACK && run->event != ZM_EVENT_TIMER)

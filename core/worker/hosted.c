@@ -81,9 +81,11 @@ refused (ZmWorker *worker, ZmRun *run)
   zm_engine_fail (worker, run);
 }
 
+/* It keeps its place among those that were moved. */
 static void
 replaced (ZmWorker *worker, ZmRun *run)
 {
+  run->rank = run->hosted.rank;
   if (run->plugin_timer)
     zm_cannot_call (worker, run, NULL, "was replaced");
   else
@@ -185,7 +187,6 @@ zm_hosted_over (ZmWorker *worker, ZmRun *run)
   int status = hosted->status;
   run->event = run->plugin_timer ? ZM_EVENT_TIMER : ZM_EVENT_CALL;
   if (hosted->moved) {
-    run->rank = hosted->rank;
     replaced (worker, run);
     zm_hosts_arrived (worker->pool->config.hosts);
     return;

@@ -69,8 +69,7 @@ def under_load(daemon, steps, ordered=True, pace=2500):
         sent = senders.stop()
         ledger.close(sent)
     assert not ledger.errors, (ledger.codes(), list(ledger.errors.items())[:3])
-    # Under load the order is not always kept: the long form shows it.
-    if ordered and LONG:
+    if ordered:
         check_order(ledger.order)
     status = daemon.settled(sent)
     assert status["workers"]["results"] == sent and status["workers"]["errors"] == 0, status["workers"]
