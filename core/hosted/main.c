@@ -22,7 +22,7 @@ zm_hosted_is_started (void)
   socklen_t size = sizeof type;
 
   return getsockopt (ZM_HOSTED_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
-         fstat (ZM_HOSTED_PAGE, &page) == 0 && page.st_size == (off_t) sizeof (ZmPage);
+         fstat (ZM_HOSTED_PAGE, &page) == 0 && page.st_size == (off_t) ZM_PAGE_BYTES;
 }
 
 /* Both limits, so that a plugin cannot raise it again; where it is lower already it stays. */

@@ -8,22 +8,20 @@
 
 #include "hosted/hosted-private.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define BUFFER  ((gsize) 256 << 10)
 #define ALIGNED ((gsize) 16)
 #define TICK_US 5000 /* what is said in calls, at most, and a call that others wait behind */
 
 typedef struct Reader {
   ZmHosted *hosted;
-  guint8 *buffer;
-  gsize capacity, begin, end; /* bytes that were read and not handled: buffer[begin … end) */
-  gboolean whole;             /* the buffer was made for the one record that is in it */
+  ZmRingEnd ring;
+  gsize left;            /* bytes that are ready, of a record that is not whole yet */
+  guint8 *large;         /* a record that does not fit into the ring; else NULL */
+  gsize size, have, pad; /* of it; it stands at large + pad */
   gint64 tick_us;
 } Reader;
 
@@ -72,7 +70,7 @@ take_work (Reader *reader, const ZmRecord *record)
 {
   ZmHosted *hosted = reader->hosted;
   ZmHostedPlugin *plugin = find_plugin (hosted, record->numbers[ZM_WORK_GENERATION]);
-  gboolean owned = reader->whole && record->n_parts == ZM_WORK_PARTS;
+  gboolean owned = reader->large != NULL && record->n_parts == ZM_WORK_PARTS;
   ZmHostedCall *call;
 
   if (record->numbers[ZM_WORK_SLOT] >= ZM_PAGE_SLOTS)
@@ -82,9 +80,9 @@ take_work (Reader *reader, const ZmRecord *record)
     return;
   }
   call = zm_hosted_crew_spare (plugin->crew);
-  zm_hosted_call_fill (call, plugin, record, owned ? reader->buffer : NULL, reader->capacity);
+  zm_hosted_call_fill (call, plugin, record, owned ? reader->large : NULL, reader->pad + reader->size);
   if (owned)
-    reader->buffer = NULL;
+    reader->large = NULL;
   if (record->numbers[ZM_WORK_ACTION] == ZM_WORK_FUNCTION)
     zm_hosted_timer_fired (plugin, call->fn, zm_span (call->call.action.data, call->call.action.size));
   if (plugin->crew->incoming.head == NULL)
@@ -164,16 +162,19 @@ take (Reader *reader, const ZmRecord *record)
 
 /* ---- reading ---- */
 
-static guint8 *
-new_buffer (gsize size)
+static G_NORETURN void
+misunderstood (const GError *error)
 {
-  guint8 *buffer = g_try_malloc (size);
+  g_printerr ("zmanager-host: the daemon says what this host does not understand: %s\n", error->message);
+  _exit (1);
+}
 
-  if (buffer == NULL) {
-    g_printerr ("zmanager-host: no memory for a record of %" G_GSIZE_FORMAT " bytes\n", size);
-    _exit (1);
-  }
-  return buffer;
+/* The daemon may wait for it. */
+static void
+taken (Reader *reader, gsize size)
+{
+  if (size > 0 && zm_ring_take (&reader->ring, size) && !zm_bell_ring (reader->hosted->fd))
+    _exit (0);
 }
 
 /* Where a record has to begin so that its last part, the body, is aligned: its lengths are here already. */
@@ -189,85 +190,77 @@ pad_for (const guint8 *data, gsize size)
   return last < size ? (ALIGNED - (size - last) % ALIGNED) % ALIGNED : 0;
 }
 
-/* Room for the rest of a record of which `needed` bytes are known to come. One that does not fit into the common buffer gets
- * one of its own. */
+/* One that the ring has no room for gets memory of its own, into which it goes piece by piece. */
 static void
-make_room (Reader *reader, gsize needed)
+begin_large (Reader *reader, const guint8 *data, gsize size)
 {
-  gsize have = reader->end - reader->begin, pad = 0;
-  guint8 *old = reader->buffer;
-
-  if (reader->begin + needed <= reader->capacity && reader->end < reader->capacity)
-    return;
-  if (needed > BUFFER && have >= ZM_RECORD_FIXED) {
-    pad = pad_for (reader->buffer + reader->begin, needed);
-    reader->capacity = needed + ALIGNED;
-    reader->buffer = new_buffer (reader->capacity);
-    reader->whole = TRUE;
+  reader->size = size;
+  reader->have = 0;
+  reader->pad = pad_for (data, size);
+  reader->large = g_try_malloc (reader->pad + size);
+  if (reader->large == NULL) {
+    g_printerr ("zmanager-host: no memory for a record of %" G_GSIZE_FORMAT " bytes\n", size);
+    _exit (1);
   }
-  memmove (reader->buffer + pad, old + reader->begin, have);
-  if (old != reader->buffer)
-    g_free (old);
-  reader->begin = pad;
-  reader->end = pad + have;
-  /* Nothing behind this record is read into memory that is its own. */
-  if (reader->whole)
-    reader->capacity = pad + needed;
-}
-
-/* After a large one the common buffer again. */
-static void
-reset (Reader *reader)
-{
-  if (reader->whole) {
-    g_free (reader->buffer);
-    reader->buffer = new_buffer (BUFFER);
-    reader->capacity = BUFFER;
-    reader->whole = FALSE;
-  }
-  reader->begin = reader->end = 0;
 }
 
 static void
-handle (Reader *reader)
+go_on_with_large (Reader *reader, gsize ready)
 {
   g_autoptr (GError) error = NULL;
+  gsize piece = MIN (ready, reader->size - reader->have), needed;
   ZmRecord record;
-  gsize needed = 0;
-  gssize size = 0;
 
-  while (reader->begin < reader->end) {
-    size = zm_record_read (reader->buffer + reader->begin, reader->end - reader->begin, &record, &needed,
-                           &error);
+  memcpy (reader->large + reader->pad + reader->have, zm_ring_data (&reader->ring), piece);
+  reader->have += piece;
+  taken (reader, piece);
+  if (reader->have < reader->size)
+    return;
+  if (zm_record_read (reader->large + reader->pad, reader->size, &record, &needed, &error) <= 0)
+    misunderstood (error);
+  take (reader, &record);
+  g_clear_pointer (&reader->large, g_free);
+}
+
+/* Those that are whole, where they stand. */
+static void
+take_small (Reader *reader, gsize ready)
+{
+  const guint8 *data = zm_ring_data (&reader->ring);
+  g_autoptr (GError) error = NULL;
+  gsize at = 0, needed = 0;
+  gssize size = 0;
+  ZmRecord record;
+
+  while (at < ready) {
+    size = zm_record_read (data + at, ready - at, &record, &needed, &error);
     if (size <= 0)
       break;
     take (reader, &record);
-    reader->begin += (gsize) size;
+    at += (gsize) size;
   }
-  send_work (reader->hosted);
-  if (size < 0) {
-    g_printerr ("zmanager-host: the daemon says what this host does not understand: %s\n", error->message);
-    _exit (1);
-  }
-  if (reader->begin == reader->end)
-    reset (reader);
-  else
-    make_room (reader, needed);
+  if (size < 0)
+    misunderstood (error);
+  if (at < ready && needed > ZM_RING_BYTES && ready - at >= ZM_RECORD_FIXED)
+    begin_large (reader, data + at, needed);
+  taken (reader, at);
 }
 
-/* The daemon is gone where there is nothing to read any more. */
-static void
+/* What is there now. FALSE: nothing, or not all of a record. */
+static gboolean
 receive (Reader *reader)
 {
-  ssize_t n =
-      recv (reader->hosted->fd, reader->buffer + reader->end, reader->capacity - reader->end, MSG_DONTWAIT);
+  gsize ready = (gsize) zm_ring_ready (&reader->ring);
+  const guint8 *large = reader->large;
+  guint64 before = reader->ring.at;
 
-  if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-    _exit (0);
-  if (n < 0)
-    return;
-  reader->end += (gsize) n;
-  handle (reader);
+  if (ready > 0 && reader->large == NULL)
+    take_small (reader, ready);
+  else if (ready > 0)
+    go_on_with_large (reader, ready);
+  send_work (reader->hosted);
+  reader->left = ready - (gsize) (reader->ring.at - before);
+  return reader->ring.at != before || reader->large != large;
 }
 
 /* ---- the clock ---- */
@@ -319,22 +312,36 @@ patience_ms (const ZmHosted *hosted)
   return atomic_load (&hosted->awake) > 0 ? TICK_US / 1000 : -1;
 }
 
+/* The daemon is gone where its end of the bell is. */
+static void
+sleep_until_something (Reader *reader)
+{
+  ZmHosted *hosted = reader->hosted;
+  struct pollfd polls[] = { { .fd = hosted->fd, .events = POLLIN },
+                            { .fd = hosted->wake, .events = POLLIN } };
+  uint64_t woken;
+
+  if (poll (polls, G_N_ELEMENTS (polls), patience_ms (hosted)) < 0)
+    return;
+  if (polls[1].revents != 0 && read (hosted->wake, &woken, sizeof woken) < 0)
+    woken = 0;
+  if (polls[0].revents != 0 && !zm_bell_heard (hosted->fd))
+    _exit (0);
+}
+
 void
 zm_hosted_read (ZmHosted *hosted)
 {
-  Reader reader = { .hosted = hosted, .buffer = new_buffer (BUFFER), .capacity = BUFFER };
-  struct pollfd polls[] = { { .fd = hosted->fd, .events = POLLIN },
-                            { .fd = hosted->wake, .events = POLLIN } };
+  Reader reader = { .hosted = hosted, .ring = zm_page_to_host (hosted->page) };
 
   for (;;) {
-    uint64_t woken;
-
-    if (poll (polls, G_N_ELEMENTS (polls), patience_ms (hosted)) < 0)
+    if (receive (&reader)) {
+      tick (&reader);
       continue;
-    if (polls[1].revents != 0 && read (hosted->wake, &woken, sizeof woken) < 0)
-      woken = 0;
+    }
+    if (zm_ring_ask_more (&reader.ring, reader.left))
+      sleep_until_something (&reader);
+    zm_ring_awake (&reader.ring);
     tick (&reader);
-    if (polls[0].revents != 0)
-      receive (&reader);
   }
 }

@@ -128,7 +128,7 @@ window_of (const ZmHostGroup *group)
 static gboolean
 is_choked (const ZmHost *host)
 {
-  return host->out->len > OUT_MOST;
+  return host->out->len - host->out_at > OUT_MOST;
 }
 
 /* So many more this host may take of this plugin; 0: none. */
@@ -414,7 +414,7 @@ zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call)
       hosts->busy = TRUE; /* from now on it ticks, for the deadlines */
       zm_hosts_wake (hosts);
     }
-    if (call->host != NULL && (is_idle (carried) || call->host->out->len >= ZM_HOST_OUT_SOON))
+    if (call->host != NULL && (is_idle (carried) || zm_host_has_much (call->host)))
       zm_host_flush_locked (call->host);
   }
   pthread_mutex_unlock (&hosts->lock);

@@ -18,9 +18,8 @@ G_BEGIN_DECLS
 #define ZM_HOST_WAITING_MOST 4096 /* calls of one plugin that wait for a credit */
 #define ZM_HOST_LINES        12   /* last lines of a host's output that are kept */
 #define ZM_HOST_TICK_US      5000
-#define ZM_HOST_OUT_SOON     16384 /* bytes for a host that are sent without waiting for more */
-#define ZM_HOST_TEXT_MOST    4096  /* bytes of an error's text that are taken from a host */
-#define ZM_CRASHES_MOST      5     /* in ZM_CRASHES_US: quarantine (decision 28) */
+#define ZM_HOST_TEXT_MOST    4096 /* bytes of an error's text that are taken from a host */
+#define ZM_CRASHES_MOST      5    /* in ZM_CRASHES_US: quarantine (decision 28) */
 #define ZM_CRASHES_US        (60 * G_USEC_PER_SEC)
 
 typedef struct ZmHostGroup ZmHostGroup;
@@ -128,20 +127,19 @@ struct ZmHost {
   ZmChild child;        /* the thread's */
   guint polls, n_polls; /* the thread's: which of what it polls is the child's; its socket is the next one */
   gboolean watched;     /* the thread's: its end is polled */
-  int fd;               /* to its process, non-blocking; -1 */
+  int fd;               /* the bell of its process; -1: there is none */
   ZmPage *page;
   int page_fd;
   /* out */
-  GByteArray *out;
-  guint unsent;      /* calls in it */
-  gboolean sending;  /* somebody writes what it took from out; order is kept as only one does */
-  gboolean dirty;    /* counted in hosts->dirty: out has something */
-  gboolean writable; /* FALSE: the socket is full, the thread goes on */
-  GByteArray *rest;  /* what is being sent, before out; from rest_at on */
-  gsize rest_at;
+  ZmRingEnd to;
+  GByteArray *out; /* from out_at on: what the ring had no room for */
+  gsize out_at;
+  guint unsent;   /* calls that it was not told of */
+  guint ringing;  /* threads that ring its bell just now, without the lock */
+  gboolean dirty; /* counted in hosts->dirty: it is to be told something */
   /* in; the thread's */
+  ZmRingEnd from;
   GByteArray *in;
-  guint64 heard; /* bytes that came from this process */
   gint64 eof_us; /* when it had closed its socket; 0: it has not */
   /* calls */
   ZmHostSlot slots[ZM_PAGE_SLOTS];
@@ -240,11 +238,14 @@ void zm_host_free (ZmHost *host);
 char *zm_host_last_lines (const ZmHost *host); /* joined, or NULL */
 void zm_host_line (const char *text, gpointer host);
 
-/* ---- out.c ---- */
-/* Under the lock. */
+/* ---- out.c; under the lock ---- */
 void zm_host_say (ZmHost *host, const ZmRecord *record);
-/* Sends; the lock is let go meanwhile. */
+/* Tells the host what was said; the lock is let go meanwhile. */
 void zm_host_flush_locked (ZmHost *host);
+/* So much was said and not told that it is worth a wake-up by itself. */
+gboolean zm_host_has_much (const ZmHost *host);
+/* What waits for room is let go. */
+void zm_host_out_drop (ZmHost *host);
 
 /* ---- arrive.c: what comes from a host; the thread's, without the lock ---- */
 void zm_arrivals_add (ZmArrivals *arrivals, ZmHostCall *call);

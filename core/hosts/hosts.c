@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define CHUNK      ((gsize) 64 << 10) /* bytes read at a time */
@@ -32,34 +31,30 @@ zm_hosts_wake (ZmHosts *hosts)
 
 /* ---- reading ---- */
 
-/* Room for what is announced, but never much more than has come: a host may announce what it never sends. */
-static guint8 *
-reserve (ZmHost *host, gsize n)
+static void
+insane (ZmHost *host)
 {
-  gsize had = host->in->len;
-
-  g_byte_array_set_size (host->in, (guint) (had + n));
-  return host->in->data + had;
+  pthread_mutex_lock (&host->hosts->lock);
+  zm_host_kill (host, g_strdup ("it sent what cannot be read"));
+  pthread_mutex_unlock (&host->hosts->lock);
+  g_byte_array_set_size (host->in, 0);
 }
 
-/* FALSE: nothing more can be read from it, now or ever. */
+/* Copied before it is looked at, as its host could write over it meanwhile. FALSE: that was all. */
 static gboolean
-read_once (ZmHost *host, gboolean *more)
+read_once (ZmHost *host)
 {
-  gsize had = host->in->len;
-  guint8 *room = reserve (host, CHUNK);
-  ssize_t got;
+  guint64 ready = zm_ring_ready (&host->from);
+  gsize size = (gsize) MIN (ready, CHUNK);
 
-  do
-    got = recv (host->fd, room, CHUNK, MSG_DONTWAIT);
-  while (got < 0 && errno == EINTR);
-  g_byte_array_set_size (host->in, (guint) (had + (gsize) MAX (got, 0)));
-  *more = got == (ssize_t) CHUNK;
-  if (got > 0)
-    host->heard += (guint64) got;
-  if (got == 0)
-    host->eof_us = zm_now_us (); /* its end follows at once, mostly */
-  return got > 0 || (got < 0 && errno == EAGAIN);
+  if (ready > ZM_RING_BYTES) {
+    insane (host);
+    return FALSE;
+  }
+  g_byte_array_append (host->in, zm_ring_data (&host->from), (guint) size);
+  if (zm_ring_take (&host->from, size))
+    zm_ring_wake_writer (&host->from);
+  return ready > CHUNK;
 }
 
 /* What was used is taken off the front; mostly that is everything. */
@@ -74,12 +69,15 @@ use_input (ZmHost *host, ZmArrivals *arrivals)
     g_byte_array_unref (host->in);
     host->in = g_byte_array_new ();
   }
-  if (used >= 0)
-    return;
-  pthread_mutex_lock (&host->hosts->lock);
-  zm_host_kill (host, g_strdup ("it sent what cannot be read"));
-  pthread_mutex_unlock (&host->hosts->lock);
-  g_byte_array_set_size (host->in, 0);
+  if (used < 0)
+    insane (host);
+}
+
+/* Is there anything to be read? While many of its events wait for the pool, it is not. */
+static gboolean
+speaks (const ZmHost *host)
+{
+  return host->emits_size < EMITS_MOST && zm_ring_ready (&host->from) > 0;
 }
 
 static void
@@ -88,27 +86,25 @@ read_host (ZmHost *host)
   ZmArrivals arrivals = { NULL, NULL };
   gboolean more = TRUE;
 
-  for (guint i = 0; i < READS_MOST && more && host->fd >= 0 && host->emits_size < EMITS_MOST; i++) {
-    gboolean good = read_once (host, &more);
-
+  for (guint i = 0; i < READS_MOST && more && speaks (host); i++) {
+    more = read_once (host);
     use_input (host, &arrivals);
     /* Results are told chunk by chunk: workers have something to do while the rest is read. */
     zm_arrivals_tell (host->hosts, &arrivals);
-    if (!good)
-      break;
   }
 }
 
-/* It is dead: all that it said, sent or not. */
+/* It is dead: all that it said, told or not. */
 void
 zm_host_read_rest (ZmHost *host, ZmArrivals *arrivals)
 {
-  gboolean more;
+  gsize size;
 
-  while (read_once (host, &more) && host->in->len > 0 && more)
-    use_input (host, arrivals);
-  use_input (host, arrivals);
-  zm_page_rest (host->page, host->heard, host->in);
+  if (host->page == NULL)
+    return;
+  size = zm_ring_rest (&host->from);
+  g_byte_array_append (host->in, zm_ring_data (&host->from), (guint) size);
+  zm_ring_take (&host->from, size);
   use_input (host, arrivals);
 }
 
@@ -149,7 +145,7 @@ sweep (ZmHosts *hosts)
     while (group->list->len > 0) {
       ZmHost *last = g_ptr_array_index (group->list, group->list->len - 1);
 
-      if (last->state != ZM_HOST_OVER || last->sending || has_seats (group, last))
+      if (last->state != ZM_HOST_OVER || last->ringing > 0 || has_seats (group, last))
         break;
       g_ptr_array_set_size (group->list, (int) group->list->len - 1);
       zm_host_free (last);
@@ -187,7 +183,7 @@ start_due (GPtrArray *all, gint64 now_us)
 static void
 add_polls (ZmHost *host, GArray *polls)
 {
-  struct pollfd one = { .fd = host->eof_us == 0 ? host->fd : -1 };
+  const struct pollfd one = { .fd = host->eof_us == 0 ? host->fd : -1, .events = POLLIN };
 
   host->polls = polls->len;
   host->n_polls = 0;
@@ -195,7 +191,6 @@ add_polls (ZmHost *host, GArray *polls)
     return;
   host->watched = zm_child_add_polls (&host->child, polls);
   host->n_polls = polls->len - host->polls;
-  one.events = (short) ((host->emits_size < EMITS_MOST ? POLLIN : 0) | (host->writable ? 0 : POLLOUT));
   if (host->fd >= 0)
     g_array_append_val (polls, one);
 }
@@ -241,7 +236,7 @@ serve (ZmHost *host, const GArray *polls, gboolean drop_fired)
 {
   ZmHosts *hosts = host->hosts;
   gboolean touched = any_event (polls, host->polls, host->n_polls) || !host->watched;
-  gboolean spoke = host->n_polls > 0 && host->fd >= 0 && any_event (polls, host->polls + host->n_polls, 1);
+  gboolean rang = host->n_polls > 0 && host->fd >= 0 && any_event (polls, host->polls + host->n_polls, 1);
   int status;
 
   if (host->n_polls == 0 || host->child.pid <= 0)
@@ -259,11 +254,11 @@ serve (ZmHost *host, const GArray *polls, gboolean drop_fired)
     zm_host_emit_again (host);
   if (drop_fired)
     zm_host_drop_fired (host);
-  if (spoke)
-    read_host (host);
+  if (rang && !zm_bell_heard (host->fd))
+    host->eof_us = zm_now_us (); /* its end follows at once, mostly */
+  zm_ring_awake (&host->from);
+  read_host (host);
   pthread_mutex_lock (&hosts->lock);
-  if (spoke)
-    host->writable = TRUE;
   say_emitted (host);
   zm_host_flush_locked (host);
   pthread_mutex_unlock (&hosts->lock);
@@ -276,6 +271,21 @@ take_wakes (ZmHosts *hosts)
 
   if (read (hosts->wake_fd, &wakes, sizeof wakes) < 0)
     return;
+}
+
+/* Before it sleeps it asks each host to ring. FALSE: one has spoken meanwhile. */
+static gboolean
+ask_for_bells (GPtrArray *all)
+{
+  gboolean silent = TRUE;
+
+  for (guint i = 0; i < all->len; i++) {
+    ZmHost *host = g_ptr_array_index (all, i);
+
+    if (host->n_polls > 0 && host->page != NULL && host->emits_size < EMITS_MOST)
+      silent = zm_ring_ask_more (&host->from, 0) && silent;
+  }
+  return silent;
 }
 
 /* How long nothing is due; -1: until somebody asks for a host. Under the lock. */
@@ -353,6 +363,8 @@ zm_hosts_main (void *user)
     drop_fired = hosts->n_fired >= FIRED_MOST;
     hosts->n_fired = drop_fired ? 0 : hosts->n_fired;
     pthread_mutex_unlock (&hosts->lock);
+    if (!ask_for_bells (all))
+      timeout_ms = 0;
     if (poll ((struct pollfd *) (void *) polls->data, polls->len, timeout_ms) < 0)
       continue; /* interrupted */
     if (any_event (polls, 0, 1))

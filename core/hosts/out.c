@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The way to a host. Whoever has something to say puts it into a buffer, under the lock; one at a time sends what is there,
- * without the lock, so that workers do not wait for each other's system calls. What the socket does not take is left to the
- * thread.
+ * The way to a host. Whoever has something to say puts it into the host's ring, under the lock; what that has no room for waits
+ * in an array until the host has read. The host is told of many at a time, and its bell is rung without the lock, so that
+ * workers do not wait for each other's system calls.
  */
 #include "config.h"
 
 #include "hosts/hosts-private.h"
 
-#include <errno.h>
-#include <sys/socket.h>
+#include <string.h>
 
 #define OUT_LIMIT ((gsize) 1536 << 20) /* bytes; an array of bytes counts in 32 bits */
-#define KEEP_MOST ((guint) 1 << 20)    /* bytes of a buffer that are kept for later */
+#define KEEP_MOST ((guint) 1 << 20)    /* bytes of an array that are kept for later */
 #define FED       48                   /* calls that a host has and has not answered */
+#define SOON      ((gsize) 16 << 10)   /* bytes that are told without waiting for more */
 
 static void
 set_dirty (ZmHost *host, gboolean dirty)
@@ -31,84 +31,92 @@ set_dirty (ZmHost *host, gboolean dirty)
 void
 zm_host_say (ZmHost *host, const ZmRecord *record)
 {
+  gsize size = zm_record_size (record);
+
   if (host->fd < 0)
     return;
-  if (host->out->len + zm_record_size (record) > OUT_LIMIT) {
+  if (host->out->len == 0 && size <= zm_ring_room (&host->to)) {
+    zm_record_write (record, zm_ring_space (&host->to));
+    zm_ring_said (&host->to, size);
+  } else if (host->out->len + size > OUT_LIMIT) {
     zm_host_kill (host, g_strdup ("it does not read what it is told"));
     return;
+  } else {
+    zm_record_append (record, host->out);
   }
-  zm_record_append (record, host->out);
   set_dirty (host, TRUE);
 }
 
-/* Sends from rest_at on. TRUE: all of it went. */
-static gboolean
-send_rest (ZmHost *host)
+gboolean
+zm_host_has_much (const ZmHost *host)
 {
-  while (host->rest_at < host->rest->len) {
-    ssize_t sent = send (host->fd, host->rest->data + host->rest_at, host->rest->len - host->rest_at,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    if (sent >= 0)
-      host->rest_at += (gsize) sent;
-    else if (errno == EAGAIN)
-      return FALSE;
-    else if (errno != EINTR)
-      host->rest_at = host->rest->len; /* it is dead, which its end will tell */
-  }
-  if (host->rest->len > KEEP_MOST) {
-    g_byte_array_unref (host->rest);
-    host->rest = g_byte_array_new ();
-  }
-  g_byte_array_set_size (host->rest, 0);
-  host->rest_at = 0;
-  return TRUE;
+  return host->out->len > 0 || zm_ring_untold (&host->to) >= SOON;
 }
 
-/* rest belongs to whoever set `sending`; its process is not let go as long as that stands. */
+/* Under the lock. */
+void
+zm_host_out_drop (ZmHost *host)
+{
+  if (host->out->len > KEEP_MOST) {
+    g_byte_array_unref (host->out);
+    host->out = g_byte_array_new ();
+  }
+  g_byte_array_set_size (host->out, 0);
+  host->out_at = 0;
+  host->unsent = 0;
+  set_dirty (host, FALSE);
+}
+
+/* What waits goes into the ring as far as there is room; the host rings when there is more. Under the lock. */
+static void
+pour (ZmHost *host)
+{
+  while (host->out_at < host->out->len) {
+    gsize size = MIN (zm_ring_room (&host->to), host->out->len - host->out_at);
+
+    memcpy (zm_ring_space (&host->to), host->out->data + host->out_at, size);
+    zm_ring_said (&host->to, size);
+    host->out_at += size;
+    if (size == 0 && zm_ring_ask_room (&host->to, 1))
+      return;
+  }
+}
+
+/* The process is not let go while its bell is rung. */
 void
 zm_host_flush_locked (ZmHost *host)
 {
   ZmHosts *hosts = host->hosts;
+  int fd;
 
-  if (host->sending)
+  if (host->fd < 0)
     return;
-  host->sending = TRUE;
-  while (host->fd >= 0 && host->writable && (host->rest->len > 0 || host->out->len > 0)) {
-    gboolean all;
-
-    if (host->rest->len == 0) {
-      GByteArray *empty = host->rest;
-
-      host->rest = host->out;
-      host->out = empty;
-      host->unsent = 0;
-      set_dirty (host, FALSE);
-    }
-    pthread_mutex_unlock (&hosts->lock);
-    all = send_rest (host);
-    pthread_mutex_lock (&hosts->lock);
-    if (!all) {
-      host->writable = FALSE;
-      zm_hosts_wake (hosts);
-    }
-  }
-  host->sending = FALSE;
-  if (host->fd < 0 || !host->writable)
-    set_dirty (host, FALSE); /* the thread goes on when there is room */
-  if (host->state == ZM_HOST_DOWN || host->fd < 0)
+  pour (host);
+  if (host->out_at == host->out->len)
+    zm_host_out_drop (host);
+  host->unsent = 0;
+  set_dirty (host, FALSE);
+  if (!zm_ring_tell (&host->to))
+    return;
+  host->ringing++;
+  fd = host->fd;
+  pthread_mutex_unlock (&hosts->lock);
+  zm_bell_ring (fd); /* where it is gone its end tells it */
+  pthread_mutex_lock (&hosts->lock);
+  host->ringing--;
+  if (host->fd < 0 && host->ringing == 0)
     pthread_cond_broadcast (&hosts->changed);
 }
 
-/* It has enough to do for now: what is said to it goes with what the thread sends as soon as it answers, or at the next tick. So
- * under load there are few system calls and wake-ups, and many calls in each. */
+/* It has enough to do for now: what is said to it goes with what the thread tells it as soon as it answers, or at the next tick.
+ * So under load there are few wake-ups, and many calls in each. */
 static gboolean
 is_well_fed (const ZmHost *host)
 {
-  return ZM_PAGE_SLOTS - host->n_free >= host->unsent + FED && host->out->len < ZM_HOST_OUT_SOON;
+  return ZM_PAGE_SLOTS - host->n_free >= host->unsent + FED && !zm_host_has_much (host);
 }
 
-/* One with something to send, that nobody sends just now. */
+/* One that was told too little. */
 static ZmHost *
 find_dirty (ZmHosts *hosts)
 {
@@ -118,14 +126,14 @@ find_dirty (ZmHosts *hosts)
     for (guint j = 0; j < group->list->len; j++) {
       ZmHost *host = g_ptr_array_index (group->list, j);
 
-      if (host->dirty && !host->sending && host->writable && !is_well_fed (host))
+      if (host->dirty && host->fd >= 0 && !is_well_fed (host))
         return host;
     }
   }
   return NULL;
 }
 
-/* By workers at the end of each batch. The lock is let go while one is sent to, so it is looked for anew each time. */
+/* By workers at the end of each batch. The lock is let go while a bell is rung, so it is looked for anew each time. */
 void
 zm_hosts_flush (ZmHosts *hosts)
 {

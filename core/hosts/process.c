@@ -27,7 +27,6 @@ zm_host_new (ZmHostGroup *group, guint index)
   host->fd = host->page_fd = -1;
   zm_child_init (&host->child);
   host->out = g_byte_array_new ();
-  host->rest = g_byte_array_new ();
   host->in = g_byte_array_new ();
   host->deferred_by = g_hash_table_new (g_int64_hash, g_int64_equal);
   host->timers = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, NULL);
@@ -39,7 +38,6 @@ void
 zm_host_free (ZmHost *host)
 {
   g_byte_array_unref (host->out);
-  g_byte_array_unref (host->rest);
   g_byte_array_unref (host->in);
   g_hash_table_unref (host->deferred_by);
   g_hash_table_unref (host->timers);
@@ -122,7 +120,11 @@ start_process (ZmHost *host, GError **error)
   if (!zm_trust_program (host->hosts->config.program, error))
     return FALSE;
   host->page = zm_page_new (&host->page_fd, error);
-  theirs = host->page != NULL ? open_channel (host, error) : -1;
+  if (host->page == NULL)
+    return FALSE;
+  host->to = zm_page_to_host (host->page);
+  host->from = zm_page_from_host (host->page);
+  theirs = open_channel (host, error);
   if (theirs >= 0) {
     const int keep[] = { theirs, host->page_fd };
 
@@ -157,10 +159,8 @@ zm_host_begin (ZmHost *host)
   host->again = FALSE;
   all_slots_free (host);
   host->next_serial = 0;
-  host->heard = 0;
   host->loading = 0;
   host->pinged_us = 0;
-  host->writable = TRUE;
   if (!start_process (host, &error)) {
     zm_host_clear (host);
     host->state = ZM_HOST_DOWN;
@@ -194,14 +194,14 @@ zm_host_kill (ZmHost *host, char *why)
   zm_child_signal (&host->child, SIGKILL);
 }
 
-/* Nobody sends any more when this returns. Under the lock. */
+/* Nobody rings any more when this returns. Under the lock. */
 void
 zm_host_clear (ZmHost *host)
 {
   int fd = host->fd;
 
   host->fd = -1;
-  while (host->sending)
+  while (host->ringing > 0)
     pthread_cond_wait (&host->hosts->changed, &host->hosts->lock);
   if (fd >= 0)
     close (fd);
@@ -210,15 +210,8 @@ zm_host_clear (ZmHost *host)
   host->page_fd = -1;
   g_clear_pointer (&host->page, zm_page_free);
   zm_child_close (&host->child);
-  g_byte_array_set_size (host->out, 0);
-  host->unsent = 0;
-  g_byte_array_set_size (host->rest, 0);
-  host->rest_at = 0;
+  zm_host_out_drop (host);
   g_byte_array_set_size (host->in, 0);
-  if (host->dirty) {
-    host->dirty = FALSE;
-    atomic_fetch_sub (&host->hosts->dirty, 1);
-  }
   host->rss = 0;
   g_clear_pointer (&host->killed, g_free);
   host->guilty = NULL;

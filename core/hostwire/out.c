@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The host's way out. Records are put into the page, which survives the process, and from there to the socket many at a
- * time. The order of the stores is what makes the page readable at whatever instant the process dies: a record counts from
- * the store of journal_end on, which comes after its bytes.
+ * The host's way out. A record is in the page, which survives the process, as soon as it was said; the daemon is told of many at
+ * a time.
  */
 #include "config.h"
 
 #include "hostwire/zm-page.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
+#include <string.h>
+
+#define WAIT_MS 100 /* for room; then whether the daemon is there is looked at again */
 
 struct ZmHostOut {
-  ZmPage *page;
   int fd;
-  pthread_mutex_t lock; /* of what follows, and of the journal */
-  gsize end;            /* as in the page, which a plugin may write over */
-  guint64 base;
+  pthread_mutex_t lock; /* of what follows, and of the ring */
+  ZmRingEnd ring;
   gboolean gone; /* the daemon does not read any more */
 };
 
@@ -28,7 +24,7 @@ zm_host_out_new (ZmPage *page, int fd)
 {
   ZmHostOut *out = g_new0 (ZmHostOut, 1);
 
-  out->page = page;
+  out->ring = zm_page_from_host (page);
   out->fd = fd;
   pthread_mutex_init (&out->lock, NULL);
   return out;
@@ -43,60 +39,55 @@ zm_host_out_free (ZmHostOut *out)
   g_free (out);
 }
 
-/* All of it, however often the socket has to be waited for. Under the lock. */
+/* Under the lock. */
 static void
-send_all (ZmHostOut *out, struct iovec *parts, int n)
+tell (ZmHostOut *out)
 {
-  while (n > 0 && !out->gone) {
-    const struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t) n };
-    ssize_t sent = sendmsg (out->fd, &message, MSG_NOSIGNAL);
+  if (zm_ring_tell (&out->ring) && !zm_bell_ring (out->fd))
+    out->gone = TRUE;
+}
 
-    if (sent < 0) {
-      out->gone = errno != EINTR;
-      continue;
-    }
-    while (n > 0 && (size_t) sent >= parts->iov_len) {
-      sent -= (ssize_t) parts->iov_len;
-      parts++;
-      n--;
-    }
-    if (n > 0) {
-      parts->iov_base = (guint8 *) parts->iov_base + sent;
-      parts->iov_len -= (size_t) sent;
-    }
+/* Room for so many bytes, however long that takes. FALSE: the daemon is gone. Under the lock. */
+static gboolean
+wait_for_room (ZmHostOut *out, gsize size)
+{
+  tell (out);
+  while (zm_ring_room (&out->ring) < size && !out->gone) {
+    zm_ring_wait_room (&out->ring, size, WAIT_MS);
+    if (zm_ring_room (&out->ring) < size && !zm_bell_ring (out->fd))
+      out->gone = TRUE;
+  }
+  return !out->gone;
+}
+
+/* Under the lock. */
+static void
+put_bytes (ZmHostOut *out, const void *data, gsize size)
+{
+  for (gsize at = 0; at < size;) {
+    gsize piece = zm_ring_room (&out->ring);
+
+    if (piece == 0 && !wait_for_room (out, 1))
+      return;
+    piece = MIN (zm_ring_room (&out->ring), size - at);
+    memcpy (zm_ring_space (&out->ring), (const guint8 *) data + at, piece);
+    zm_ring_said (&out->ring, piece);
+    at += piece;
   }
 }
 
-/* Under the lock. end goes before base: see zm_page_rest. */
+/* One that does not fit into the ring goes through it piece by piece. Under the lock. */
 static void
-flush_locked (ZmHostOut *out)
-{
-  struct iovec all = { .iov_base = out->page->journal, .iov_len = out->end };
-
-  if (out->end == 0)
-    return;
-  send_all (out, &all, 1);
-  atomic_store (&out->page->journal_end, 0);
-  out->base += out->end;
-  atomic_store (&out->page->journal_base, out->base);
-  out->end = 0;
-}
-
-/* One that does not fit into the page: from where it is. What was said before goes first. Under the lock. */
-static void
-send_large (ZmHostOut *out, const ZmRecord *record, gsize size)
+put_large (ZmHostOut *out, const ZmRecord *record, gsize size)
 {
   const ZmSpan last = record->n_parts > 0 ? record->parts[record->n_parts - 1] : zm_span (NULL, 0);
   gsize head_size = size - (last.data != NULL ? last.size : 0);
   g_autofree guint8 *head = g_malloc (head_size);
-  struct iovec parts[] = { { .iov_base = head, .iov_len = head_size },
-                           { .iov_base = (void *) last.data, .iov_len = last.data != NULL ? last.size : 0 } };
 
-  flush_locked (out);
   zm_record_write_head (record, head);
-  send_all (out, parts, 2);
-  out->base += size;
-  atomic_store (&out->page->journal_base, out->base);
+  put_bytes (out, head, head_size);
+  if (last.data != NULL)
+    put_bytes (out, last.data, last.size);
 }
 
 gboolean
@@ -108,17 +99,14 @@ zm_host_out_say (ZmHostOut *out, const ZmRecord *record, gboolean flush)
   if (size > ZM_RECORD_MOST)
     return FALSE;
   pthread_mutex_lock (&out->lock);
-  if (out->end + size > ZM_PAGE_JOURNAL)
-    flush_locked (out);
-  if (size > ZM_PAGE_JOURNAL) {
-    send_large (out, record, size);
-  } else {
-    zm_record_write (record, out->page->journal + out->end);
-    out->end += size;
-    atomic_store (&out->page->journal_end, out->end);
-    if (flush || out->end > ZM_PAGE_JOURNAL / 2)
-      flush_locked (out);
+  if (size > ZM_RING_BYTES) {
+    put_large (out, record, size);
+  } else if (zm_ring_room (&out->ring) >= size || wait_for_room (out, size)) {
+    zm_record_write (record, zm_ring_space (&out->ring));
+    zm_ring_said (&out->ring, size);
   }
+  if (flush || zm_ring_untold (&out->ring) > ZM_RING_BYTES / 2)
+    tell (out);
   good = !out->gone;
   pthread_mutex_unlock (&out->lock);
   return good;
@@ -130,19 +118,8 @@ zm_host_out_flush (ZmHostOut *out)
   gboolean good;
 
   pthread_mutex_lock (&out->lock);
-  flush_locked (out);
+  tell (out);
   good = !out->gone;
   pthread_mutex_unlock (&out->lock);
   return good;
-}
-
-gboolean
-zm_host_out_waits (ZmHostOut *out)
-{
-  gboolean waits;
-
-  pthread_mutex_lock (&out->lock);
-  waits = out->end > 0;
-  pthread_mutex_unlock (&out->lock);
-  return waits;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Making, opening and reading the shared page. */
+/* Making and opening the shared page, and the bell. */
 #include "config.h"
 
 #include "hostwire/zm-page.h"
@@ -8,8 +8,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+G_STATIC_ASSERT (sizeof (ZmPage) <= ZM_PAGE_HEAD);
 
 static gboolean
 io_error (const char *what, GError **error)
@@ -25,7 +28,7 @@ make_memory (int *fd, GError **error)
   *fd = memfd_create ("zmanager-host", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (*fd < 0)
     return io_error ("no shared memory for a host", error);
-  if (ftruncate (*fd, sizeof (ZmPage)) != 0 ||
+  if (ftruncate (*fd, (off_t) ZM_PAGE_BYTES) != 0 ||
       fcntl (*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     io_error ("no shared memory for a host", error);
     close (*fd);
@@ -35,16 +38,30 @@ make_memory (int *fd, GError **error)
   return TRUE;
 }
 
+/* The head, and each ring twice in a row, so that what runs over its end goes on at its beginning. */
+#define MAPPED (ZM_PAGE_HEAD + 4 * ZM_RING_BYTES)
+
+static gboolean
+map_piece (guint8 *at, gsize size, int fd, gsize from)
+{
+  return mmap (at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t) from) != MAP_FAILED;
+}
+
 static ZmPage *
 map (int fd, GError **error)
 {
-  void *memory = mmap (NULL, sizeof (ZmPage), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  guint8 *memory = mmap (NULL, MAPPED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  gboolean good = memory != MAP_FAILED && map_piece (memory, ZM_PAGE_HEAD, fd, 0);
 
-  if (memory == MAP_FAILED) {
-    io_error ("the shared memory of a host cannot be mapped", error);
-    return NULL;
-  }
-  return memory;
+  for (guint i = 0; i < 4 && good; i++)
+    good = map_piece (memory + ZM_PAGE_HEAD + i * ZM_RING_BYTES, ZM_RING_BYTES, fd,
+                      ZM_PAGE_HEAD + i / 2 * ZM_RING_BYTES);
+  if (good)
+    return (ZmPage *) (void *) memory;
+  io_error ("the shared memory of a host cannot be mapped", error);
+  if (memory != MAP_FAILED)
+    munmap (memory, MAPPED);
+  return NULL;
 }
 
 ZmPage *
@@ -70,7 +87,7 @@ zm_page_open (int fd, GError **error)
   struct stat info;
   ZmPage *page = NULL;
 
-  if (fstat (fd, &info) != 0 || info.st_size != (off_t) sizeof (ZmPage))
+  if (fstat (fd, &info) != 0 || info.st_size != (off_t) ZM_PAGE_BYTES)
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "descriptor %d is not the shared memory of a host", fd);
   else
     page = map (fd, error);
@@ -87,18 +104,43 @@ void
 zm_page_free (ZmPage *page)
 {
   if (page != NULL)
-    munmap (page, sizeof *page);
+    munmap (page, MAPPED);
 }
 
-/* base is moved on after end was set to 0 (out.c), so that whatever instant it died at, [base, base + end) holds bytes that
- * were said and perhaps sent; heard tells which of them were. */
-void
-zm_page_rest (const ZmPage *page, guint64 heard, GByteArray *out)
+static ZmRingEnd
+end_of (ZmPage *page, ZmRing *ring, gsize from)
 {
-  guint64 end = atomic_load (&page->journal_end);
-  guint64 base = atomic_load (&page->journal_base);
+  return (ZmRingEnd){ .ring = ring, .bytes = (guint8 *) page + ZM_PAGE_HEAD + from };
+}
 
-  if (end > ZM_PAGE_JOURNAL || heard < base || heard - base >= end)
-    return;
-  g_byte_array_append (out, page->journal + (heard - base), (guint) (end - (heard - base)));
+ZmRingEnd
+zm_page_to_host (ZmPage *page)
+{
+  return end_of (page, &page->to_host, 0);
+}
+
+ZmRingEnd
+zm_page_from_host (ZmPage *page)
+{
+  return end_of (page, &page->from_host, 2 * ZM_RING_BYTES);
+}
+
+/* ---- the bell ---- */
+
+/* One that is full of bytes wakes as well. */
+gboolean
+zm_bell_ring (int fd)
+{
+  return send (fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 || errno == EAGAIN || errno == EINTR;
+}
+
+gboolean
+zm_bell_heard (int fd)
+{
+  char bytes[64];
+  ssize_t got;
+
+  while ((got = recv (fd, bytes, sizeof bytes, MSG_DONTWAIT)) == (ssize_t) sizeof bytes)
+    continue;
+  return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }

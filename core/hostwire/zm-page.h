@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The page: memory that the daemon shares with one host, and that outlives it. It tells what no message could tell any more
- * when the host dies: which calls had started, whose code it was that crashed, and what the host had said and not yet sent.
+ * The page: memory that the daemon shares with one host, and that outlives it. All that they say to each other goes through
+ * it, and it tells what no message could tell any more when the host dies: which calls had started, whose code it was that
+ * crashed, and what the host had said that was not read yet.
  *
  * A slot is a credit: the daemon fills a free one with each call that it sends. Only compare-and-swap changes it, so that a
  * call is either started by the host or taken back by the daemon, never both:
@@ -15,23 +16,15 @@
 #pragma once
 
 #include "hostwire/zm-record.h"
-
-/* The same bytes in both languages. */
-#ifdef __cplusplus
-#include <atomic>
-using std::atomic_uint;
-using std::atomic_ullong;
-#define ZM_PAGE_ATOMIC(type) std::atomic<type>
-#else
-#include <stdatomic.h>
-#define ZM_PAGE_ATOMIC(type) _Atomic (type)
-#endif
+#include "hostwire/zm-ring.h"
 
 G_BEGIN_DECLS
 
-#define ZM_PAGE_MAGIC   0x5a4d5047u
-#define ZM_PAGE_SLOTS   256
-#define ZM_PAGE_JOURNAL ((gsize) 64 << 10)
+#define ZM_PAGE_MAGIC 0x5a4d5047u
+#define ZM_PAGE_SLOTS 256
+#define ZM_PAGE_HEAD \
+  ((gsize) 64 << 10) /* bytes before the rings: ZmPage, and whole pages of memory whatever their size */
+#define ZM_PAGE_BYTES (ZM_PAGE_HEAD + 2 * ZM_RING_BYTES) /* of the shared memory */
 
 typedef enum { ZM_SLOT_IS_FREE, ZM_SLOT_IS_QUEUED, ZM_SLOT_IS_STARTED } ZmPageState;
 
@@ -49,10 +42,7 @@ typedef struct ZmPage {
   atomic_ullong dying_generation; /* whose code it was as far as is known; 0: not known */
   atomic_ullong loading; /* the generation whose constructor, init, start, stop or fini runs now, or 0 */
   ZmPageSlot slots[ZM_PAGE_SLOTS];
-  /* What the host says: journal[0 … journal_end) stands at journal_base of all that it ever said. */
-  atomic_ullong journal_base;
-  atomic_ullong journal_end;
-  guint8 journal[ZM_PAGE_JOURNAL];
+  ZmRing to_host, from_host; /* records; their bytes stand behind this, at ZM_PAGE_HEAD */
 } ZmPage;
 
 #define ZM_PAGE_EXIT 1000u /* dying_signal: it called exit () */
@@ -68,23 +58,28 @@ ZmPage *zm_page_new (int *fd, GError **error);
 /* The host's: the page behind that descriptor, which is then closed. NULL with error. */
 ZmPage *zm_page_open (int fd, GError **error);
 void zm_page_free (ZmPage *page);
-/* The daemon's, once the host is dead and its socket read to the end: what it said after those bytes (`heard` of them), as
- * far as it came. Appends to out. */
-void zm_page_rest (const ZmPage *page, guint64 heard, GByteArray *out);
+/* One side's own view of a way, at its beginning. */
+ZmRingEnd zm_page_to_host (ZmPage *page);
+ZmRingEnd zm_page_from_host (ZmPage *page);
+
+/* ---- the bell: a byte on the socket that wakes the other side; its end is the end of the other side ---- */
+
+/* FALSE: the other side is gone. */
+gboolean zm_bell_ring (int fd);
+/* Takes what was rung, without waiting. FALSE: the other side is gone. */
+gboolean zm_bell_heard (int fd);
 
 /* ---- the host's way out: each record is in the page before the next call begins ---- */
 
 typedef struct ZmHostOut ZmHostOut;
 
-/* fd is borrowed; a blocking stream socket. */
+/* fd is borrowed: the bell. */
 ZmHostOut *zm_host_out_new (ZmPage *page, int fd);
 void zm_host_out_free (ZmHostOut *out);
-/* Says it: it survives the end of this process from here on. Sent with the next flush, or at once where it is too large for
- * the page. Any thread; may wait for the daemon to read. FALSE: the daemon is gone. */
+/* Says it: it survives the end of this process from here on. Told with the next flush, or at once where there is much. Any
+ * thread; may wait for the daemon to read. FALSE: it is larger than a record may be, or the daemon is gone. */
 gboolean zm_host_out_say (ZmHostOut *out, const ZmRecord *record, gboolean flush);
-/* Sends what was said. Any thread. FALSE: the daemon is gone. */
+/* Tells what was said. Any thread. FALSE: the daemon is gone. */
 gboolean zm_host_out_flush (ZmHostOut *out);
-/* Is anything said and not sent? Any thread. */
-gboolean zm_host_out_waits (ZmHostOut *out);
 
 G_END_DECLS

@@ -77,7 +77,8 @@ protected:
   std::deque<Heard> heard;
   std::map<std::string, guint> places; /* of actions */
   std::map<guint64, guint> slot_of;    /* of calls that are not over */
-  guint64 heard_bytes = 0, serial = 0;
+  ZmRingEnd to = {}, from = {};
+  guint64 serial = 0;
   bool gone = false, corked = false;
   std::string bytes, together;
 
@@ -124,6 +125,8 @@ protected:
     close (ends[1]);
     close (page_fd);
     fd = ends[0];
+    to = zm_page_to_host (page);
+    from = zm_page_from_host (page);
     EXPECT_EQ (wait (ZM_RECORD_READY).numbers, (std::vector<gint64>{ ZM_HOST_VERSION, ZM_PAGE_SLOTS }));
   }
 
@@ -196,16 +199,16 @@ protected:
   send_bytes (const guint8 *data, gsize size)
   {
     while (size > 0 && !gone) {
-      ssize_t n = ::send (fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+      gsize n = std::min (size, zm_ring_room (&to));
 
-      if (n > 0) {
-        data += n;
-        size -= static_cast<gsize> (n);
-      } else if (errno != EAGAIN) {
-        gone = true;
-      } else {
+      memcpy (zm_ring_space (&to), data, n);
+      zm_ring_said (&to, n);
+      data += n;
+      size -= n;
+      if (zm_ring_tell (&to))
+        gone = !zm_bell_ring (fd);
+      if (size > 0 && zm_ring_ask_room (&to, 1))
         hear (10);
-      }
     }
   }
 
@@ -215,18 +218,19 @@ protected:
   hear (int timeout_ms)
   {
     struct pollfd polled = { fd, POLLIN, 0 };
-    std::vector<char> room (256 << 10);
-    ssize_t n;
 
-    if (gone || poll (&polled, 1, timeout_ms) <= 0)
-      return;
-    n = recv (fd, room.data (), room.size (), MSG_DONTWAIT);
-    if (n <= 0) {
-      gone = gone || n == 0 || errno != EAGAIN;
-      return;
-    }
-    heard_bytes += static_cast<guint64> (n);
-    bytes.append (room.data (), static_cast<size_t> (n));
+    if (!gone && zm_ring_ask_more (&from, 0) && poll (&polled, 1, timeout_ms) > 0)
+      gone = !zm_bell_heard (fd);
+    hear_bytes (zm_ring_ready (&from));
+  }
+
+  void
+  hear_bytes (guint64 n)
+  {
+    ASSERT_LE (n, ZM_RING_BYTES);
+    bytes.append (reinterpret_cast<const char *> (zm_ring_data (&from)), n);
+    if (zm_ring_take (&from, n))
+      zm_ring_wake_writer (&from);
     take_records ();
   }
 
@@ -246,17 +250,13 @@ protected:
     bytes.erase (0, at);
   }
 
-  /* What it said and had not sent when it died. */
+  /* What it said and had not told when it died. */
   void
   hear_rest ()
   {
-    g_autoptr (GByteArray) rest = g_byte_array_new ();
-
     while (!gone)
       hear (20000);
-    zm_page_rest (page, heard_bytes, rest);
-    bytes.append (reinterpret_cast<const char *> (rest->data), rest->len);
-    take_records ();
+    hear_bytes (zm_ring_rest (&from));
     EXPECT_EQ (bytes, "");
   }
 

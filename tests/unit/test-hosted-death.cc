@@ -140,7 +140,6 @@ TEST_F (HostedDeath, WhatWasDoneBeforeIsNotLost)
     heard.clear ();
     slot_of.clear ();
     bytes.clear ();
-    heard_bytes = 0;
   }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Records, and the page with its journal: what is left of a process at whatever instant it dies. */
+/* Records, and the page with its rings: what is left of a process at whatever instant it dies. */
 #include "hostwire/zm-page.h"
 #include "sanitizers.h"
 
@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -186,11 +187,41 @@ TEST (Record, ListsOfTextsEndWhereTheirLastNulIs)
 
 /* ---- the page ---- */
 
+/* So many bytes out of the ring. */
+std::string
+take (ZmRingEnd &from, guint64 n)
+{
+  EXPECT_LE (n, ZM_RING_BYTES);
+  std::string bytes (reinterpret_cast<const char *> (zm_ring_data (&from)), n);
+
+  if (zm_ring_take (&from, n))
+    zm_ring_wake_writer (&from);
+  return bytes;
+}
+
+/* All of it, until the writer's end of the bell is closed. */
+std::string
+take_all (ZmRingEnd &from, int bell)
+{
+  std::string all;
+
+  for (;;) {
+    all += take (from, zm_ring_ready (&from));
+    if (!zm_ring_ask_more (&from, 0))
+      continue;
+    struct pollfd polled = { bell, POLLIN, 0 };
+    if (poll (&polled, 1, 20000) <= 0 || !zm_bell_heard (bell))
+      break;
+  }
+  return all + take (from, zm_ring_rest (&from));
+}
+
 struct PageTest : testing::Test {
   int page_fd = -1;
   int ends[2] = { -1, -1 };
   ZmPage *page = nullptr;
   ZmHostOut *out = nullptr;
+  ZmRingEnd from = {};
 
   void
   SetUp () override
@@ -199,6 +230,7 @@ struct PageTest : testing::Test {
     ASSERT_NE (page, nullptr);
     ASSERT_EQ (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     out = zm_host_out_new (page, ends[1]);
+    from = zm_page_from_host (page);
   }
   void
   TearDown () override
@@ -210,20 +242,14 @@ struct PageTest : testing::Test {
         close (fd);
   }
   std::string
-  heard_now () const
+  heard_now ()
   {
-    std::string all (1 << 20, 0);
-    ssize_t n = recv (ends[0], &all[0], all.size (), MSG_DONTWAIT);
-
-    return all.substr (0, n > 0 ? static_cast<size_t> (n) : 0);
+    return take (from, zm_ring_ready (&from));
   }
   std::string
-  rest (guint64 heard) const
+  rest () const
   {
-    g_autoptr (GByteArray) bytes = g_byte_array_new ();
-
-    zm_page_rest (page, heard, bytes);
-    return std::string (reinterpret_cast<const char *> (bytes->data), bytes->len);
+    return std::string (reinterpret_cast<const char *> (zm_ring_data (&from)), zm_ring_rest (&from));
   }
 };
 
@@ -277,42 +303,100 @@ TEST_F (PageTest, OnlyOneGetsASlot)
   }
 }
 
-/* ---- the journal ---- */
+/* ---- the rings ---- */
 
-TEST_F (PageTest, WhatWasSaidIsInThePageUntilItIsSent)
+TEST_F (PageTest, WhatRunsOverTheEndGoesOnAtTheBeginning)
+{
+  ZmRingEnd to = zm_page_to_host (page), reader = to;
+  std::string all, got;
+  gsize size = 0;
+
+  for (int i = 0; i < 3000; i++) {
+    std::string piece (static_cast<size_t> (i * 37 % 501), static_cast<char> ('a' + i % 26));
+
+    ASSERT_GE (zm_ring_room (&to), piece.size ());
+    memcpy (zm_ring_space (&to), piece.data (), piece.size ());
+    zm_ring_said (&to, piece.size ());
+    size += piece.size ();
+    all += piece;
+    if (i % 7 == 6) {
+      EXPECT_EQ (zm_ring_untold (&to), size);
+      EXPECT_EQ (zm_ring_ready (&reader), 0u) << "it was not told";
+      EXPECT_EQ (zm_ring_rest (&reader), size);
+      EXPECT_FALSE (zm_ring_tell (&to)) << "nobody sleeps";
+      got += take (reader, zm_ring_ready (&reader));
+      size = 0;
+    }
+  }
+  EXPECT_TRUE (all.compare (0, got.size (), got) == 0);
+  EXPECT_GT (got.size (), 4 * ZM_RING_BYTES);
+  EXPECT_EQ (zm_ring_room (&to), ZM_RING_BYTES - size);
+}
+
+TEST_F (PageTest, WhoSleepsIsWokenOnce)
+{
+  ZmRingEnd to = zm_page_to_host (page), reader = to;
+
+  EXPECT_TRUE (zm_ring_ask_more (&reader, 0));
+  EXPECT_FALSE (zm_ring_tell (&to)) << "there is nothing to tell";
+  zm_ring_said (&to, 10);
+  EXPECT_TRUE (zm_ring_tell (&to));
+  zm_ring_said (&to, 10);
+  EXPECT_FALSE (zm_ring_tell (&to));
+  EXPECT_FALSE (zm_ring_ask_more (&reader, 0)) << "there is something";
+  zm_ring_awake (&reader);
+  EXPECT_TRUE (zm_ring_ask_more (&reader, 20)) << "it knows that already";
+  zm_ring_awake (&reader);
+  zm_ring_said (&to, ZM_RING_BYTES - 20);
+  EXPECT_FALSE (zm_ring_tell (&to)) << "it is awake";
+  EXPECT_FALSE (zm_ring_take (&reader, 5));
+  EXPECT_FALSE (zm_ring_ask_room (&to, 5)) << "there is room";
+  EXPECT_FALSE (zm_ring_take (&reader, 5));
+  EXPECT_TRUE (zm_ring_ask_room (&to, 11));
+  EXPECT_TRUE (zm_ring_take (&reader, 5));
+  EXPECT_FALSE (zm_ring_take (&reader, 5));
+}
+
+/* The daemon never believes more than the ring has. */
+TEST_F (PageTest, NumbersOfAnInsaneSideAreNotUsed)
+{
+  ZmRingEnd to = zm_page_to_host (page);
+
+  page->from_host.said = ZM_RING_BYTES + 1;
+  EXPECT_EQ (zm_ring_rest (&from), 0u);
+  page->from_host.told = ZM_RING_BYTES + 1;
+  EXPECT_GT (zm_ring_ready (&from), ZM_RING_BYTES);
+  page->to_host.taken = 1;
+  EXPECT_EQ (zm_ring_room (&to), 0u);
+  page->to_host.taken = G_MAXUINT64;
+  EXPECT_EQ (zm_ring_room (&to), ZM_RING_BYTES - 1);
+}
+
+TEST_F (PageTest, WhatWasSaidIsInThePageUntilItIsTaken)
 {
   Made made = full_record ();
   std::vector<guint8> bytes = bytes_of (made.record);
   std::string one (bytes.begin (), bytes.end ());
 
-  EXPECT_FALSE (zm_host_out_waits (out));
   EXPECT_TRUE (zm_host_out_say (out, &made.record, FALSE));
   EXPECT_TRUE (zm_host_out_say (out, &made.record, FALSE));
-  EXPECT_TRUE (zm_host_out_waits (out));
   EXPECT_EQ (heard_now (), "");
-  EXPECT_EQ (rest (0), one + one);
-  EXPECT_EQ (rest (10), (one + one).substr (10)) << "as if ten bytes had been sent";
+  EXPECT_EQ (rest (), one + one);
   EXPECT_TRUE (zm_host_out_say (out, &made.record, TRUE));
-  EXPECT_FALSE (zm_host_out_waits (out));
+  EXPECT_EQ (rest (), one + one + one);
   EXPECT_EQ (heard_now (), one + one + one);
-  EXPECT_EQ (rest (3 * one.size ()), "");
+  EXPECT_EQ (rest (), "");
   EXPECT_TRUE (zm_host_out_say (out, &made.record, FALSE));
-  EXPECT_EQ (rest (3 * one.size ()), one);
+  EXPECT_EQ (rest (), one);
   EXPECT_TRUE (zm_host_out_flush (out));
   EXPECT_EQ (heard_now (), one);
 }
 
-TEST_F (PageTest, RecordsLargerThanThePageGoFromWhereTheyAre)
+TEST_F (PageTest, RecordsLargerThanTheRingGoThroughItInPieces)
 {
-  std::string body (3 * ZM_PAGE_JOURNAL, 'b'), all;
+  std::string body (5 * ZM_RING_BYTES + 77, 'b'), all;
   Made small = full_record (), large (ZM_RECORD_DONE, 2, { 1, 2, 3 }, { "type", body });
-  std::thread reader ([&] {
-    char room[65536];
-    ssize_t n;
-
-    while ((n = recv (ends[0], room, sizeof room, 0)) > 0)
-      all.append (room, static_cast<size_t> (n));
-  });
+  std::thread reader ([&] { all = take_all (from, ends[0]); });
 
   EXPECT_TRUE (zm_host_out_say (out, &small.record, FALSE));
   EXPECT_TRUE (zm_host_out_say (out, &large.record, FALSE));
@@ -321,32 +405,23 @@ TEST_F (PageTest, RecordsLargerThanThePageGoFromWhereTheyAre)
   ends[1] = -1;
   reader.join ();
   std::vector<guint8> first = bytes_of (small.record), second = bytes_of (large.record);
-  EXPECT_TRUE (all ==
-               std::string (first.begin (), first.end ()) + std::string (second.begin (), second.end ()));
-  EXPECT_EQ (rest (all.size ()), std::string (first.begin (), first.end ()));
+  std::string edge (first.begin (), first.end ());
+  EXPECT_TRUE (all == edge + std::string (second.begin (), second.end ()) + edge);
 }
 
+/* It finds out where it has to wake the daemon, or to wait for it. */
 TEST_F (PageTest, WhoTalksToNobodyIsTold)
 {
-  Made made = full_record ();
+  std::string body (3 * ZM_RING_BYTES, 'b');
+  Made made = full_record (), large (ZM_RECORD_DONE, 2, {}, { body });
 
   close (ends[0]);
   ends[0] = -1;
+  EXPECT_TRUE (zm_host_out_say (out, &made.record, TRUE)) << "nobody sleeps";
+  EXPECT_TRUE (zm_ring_ask_more (&from, zm_ring_ready (&from)));
   EXPECT_FALSE (zm_host_out_say (out, &made.record, TRUE));
+  EXPECT_FALSE (zm_host_out_say (out, &large.record, FALSE)) << "nobody makes room";
   EXPECT_FALSE (zm_host_out_flush (out));
-}
-
-/* The daemon never believes more than the page has. */
-TEST_F (PageTest, NumbersOfAnInsaneHostAreNotUsed)
-{
-  page->journal_end = ZM_PAGE_JOURNAL + 1;
-  EXPECT_EQ (rest (0), "");
-  page->journal_end = 100;
-  page->journal_base = 50;
-  EXPECT_EQ (rest (0), "") << "before what it has";
-  EXPECT_EQ (rest (150), "") << "behind it";
-  EXPECT_EQ (rest (G_MAXUINT64), "");
-  EXPECT_EQ (rest (140).size (), 10u);
 }
 
 /* ---- death ---- */
@@ -405,9 +480,7 @@ TEST (Death, NothingThatWasSaidIsLostAtWhateverInstant)
     ZmPage *page = zm_page_new (&page_fd, nullptr);
     auto *said = static_cast<atomic_ullong *> (
         mmap (nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-    std::string all;
-    char room[30000];
-    ssize_t n;
+    ZmRingEnd from = zm_page_from_host (page);
 
     ASSERT_EQ (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
     pid_t pid = fork ();
@@ -421,14 +494,10 @@ TEST (Death, NothingThatWasSaidIsLostAtWhateverInstant)
       g_usleep (static_cast<gulong> (200 + round * 97 % 6000));
       kill (pid, SIGKILL);
     });
-    while ((n = recv (ends[0], room, sizeof room, 0)) > 0)
-      all.append (room, static_cast<size_t> (n));
+    std::string all = take_all (from, ends[0]);
     killer.join ();
     waitpid (pid, &status, 0);
-    g_autoptr (GByteArray) rest = g_byte_array_new ();
-    zm_page_rest (page, all.size (), rest);
-    all.append (reinterpret_cast<const char *> (rest->data), rest->len);
-    check_whole (all, *said);
+    check_whole (all + take (from, zm_ring_rest (&from)), *said);
     close (ends[0]);
     zm_page_free (page);
     munmap (said, 4096);
@@ -442,8 +511,8 @@ TEST (Death, NothingIsLostAfterAnyInstruction)
   ZmPage *page = zm_page_new (&page_fd, nullptr);
   auto *said = static_cast<atomic_ullong *> (
       mmap (nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  ZmRingEnd from = zm_page_from_host (page);
   std::string heard;
-  char room[30000];
   guint64 steps = 0;
 
   ASSERT_EQ (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
@@ -458,16 +527,13 @@ TEST (Death, NothingIsLostAfterAnyInstruction)
   if (WIFEXITED (status))
     GTEST_SKIP () << "no process may be traced here";
   while (*said < 8 && !testing::Test::HasFailure ()) {
-    g_autoptr (GByteArray) rest = g_byte_array_new ();
-    ssize_t n;
-
     ASSERT_EQ (ptrace (PTRACE_SINGLESTEP, pid, nullptr, nullptr), 0);
     ASSERT_EQ (waitpid (pid, &status, 0), pid);
     ASSERT_TRUE (WIFSTOPPED (status));
-    while ((n = recv (ends[0], room, sizeof room, MSG_DONTWAIT)) > 0)
-      heard.append (room, static_cast<size_t> (n));
-    zm_page_rest (page, heard.size (), rest);
-    check_whole (heard + std::string (reinterpret_cast<const char *> (rest->data), rest->len), *said);
+    heard += take (from, zm_ring_ready (&from));
+    check_whole (
+        heard + std::string (reinterpret_cast<const char *> (zm_ring_data (&from)), zm_ring_rest (&from)),
+        *said);
     steps++;
   }
   EXPECT_GT (steps, 1000u);
