@@ -125,7 +125,7 @@ struct ZmHost {
   char *guilty_symbol, *guilty_id;
   ZmHostCall *guilty_call;
   ZmChild child;        /* the thread's */
-  guint polls, n_polls; /* the thread's: which of what it polls is the child's; its socket is the next one */
+  guint polls, n_polls; /* the thread's: which of what it polls is the child's; its bell is the next one */
   gboolean watched;     /* the thread's: its end is polled */
   int fd;               /* the bell of its process; -1: there is none */
   ZmPage *page;
@@ -140,7 +140,7 @@ struct ZmHost {
   /* in; the thread's */
   ZmRingEnd from;
   GByteArray *in;
-  gint64 eof_us; /* when it had closed its socket; 0: it has not */
+  gint64 eof_us; /* when it had closed its end of the bell; 0: it has not */
   /* calls */
   ZmHostSlot slots[ZM_PAGE_SLOTS];
   guint16 free_slots[ZM_PAGE_SLOTS];

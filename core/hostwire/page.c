@@ -134,13 +134,12 @@ zm_bell_ring (int fd)
   return send (fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 || errno == EAGAIN || errno == EINTR;
 }
 
+/* Once: what is left wakes again. */
 gboolean
 zm_bell_heard (int fd)
 {
-  char bytes[64];
-  ssize_t got;
+  char bytes[256];
+  ssize_t got = recv (fd, bytes, sizeof bytes, MSG_DONTWAIT);
 
-  while ((got = recv (fd, bytes, sizeof bytes, MSG_DONTWAIT)) == (ssize_t) sizeof bytes)
-    continue;
   return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
