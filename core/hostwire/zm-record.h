@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Records: what the daemon and a host (a zmanager-host process) say to each other. One form for all: a head, numbers, parts. Both run on one machine and come from one build, so that bytes are in the machine's own order; but
- * what a host writes may come from a plugin that wrote over the host's memory, so the daemon reads it as a stranger's.
+ * Records: what the daemon and a host (a zmanager-host process) say to each other. One form for all: a head, numbers, parts.
+ * Both run on one machine and come from one build, so that bytes are in the machine's own order; but what a host writes may
+ * come from a plugin that wrote over the host's memory, so the daemon reads it as a stranger's.
  *
  * Nothing here keeps anything; any thread.
  */

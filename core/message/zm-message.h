@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 /* A topic up to this size that the runtime makes stands in the message itself. */
 #define ZM_TOPIC_INSIDE 128
 #define ZM_HEADERS_MOST 65536 /* bytes of the headers' JSON text */
-#define ZM_HOPS_MOST 100 /* steps, keys and emits in a row: a message beyond that goes in a circle */
+#define ZM_HOPS_MOST    100   /* steps, keys and emits in a row: a message beyond that goes in a circle */
 
 typedef struct ZmMessage ZmMessage;
 
@@ -34,6 +34,7 @@ struct ZmMessage {
   guint16 hops;   /* carried by emit: over 100 is a loop */
   gboolean has_headers;
   guint8 lane;   /* the worker room's: which lane keeps its order, counted from 1; 0: none */
+  guint16 order; /* the worker room's: those of one ordering key have the same; 0: none */
   ZmTopic topic; /* points into topic_frame or inside */
   zmq_msg_t topic_frame;
   zmq_msg_t headers_frame;

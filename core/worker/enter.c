@@ -137,6 +137,7 @@ enter_free (ZmWorker *worker, ZmMessage *message)
     ZmRun *other = run_for (worker, zm_message_derive (message, message->topic.flow, &message->topic.key,
                                                        message->topic.id, TRUE));
     other->message->lane = message->lane;
+    other->message->order = message->order;
     zm_pool_inside (worker->pool, 1);
     start_flow (worker, other, found.flows[i]);
   }

@@ -29,7 +29,7 @@ fill (ZmRun *run)
     .serial_action = !run->action->threadsafe,
     .timeout_us = run->timeout_us,
     .deadline_us = message->deadline_us,
-    .order = message->lane,
+    .order = message->order,
     .hops = run->hops,
     .rank = run->rank,
     .took_us = -1,

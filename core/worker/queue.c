@@ -77,10 +77,11 @@ order_hash (const ZmMessage *message, ZmOrdering ordering)
   return zm_span_hash (ordering == ZM_ORDERING_CONTEXT ? message->topic.key.context : message->topic.slug);
 }
 
-/* The lane of a message: the shared one unless an order is asked for. Without the pool's lock: headers may have to be read as
- * JSON and the table be searched. */
-static ZmLane *
-lane_of (ZmPool *pool, ZmView *view, const ZmMessage *message)
+/* The lane of a message: none unless an order is asked for. There are few lanes, one for each worker; the order tells more keys
+ * apart, for hosts, which have threads of their own. Without the pool's lock: headers may have to be read as JSON and the
+ * table be searched. */
+static void
+choose_lane (ZmPool *pool, ZmView *view, ZmMessage *message)
 {
   ZmOrdering ordering = pool->config.ordering;
   if (view && view->ordered) {
@@ -89,9 +90,13 @@ lane_of (ZmPool *pool, ZmView *view, const ZmMessage *message)
     if (lookup.route && lookup.route->mapping->ordering >= 0)
       ordering = lookup.route->mapping->ordering;
   }
+  message->lane = 0;
+  message->order = 0;
   if (ordering == ZM_ORDERING_NONE)
-    return &pool->shared;
-  return &pool->lanes[order_hash (message, ordering) % pool->n_workers];
+    return;
+  guint64 hash = order_hash (message, ordering);
+  message->lane = (guint8) (hash % pool->n_workers + 1);
+  message->order = (guint16) MAX (hash >> 48, 1);
 }
 
 /* ---- giving ---- */
@@ -113,10 +118,8 @@ static void
 choose_lanes (ZmPool *pool, ZmMessage **messages, guint n)
 {
   ZmView *view = view_for_order (pool);
-  for (guint i = 0; i < n; i++) {
-    ZmLane *lane = lane_of (pool, view, messages[i]);
-    messages[i]->lane = lane == &pool->shared ? 0 : (guint8) (lane - pool->lanes + 1);
-  }
+  for (guint i = 0; i < n; i++)
+    choose_lane (pool, view, messages[i]);
   if (view)
     zm_view_unref (view);
 }

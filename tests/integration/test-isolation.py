@@ -6,6 +6,7 @@ import os
 import subprocess
 
 from zmcase import ZMANAGERCTL, ZMANAGERD, case, run
+from zmhosts import Isolated, Ledger
 from zmtest import Daemon
 
 PLUGIN = """
@@ -17,6 +18,23 @@ static const zm_option_desc options[] = { { "word", ZM_OPTION_STRING, 0, "none",
 static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .flags = %(flags)s, .name = "words",
   .version = "1", .licence = "MIT", .summary = "Words", .options = options%(members)s };
 ZM_PLUGIN_FULL ("words", "1", "MIT", "Words", "%(note)s", &descriptor);
+"""
+# Each call waits for a third one to be there at the same time.
+MEET = """
+#include <zmanager/plugin.h>
+#include <stdatomic.h>
+#include <unistd.h>
+static atomic_int together, met;
+ZM_ACTION_THREADSAFE (meet)
+{
+  if (atomic_fetch_add (&together, 1) >= 2)
+    atomic_store (&met, 1);
+  for (int i = 0; i < 10000 && !atomic_load (&met); i++)
+    usleep (1000);
+  atomic_fetch_sub (&together, 1);
+  return atomic_load (&met) ? zm_reply_text (call, "met") : zm_fail (call, "alone", "no third one came");
+}
+ZM_PLUGIN ("meet", "1", "MIT", "Calls that need each other");
 """
 HOOKS = "static const zm_hook_ops hooks = { .struct_size = sizeof hooks };"
 
@@ -146,6 +164,18 @@ def check_judges_what_does_not_go_together():
     for wrong in "isolation = jail", "instances = 0", "threads = 65", "memory = 1M", "descriptors = 3":
         code, said = checked(f"[plugin words]\n{wrong}\n", words=plugin())
         assert code == 1 and "zmanager.conf:2:" in said, (wrong, said)
+
+
+@case
+def keys_that_keep_an_order_run_beside_each_other():
+    """As many as a host has threads, however few workers the daemon has."""
+    config = "[zmanager]\nworkers = 2\n[workers]\nordering = key\ntimeout = 20s\n[plugin meet]\nthreads = 8\n"
+    with Isolated("process", built={"meet": MEET}, config=config, actions={"a.ini": "[actionmapping]\n?A?B = meet.meet\n"}) as daemon:
+        ledger = Ledger(daemon)
+        for number in range(16):
+            daemon.push_socket.send_multipart([b"~~~A~B~%d" % number, b'{"ordering-key":"%d"}' % number, b""])
+        ledger.close(16)
+        assert len(ledger.results) == 16, ledger.errors
 
 
 run()
