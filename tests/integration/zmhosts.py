@@ -8,7 +8,7 @@ import threading
 import time
 
 from zmcase import BUILD, SOURCE
-from zmtest import PATIENCE, Daemon, compile_plugin, wait_for
+from zmtest import PATIENCE, Daemon, compile_plugin, real_crashes, wait_for
 
 ISOLATIONS = "thread", "process", "private"
 APART = "process", "private"
@@ -88,7 +88,7 @@ class Isolated(Daemon):
     def __init__(self, isolation="thread", names=(), built=("echo",), config="", sections=None, **more):
         sections = {} if sections is None else sections
         text = "".join(section(name.split("=")[0], isolation, **sections.get(name.split("=")[0], {})) for name in [*names, *built])
-        super().__init__(config=config + text, plugins=built, **more)
+        super().__init__(config=config + text, plugins=built, env=real_crashes(), **more)
         install(self, *names)
         self.seen_hosts = set()
 
