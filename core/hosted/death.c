@@ -13,14 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 #define LAST_STACK ((gsize) 64 << 10)
 
 static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
@@ -90,7 +82,7 @@ drop_stack (void *stack)
 static void
 give_stack (void)
 {
-#ifndef SANITIZED
+#ifndef ZM_HOSTED_SANITIZED
   stack_t stack = { .ss_size = LAST_STACK };
 
   if (pthread_getspecific (stack_key) != NULL)

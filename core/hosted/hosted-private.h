@@ -15,6 +15,15 @@
 
 #include <stdatomic.h>
 
+/* Of the few things that are a sanitizer's own: stacks for signals, and address space without end. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define ZM_HOSTED_SANITIZED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define ZM_HOSTED_SANITIZED 1
+#endif
+#endif
+
 G_BEGIN_DECLS
 
 #define ZM_HOSTED_EMITS   1024  /* that the daemon has not acknowledged */

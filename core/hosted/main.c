@@ -41,8 +41,10 @@ limit (int resource, guint64 most)
 static void
 confine (const ZmHostedOptions *options)
 {
-  /* Under a sanitizer the shadow of its memory would count as well, but that is no data of the process. */
+#ifndef ZM_HOSTED_SANITIZED
+  /* A sanitizer's shadow of all memory would count as well. */
   limit (RLIMIT_DATA, options->memory > G_MAXUINT64 / 2 ? 0 : 2 * options->memory);
+#endif
   limit (RLIMIT_NOFILE, options->descriptors);
   /* As in the daemon: a peer that goes is an error of the call that writes to it. */
   signal (SIGPIPE, SIG_IGN);

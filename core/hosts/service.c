@@ -299,15 +299,21 @@ take_untimer (ZmHost *host, const ZmRecord *record)
     end_timer (host, timer);
 }
 
-/* Those that were for once and have fired: neither the pool nor the host knows them any more. */
+/* Those that were for once and have fired: neither the pool nor the host knows them any more. The worker that fires one says so
+ * under the lock. */
 void
 zm_host_drop_fired (ZmHost *host)
 {
   g_autoptr (GList) timers = g_hash_table_get_values (host->timers);
+  g_autoptr (GPtrArray) fired = g_ptr_array_new ();
 
+  pthread_mutex_lock (&host->hosts->lock);
   for (GList *at = timers; at != NULL; at = at->next)
     if (((const ZmHostTimer *) at->data)->fired)
-      end_timer (host, at->data);
+      g_ptr_array_add (fired, at->data);
+  pthread_mutex_unlock (&host->hosts->lock);
+  for (guint i = 0; i < fired->len; i++)
+    end_timer (host, fired->pdata[i]);
 }
 
 /* Of a generation that is being closed, before it is gone. */

@@ -12,12 +12,16 @@
 
 #define MOST_ENTRIES     1024
 #define MOST_RELOCATIONS (4u << 20)
-#define CHUNK            512 /* relocations that are read at a time */
+#define MOST_VERSIONS    4096
+#define CHUNK            512    /* relocations that are read at a time */
+#define VERSION_BITS     0x7fff /* of a version's number; the other bit says "hidden" */
 
 #if __SIZEOF_POINTER__ == 8
-#define RELOCATION_TYPE(info) ELF64_R_TYPE (info)
+#define RELOCATION_TYPE(info)   ELF64_R_TYPE (info)
+#define RELOCATION_SYMBOL(info) ELF64_R_SYM (info)
 #else
-#define RELOCATION_TYPE(info) ELF32_R_TYPE (info)
+#define RELOCATION_TYPE(info)   ELF32_R_TYPE (info)
+#define RELOCATION_SYMBOL(info) ELF32_R_SYM (info)
 #endif
 
 /* What is looked at. */
@@ -26,7 +30,9 @@ typedef struct Dynamic {
   const ElfW (Phdr) * headers;
   guint n;
   guint64 value[DT_NUM]; /* of the tags that there are; the others 0 */
-  guint64 gnu_hash;
+  guint64 gnu_hash, versions, needed_versions, defined_versions; /* addresses, or 0 */
+  guint64 last_symbol;                                           /* that a relocation asks for */
+  guint last_version;                                            /* that is needed or defined */
 } Dynamic;
 
 static gboolean
@@ -95,7 +101,7 @@ check_addresses (const Dynamic *dynamic, GError **error)
 
 /* Each is a place that is written when the library is opened. Those without a type change nothing. */
 static gboolean
-check_relocations (const Dynamic *dynamic, guint64 table, guint64 size, GError **error)
+check_relocations (Dynamic *dynamic, guint64 table, guint64 size, GError **error)
 {
   ElfW (Rela) chunk[CHUNK];
   guint64 left = size / sizeof *chunk;
@@ -107,11 +113,95 @@ check_relocations (const Dynamic *dynamic, guint64 table, guint64 size, GError *
 
     if (!read_at (dynamic, at, chunk, n * sizeof *chunk, error))
       return FALSE;
-    for (gsize i = 0; i < n; i++)
+    for (gsize i = 0; i < n; i++) {
       if (RELOCATION_TYPE (chunk[i].r_info) != 0 && segment_of (dynamic, chunk[i].r_offset, 1) == NULL)
         return damaged ("a relocation leads out of it", error);
+      dynamic->last_symbol = MAX (dynamic->last_symbol, RELOCATION_SYMBOL (chunk[i].r_info));
+    }
   }
   return TRUE;
+}
+
+/* ---- versions of symbols ---- */
+
+/* What it needs of other libraries: for each of them a list of versions, each with its number. */
+static gboolean
+read_needed_versions (Dynamic *dynamic, GError **error)
+{
+  guint64 at = dynamic->needed_versions;
+  ElfW (Verneed) library;
+  guint n = 0;
+
+  do {
+    guint64 version_at;
+    ElfW (Vernaux) version;
+
+    if (!read_at (dynamic, at, &library, sizeof library, error))
+      return FALSE;
+    version_at = at + library.vn_aux;
+    do {
+      if (n++ == MOST_VERSIONS)
+        return damaged ("it has too many versions", error);
+      if (!read_at (dynamic, version_at, &version, sizeof version, error))
+        return FALSE;
+      dynamic->last_version = MAX (dynamic->last_version, version.vna_other & VERSION_BITS);
+      version_at += version.vna_next;
+    } while (version.vna_next != 0);
+    at += library.vn_next;
+  } while (library.vn_next != 0);
+  return TRUE;
+}
+
+static gboolean
+read_defined_versions (Dynamic *dynamic, GError **error)
+{
+  guint64 at = dynamic->defined_versions;
+  ElfW (Verdef) version;
+
+  for (guint n = 0; n < MOST_VERSIONS; n++) {
+    if (!read_at (dynamic, at, &version, sizeof version, error))
+      return FALSE;
+    dynamic->last_version = MAX (dynamic->last_version, version.vd_ndx & VERSION_BITS);
+    if (version.vd_next == 0)
+      return TRUE;
+    at += version.vd_next;
+  }
+  return damaged ("it has too many versions", error);
+}
+
+static gboolean
+check_numbers (const Dynamic *dynamic, GError **error)
+{
+  guint16 chunk[CHUNK];
+  guint64 left = dynamic->last_symbol + 1;
+
+  for (guint64 at = dynamic->versions; left > 0; at += sizeof chunk, left -= MIN (left, CHUNK)) {
+    gsize n = (gsize) MIN (left, CHUNK);
+
+    if (!read_at (dynamic, at, chunk, n * sizeof *chunk, error))
+      return FALSE;
+    for (gsize i = 0; i < n; i++)
+      if ((chunk[i] & VERSION_BITS) > dynamic->last_version)
+        return damaged ("a symbol has a version that there is not", error);
+  }
+  return TRUE;
+}
+
+/* The loader has a table of all versions, and looks there by the number of each symbol that a relocation asks for. */
+static gboolean
+check_versions (Dynamic *dynamic, GError **error)
+{
+  guint64 n = dynamic->last_symbol + 1;
+
+  if (dynamic->last_symbol == 0)
+    return TRUE;
+  if (segment_of (dynamic, dynamic->value[DT_SYMTAB], n * sizeof (ElfW (Sym))) == NULL)
+    return damaged ("a relocation asks for a symbol that it has not", error);
+  if (dynamic->versions == 0)
+    return TRUE;
+  return (dynamic->needed_versions == 0 || read_needed_versions (dynamic, error)) &&
+         (dynamic->defined_versions == 0 || read_defined_versions (dynamic, error)) &&
+         check_numbers (dynamic, error);
 }
 
 /* Texts: needed libraries may stand several times, so they are checked as they come. */
@@ -127,6 +217,9 @@ take_entry (Dynamic *dynamic, const ElfW (Dyn) * entry, guint64 strings_size, GE
       return damaged ("a name of its dynamic section leads out of it", error);
     return TRUE;
   case DT_GNU_HASH: dynamic->gnu_hash = entry->d_un.d_ptr; return TRUE;
+  case DT_VERSYM: dynamic->versions = entry->d_un.d_ptr; return TRUE;
+  case DT_VERNEED: dynamic->needed_versions = entry->d_un.d_ptr; return TRUE;
+  case DT_VERDEF: dynamic->defined_versions = entry->d_un.d_ptr; return TRUE;
   default:
     if (entry->d_tag > 0 && entry->d_tag < DT_NUM)
       dynamic->value[entry->d_tag] = entry->d_un.d_val;
@@ -173,5 +266,6 @@ zm_dynamic_check (const ZmImage *image, const ElfW (Phdr) * headers, guint n, GE
          check_addresses (&dynamic, error) &&
          check_relocations (&dynamic, dynamic.value[DT_RELA], dynamic.value[DT_RELASZ], error) &&
          (dynamic.value[DT_PLTREL] != DT_RELA ||
-          check_relocations (&dynamic, dynamic.value[DT_JMPREL], dynamic.value[DT_PLTRELSZ], error));
+          check_relocations (&dynamic, dynamic.value[DT_JMPREL], dynamic.value[DT_PLTRELSZ], error)) &&
+         check_versions (&dynamic, error);
 }

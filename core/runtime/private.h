@@ -84,6 +84,7 @@ struct ZmRuntime {
   const char *copying; /* the plugin of which such a copy is being started */
   GHashTable *told;    /* plugin name -> zm_ticket*: the call that told it of its new configuration */
   gboolean can_wait;   /* something of the table may wait for an answer; set before the Subject is paused */
+  /* The thread of the drain is there, and not joined yet. */
   gboolean drain_began;
   pthread_t drain_thread;
   guint left;     /* messages that the drain had to end */

@@ -20,13 +20,16 @@
 
 /* ---- draining ---- */
 
-/* In the main loop, when the drain's thread is done. The state changes first: who asks while the answers go out is told
- * "draining". */
+/* In the main loop, when the drain's thread is done: what it left is here once it is joined. The state changes first: who asks
+ * while the answers go out is told "draining". */
 static gboolean
 on_drained (gpointer user)
 {
   ZmRuntime *runtime = user;
 
+  if (runtime->drain_began)
+    pthread_join (runtime->drain_thread, NULL);
+  runtime->drain_began = FALSE;
   if (runtime->left > 0)
     zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime",
                   "drained; %u message%s did not end in time and got the error \"shutdown\"", runtime->left,
@@ -229,8 +232,6 @@ flush_beside_stuck (ZmRuntime *runtime)
 {
   if (runtime->state != ZM_STATE_ENDED)
     return;
-  if (runtime->drain_began)
-    pthread_join (runtime->drain_thread, NULL);
   if (runtime->externals != NULL)
     zm_externals_set_ended (runtime->externals, NULL, NULL);
   zm_pool_stop (runtime->pool);

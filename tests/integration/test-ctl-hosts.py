@@ -9,7 +9,7 @@ import time
 import zmq
 
 from zmcase import SOURCE, ZMANAGERCTL, case, run
-from zmtest import Daemon, wait_for
+from zmtest import Daemon, real_crashes, wait_for
 
 ACTIONS = {"a.ini": "[actionmapping]\n?Bad?Crash = crash-action.crash\n?Good?Greet = hello.greet\n?Good?Slow = slow.work\n"}
 CONFIG = "".join(f"[plugin {name}]\nisolation = {kind}\n" for name, kind in
@@ -24,7 +24,7 @@ def bad_plugin(name):
 
 def isolated():
     plugins = {"crash-action": bad_plugin("crash-action"), "hello": None, "slow": None}
-    return Daemon(config=CONFIG, actions=ACTIONS, plugins=plugins, expect=DEATHS)
+    return Daemon(config=CONFIG, actions=ACTIONS, plugins=plugins, expect=DEATHS, env=real_crashes())
 
 
 def ctl(daemon, *arguments, status=0):

@@ -228,7 +228,7 @@ LIMITS = {
     "lines of a flow": ("routing/table-private.h", "ZM_STEPS_MOST", "1,000"),
     "branches of a concurrent step": ("routing/zm-table.h", "ZM_BRANCHES_MOST", "16"),
     "flows inside flows": ("routing/zm-table.h", "ZM_NESTING_MOST", "8"),
-    "steps of one message": ("routing/zm-table.h", "ZM_HOPS_MOST", "100"),
+    "steps of one message": ("message/zm-message.h", "ZM_HOPS_MOST", "100"),
     "worker threads, replacements included": ("worker/internal.h", "ZM_WORKERS_MOST", "256"),
     "calls that wait for one SERIAL plugin": ("worker/internal.h", "ZM_STRAND_MOST", "1,024"),
     "an action's error text": ("worker/run.h", "ZM_TEXT_MOST", "4 KiB"),

@@ -88,7 +88,7 @@ def check_accounts(daemon, ledger, sent, asked):
 
 def each_is_contained(isolation):
     asked = 0
-    with Isolated(isolation, NAMES, config=CONFIG, expect=LOG, actions={"bad.ini": mapping({(n, a) for n, a, *_ in CALLS})}) as daemon:
+    with Isolated(isolation, NAMES, config=CONFIG, expect=LOG, leaves=True, actions={"bad.ini": mapping({(n, a) for n, a, *_ in CALLS})}) as daemon:
         ledger = Ledger(daemon, ids="good-")
         before = daemon.descriptors(), len(daemon.hosts())
         assert before[1] == (len(NAMES) + 1 if isolation == "private" else 1), before

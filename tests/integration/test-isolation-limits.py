@@ -13,9 +13,9 @@ CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n[integration]\nhigh-water = 10000
 ACTIONS = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n?Good?One = echo.echo\n"}
 
 
-def victims(isolation, config="", expect=(), **options):
+def victims(isolation, config="", expect=(), leaves=False, **options):
     return Isolated(isolation, ["victim"], config=CONFIG + config, actions=ACTIONS, sections={"victim": options} if options else None,
-                    expect=[*HOST_LOG, *expect])
+                    expect=[*HOST_LOG, *expect], leaves=leaves)
 
 
 def ask(daemon, body, message_id=None):
@@ -151,7 +151,7 @@ def a_message_that_kills_three_times_is_set_aside():
 def stop_beside_calls(isolation, how, drain, bodies, good, expect=()):
     """The daemon is told to end while hosts have all those calls; all that went in ends, and so do the hosts."""
     with victims(isolation, config=f"[workers]\ndrain = {drain}\ntimeout = 30s\n", expect=[*expect, "left", "drain", "shutdown", "stopped", "stays loaded: held by .*hung call"],
-                 threads=2) as daemon:
+                 leaves=True, threads=2) as daemon:
         ledger = Ledger(daemon)
         for number, body in enumerate(bodies):
             daemon.push_socket.send_multipart([f"~~~Victim~Act~{number}".encode(), body])

@@ -17,7 +17,9 @@ BAD = [(b"crash", "crashed"), (b"abort", "crashed"), (b"exit", "crashed"), (b"_e
 # Seconds. Asserted as they are in the long form; ten times as much beside what else runs.
 RECOVERY, GAP = 0.05, 0.1
 CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n[workers]\nhard-after = 100ms\n"
-ACTIONS = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n?Good?One = echo.echo\n[action ?Victim?Act]\ntimeout = 100ms\n"}
+# A sanitizer needs its time for a full stack.
+TIMEOUT = "1s" if sanitizer() else "100ms"
+ACTIONS = {"v.ini": f"[actionmapping]\n?Victim?Act = victim.act\n?Good?One = echo.echo\n[action ?Victim?Act]\ntimeout = {TIMEOUT}\n"}
 
 
 class Caller:

@@ -209,7 +209,8 @@ while True:
 def a_stopped_subscriber_misses_and_the_others_do_not():
     messages = 50000 if LONG else 10000
     config = "[zmanager]\nwatch = no\n[integration]\nhigh-water = 1000\n"
-    with Daemon(config=config, actions=ACTIONS, plugins={"work": SLOW}, expect=["a subscriber is at its high-water mark", "suppressed"]) as daemon:
+    with Daemon(config=config, actions=ACTIONS, plugins={"work": SLOW}, expect=["a subscriber is at its high-water mark", "suppressed"],
+                env=sanitizer_options("quarantine_size_mb=1")) as daemon:
         stopped = subprocess.Popen([sys.executable, "-c", SUBSCRIBER, daemon.endpoint("topics")], stdout=subprocess.PIPE)
         try:
             tail = daemon.tail("~~work~")

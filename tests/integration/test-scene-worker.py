@@ -66,7 +66,8 @@ def a_plugin_in_python_in_two_lines():
         assert len(workers) == 1 and workers[0]["name"] == "shout", workers
         status = daemon.settled()
         assert status["workers"]["waiting"] == 0 and status["workers"]["dropped"] == 0, status["workers"]
-        assert daemon.counters()["zmanager_worker_sent_total{worker=\"shout\"}"] >= 202
+        # It counts behind the sending, when the answer may have come already.
+        wait_for("all to be counted", lambda: daemon.counters()["zmanager_worker_sent_total{worker=\"shout\"}"] >= 202)
 
 
 def busy_daemon():

@@ -8,7 +8,7 @@ import threading
 import time
 
 from zmcase import BUILD, SOURCE
-from zmtest import PATIENCE, Daemon, compile_plugin, wait_for
+from zmtest import PATIENCE, Daemon, compile_plugin, real_crashes, wait_for
 
 ISOLATIONS = "thread", "process", "private"
 APART = "process", "private"
@@ -85,10 +85,10 @@ def shown(daemon, name, state=None):
 class Isolated(Daemon):
     """A daemon that leaves no process behind, however it ends."""
 
-    def __init__(self, isolation="thread", names=(), built=("echo",), config="", sections=None, **more):
+    def __init__(self, isolation="thread", names=(), built=("echo",), config="", sections=None, leaves=False, **more):
         sections = {} if sections is None else sections
         text = "".join(section(name.split("=")[0], isolation, **sections.get(name.split("=")[0], {})) for name in [*names, *built])
-        super().__init__(config=config + text, plugins=built, **more)
+        super().__init__(config=config + text, plugins=built, env=real_crashes(leaves), **more)
         install(self, *names)
         self.seen_hosts = set()
 

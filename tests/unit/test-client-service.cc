@@ -17,6 +17,14 @@ using namespace client_test;
 
 /* The real Subject's pool, held in the hand too. */
 static std::function<void (ZmMessage *)> on_message;
+static std::mutex on_message_lock; /* it is set while the Subject runs */
+
+static void
+set_on_message (std::function<void (ZmMessage *)> handler)
+{
+  std::lock_guard<std::mutex> guard (on_message_lock);
+  on_message = std::move (handler);
+}
 
 /* Asked only while the Subject drains, which it never does here. */
 extern "C" gboolean
@@ -34,8 +42,12 @@ zm_pool_refuse (ZmPool *, ZmMessage *message, const char *, const char *)
 extern "C" guint
 zm_pool_try_push (ZmPool *, ZmMessage **messages, guint n)
 {
+  std::unique_lock<std::mutex> guard (on_message_lock);
+  const auto handler = on_message;
+
+  guard.unlock ();
   for (guint i = 0; i < n; i++) {
-    on_message (messages[i]);
+    handler (messages[i]);
     zm_message_unref (messages[i]);
   }
   return n;
@@ -92,7 +104,7 @@ protected:
     zm_table_slot_free (tables);
     zmq_ctx_term (zmq);
     zm_metrics_free (metrics);
-    on_message = nullptr;
+    set_on_message (nullptr);
   }
 
   void
@@ -243,14 +255,14 @@ TEST_F (Service, SendsAndCalls)
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<std::string> got;
-  on_message = [&] (ZmMessage *message) {
+  set_on_message ([&] (ZmMessage *message) {
     ZmSpan body = zm_message_body (message);
     if (message->reply != 0)
       zm_subject_reply (subject, message->reply, ZM_OK, message);
     std::lock_guard<std::mutex> lock (mutex);
     got.emplace_back (body.data, body.size);
     changed.notify_all ();
-  };
+  });
   zm_client_reply reply;
   ASSERT_EQ (zm_client_call (client, "?a?b", nullptr, "echo", 4, kWaitMs, &reply), ZM_CLIENT_OK)
       << zm_client_error (client);

@@ -34,6 +34,17 @@ struct Made {
     record.n_parts = static_cast<guint> (texts.size ());
     for (size_t i = 0; i < numbers.size (); i++)
       record.numbers[i] = numbers[i];
+    point_to_texts ();
+  }
+  /* A copy has texts of its own. */
+  Made (const Made &other) : record (other.record), texts (other.texts)
+  {
+    point_to_texts ();
+  }
+
+  void
+  point_to_texts ()
+  {
     for (size_t i = 0; i < texts.size (); i++)
       record.parts[i] = zm_span (texts[i].data (), texts[i].size ());
   }

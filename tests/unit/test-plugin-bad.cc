@@ -5,6 +5,10 @@
 #include "plugin-fixture.h"
 #include "sanitizers.h"
 
+#include <algorithm>
+#include <elf.h>
+#include <link.h>
+
 /* ---- one for each way to be bad ---- */
 
 struct BadPlugin {
@@ -82,6 +86,29 @@ TEST_F (PluginTest, TruncatedOnesAreRefused)
     EXPECT_EQ (file->manifest, nullptr) << file->name;
   }
   EXPECT_NE (problems_text ().find ("truncated"), std::string::npos) << problems_text ();
+}
+
+/* Where the dynamic loader would look far beyond its table of versions: what is there differs from process to process, so that
+ * one that only tried it tells nothing. */
+TEST_F (PluginTest, ASymbolWithAVersionThatThereIsNotIsRefused)
+{
+  std::string bytes = read_file (built_plugin ("plugins/victim"));
+  auto *header = reinterpret_cast<ElfW (Ehdr) *> (bytes.data ());
+  auto *sections = reinterpret_cast<ElfW (Shdr) *> (bytes.data () + header->e_shoff);
+  bool found = false;
+
+  for (guint i = 0; i < header->e_shnum; i++)
+    if (sections[i].sh_type == SHT_GNU_versym) {
+      auto *numbers = reinterpret_cast<ElfW (Half) *> (bytes.data () + sections[i].sh_offset);
+
+      std::fill (numbers + 1, numbers + sections[i].sh_size / sizeof *numbers, 0x7ffe);
+      found = true;
+    }
+  ASSERT_TRUE (found);
+  install_bytes (bytes, "versions");
+  load ({ "versions" });
+  EXPECT_NE (problems_text ().find ("damaged: a symbol has a version that there is not"), std::string::npos)
+      << problems_text ();
 }
 
 /* A loader that probes remembers what was bad, by the file's identity; a changed file is tried again. */

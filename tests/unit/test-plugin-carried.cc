@@ -330,11 +330,16 @@ TEST_F (CarriedTest, WhatHungIsNotTriedAgainByItself)
   EXPECT_NE (current ("hello"), nullptr) << "its section changed";
 }
 
+/* It stays for good, and is no leak. */
 TEST_F (CarriedTest, WhatStaysIsTold)
 {
+  static ZmGeneration *volatile stays;
+
   install ("plugins/swap", "hello");
   fake.kept = "thread 17, which it started behind the host's back";
   load ({ "hello" });
+  stays = current ("hello");
+  ASSERT_NE (stays, nullptr);
   load ({});
   EXPECT_TRUE (eventually ([this] { return held ().find ("held by thread 17") != std::string::npos; }))
       << held ();
