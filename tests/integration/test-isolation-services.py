@@ -6,8 +6,8 @@ import os
 import signal
 
 from zmcase import case, run
-from zmhosts import HOST_LOG, Isolated, hosts_of, section
-from zmtest import wait_for
+from zmhosts import APART, HOST_LOG, Isolated, hosts_of, section
+from zmtest import Refused, wait_for
 
 CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n"
 WORDS = "greeting", "process", "count", "told", "emit", "start_timer", "stop_timer", "ask"
@@ -132,6 +132,94 @@ def a_source_in_the_shared_host_is_opened_again_after_each_end():
 @case
 def a_source_in_a_host_of_its_own_is_opened_again_after_each_end():
     a_source_goes_on("private")
+
+
+# ---- one that stops before its successor starts ----
+
+SINGLE = r"""
+#include <zmanager/plugin.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int tick (zm_call *call)
+{
+  zm_metric (call->host, ZM_METRIC_COUNTER, "ticks", 1);
+  return ZM_OK;
+}
+
+static int init (const zm_host *host, void **state)
+{
+  *state = NULL;
+  return zm_timer_start (host, "tick", tick, 1, 10) != 0 ? ZM_OK : ZM_E_FAILED;
+}
+
+static int start (void *state)
+{
+  FILE *file;
+  int process = 0;
+
+  (void) state;
+  %s
+  file = fopen (getenv ("ZM_TEST_FILE"), "w");
+  if (file == NULL)
+    return ZM_E_FAILED;
+  fprintf (file, "%%d", (int) getpid ());
+  fclose (file);
+  return process == 0 ? ZM_OK : ZM_E_FAILED;
+}
+
+ZM_ACTION (act)
+{
+  return zm_reply_text (call, "acted");
+}
+
+static const zm_plugin_desc descriptor = {
+  .struct_size = sizeof descriptor, .flags = ZM_PLUGIN_EXCLUSIVE, .name = "single", .version = "1.0",
+  .licence = "LGPL-2.1-or-later", .summary = "There is one at a time", .init = init, .start = start,
+};
+ZM_PLUGIN_FULL ("single", "1.0", "LGPL-2.1-or-later", "There is one at a time", "", &descriptor);
+"""
+FAILS = "return ZM_E_FAILED;"
+# The process of the one before it goes while that one is stopped.
+KILLS = """file = fopen (getenv ("ZM_TEST_FILE"), "r");
+  if (file != NULL && fscanf (file, "%d", &process) == 1)
+    kill (process, SIGKILL);
+  poll (NULL, 0, 500);
+  return ZM_E_FAILED;"""
+
+
+def goes_on_after_its_successor_failed(isolation, why):
+    actions = {"s.ini": "[actionmapping]\n?Single?Act = single.act\n?Good?One = echo.echo\n"}
+    daemon = Isolated(isolation, config=CONFIG + section("single", isolation), actions=actions, expect=[*HOST_LOG, "single", "reload"])
+    daemon.env["ZM_TEST_FILE"] = daemon.path("process")
+    daemon.install("single", SINGLE % "")
+    with daemon:
+        ticks = lambda: daemon.counters().get('zmanager_plugin_ticks{plugin="single"}', 0)
+        wait_for("ticks", lambda: ticks() > 2)
+        starts = daemon.counters()["zmanager_host_starts_total"]
+        daemon.install("single", SINGLE.replace("#include <signal.h>", "#include <poll.h>\n#include <signal.h>") % why)
+        try:
+            daemon.control("plugin-reload", name="single")
+        except Refused:
+            pass
+        assert daemon.call("?Single?Act") == ("OK", b"acted")
+        before = ticks()
+        wait_for("the timer that init started", lambda: ticks() > before + 2)
+        return daemon.counters()["zmanager_host_starts_total"] - starts
+
+
+@case
+def timers_of_init_go_on_where_an_exclusive_plugin_is_started_again():
+    for isolation in "thread", *APART:
+        goes_on_after_its_successor_failed(isolation, FAILS)
+
+
+@case
+def an_exclusive_plugin_whose_process_ended_while_it_was_stopped_is_started_again():
+    # One process for the successor, one for itself.
+    assert goes_on_after_its_successor_failed("private", KILLS) == 2
 
 
 run()
