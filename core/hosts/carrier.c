@@ -247,6 +247,8 @@ carrier_start (gpointer data, GError **error)
   pthread_mutex_lock (&hosts->lock);
   g_clear_pointer (&carried->quarantine, g_free);
   carried->crashes = 0;
+  zm_group_grow (carried->group,
+                 carried->n_seats); /* one that ended while it was stopped was not started again */
   good = reach (carried, ZM_WANT_STARTED, ZM_SEAT_UP, "start", hosts->config.call_ms, error);
   /* An EXCLUSIVE one that was to go on in place of its successor stays in use, and has to say so. */
   if (!good && carried->quarantine == NULL)

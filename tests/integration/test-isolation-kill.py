@@ -92,4 +92,21 @@ def a_host_that_is_stopped_is_taken_for_dead_and_what_it_had_not_begun_goes_on()
         assert not ledger.errors, ledger.codes()
 
 
+@case
+def a_process_for_the_last_calls_of_one_that_was_replaced_is_not_started_again():
+    actions = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n"}
+    with Isolated("private", ["victim"], built=(), config=CONFIG, actions=actions, expect=HOST_LOG) as daemon:
+        host = daemon.hosts()[0]
+        ledger = Ledger(daemon)
+        daemon.push_socket.send_multipart([b"~~~Victim~Act~1", b"sleep 20000"])
+        wait_for("the call", lambda: [call for call in daemon.control("running")["running"] if "host" in call])
+        daemon.control("plugin-reload", name="victim")
+        assert daemon.call("?Victim?Act", b"ok") == ("OK", b"ok") and len(daemon.hosts()) == 2
+        os.kill(host, signal.SIGKILL)
+        ledger.close(2)
+        assert ledger.codes() == {"host-lost": 1}, ledger.codes()
+        wait_for("the old one to be gone", lambda: len(daemon.control("plugins")["plugins"]) == 1 and len(daemon.hosts()) == 1)
+        assert daemon.counters()["zmanager_host_starts_total"] == 2, daemon.counters()
+
+
 run()
