@@ -215,7 +215,7 @@ struct ZmHosts {
   GQueue dead_order; /* ZmDeadNote, oldest first */
   guint n_dead;      /* set aside */
   ZmCounter *c_starts, *c_crashes, *c_killed, *c_lost, *c_requeued, *c_timeouts, *c_late, *c_emits_lost,
-      *c_set_aside, *c_bad, *c_lines;
+      *c_loops, *c_set_aside, *c_bad, *c_lines;
   ZmCounter *g_up, *g_aside; /* gauges */
 };
 

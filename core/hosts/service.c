@@ -368,6 +368,10 @@ zm_host_service (ZmHost *host, const ZmRecord *record)
   case ZM_RECORD_UNTIMER: take_untimer (host, record); break;
   case ZM_RECORD_LOG: take_log (host, record); break;
   case ZM_RECORD_METRIC: take_metric (host, record); break;
+  case ZM_RECORD_LOOP:
+    if (generation_of (host, record->id) != NULL)
+      zm_counter_add (host->hosts->c_loops, 1);
+    break;
   default:
     zm_counter_add (host->hosts->c_bad, 1);
     zm_log_limited (host->hosts->config.log, ZM_LEVEL_WARNING, "host", "bad-record",

@@ -10,7 +10,7 @@ from zmhosts import APART, HOST_LOG, Isolated, hosts_of, section
 from zmtest import Refused, wait_for
 
 CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n"
-WORDS = "greeting", "process", "count", "told", "emit", "start_timer", "stop_timer", "ask"
+WORDS = "greeting", "process", "count", "told", "emit", "start_timer", "stop_timer", "ask", "circle"
 ACTIONS = {"s.ini": "[actionmapping]\n?Good?One = echo.echo\n?Services?Emitted = echo.echo\n?Services?Ticked = echo.echo\n" + "".join(f"?Services?{word} = services.{word}\n" for word in WORDS)}
 
 
@@ -25,7 +25,7 @@ def asks(daemon, word, body=b"", headers=None):
 
 
 def is_served(isolation):
-    with Isolated(isolation, ["services"], config=CONFIG, actions=ACTIONS) as daemon:
+    with Isolated(isolation, ["services"], config=CONFIG, actions=ACTIONS, expect=["its actions call each other in a circle"]) as daemon:
         own = str(daemon.process.pid)
         assert (asks(daemon, "process") == own) == (isolation == "thread")
         assert asks(daemon, "count") == "counted" and said(daemon, "worker started") >= 1
@@ -49,6 +49,9 @@ def is_served(isolation):
         assert asks(daemon, "ask", b"?Good?One") == "answered question"
         failed = asks(daemon, "ask", b"?Nobody?There")
         assert failed.startswith("failed ") and json.loads(failed.split(" ", 1)[1])["code"] == "unmapped", failed
+        # A circle ends, and is counted, wherever it is found.
+        daemon.send("?Services?circle")
+        wait_for("the end of the circle", lambda: daemon.counters()["zmanager_emit_loops_total"] == 1)
         # Its configuration, and another one.
         assert asks(daemon, "greeting") == "hello"
         daemon.write("zmanager.conf", CONFIG + section("echo", isolation) + section("services", isolation, greeting="good day"))
