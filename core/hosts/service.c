@@ -108,6 +108,14 @@ emit_over (ZmHost *host, int status)
                   "host %s: a message that a plugin emitted was not taken (%d)", host->name, status);
 }
 
+/* While the daemon drains only what somebody waits for is taken: nothing else may stand in front of that, nor of the end of a
+ * source. */
+static gboolean
+has_a_chance (const ZmHosts *hosts)
+{
+  return hosts->config.accepts == NULL || hosts->config.accepts (hosts->config.user);
+}
+
 /* Those that the pool had no room for come first, in their order. */
 static void
 keep_for_later (ZmHost *host, const ZmRecord *record)
@@ -123,7 +131,7 @@ take_emit (ZmHost *host, const ZmRecord *record)
 {
   int status = host->emits.length > 0 ? ZM_E_AGAIN : emit (host, record);
 
-  if (status == ZM_E_AGAIN)
+  if (status == ZM_E_AGAIN && has_a_chance (host->hosts))
     keep_for_later (host, record);
   else
     emit_over (host, status);
@@ -153,7 +161,7 @@ zm_host_emit_again (ZmHost *host)
       zm_source_answer (host, &record);
     } else {
       status = emit (host, &record);
-      if (status == ZM_E_AGAIN)
+      if (status == ZM_E_AGAIN && has_a_chance (host->hosts))
         return;
       emit_over (host, status);
     }

@@ -76,6 +76,8 @@ typedef struct ZmHostsConfig {
   int (*emit) (ZmGeneration *generation, const zm_event *event, guint hops, gpointer user);
   int (*ask) (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done,
               void *done_user, gpointer user);
+  /* FALSE: the daemon drains, and what emit answers ZM_E_AGAIN to is not taken later either. NULL: always TRUE. */
+  gboolean (*accepts) (gpointer user);
   gpointer user;
   ZmLog *log;
   ZmMetrics *metrics;

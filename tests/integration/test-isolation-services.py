@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import time
 
 from zmcase import case, run
 from zmhosts import APART, HOST_LOG, Isolated, hosts_of, section
@@ -135,6 +136,22 @@ def a_source_in_the_shared_host_is_opened_again_after_each_end():
 @case
 def a_source_in_a_host_of_its_own_is_opened_again_after_each_end():
     a_source_goes_on("private")
+
+
+@case
+def a_source_in_a_host_ends_with_the_daemon_whatever_it_still_emits():
+    """From the drain on nothing that it emits is taken: that must not stand before the word that it has ended."""
+    config = CONFIG + "[workers]\ndrain = 20s\n[source ticker]\nrate = 1000\n"
+    actions = {"t.ini": "[actionmapping]\n?Tick?Came = echo.echo\n"}
+    for isolation in APART:
+        with Isolated(isolation, ["ticker"], config=config, actions=actions, expect=["that a plugin emitted was not taken"]) as daemon:
+            next_tick(daemon.tail(""))
+            began = time.monotonic()
+            daemon.process.send_signal(signal.SIGTERM)
+            daemon.ended()
+            took = time.monotonic() - began
+            # The time that a source has to end; a good one needs a few milliseconds.
+            assert took < 3, took
 
 
 # ---- one that stops before its successor starts ----
