@@ -65,7 +65,7 @@ append_member (GString *out, const ZmCarried *member)
 }
 
 static void
-append_running (GString *out, const ZmHost *host, gint64 now_us)
+append_running (GString *out, ZmHost *host, gint64 now_us)
 {
   for (guint i = 0; host->page != NULL && i < ZM_PAGE_SLOTS; i++) {
     const ZmHostSlot *slot = &host->slots[i];
@@ -76,7 +76,7 @@ append_running (GString *out, const ZmHost *host, gint64 now_us)
     if ((atomic_load (&host->page->slots[i].word) & 3) == ZM_SLOT_IS_STARTED)
       g_string_append_printf (out, "running %s.%s for %" G_GINT64_FORMAT " us\n",
                               zm_generation_name (slot->carried->generation), symbol,
-                              now_us - atomic_load (&host->page->slots[i].began_us));
+                              now_us - zm_slot_began (host, i, now_us));
   }
 }
 

@@ -22,6 +22,19 @@ zm_call_due (const ZmHostCall *call, gint64 began_us)
   return call->deadline_us > 0 ? MIN (due_us, call->deadline_us) : due_us;
 }
 
+/* What the page says is taken once: a plugin may write over it. It did not begin before the last look, which did not see it, nor
+ * in time to come. */
+gint64
+zm_slot_began (ZmHost *host, guint place, gint64 now_us)
+{
+  ZmHostSlot *slot = &host->slots[place];
+  gint64 least_us = MIN (host->hosts->looked_us, now_us);
+
+  if (slot->began_us == 0)
+    slot->began_us = CLAMP (atomic_load (&host->page->slots[place].began_us), least_us, now_us);
+  return slot->began_us;
+}
+
 /* Nobody waits for it any more; its code goes on in the slot until it comes back, or is killed. */
 ZmHostCall *
 zm_call_detach (ZmHost *host, guint place, gint64 now_us)
@@ -87,18 +100,32 @@ end_queued (ZmHost *host, guint place, ZmArrivals *arrivals)
   zm_arrivals_add (arrivals, call);
 }
 
+/* Its slots say what neither the daemon nor the host's own code makes of them: of no call is it known any more whether it has
+ * begun. In a host of its own it can only have been the one plugin. */
+static void
+end_insane (ZmHost *host, const ZmHostSlot *slot)
+{
+  if (host->killed != NULL)
+    return;
+  if (!host->group->shared)
+    host->guilty = slot->carried;
+  zm_host_kill (host, g_strdup ("it wrote over the memory that it shares with the daemon"));
+}
+
 static void
 look_at_slot (ZmHost *host, guint place, gint64 now_us, ZmArrivals *arrivals)
 {
   ZmHostSlot *slot = &host->slots[place];
-  ZmPageSlot *shared = &host->page->slots[place];
-  unsigned state = atomic_load (&shared->word) & 3;
+  unsigned long long word = atomic_load (&host->page->slots[place].word);
+  gboolean started = word == zm_page_word (slot->serial, ZM_SLOT_IS_STARTED);
 
-  if (slot->call == NULL) {
+  if (!started && (word != zm_page_word (slot->serial, ZM_SLOT_IS_QUEUED) || slot->began_us != 0)) {
+    end_insane (host, slot);
+  } else if (slot->call == NULL) {
     if (now_us > slot->gone_us + host->hosts->config.hard_after_us)
       end_hung (host, slot, now_us);
-  } else if (state == ZM_SLOT_IS_STARTED) {
-    gint64 began_us = MIN (atomic_load (&shared->began_us), now_us);
+  } else if (started) {
+    gint64 began_us = zm_slot_began (host, place, now_us);
 
     if (now_us - began_us > ZM_HOST_TICK_US)
       slot->carried->seats[host->index].slow = TRUE;
@@ -251,7 +278,6 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
     pthread_mutex_unlock (&hosts->lock);
     return;
   }
-  hosts->looked_us = now_us;
   cancelled = hosts->cancel_asked;
   if (cancelled)
     zm_hosts_cancel_asked (hosts, now_us, &arrivals);
@@ -272,6 +298,7 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
     zm_carried_pump (carried);
     look_at_retired (carried, idle);
   }
+  hosts->looked_us = now_us;
   if (scan)
     hosts->scanned_us = now_us;
   if (measured)

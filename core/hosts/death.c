@@ -193,7 +193,8 @@ end_slots (ZmHost *host, const Death *death, ZmArrivals *arrivals, GPtrArray *ke
 
     if (carried == NULL)
       continue;
-    if (call != NULL && atomic_load (&host->page->slots[i].word) == queued) {
+    /* Once seen to have started it did, whatever was written there since. */
+    if (call != NULL && slot->began_us == 0 && atomic_load (&host->page->slots[i].word) == queued) {
       ZmHostCall **at = &back;
 
       while (*at != NULL && (*at)->serial < call->serial)

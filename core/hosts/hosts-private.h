@@ -92,7 +92,8 @@ typedef struct ZmHostSlot {
   ZmGeneration *kept; /* a reference, of one that was given up */
   char *symbol, *id;  /* of one that was given up */
   guint64 serial;
-  gint64 gone_us; /* when it was given up */
+  gint64 began_us; /* when it was first seen to have started; 0: it was not seen so yet */
+  gint64 gone_us;  /* when it was given up */
 } ZmHostSlot;
 
 typedef struct ZmHostTimer {
@@ -309,6 +310,8 @@ void zm_host_report (ZmHost *host, const char *how); /* the crash report; its sl
 /* ---- deadline.c: what the thread looks at each tick; without the lock ---- */
 /* When a call that began then is given up. */
 gint64 zm_call_due (const ZmHostCall *call, gint64 began_us);
+/* Under the lock. When the call in that slot, which has started, began. */
+gint64 zm_slot_began (ZmHost *host, guint place, gint64 now_us);
 void zm_hosts_look (ZmHosts *hosts, gint64 now_us);
 /* Under the lock: takes a started call from its slot, where its code goes on; its caller is given an error. */
 ZmHostCall *zm_call_detach (ZmHost *host, guint place, gint64 now_us);
