@@ -314,8 +314,6 @@ settle (ZmHost *host, Death *death, ZmArrivals *arrivals, GPtrArray *kept)
 
   if (!death->expected)
     zm_counter_add (hosts->c_crashes, 1);
-  if (!death->expected)
-    zm_host_report (host, death->text);
   if (death->guilty != NULL && (death->call != NULL || death->id != NULL))
     zm_dead_note (hosts, death->call, death->id, zm_generation_name (death->guilty->generation),
                   death->symbol, death->how);
@@ -348,6 +346,7 @@ zm_host_died (ZmHost *host, int status)
   g_autoptr (GPtrArray) kept = g_ptr_array_new ();
   ZmArrivals arrivals = { NULL, NULL };
   Death death = { 0 };
+  g_autofree char *report = NULL;
 
   pthread_mutex_lock (&hosts->lock);
   host->dying = TRUE;
@@ -356,10 +355,14 @@ zm_host_died (ZmHost *host, int status)
   zm_host_drop_services (host);
   pthread_mutex_lock (&hosts->lock);
   examine (host, status, &death);
+  report = death.expected ? NULL : zm_host_report (host, death.text);
   settle (host, &death, &arrivals, kept);
   pthread_mutex_unlock (&hosts->lock);
   for (guint i = 0; i < kept->len; i++)
     zm_generation_unref (g_ptr_array_index (kept, i), "hung call");
+  /* Before its calls are told: who hears of a crash finds its report. */
+  if (report != NULL)
+    zm_host_write_report (host, death.pid, report);
   g_free (death.how);
   g_free (death.text);
   zm_arrivals_tell (hosts, &arrivals);

@@ -233,7 +233,7 @@ void zm_group_grow (ZmHostGroup *group, guint n);
 void zm_group_settle (ZmHostGroup *group);
 
 /* ---- process.c: one process; the thread's ---- */
-void zm_host_begin (ZmHost *host);           /* starts it: STARTING, or DOWN again */
+void zm_host_begin (ZmHost *host); /* starts it: STARTING, or DOWN again; under the lock, which is let go */
 void zm_host_kill (ZmHost *host, char *why); /* SIGKILL; takes why; under the lock */
 void zm_host_clear (ZmHost *host);           /* closes and frees what belongs to the process that ended */
 ZmHost *zm_host_new (ZmHostGroup *group, guint index);
@@ -305,7 +305,10 @@ void zm_calls_back (ZmHosts *hosts, ZmHostCall *calls);
 /* Under the lock: a crash of its own making. TRUE: it is in quarantine from now on. */
 gboolean zm_carried_blame (ZmCarried *carried, ZmHost *host, const char *what, gint64 now_us);
 gint64 zm_carried_backoff (const ZmCarried *carried);
-void zm_host_report (ZmHost *host, const char *how); /* the crash report; its slots are as they were */
+/* The crash report, with its slots as they were; the caller frees. Then without the lock: the thread, which alone frees hosts,
+ * writes it to a file, and a slow disk costs the plugins of other hosts as little as may be. */
+char *zm_host_report (ZmHost *host, const char *how);
+void zm_host_write_report (const ZmHost *host, pid_t pid, const char *text);
 
 /* ---- deadline.c: what the thread looks at each tick; without the lock ---- */
 /* When a call that began then is given up. */
