@@ -202,11 +202,11 @@ lost_its_home (const ZmCarried *carried, const ZmHostCall *call)
 }
 
 static void
-look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
+look_at_list (ZmCarried *carried, ZmWaiting *list, gint64 now_us, ZmArrivals *arrivals)
 {
   ZmHostCall *before = NULL;
 
-  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
+  for (ZmHostCall *call = list->head, *next; call != NULL; call = next) {
     gboolean late = call->deadline_us > 0 && now_us > call->deadline_us;
 
     next = call->next;
@@ -214,7 +214,7 @@ look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
       before = call;
       continue;
     }
-    zm_carried_unlink (carried, before, call);
+    zm_carried_unlink (carried, list, before, call);
     zm_carried_less (carried, 1);
     if (late) {
       zm_counter_add (carried->hosts->c_timeouts, 1);
@@ -225,6 +225,13 @@ look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
     }
     zm_arrivals_add (arrivals, call);
   }
+}
+
+static void
+look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
+{
+  for (guint i = 0; i < zm_carried_n_lists (carried); i++)
+    look_at_list (carried, &carried->lists[i], now_us, arrivals);
 }
 
 /* ---- the tick ---- */
@@ -290,10 +297,10 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
   for (guint i = 0; i < hosts->carrieds->len; i++) {
     ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
 
-    if (carried->quarantine != NULL && carried->head != NULL)
+    if (carried->quarantine != NULL && carried->waiting > 0)
       zm_carried_end_waiting (carried, &arrivals);
     busy |= carried->outstanding > 0 || carried->retired != NULL;
-    if (scan && carried->head != NULL)
+    if (scan && carried->waiting > 0)
       look_at_waiting (carried, now_us, &arrivals);
     zm_carried_pump (carried);
     look_at_retired (carried, idle);

@@ -53,6 +53,15 @@ typedef struct ZmSeat {
       *failed; /* why the last step was not done, or NULL: then nothing more is asked until this is cleared */
 } ZmSeat;
 
+/* waiting.c: a list of calls by their rank. */
+typedef struct ZmWaiting {
+  ZmHostCall *head, *tail;
+  ZmHostCall *last_again; /* the last one that a generation before it moved, or NULL */
+  /* of who goes through it, and may leave some */
+  ZmHostCall *before, *at;
+  guint passed;
+} ZmWaiting;
+
 /* A generation that is carried. */
 struct ZmCarried {
   ZmHosts *hosts;
@@ -63,20 +72,19 @@ struct ZmCarried {
   guint n_seats; /* hosts 0 … n_seats - 1 of the group */
   ZmSeat *seats;
   ZmWant want;
-  guint waited;            /* somebody waits for its next step */
-  guint stop_ms;           /* STOPPED: what stop may take */
-  GByteArray *values;      /* of its section, as records carry them */
-  gboolean described;      /* PREPARED was taken over */
-  gboolean serial_calls;   /* some action of it may not be THREADSAFE */
-  ZmHostCall *head, *tail; /* wait for a credit */
-  ZmHostCall *last_again;  /* in that list: the last one that a generation before it moved, or NULL */
-  guint waiting;
-  guint64 sent;      /* calls of it that went to hosts */
-  guint outstanding; /* waiting, in slots (also given up ones), deferred */
-  gboolean closed;   /* replaced: takes no more calls */
-  guint hung;        /* calls that were given up and whose code still runs: each has a thread of its host */
-  ZmCarried *after;  /* takes no call that keeps an order before that one's are over */
-  gboolean held;     /* the one before it runs in the daemon, and has calls */
+  guint waited;          /* somebody waits for its next step */
+  guint stop_ms;         /* STOPPED: what stop may take */
+  GByteArray *values;    /* of its section, as records carry them */
+  gboolean described;    /* PREPARED was taken over */
+  gboolean serial_calls; /* some action of it may not be THREADSAFE */
+  ZmWaiting *lists;      /* of those that wait for a credit */
+  guint waiting;         /* in all of them */
+  guint64 sent;          /* calls of it that went to hosts */
+  guint outstanding;     /* waiting, in slots (also given up ones), deferred */
+  gboolean closed;       /* replaced: takes no more calls */
+  guint hung;       /* calls that were given up and whose code still runs: each has a thread of its host */
+  ZmCarried *after; /* takes no call that keeps an order before that one's are over */
+  gboolean held;    /* the one before it runs in the daemon, and has calls */
   gint64 after_until_us;
   ZmGeneration *retired;            /* a reference until it is told that no call of it runs any more */
   guint crashes;                    /* of its own making, since its last good call */
@@ -255,16 +263,26 @@ gssize zm_host_take (ZmHost *host, const guint8 *data, gsize size, ZmArrivals *a
 /* A DONE into a call. */
 void zm_call_take_answer (ZmHostCall *call, const ZmRecord *record);
 
+/* ---- waiting.c: under the lock ---- */
+guint zm_carried_n_lists (const ZmCarried *carried);
+void zm_carried_append (ZmCarried *carried, ZmHostCall *call);
+void zm_carried_insert_again (ZmCarried *carried, ZmHostCall *call); /* one that was moved */
+void zm_carried_all_came (ZmCarried *carried);                       /* no more of those will */
+void zm_carried_merge (ZmCarried *carried, ZmHostCall *calls);       /* back to the places that they had */
+/* before: the one in front of it in its list, or NULL. */
+void zm_carried_unlink (ZmCarried *carried, ZmWaiting *list, ZmHostCall *before, ZmHostCall *call);
+/* All of them, as a list in their order. */
+ZmHostCall *zm_carried_take_all (ZmCarried *carried);
+/* Goes through all lists by rank: the one whose `at` is next, until all are at their ends. */
+void zm_carried_rewind (ZmCarried *carried);
+ZmWaiting *zm_carried_next (ZmCarried *carried);
+
 /* ---- dispatch.c ---- */
 /* Under the lock: sends what waits as far as there are credits. */
 void zm_carried_pump (ZmCarried *carried);
 void zm_group_pump (ZmHostGroup *group);
-void zm_carried_pump_after (const ZmCarried *carried);         /* who comes after it */
-void zm_carried_merge (ZmCarried *carried, ZmHostCall *calls); /* back to the places that they had */
-/* Out of the list of those that wait: one, with the one before it or NULL; all of them, as a list. */
-void zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call);
-ZmHostCall *zm_carried_take_all (ZmCarried *carried);
-gboolean zm_carried_runs (const ZmCarried *carried); /* a call of it is in a host; deferred ones are not */
+void zm_carried_pump_after (const ZmCarried *carried); /* who comes after it */
+gboolean zm_carried_runs (const ZmCarried *carried);   /* a call of it is in a host; deferred ones are not */
 /* Ends a call with this error. */
 void zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* Under the lock. The slot is free again; its call, if any, is the caller's. */
