@@ -35,6 +35,8 @@ check_event (ZmHostedPlugin *plugin, const zm_event *event, gboolean keyless)
   if (status != ZM_OK)
     return status;
   if (zm_hosted_here ()->hops + 1 > ZM_HOPS_MOST) {
+    zm_hosted_say (plugin->hosted,
+                   &(ZmRecord){ .kind = ZM_RECORD_LOOP, .id = plugin->serial }); /* to be counted */
     zm_hosted_warn (
         plugin, "a message was emitted over " G_STRINGIFY (ZM_HOPS_MOST) " hops and is refused: its actions "
                                                                          "call each other in a circle");

@@ -218,7 +218,8 @@ struct ZmHostedPlugin {
   guint64 serial;
   char *name, *copy;
   guint number, threads;
-  atomic_uint ready; /* counts the steps that it has done; 0: not prepared, and what follows is not set */
+  atomic_uint ready;  /* counts the steps that it has done; 0: not prepared, and what follows is not set */
+  atomic_bool failed; /* it could not be loaded, and nothing of it is left here */
   ZmGeneration *generation; /* NULL: not loaded */
   ZmHostedCrew *crew;
   ZmHostedStat *stats; /* of each action */
@@ -250,6 +251,7 @@ struct ZmHostedStep {
   ZmRecordKind kind;
   guint64 id;
   ZmHostedPlugin *plugin; /* NULL: there is none of that serial */
+  gboolean forget;        /* no step, but the end of what is known of a plugin that could not be loaded */
   guint deadline_ms;
   ZmHostedValues *values;
 };

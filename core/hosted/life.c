@@ -101,12 +101,15 @@ static void
 prepare (ZmHostedPlugin *plugin)
 {
   g_autoptr (GError) error = NULL;
+  g_autofree char *kept = NULL;
 
   if (open_plugin (plugin, &error)) {
     atomic_fetch_add (&plugin->ready, 1);
-  } else if (plugin->generation != NULL) {
-    g_free (zm_loaded_close (plugin->generation));
+  } else {
+    if (plugin->generation != NULL)
+      kept = zm_loaded_close (plugin->generation);
     plugin->generation = NULL;
+    atomic_store (&plugin->failed, kept == NULL);
   }
   zm_hosted_say_prepared (plugin, error);
 }
@@ -270,7 +273,9 @@ life_main (void *user)
   for (;;) {
     ZmHostedStep *step = next_step (hosted);
 
-    if (!refuse (hosted, step)) {
+    if (step->forget) {
+      zm_hosted_plugin_free (step->plugin);
+    } else if (!refuse (hosted, step)) {
       bear_mark (step->plugin);
       zm_hosted_enter (step->plugin->serial);
       atomic_store (&hosted->page->loading, step->plugin->serial);

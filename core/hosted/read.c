@@ -99,15 +99,46 @@ send_work (ZmHosted *hosted)
   g_ptr_array_set_size (hosted->touched, 0);
 }
 
+static gboolean
+take_failed (gpointer key, gpointer value, gpointer user)
+{
+  ZmHostedPlugin *plugin = value;
+  ZmHosted *hosted = user;
+  ZmHostedStep *step;
+
+  (void) key;
+  if (!atomic_load (&plugin->failed))
+    return FALSE;
+  zm_hosted_asks_drop (hosted, plugin);
+  step = g_new0 (ZmHostedStep, 1);
+  step->plugin = plugin;
+  step->forget = TRUE;
+  zm_hosted_life_push (hosted, step);
+  return TRUE;
+}
+
+/* The daemon does not close what it could not load, and may want it loaded again under the same number. The life thread may be
+ * about to leave it: it lets it go after that. */
+static void
+forget_failed (ZmHosted *hosted)
+{
+  hosted->last_plugin = NULL;
+  g_hash_table_foreach_remove (hosted->plugins, take_failed, hosted);
+}
+
 /* Of a plugin's life. It is known here from PREPARE to CLOSE; between them it is the life thread's. */
 static void
 take_step (ZmHosted *hosted, const ZmRecord *record)
 {
   ZmHostedStep *step = g_new0 (ZmHostedStep, 1);
-  ZmHostedPlugin *plugin = find_plugin (hosted, record->id);
-  gboolean fresh = record->kind == ZM_RECORD_PREPARE && plugin == NULL;
+  ZmHostedPlugin *plugin;
+  gboolean fresh;
 
   send_work (hosted);
+  if (record->kind == ZM_RECORD_PREPARE)
+    forget_failed (hosted);
+  plugin = find_plugin (hosted, record->id);
+  fresh = record->kind == ZM_RECORD_PREPARE && plugin == NULL;
   if (fresh) {
     plugin = zm_hosted_plugin_new (hosted, record);
     g_hash_table_insert (hosted->plugins, &plugin->serial, plugin);

@@ -49,7 +49,8 @@ zm_call_take_answer (ZmHostCall *call, const ZmRecord *record)
   const ZmSpan *parts = record->parts;
 
   call->status = (int) (gint64) record->numbers[ZM_DONE_STATUS];
-  call->took_us = (gint64) record->numbers[ZM_DONE_TOOK] - 1;
+  /* One that took longer would have been given up. */
+  call->took_us = (gint64) MIN (record->numbers[ZM_DONE_TOOK], (guint64) call->timeout_us + 1) - 1;
   call->content_type = text_of (parts[ZM_DONE_TYPE]);
   call->key = text_of (parts[ZM_DONE_KEY]);
   call->next_key = text_of (parts[ZM_DONE_NEXT]);

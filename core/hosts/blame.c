@@ -65,7 +65,7 @@ append_member (GString *out, const ZmCarried *member)
 }
 
 static void
-append_running (GString *out, const ZmHost *host, gint64 now_us)
+append_running (GString *out, ZmHost *host, gint64 now_us)
 {
   for (guint i = 0; host->page != NULL && i < ZM_PAGE_SLOTS; i++) {
     const ZmHostSlot *slot = &host->slots[i];
@@ -76,7 +76,7 @@ append_running (GString *out, const ZmHost *host, gint64 now_us)
     if ((atomic_load (&host->page->slots[i].word) & 3) == ZM_SLOT_IS_STARTED)
       g_string_append_printf (out, "running %s.%s for %" G_GINT64_FORMAT " us\n",
                               zm_generation_name (slot->carried->generation), symbol,
-                              now_us - atomic_load (&host->page->slots[i].began_us));
+                              now_us - zm_slot_began (host, i, now_us));
   }
 }
 
@@ -102,19 +102,11 @@ make_room (const char *directory)
     g_unlink (g_ptr_array_index (names, i));
 }
 
-/* Failing to write it costs the report only; the log has the main thing. */
-void
+char *
 zm_host_report (ZmHost *host, const char *how)
 {
-  const char *directory = host->hosts->config.report_directory;
-  g_autoptr (GString) out = g_string_new (NULL);
-  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-  g_autofree char *time = g_date_time_format (now, "%Y%m%dT%H%M%S.%f");
-  g_autofree char *name = g_strdup_printf ("crash-%s-%d.txt", time, (int) host->child.pid);
-  g_autofree char *path = NULL;
+  GString *out = g_string_new (NULL);
 
-  if (directory == NULL)
-    return;
   g_string_append_printf (out, "%s\nhost %s process %d life %" G_GUINT64_FORMAT " rss %" G_GSIZE_FORMAT "\n",
                           how, host->name, (int) host->child.pid, host->life, host->rss);
   for (guint i = 0; i < host->group->members->len; i++)
@@ -126,9 +118,24 @@ zm_host_report (ZmHost *host, const char *how)
     if (line != NULL)
       g_string_append_printf (out, "said %s\n", line);
   }
+  return g_string_free (out, FALSE);
+}
+
+/* Failing to write it costs the report only; the log has the main thing. */
+void
+zm_host_write_report (const ZmHost *host, pid_t pid, const char *text)
+{
+  const char *directory = host->hosts->config.report_directory;
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autofree char *time = g_date_time_format (now, "%Y%m%dT%H%M%S.%f");
+  g_autofree char *name = g_strdup_printf ("crash-%s-%d.txt", time, (int) pid);
+  g_autofree char *path = NULL;
+
+  if (directory == NULL)
+    return;
   make_room (directory);
   path = g_build_filename (directory, name, NULL);
-  if (g_file_set_contents_full (path, out->str, (gssize) out->len, G_FILE_SET_CONTENTS_NONE, 0600, NULL))
+  if (g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL))
     zm_log_write (host->hosts->config.log, ZM_LEVEL_NOTICE, "host", "host %s: the report is %s", host->name,
                   path);
 }

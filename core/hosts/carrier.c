@@ -127,6 +127,7 @@ forget (ZmCarried *carried)
   for (guint i = 0; i < carried->n_seats; i++)
     g_free (carried->seats[i].failed);
   g_free (carried->seats);
+  g_free (carried->lists);
   g_byte_array_unref (carried->values);
   g_free (carried->quarantine);
   g_free (carried);
@@ -145,6 +146,7 @@ carried_new (ZmHosts *hosts, ZmGeneration *generation)
   carried->threads = MAX (placement->threads, 1);
   carried->n_seats = 1; /* until the first host has said what the plugin is: a SERIAL one has no more */
   carried->seats = g_new0 (ZmSeat, MAX (placement->instances, 1));
+  carried->lists = g_new0 (ZmWaiting, placement->instances + 1);
   carried->values = zm_generation_values (generation);
   carried->stop_ms = hosts->config.drain_ms;
   carried->group = zm_group_get (hosts, shared, shared ? "shared" : zm_generation_name (generation));
@@ -247,6 +249,8 @@ carrier_start (gpointer data, GError **error)
   pthread_mutex_lock (&hosts->lock);
   g_clear_pointer (&carried->quarantine, g_free);
   carried->crashes = 0;
+  zm_group_grow (carried->group,
+                 carried->n_seats); /* one that ended while it was stopped was not started again */
   good = reach (carried, ZM_WANT_STARTED, ZM_SEAT_UP, "start", hosts->config.call_ms, error);
   /* An EXCLUSIVE one that was to go on in place of its successor stays in use, and has to say so. */
   if (!good && carried->quarantine == NULL)

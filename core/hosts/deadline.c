@@ -22,6 +22,19 @@ zm_call_due (const ZmHostCall *call, gint64 began_us)
   return call->deadline_us > 0 ? MIN (due_us, call->deadline_us) : due_us;
 }
 
+/* What the page says is taken once: a plugin may write over it. It did not begin before the last look, which did not see it, nor
+ * in time to come. */
+gint64
+zm_slot_began (ZmHost *host, guint place, gint64 now_us)
+{
+  ZmHostSlot *slot = &host->slots[place];
+  gint64 least_us = MIN (host->hosts->looked_us, now_us);
+
+  if (slot->began_us == 0)
+    slot->began_us = CLAMP (atomic_load (&host->page->slots[place].began_us), least_us, now_us);
+  return slot->began_us;
+}
+
 /* Nobody waits for it any more; its code goes on in the slot until it comes back, or is killed. */
 ZmHostCall *
 zm_call_detach (ZmHost *host, guint place, gint64 now_us)
@@ -87,18 +100,32 @@ end_queued (ZmHost *host, guint place, ZmArrivals *arrivals)
   zm_arrivals_add (arrivals, call);
 }
 
+/* Its slots say what neither the daemon nor the host's own code makes of them: of no call is it known any more whether it has
+ * begun. In a host of its own it can only have been the one plugin. */
+static void
+end_insane (ZmHost *host, const ZmHostSlot *slot)
+{
+  if (host->killed != NULL)
+    return;
+  if (!host->group->shared)
+    host->guilty = slot->carried;
+  zm_host_kill (host, g_strdup ("it wrote over the memory that it shares with the daemon"));
+}
+
 static void
 look_at_slot (ZmHost *host, guint place, gint64 now_us, ZmArrivals *arrivals)
 {
   ZmHostSlot *slot = &host->slots[place];
-  ZmPageSlot *shared = &host->page->slots[place];
-  unsigned state = atomic_load (&shared->word) & 3;
+  unsigned long long word = atomic_load (&host->page->slots[place].word);
+  gboolean started = word == zm_page_word (slot->serial, ZM_SLOT_IS_STARTED);
 
-  if (slot->call == NULL) {
+  if (!started && (word != zm_page_word (slot->serial, ZM_SLOT_IS_QUEUED) || slot->began_us != 0)) {
+    end_insane (host, slot);
+  } else if (slot->call == NULL) {
     if (now_us > slot->gone_us + host->hosts->config.hard_after_us)
       end_hung (host, slot, now_us);
-  } else if (state == ZM_SLOT_IS_STARTED) {
-    gint64 began_us = MIN (atomic_load (&shared->began_us), now_us);
+  } else if (started) {
+    gint64 began_us = zm_slot_began (host, place, now_us);
 
     if (now_us - began_us > ZM_HOST_TICK_US)
       slot->carried->seats[host->index].slow = TRUE;
@@ -175,11 +202,11 @@ lost_its_home (const ZmCarried *carried, const ZmHostCall *call)
 }
 
 static void
-look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
+look_at_list (ZmCarried *carried, ZmWaiting *list, gint64 now_us, ZmArrivals *arrivals)
 {
   ZmHostCall *before = NULL;
 
-  for (ZmHostCall *call = carried->head, *next; call != NULL; call = next) {
+  for (ZmHostCall *call = list->head, *next; call != NULL; call = next) {
     gboolean late = call->deadline_us > 0 && now_us > call->deadline_us;
 
     next = call->next;
@@ -187,7 +214,7 @@ look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
       before = call;
       continue;
     }
-    zm_carried_unlink (carried, before, call);
+    zm_carried_unlink (carried, list, before, call);
     zm_carried_less (carried, 1);
     if (late) {
       zm_counter_add (carried->hosts->c_timeouts, 1);
@@ -198,6 +225,13 @@ look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
     }
     zm_arrivals_add (arrivals, call);
   }
+}
+
+static void
+look_at_waiting (ZmCarried *carried, gint64 now_us, ZmArrivals *arrivals)
+{
+  for (guint i = 0; i < zm_carried_n_lists (carried); i++)
+    look_at_list (carried, &carried->lists[i], now_us, arrivals);
 }
 
 /* ---- the tick ---- */
@@ -251,7 +285,6 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
     pthread_mutex_unlock (&hosts->lock);
     return;
   }
-  hosts->looked_us = now_us;
   cancelled = hosts->cancel_asked;
   if (cancelled)
     zm_hosts_cancel_asked (hosts, now_us, &arrivals);
@@ -264,14 +297,15 @@ zm_hosts_look (ZmHosts *hosts, gint64 now_us)
   for (guint i = 0; i < hosts->carrieds->len; i++) {
     ZmCarried *carried = g_ptr_array_index (hosts->carrieds, i);
 
-    if (carried->quarantine != NULL && carried->head != NULL)
+    if (carried->quarantine != NULL && carried->waiting > 0)
       zm_carried_end_waiting (carried, &arrivals);
     busy |= carried->outstanding > 0 || carried->retired != NULL;
-    if (scan && carried->head != NULL)
+    if (scan && carried->waiting > 0)
       look_at_waiting (carried, now_us, &arrivals);
     zm_carried_pump (carried);
     look_at_retired (carried, idle);
   }
+  hosts->looked_us = now_us;
   if (scan)
     hosts->scanned_us = now_us;
   if (measured)

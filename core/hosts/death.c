@@ -20,6 +20,7 @@
 
 /* What is known of an end. */
 typedef struct Death {
+  pid_t pid;
   char *how;           /* "signal 11 (Segmentation fault)" */
   gboolean expected;   /* it was asked to end */
   gboolean own_making; /* a crash that a plugin made */
@@ -117,6 +118,7 @@ examine (ZmHost *host, int status, Death *death)
   g_autofree char *end = zm_child_describe_end (status);
   gboolean exited = host->page != NULL && atomic_load (&host->page->dying_signal) == ZM_PAGE_EXIT;
 
+  death->pid = host->child.pid;
   /* One that nobody needs any more is not asked before it was ready. */
   death->expected = host->state == ZM_HOST_LEAVING && !exited &&
                     (host->killed != NULL ? host->unneeded : WIFEXITED (status) && WEXITSTATUS (status) == 0);
@@ -191,7 +193,8 @@ end_slots (ZmHost *host, const Death *death, ZmArrivals *arrivals, GPtrArray *ke
 
     if (carried == NULL)
       continue;
-    if (call != NULL && atomic_load (&host->page->slots[i].word) == queued) {
+    /* Once seen to have started it did, whatever was written there since. */
+    if (call != NULL && slot->began_us == 0 && atomic_load (&host->page->slots[i].word) == queued) {
       ZmHostCall **at = &back;
 
       while (*at != NULL && (*at)->serial < call->serial)
@@ -253,15 +256,16 @@ next_start (ZmHost *host, const Death *death, gint64 now_us)
   return now_us + pause_us;
 }
 
-/* A plugin of its own in quarantine needs no host; in a shared one the others go on. */
+/* A plugin of its own in quarantine needs no host; in a shared one the others go on. Nor does one that was replaced or is
+ * stopped: nothing of it would be done there. Should an EXCLUSIVE one be started again after all, a host is asked for then. */
 static gboolean
 is_wanted (const ZmHost *host)
 {
   for (guint i = 0; i < host->group->members->len; i++) {
     const ZmCarried *member = g_ptr_array_index (host->group->members, i);
 
-    if (host->index < member->n_seats && member->want != ZM_WANT_NOTHING &&
-        (member->quarantine == NULL || host->group->shared))
+    if (host->index < member->n_seats && !member->closed && member->want != ZM_WANT_NOTHING &&
+        member->want != ZM_WANT_STOPPED && (member->quarantine == NULL || host->group->shared))
       return TRUE;
   }
   return FALSE;
@@ -273,14 +277,14 @@ log_death (ZmHost *host, const Death *death, gint64 pause_us, gboolean again)
   ZmLog *log = host->hosts->config.log;
 
   if (death->expected)
-    zm_log_write (log, ZM_LEVEL_INFO, "host", "host %s (process %d) ended: %s", host->name,
-                  (int) host->child.pid, host->leaving_why);
+    zm_log_write (log, ZM_LEVEL_INFO, "host", "host %s (process %d) ended: %s", host->name, (int) death->pid,
+                  host->leaving_why);
   else if (again)
     zm_log_write (log, ZM_LEVEL_ERROR, "host", "host %s (process %d) is lost: %s; started again %s",
-                  host->name, (int) host->child.pid, death->text, pause_us > 0 ? "after a pause" : "at once");
+                  host->name, (int) death->pid, death->text, pause_us > 0 ? "after a pause" : "at once");
   else
     zm_log_write (log, ZM_LEVEL_ERROR, "host", "host %s (process %d) is lost: %s", host->name,
-                  (int) host->child.pid, death->text);
+                  (int) death->pid, death->text);
 }
 
 static void
@@ -310,8 +314,6 @@ settle (ZmHost *host, Death *death, ZmArrivals *arrivals, GPtrArray *kept)
 
   if (!death->expected)
     zm_counter_add (hosts->c_crashes, 1);
-  if (!death->expected)
-    zm_host_report (host, death->text);
   if (death->guilty != NULL && (death->call != NULL || death->id != NULL))
     zm_dead_note (hosts, death->call, death->id, zm_generation_name (death->guilty->generation),
                   death->symbol, death->how);
@@ -323,12 +325,14 @@ settle (ZmHost *host, Death *death, ZmArrivals *arrivals, GPtrArray *kept)
   if (death->guilty != NULL && death->own_making &&
       zm_carried_blame (death->guilty, host, death->text, now_us))
     zm_carried_end_waiting (death->guilty, arrivals);
-  again = !hosts->ending && is_wanted (host) && (host->state != ZM_HOST_LEAVING || host->again);
   host->due_us = next_start (host, death, now_us);
-  log_death (host, death, host->due_us - now_us, again);
   g_free (host->last_end);
   host->last_end = g_strdup (death->how);
   zm_host_clear (host);
+  /* Lets the lock go, so that only now it is known who needs the host: a plugin may have come in the meantime. The guilty one
+   * may have gone in it. */
+  again = !hosts->ending && is_wanted (host) && (host->state != ZM_HOST_LEAVING || host->again);
+  log_death (host, death, host->due_us - now_us, again);
   host->state = again ? ZM_HOST_DOWN : ZM_HOST_OVER;
   zm_hosts_count_up (hosts);
   zm_group_pump (host->group);
@@ -342,6 +346,7 @@ zm_host_died (ZmHost *host, int status)
   g_autoptr (GPtrArray) kept = g_ptr_array_new ();
   ZmArrivals arrivals = { NULL, NULL };
   Death death = { 0 };
+  g_autofree char *report = NULL;
 
   pthread_mutex_lock (&hosts->lock);
   host->dying = TRUE;
@@ -350,10 +355,14 @@ zm_host_died (ZmHost *host, int status)
   zm_host_drop_services (host);
   pthread_mutex_lock (&hosts->lock);
   examine (host, status, &death);
+  report = death.expected ? NULL : zm_host_report (host, death.text);
   settle (host, &death, &arrivals, kept);
   pthread_mutex_unlock (&hosts->lock);
   for (guint i = 0; i < kept->len; i++)
     zm_generation_unref (g_ptr_array_index (kept, i), "hung call");
+  /* Before its calls are told: who hears of a crash finds its report. */
+  if (report != NULL)
+    zm_host_write_report (host, death.pid, report);
   g_free (death.how);
   g_free (death.text);
   zm_arrivals_tell (hosts, &arrivals);

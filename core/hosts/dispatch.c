@@ -14,93 +14,6 @@
 #define WINDOW_LEAST 8
 #define OUT_MOST     ((gsize) 16 << 20) /* bytes for one host, beside one call's */
 
-/* ---- the list of those that wait ---- */
-
-static void
-append (ZmCarried *carried, ZmHostCall *call)
-{
-  call->next = NULL;
-  call->host = NULL;
-  if (carried->tail != NULL)
-    carried->tail->next = call;
-  else
-    carried->head = call;
-  carried->tail = call;
-  carried->waiting++;
-}
-
-/* At the place that it had: the list is in the order of ranks. Moved ones come in that order, mostly; of those that were moved
- * twice some may have been overtaken. */
-static void
-insert_again (ZmCarried *carried, ZmHostCall *call)
-{
-  gboolean behind = carried->last_again != NULL && carried->last_again->rank < call->rank;
-  ZmHostCall **at = behind ? &carried->last_again->next : &carried->head;
-
-  while (*at != NULL && (*at)->rank < call->rank)
-    at = &(*at)->next;
-  call->host = NULL;
-  call->next = *at;
-  *at = call;
-  if (call->next == NULL)
-    carried->tail = call;
-  carried->last_again = call;
-  carried->waiting++;
-}
-
-/* before: the one in front of it in the list, or NULL. */
-void
-zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call)
-{
-  if (before != NULL)
-    before->next = call->next;
-  else
-    carried->head = call->next;
-  if (carried->tail == call)
-    carried->tail = before;
-  if (carried->last_again == call)
-    carried->last_again = before;
-  carried->waiting--;
-  call->next = NULL;
-}
-
-ZmHostCall *
-zm_carried_take_all (ZmCarried *carried)
-{
-  ZmHostCall *all = carried->head;
-
-  carried->head = carried->tail = carried->last_again = NULL;
-  carried->waiting = 0;
-  return all;
-}
-
-/* The list is in the order of ranks, and so are these mostly: one that had to wait was sent after some that came later. */
-void
-zm_carried_merge (ZmCarried *carried, ZmHostCall *calls)
-{
-  ZmHostCall **at = &carried->head;
-  guint64 rank = 0;
-
-  carried->last_again = NULL;
-  while (calls != NULL) {
-    ZmHostCall *call = calls;
-
-    if (call->rank < rank)
-      at = &carried->head;
-    rank = call->rank;
-    while (*at != NULL && (*at)->rank < call->rank)
-      at = &(*at)->next;
-    calls = call->next;
-    call->host = NULL;
-    call->next = *at;
-    *at = call;
-    at = &call->next;
-    if (call->next == NULL)
-      carried->tail = call;
-    carried->waiting++;
-  }
-}
-
 void
 zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...)
 {
@@ -266,38 +179,42 @@ is_blocked (ZmCarried *carried)
     return TRUE;
   carried->held = FALSE;
   carried->after = NULL;
-  carried->last_again = NULL;
+  zm_carried_all_came (carried);
   return FALSE;
 }
 
-/* Those that cannot go yet are passed over, as others may go elsewhere; the order of those of one number is kept, as they
- * all have to go to the same host. */
+/* The next one of a list. One that cannot go yet may be passed over, as others of the first list may go elsewhere; but where
+ * one that is bound to nothing, or to the host of its list, finds no credit there is none for those behind it either. */
+static void
+pump_one (ZmCarried *carried, ZmWaiting *list, gboolean blocked)
+{
+  ZmHostCall *call = list->at;
+  gboolean gone = FALSE, held = blocked && (call->order != 0 || call->serial_action);
+  ZmHost *host = held ? NULL : choose (carried, call, &gone);
+
+  list->at = call->next;
+  if (host != NULL) {
+    zm_carried_unlink (carried, list, list->before, call);
+    send_to (host, call);
+    return;
+  }
+  list->before = call;
+  list->passed++;
+  if ((!gone && !held && (carried->n_seats == 1 || call->home == 0)) || list->passed >= WINDOW_MOST)
+    list->at = NULL;
+}
+
 void
 zm_carried_pump (ZmCarried *carried)
 {
-  ZmHostCall *before = NULL, *call = carried->head;
-  gboolean blocked = call != NULL && is_blocked (carried);
+  ZmWaiting *list;
+  gboolean blocked = carried->waiting > 0 && is_blocked (carried);
 
-  if (call == NULL)
+  if (carried->waiting == 0)
     return;
-  for (guint passed = 0; call != NULL && passed < WINDOW_MOST;) {
-    ZmHostCall *next = call->next;
-    gboolean gone = FALSE, held = blocked && (call->order != 0 || call->serial_action);
-    ZmHost *host = held ? NULL : choose (carried, call, &gone);
-
-    /* Where one that any host may take finds no credit there is none for the others either. */
-    if (host == NULL && !gone && !held && (carried->n_seats == 1 || (call->order == 0 && call->home == 0)))
-      return;
-    if (host == NULL) {
-      before = call;
-      call = next;
-      passed++;
-      continue;
-    }
-    zm_carried_unlink (carried, before, call);
-    send_to (host, call);
-    call = next;
-  }
+  zm_carried_rewind (carried);
+  while ((list = zm_carried_next (carried)) != NULL)
+    pump_one (carried, list, blocked);
 }
 
 void
@@ -404,10 +321,10 @@ zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call)
   } else {
     carried->outstanding++;
     if (call->rank != 0) {
-      insert_again (carried, call);
+      zm_carried_insert_again (carried, call);
     } else {
       call->rank = ++hosts->next_rank;
-      append (carried, call);
+      zm_carried_append (carried, call);
     }
     zm_carried_pump (carried);
     if (!hosts->busy) {

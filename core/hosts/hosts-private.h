@@ -52,6 +52,15 @@ typedef struct ZmSeat {
       *failed; /* why the last step was not done, or NULL: then nothing more is asked until this is cleared */
 } ZmSeat;
 
+/* waiting.c: a list of calls by their rank. */
+typedef struct ZmWaiting {
+  ZmHostCall *head, *tail;
+  ZmHostCall *last_again; /* the last one that a generation before it moved, or NULL */
+  /* of who goes through it, and may leave some */
+  ZmHostCall *before, *at;
+  guint passed;
+} ZmWaiting;
+
 /* A generation that is carried. */
 struct ZmCarried {
   ZmHosts *hosts;
@@ -62,20 +71,19 @@ struct ZmCarried {
   guint n_seats; /* hosts 0 … n_seats - 1 of the group */
   ZmSeat *seats;
   ZmWant want;
-  guint waited;            /* somebody waits for its next step */
-  guint stop_ms;           /* STOPPED: what stop may take */
-  GByteArray *values;      /* of its section, as records carry them */
-  gboolean described;      /* PREPARED was taken over */
-  gboolean serial_calls;   /* some action of it may not be THREADSAFE */
-  ZmHostCall *head, *tail; /* wait for a credit */
-  ZmHostCall *last_again;  /* in that list: the last one that a generation before it moved, or NULL */
-  guint waiting;
-  guint64 sent;      /* calls of it that went to hosts */
-  guint outstanding; /* waiting, in slots (also given up ones), deferred */
-  gboolean closed;   /* replaced: takes no more calls */
-  guint hung;        /* calls that were given up and whose code still runs: each has a thread of its host */
-  ZmCarried *after;  /* takes no call that keeps an order before that one's are over */
-  gboolean held;     /* the one before it runs in the daemon, and has calls */
+  guint waited;          /* somebody waits for its next step */
+  guint stop_ms;         /* STOPPED: what stop may take */
+  GByteArray *values;    /* of its section, as records carry them */
+  gboolean described;    /* PREPARED was taken over */
+  gboolean serial_calls; /* some action of it may not be THREADSAFE */
+  ZmWaiting *lists;      /* of those that wait for a credit */
+  guint waiting;         /* in all of them */
+  guint64 sent;          /* calls of it that went to hosts */
+  guint outstanding;     /* waiting, in slots (also given up ones), deferred */
+  gboolean closed;       /* replaced: takes no more calls */
+  guint hung;       /* calls that were given up and whose code still runs: each has a thread of its host */
+  ZmCarried *after; /* takes no call that keeps an order before that one's are over */
+  gboolean held;    /* the one before it runs in the daemon, and has calls */
   gint64 after_until_us;
   ZmGeneration *retired;            /* a reference until it is told that no call of it runs any more */
   guint crashes;                    /* of its own making, since its last good call */
@@ -91,7 +99,8 @@ typedef struct ZmHostSlot {
   ZmGeneration *kept; /* a reference, of one that was given up */
   char *symbol, *id;  /* of one that was given up */
   guint64 serial;
-  gint64 gone_us; /* when it was given up */
+  gint64 began_us; /* when it was first seen to have started; 0: it was not seen so yet */
+  gint64 gone_us;  /* when it was given up */
 } ZmHostSlot;
 
 typedef struct ZmHostTimer {
@@ -213,7 +222,7 @@ struct ZmHosts {
   GQueue dead_order; /* ZmDeadNote, oldest first */
   guint n_dead;      /* set aside */
   ZmCounter *c_starts, *c_crashes, *c_killed, *c_lost, *c_requeued, *c_timeouts, *c_late, *c_emits_lost,
-      *c_set_aside, *c_bad, *c_lines;
+      *c_loops, *c_set_aside, *c_bad, *c_lines;
   ZmCounter *g_up, *g_aside; /* gauges */
 };
 
@@ -230,7 +239,7 @@ void zm_group_grow (ZmHostGroup *group, guint n);
 void zm_group_settle (ZmHostGroup *group);
 
 /* ---- process.c: one process; the thread's ---- */
-void zm_host_begin (ZmHost *host);           /* starts it: STARTING, or DOWN again */
+void zm_host_begin (ZmHost *host); /* starts it: STARTING, or DOWN again; under the lock, which is let go */
 void zm_host_kill (ZmHost *host, char *why); /* SIGKILL; takes why; under the lock */
 void zm_host_clear (ZmHost *host);           /* closes and frees what belongs to the process that ended */
 ZmHost *zm_host_new (ZmHostGroup *group, guint index);
@@ -255,16 +264,26 @@ gssize zm_host_take (ZmHost *host, const guint8 *data, gsize size, ZmArrivals *a
 /* A DONE into a call. */
 void zm_call_take_answer (ZmHostCall *call, const ZmRecord *record);
 
+/* ---- waiting.c: under the lock ---- */
+guint zm_carried_n_lists (const ZmCarried *carried);
+void zm_carried_append (ZmCarried *carried, ZmHostCall *call);
+void zm_carried_insert_again (ZmCarried *carried, ZmHostCall *call); /* one that was moved */
+void zm_carried_all_came (ZmCarried *carried);                       /* no more of those will */
+void zm_carried_merge (ZmCarried *carried, ZmHostCall *calls);       /* back to the places that they had */
+/* before: the one in front of it in its list, or NULL. */
+void zm_carried_unlink (ZmCarried *carried, ZmWaiting *list, ZmHostCall *before, ZmHostCall *call);
+/* All of them, as a list in their order. */
+ZmHostCall *zm_carried_take_all (ZmCarried *carried);
+/* Goes through all lists by rank: the one whose `at` is next, until all are at their ends. */
+void zm_carried_rewind (ZmCarried *carried);
+ZmWaiting *zm_carried_next (ZmCarried *carried);
+
 /* ---- dispatch.c ---- */
 /* Under the lock: sends what waits as far as there are credits. */
 void zm_carried_pump (ZmCarried *carried);
 void zm_group_pump (ZmHostGroup *group);
-void zm_carried_pump_after (const ZmCarried *carried);         /* who comes after it */
-void zm_carried_merge (ZmCarried *carried, ZmHostCall *calls); /* back to the places that they had */
-/* Out of the list of those that wait: one, with the one before it or NULL; all of them, as a list. */
-void zm_carried_unlink (ZmCarried *carried, ZmHostCall *before, ZmHostCall *call);
-ZmHostCall *zm_carried_take_all (ZmCarried *carried);
-gboolean zm_carried_runs (const ZmCarried *carried); /* a call of it is in a host; deferred ones are not */
+void zm_carried_pump_after (const ZmCarried *carried); /* who comes after it */
+gboolean zm_carried_runs (const ZmCarried *carried);   /* a call of it is in a host; deferred ones are not */
 /* Ends a call with this error. */
 void zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* Under the lock. The slot is free again; its call, if any, is the caller's. */
@@ -305,11 +324,16 @@ void zm_calls_back (ZmHosts *hosts, ZmHostCall *calls);
 /* Under the lock: a crash of its own making. TRUE: it is in quarantine from now on. */
 gboolean zm_carried_blame (ZmCarried *carried, ZmHost *host, const char *what, gint64 now_us);
 gint64 zm_carried_backoff (const ZmCarried *carried);
-void zm_host_report (ZmHost *host, const char *how); /* the crash report; its slots are as they were */
+/* The crash report, with its slots as they were; the caller frees. Then without the lock: the thread, which alone frees hosts,
+ * writes it to a file, and a slow disk costs the plugins of other hosts as little as may be. */
+char *zm_host_report (ZmHost *host, const char *how);
+void zm_host_write_report (const ZmHost *host, pid_t pid, const char *text);
 
 /* ---- deadline.c: what the thread looks at each tick; without the lock ---- */
 /* When a call that began then is given up. */
 gint64 zm_call_due (const ZmHostCall *call, gint64 began_us);
+/* Under the lock. When the call in that slot, which has started, began. */
+gint64 zm_slot_began (ZmHost *host, guint place, gint64 now_us);
 void zm_hosts_look (ZmHosts *hosts, gint64 now_us);
 /* Under the lock: takes a started call from its slot, where its code goes on; its caller is given an error. */
 ZmHostCall *zm_call_detach (ZmHost *host, guint place, gint64 now_us);

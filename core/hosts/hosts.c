@@ -372,6 +372,8 @@ zm_hosts_main (void *user)
     for (guint i = 0; i < all->len; i++)
       serve (g_ptr_array_index (all, i), polls, drop_fired);
     zm_hosts_look (hosts, zm_now_us ());
+    /* One host's answer may have let calls go to another, which had its turn already: they do not wait for the next one. */
+    zm_hosts_flush (hosts);
   }
   pthread_mutex_unlock (&hosts->lock);
   return NULL;

@@ -81,9 +81,17 @@ zm_host_last_lines (const ZmHost *host)
 
 /* ---- starting ---- */
 
-/* Both ends: host->fd, and the child's, returned. -1 with error. */
+/* A process that nobody else knows of yet. */
+typedef struct Start {
+  char *memory, *descriptors; /* its limits, as its arguments */
+  ZmChild child;
+  int fd, page_fd;
+  ZmPage *page;
+} Start;
+
+/* Both ends: start->fd, and the child's, returned. -1 with error. */
 static int
-open_channel (ZmHost *host, GError **error)
+open_channel (Start *begun, GError **error)
 {
   int pair[2];
 
@@ -91,18 +99,17 @@ open_channel (ZmHost *host, GError **error)
     g_set_error (error, ZM_ERROR, ZM_ERROR_IO, "no socket for a host: %s", g_strerror (errno));
     return -1;
   }
-  host->fd = pair[0];
+  begun->fd = pair[0];
   return pair[1];
 }
 
+/* Without the lock: to start a process takes a millisecond or two, and more in a daemon that is large. */
 static gboolean
-start_process (ZmHost *host, GError **error)
+start_process (const ZmHost *host, Start *begun, GError **error)
 {
-  const ZmHostGroup *group = host->group;
-  g_autofree char *memory = g_strdup_printf ("%" G_GUINT64_FORMAT, group->memory);
-  g_autofree char *descriptors = g_strdup_printf ("%u", group->descriptors);
   const char *const argv[] = {
-    host->hosts->config.program, host->name, "--memory", memory, "--descriptors", descriptors, NULL
+    host->hosts->config.program, host->name, "--memory", begun->memory, "--descriptors",
+    begun->descriptors,          NULL
   };
   g_auto (GStrv) environment = g_get_environ ();
   ZmChildStart start = { .argv = (char *const *) argv,
@@ -119,17 +126,13 @@ start_process (ZmHost *host, GError **error)
   start.environment = environment;
   if (!zm_trust_program (host->hosts->config.program, error))
     return FALSE;
-  host->page = zm_page_new (&host->page_fd, error);
-  if (host->page == NULL)
-    return FALSE;
-  host->to = zm_page_to_host (host->page);
-  host->from = zm_page_from_host (host->page);
-  theirs = open_channel (host, error);
+  begun->page = zm_page_new (&begun->page_fd, error);
+  theirs = begun->page != NULL ? open_channel (begun, error) : -1;
   if (theirs >= 0) {
-    const int keep[] = { theirs, host->page_fd };
+    const int keep[] = { theirs, begun->page_fd };
 
     start.keep = keep;
-    good = zm_child_start (&host->child, &start, error);
+    good = zm_child_start (&begun->child, &start, error);
     close (theirs);
   }
   return good;
@@ -144,15 +147,44 @@ all_slots_free (ZmHost *host)
   memset (host->slots, 0, sizeof host->slots);
 }
 
-/* With the lock; starting takes a millisecond or two, in which workers wait where they have calls for hosts: their calls go to
- * this one, mostly. */
+/* Lets the lock go meanwhile. What there is of it is the host's, also where it failed. */
+static gboolean
+start_unlocked (ZmHost *host, GError **error)
+{
+  ZmHosts *hosts = host->hosts;
+  Start begun = { .fd = -1, .page_fd = -1 };
+  gboolean good;
+
+  zm_child_init (&begun.child);
+  begun.memory = g_strdup_printf ("%" G_GUINT64_FORMAT, host->group->memory);
+  begun.descriptors = g_strdup_printf ("%u", host->group->descriptors);
+  pthread_mutex_unlock (&hosts->lock);
+  good = start_process (host, &begun, error);
+  pthread_mutex_lock (&hosts->lock);
+  g_free (begun.memory);
+  g_free (begun.descriptors);
+  host->child = begun.child;
+  host->fd = begun.fd;
+  host->page_fd = begun.page_fd;
+  host->page = begun.page;
+  if (begun.page != NULL) {
+    host->to = zm_page_to_host (begun.page);
+    host->from = zm_page_from_host (begun.page);
+  }
+  return good;
+}
+
+/* Under the lock, which is let go: meanwhile the host is DOWN as before, and may become one that nobody wants. */
 void
 zm_host_begin (ZmHost *host)
 {
   ZmHosts *hosts = host->hosts;
   g_autoptr (GError) error = NULL;
   gint64 now_us = zm_now_us ();
+  gboolean good, unwanted;
 
+  good = start_unlocked (host, &error);
+  unwanted = host->state == ZM_HOST_OVER;
   host->life++;
   host->eof_us = 0;
   g_clear_pointer (&host->hung, g_free);
@@ -161,9 +193,9 @@ zm_host_begin (ZmHost *host)
   host->next_serial = 0;
   host->loading = 0;
   host->pinged_us = 0;
-  if (!start_process (host, &error)) {
+  if (!good) {
     zm_host_clear (host);
-    host->state = ZM_HOST_DOWN;
+    host->state = unwanted ? ZM_HOST_OVER : ZM_HOST_DOWN;
     host->due_us = now_us + RETRY_US;
     g_free (host->last_end);
     host->last_end = g_strdup (error->message);
@@ -177,6 +209,8 @@ zm_host_begin (ZmHost *host)
   host->due_us = now_us + (gint64) hosts->config.call_ms * 1000;
   host->starts++;
   zm_counter_add (hosts->c_starts, 1);
+  if (unwanted)
+    zm_host_leave (host, "no plugin needs it", FALSE);
 }
 
 /* ---- ending ---- */

@@ -26,6 +26,8 @@ make_counters (ZmHosts *hosts)
   hosts->c_late = COUNTER ("zmanager_host_late_total", "Results of hosts that came after their deadline");
   hosts->c_emits_lost =
       COUNTER ("zmanager_host_emits_lost_total", "Messages of plugins in hosts that were not taken");
+  /* The one that the daemon's own services count on, too. */
+  hosts->c_loops = COUNTER ("zmanager_emit_loops_total", "Messages of plugins refused after too many hops");
   hosts->c_set_aside =
       COUNTER ("zmanager_messages_set_aside_total", "Messages that killed their host three times");
   hosts->c_bad = COUNTER ("zmanager_host_bad_records_total", "Records of hosts that did not fit");

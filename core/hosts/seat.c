@@ -267,7 +267,9 @@ told_configuration (ZmHost *host, const ZmCarried *carried, const ZmRecord *reco
                   zm_generation_name (carried->generation), status);
 }
 
-/* Those that it started there end with it. Who closes it waits for this answer, so that it is there still. */
+/* Those that it started there end with it, not with its stop: an EXCLUSIVE one may be started again, and what its init
+ * started is to go on then; and where it could not be loaded it is not closed. Who closes or loads it waits for this answer, so
+ * that it is there still. */
 static void
 drop_timers (ZmHost *host, guint64 serial)
 {
@@ -291,7 +293,8 @@ zm_seat_answer (ZmHost *host, const ZmRecord *record)
   ZmCarried *carried = NULL;
   ZmSeat *seat = NULL;
 
-  if (record->kind == ZM_RECORD_RETIRED || record->kind == ZM_RECORD_CLOSED)
+  if (record->kind == ZM_RECORD_CLOSED ||
+      (record->kind == ZM_RECORD_PREPARED && (gint64) record->numbers[0] != ZM_OK))
     drop_timers (host, record->id);
   pthread_mutex_lock (&hosts->lock);
   if (record->kind == ZM_RECORD_READY) {

@@ -108,6 +108,14 @@ emit_over (ZmHost *host, int status)
                   "host %s: a message that a plugin emitted was not taken (%d)", host->name, status);
 }
 
+/* While the daemon drains only what somebody waits for is taken: nothing else may stand in front of that, nor of the end of a
+ * source. */
+static gboolean
+has_a_chance (const ZmHosts *hosts)
+{
+  return hosts->config.accepts == NULL || hosts->config.accepts (hosts->config.user);
+}
+
 /* Those that the pool had no room for come first, in their order. */
 static void
 keep_for_later (ZmHost *host, const ZmRecord *record)
@@ -123,7 +131,7 @@ take_emit (ZmHost *host, const ZmRecord *record)
 {
   int status = host->emits.length > 0 ? ZM_E_AGAIN : emit (host, record);
 
-  if (status == ZM_E_AGAIN)
+  if (status == ZM_E_AGAIN && has_a_chance (host->hosts))
     keep_for_later (host, record);
   else
     emit_over (host, status);
@@ -153,7 +161,7 @@ zm_host_emit_again (ZmHost *host)
       zm_source_answer (host, &record);
     } else {
       status = emit (host, &record);
-      if (status == ZM_E_AGAIN)
+      if (status == ZM_E_AGAIN && has_a_chance (host->hosts))
         return;
       emit_over (host, status);
     }
@@ -374,6 +382,10 @@ zm_host_service (ZmHost *host, const ZmRecord *record)
   case ZM_RECORD_UNTIMER: take_untimer (host, record); break;
   case ZM_RECORD_LOG: take_log (host, record); break;
   case ZM_RECORD_METRIC: take_metric (host, record); break;
+  case ZM_RECORD_LOOP:
+    if (generation_of (host, record->id) != NULL)
+      zm_counter_add (host->hosts->c_loops, 1);
+    break;
   default:
     zm_counter_add (host->hosts->c_bad, 1);
     zm_log_limited (host->hosts->config.log, ZM_LEVEL_WARNING, "host", "bad-record",

@@ -182,15 +182,16 @@ append_member (GString *out, const char *name, const char *text)
 
 /* The deadline of one that hangs is when its caller was answered. */
 static void
-append_call (GString *out, const ZmHost *host, guint place, gint64 now_us)
+append_call (GString *out, ZmHost *host, guint place, gint64 now_us)
 {
   const ZmHostSlot *slot = &host->slots[place];
   const ZmHostCall *call = slot->call;
-  gint64 began_us = MIN (atomic_load (&host->page->slots[place].began_us), now_us);
-  gint64 due_us = call != NULL ? zm_call_due (call, began_us) : slot->gone_us;
+  gint64 began_us, due_us;
 
   if (slot->carried == NULL || (atomic_load (&host->page->slots[place].word) & 3) != ZM_SLOT_IS_STARTED)
     return;
+  began_us = zm_slot_began (host, place, now_us);
+  due_us = call != NULL ? zm_call_due (call, began_us) : slot->gone_us;
   g_string_append (out, out->len > 0 && out->str[out->len - 1] == '}' ? ",{" : "{");
   append_member (out, "state", call != NULL ? "calling" : "hung");
   append_member (out, "plugin", zm_generation_name (slot->carried->generation));
@@ -212,7 +213,7 @@ zm_hosts_append_running (ZmHosts *hosts, GString *out)
     const ZmHostGroup *group = g_ptr_array_index (hosts->groups, i);
 
     for (guint j = 0; j < group->list->len; j++) {
-      const ZmHost *host = g_ptr_array_index (group->list, j);
+      ZmHost *host = g_ptr_array_index (group->list, j);
 
       for (guint k = 0; host->page != NULL && k < ZM_PAGE_SLOTS; k++)
         append_call (out, host, k, now_us);

@@ -40,7 +40,7 @@ struct ZmHostCall {
   gint64 deadline_us;  /* the message's own, absolute; 0: none */
   guint64 order;       /* those of one number stay in order; 0: free */
   guint hops;
-  gboolean serial_action; /* only one such call of its plugin runs at a time */
+  gboolean serial_action; /* only one such call of its plugin runs at a time in each host */
   guint64 rank; /* 0, or of one that was moved: the place that it had, before those that came since */
   /* answered */
   gboolean moved; /* it did not start, and its plugin was replaced: the next generation is to take it */
@@ -76,6 +76,8 @@ typedef struct ZmHostsConfig {
   int (*emit) (ZmGeneration *generation, const zm_event *event, guint hops, gpointer user);
   int (*ask) (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done,
               void *done_user, gpointer user);
+  /* FALSE: the daemon drains, and what emit answers ZM_E_AGAIN to is not taken later either. NULL: always TRUE. */
+  gboolean (*accepts) (gpointer user);
   gpointer user;
   ZmLog *log;
   ZmMetrics *metrics;

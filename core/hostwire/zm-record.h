@@ -57,6 +57,7 @@ G_BEGIN_DECLS
  *   UNTIMER   (by that id) generation
  *   LOG       (id: generation or 0) level | text
  *   METRIC    (id: generation) kind, value's bits (a double) | name
+ *   LOOP      (id: generation) an EMIT or ASK that the host refused, as it came over too many hops: -
  *
  * Sources, by a serial that the daemon chose:
  *   OPEN      generation | name, configuration
@@ -105,6 +106,7 @@ typedef enum {
   ZM_RECORD_OPENED,
   ZM_RECORD_RETURNED,
   ZM_RECORD_SHUTTED,
+  ZM_RECORD_LOOP,
   ZM_RECORD_KINDS
 } ZmRecordKind;
 

@@ -12,6 +12,7 @@ G_BEGIN_DECLS
 struct ZmHosting {
   struct ZmRuntime *runtime;
   atomic_bool accepting;
+  atomic_bool over; /* accepting is off for good */
   gsize body_most; /* of a message that a plugin sends */
 
   pthread_mutex_t lock; /* guards ids, metrics */

@@ -42,6 +42,14 @@ void
 zm_hosting_accept (ZmHosting *hosting, gboolean on)
 {
   atomic_store_explicit (&hosting->accepting, on, memory_order_release);
+  if (!on)
+    atomic_store_explicit (&hosting->over, TRUE, memory_order_release);
+}
+
+gboolean
+zm_hosting_over (ZmHosting *hosting)
+{
+  return atomic_load_explicit (&hosting->over, memory_order_acquire);
 }
 
 /* ---- metrics ---- */

@@ -24,6 +24,8 @@ void zm_hosting_fill (zm_host *host);
 /* Until the table stands, and again from the drain on, emit and call_action answer AGAIN: nothing is taken that nobody would
  * run. What a waiting instance waits for is emitted all the same. */
 void zm_hosting_accept (ZmHosting *hosting, gboolean on);
+/* The drain has begun: what is answered AGAIN now is never taken. Any thread. */
+gboolean zm_hosting_over (ZmHosting *hosting);
 /* Metrics of plugins that `now` does not have are shown no more. Runtime's thread. */
 void zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now);
 

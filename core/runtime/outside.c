@@ -35,6 +35,14 @@ asked (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_
   return zm_hosting_call (generation, event, hops, timeout_ms, done, done_user);
 }
 
+static gboolean
+accepts (gpointer user)
+{
+  ZmRuntime *runtime = user;
+
+  return !zm_hosting_over (runtime->hosting);
+}
+
 /* Reports of crashes lie beside the private copies, which nobody else may look into. Without the program nothing can be
  * placed outside, which the registry says of each plugin that should be. */
 gboolean
@@ -52,6 +60,7 @@ zm_outside_open (ZmRuntime *runtime, GError **error)
     .idle = became_idle,
     .emit = emitted,
     .ask = asked,
+    .accepts = accepts,
     .user = runtime,
     .log = runtime->log,
     .metrics = runtime->metrics,

@@ -92,4 +92,41 @@ def a_host_that_is_stopped_is_taken_for_dead_and_what_it_had_not_begun_goes_on()
         assert not ledger.errors, ledger.codes()
 
 
+@case
+def ordered_calls_of_one_host_do_not_wait_for_another():
+    actions = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n"}
+    with Isolated("private", ["victim"], built=(), config=CONFIG + "[workers]\nordering = key\n", actions=actions,
+                  sections={"victim": {"instances": 2}}, expect=HOST_LOG) as daemon:
+        stopped, _ = daemon.hosts()
+        ledger = Ledger(daemon)
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            # More for each of them than may be with a host and wait in front of others.
+            for number in range(2000):
+                key = b'{"ordering-key":"%d"}' % (number % 64)
+                daemon.push_socket.send_multipart([b"~~~Victim~Act~%d" % number, key, b"ok"])
+            wait_for("the calls of the other one", lambda: ledger.total > 700, 5)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        ledger.close(2000)
+        assert not ledger.errors, ledger.codes()
+
+
+@case
+def a_process_for_the_last_calls_of_one_that_was_replaced_is_not_started_again():
+    actions = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n"}
+    with Isolated("private", ["victim"], built=(), config=CONFIG, actions=actions, expect=HOST_LOG) as daemon:
+        host = daemon.hosts()[0]
+        ledger = Ledger(daemon)
+        daemon.push_socket.send_multipart([b"~~~Victim~Act~1", b"sleep 20000"])
+        wait_for("the call", lambda: [call for call in daemon.control("running")["running"] if "host" in call])
+        daemon.control("plugin-reload", name="victim")
+        assert daemon.call("?Victim?Act", b"ok") == ("OK", b"ok") and len(daemon.hosts()) == 2
+        os.kill(host, signal.SIGKILL)
+        ledger.close(2)
+        assert ledger.codes() == {"host-lost": 1}, ledger.codes()
+        wait_for("the old one to be gone", lambda: len(daemon.control("plugins")["plugins"]) == 1 and len(daemon.hosts()) == 1)
+        assert daemon.counters()["zmanager_host_starts_total"] == 2, daemon.counters()
+
+
 run()

@@ -130,6 +130,23 @@ def hangs_count_as_crashes():
 
 
 @case
+def what_a_plugin_writes_over_the_shared_page_costs_its_own_host_only():
+    for isolation in APART:
+        with victims(isolation, config="[workers]\ntimeout = 300ms\nhard-after = 300ms\n", expect=["wrote over"], threads=2) as daemon:
+            error = ask(daemon, b"page 0")
+            assert error["code"] == "host-lost" and "it wrote over the memory that it shares with the daemon" in error["text"], error
+            assert ask(daemon, b"ok") == b"ok"
+            for when in b"page 1", b"page 2":
+                began = time.monotonic()
+                assert ask(daemon, when)["code"] == "timeout"
+                assert 0.25 < time.monotonic() - began < 3
+                wait_for("its end", lambda: not any("host" in call for call in daemon.control("running")["running"]))
+                assert ask(daemon, b"ok") == b"ok"
+            counters = daemon.counters()
+            assert counters["zmanager_host_crashes_total"] == counters["zmanager_host_killed_total"] == 3, counters
+
+
+@case
 def a_message_that_kills_three_times_is_set_aside():
     for isolation in APART:
         with victims(isolation, expect=["set aside"]) as daemon:

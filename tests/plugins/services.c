@@ -117,6 +117,13 @@ ZM_ACTION (emit)
   return status == ZM_OK ? zm_reply_text (call, "emitted") : zm_fail (call, "emit", "it was not taken");
 }
 
+/* Its event calls it again, and so on until the host has had enough of it. */
+ZM_ACTION (circle)
+{
+  zm_emit_text (call->host, "?Services?circle", "round");
+  return ZM_OK;
+}
+
 static int
 tick (zm_call *call)
 {

@@ -11,10 +11,13 @@
  *   leak MB, files N      forgets so much memory, so many descriptors; files gives how many could be opened
  *   log                   logs its body
  *   later MS              a thread of the plugin crashes after so long, when no call runs
+ *   page N                writes over what its host shares with the daemon, and hangs: 0: the state of each call, 1 and 2: when it
+ *                         began, the latest and the earliest time that there is
  */
 #include <zmanager/plugin.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -137,6 +140,34 @@ end_process (const char *word)
       pause ();
 }
 
+/* As core/hostwire/zm-page.h has it. */
+typedef struct PageSlot {
+  volatile unsigned long long word;
+  volatile long long began;
+  unsigned cancelled;
+} PageSlot;
+
+static void
+write_over_page (int what)
+{
+  FILE *maps = fopen ("/proc/self/maps", "r");
+  PageSlot *slots = NULL;
+  char line[512];
+  unsigned long begin;
+
+  while (maps != NULL && fgets (line, sizeof line, maps) != NULL)
+    if (strstr (line, "memfd:zmanager-host") != NULL && sscanf (line, "%lx", &begin) == 1)
+      slots = (PageSlot *) (begin + 32);
+  for (int i = 0; slots != NULL && i < 256; i++) {
+    if (what == 0)
+      slots[i].word = 0;
+    else
+      slots[i].began = what == 1 ? LLONG_MAX : LLONG_MIN;
+  }
+  for (;;)
+    pause ();
+}
+
 static int
 act_on (zm_call *call)
 {
@@ -158,6 +189,8 @@ act_on (zm_call *call)
     leak (n);
   else if (strcmp (word, "log") == 0)
     zm_log (call->host, ZM_LOG_NOTICE, body);
+  else if (strcmp (word, "page") == 0)
+    write_over_page (n);
   else if (strcmp (word, "later") == 0)
     start_later (call, n, body, 0);
   else

@@ -57,6 +57,23 @@ TEST_F (HostedLife, AFileThatIsNoPluginIsRefusedWithAReason)
   EXPECT_EQ (life (ZM_RECORD_COMMIT, ZM_RECORD_COMMITTED, 99), ZM_E_NOT_FOUND);
 }
 
+/* The daemon may try it again under its number, and closes nothing that was not loaded. What is there is not loaded twice. */
+TEST_F (HostedLife, WhatCouldNotBeLoadedIsTriedAgain)
+{
+  start ();
+  for (guint64 id = 1; id < 20; id++) {
+    say (ZM_RECORD_PREPARE, id, { 1, 1 }, { "ways", "/nonexistent.so" });
+    EXPECT_EQ (wait (ZM_RECORD_PREPARED, id).numbers.at (0), ZM_E_FAILED);
+  }
+  bring_up (19, ways);
+  EXPECT_EQ (status_of (call_done (19, "quick")), ZM_OK);
+  EXPECT_EQ (life (ZM_RECORD_INIT, ZM_RECORD_INITED, 7), ZM_E_NOT_FOUND);
+  EXPECT_EQ (life (ZM_RECORD_PREPARE, ZM_RECORD_PREPARED, 19, { 1, 1 }, { "ways", plugin_path (ways) }),
+             ZM_E_NOT_FOUND);
+  EXPECT_EQ (status_of (call_done (19, "quick")), ZM_OK);
+  EXPECT_EQ (life (ZM_RECORD_CLOSE, ZM_RECORD_CLOSED, 19), ZM_OK);
+}
+
 TEST_F (HostedLife, StopsFinishesAndUnloads)
 {
   start ();

@@ -396,6 +396,7 @@ TEST_F (Hosted, EventsAreCheckedWhereTheyAreMade)
   How circle;
   circle.hops = 100;
   EXPECT_EQ (call_done (9, "emits_wrong", "", circle).body (), std::to_string (ZM_E_DENIED));
+  wait (ZM_RECORD_LOOP, 9);
 }
 
 TEST_F (Hosted, ACallOfAnotherActionBringsItsResult)
