@@ -93,11 +93,12 @@ def next_tick(tail):
 
 
 def a_source_goes_on(isolation):
-    config = CONFIG + "[source ticker]\nrate = 200\n"
+    ordered = CONFIG + "[workers]\nordering = context\n"
+    config = ordered + "[source ticker]\nrate = 200\n"
     actions = {"t.ini": "[actionmapping]\n?Tick?Came = echo.echo\n"}
     with Isolated(isolation, ["ticker"], config=config, actions=actions, expect=HOST_LOG + ["source"]) as daemon:
         crash = daemon.path("crash")
-        daemon.write("zmanager.conf", CONFIG + f"[source ticker]\nrate = 200\ncrash = {crash}\n" + section("ticker", isolation) + section("echo", isolation))
+        daemon.write("zmanager.conf", ordered + f"[source ticker]\nrate = 200\ncrash = {crash}\n" + section("ticker", isolation) + section("echo", isolation))
         daemon.control("reload")
         tail = daemon.tail("")
         first, _ = next_tick(tail)
@@ -117,7 +118,7 @@ def a_source_goes_on(isolation):
         # It is replaced while it runs, and ends with its section.
         daemon.control("plugin-reload", name="ticker")
         wait_for("the next generation's events", lambda: next_tick(tail)[1] < 5)
-        daemon.write("zmanager.conf", CONFIG + section("echo", isolation))
+        daemon.write("zmanager.conf", ordered + section("echo", isolation))
         daemon.control("reload")
         wait_for("the source to end", lambda: not daemon.control("sources")["sources"])
         daemon.settled()
@@ -144,7 +145,7 @@ def a_source_in_a_host_ends_with_the_daemon_whatever_it_still_emits():
     config = CONFIG + "[workers]\ndrain = 20s\n[source ticker]\nrate = 1000\n"
     actions = {"t.ini": "[actionmapping]\n?Tick?Came = echo.echo\n"}
     for isolation in APART:
-        with Isolated(isolation, ["ticker"], config=config, actions=actions, expect=["that a plugin emitted was not taken"]) as daemon:
+        with Isolated(isolation, ["ticker"], config=config, actions=actions, expect=["that a plugin emitted was not taken", "suppressed: emit"]) as daemon:
             next_tick(daemon.tail(""))
             began = time.monotonic()
             daemon.process.send_signal(signal.SIGTERM)
