@@ -155,7 +155,7 @@ write_over_page (int what)
   char line[512];
   unsigned long begin;
 
-  while (maps != NULL && fgets (line, sizeof line, maps) != NULL)
+  while (maps != NULL && slots == NULL && fgets (line, sizeof line, maps) != NULL)
     if (strstr (line, "memfd:zmanager-host") != NULL && sscanf (line, "%lx", &begin) == 1)
       slots = (PageSlot *) (begin + 32);
   for (int i = 0; slots != NULL && i < 256; i++) {
