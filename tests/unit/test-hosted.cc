@@ -412,9 +412,9 @@ TEST_F (Hosted, ACallOfAnotherActionBringsItsResult)
   EXPECT_EQ (ask.part (ZM_EVENT_BODY), "asked");
   heard.clear ();
   say (ZM_RECORD_ANSWER, ask.id, { static_cast<guint64> (ZM_E_TIMEOUT) }, { "four" });
-  EXPECT_EQ (wait (ZM_RECORD_METRIC, 7).part (0), "asked_error");
   EXPECT_EQ (wait (ZM_RECORD_METRIC, 7).part (0), "asked_status");
   Heard size = wait (ZM_RECORD_METRIC, 7);
+  EXPECT_EQ (wait (ZM_RECORD_METRIC, 7).part (0), "asked_error");
   guint64 bits = static_cast<guint64> (size.numbers.at (1));
   double value;
   memcpy (&value, &bits, sizeof value);
