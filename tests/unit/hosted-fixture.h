@@ -191,7 +191,7 @@ protected:
     together.clear ();
   }
 
-  /* Also where the host says so much meanwhile that it has to be heard first. */
+  /* Also where the host says so much meanwhile that it has to be heard first. What it said before it died is still there. */
   void
   send_bytes (const guint8 *data, gsize size)
   {
@@ -202,7 +202,7 @@ protected:
         data += n;
         size -= static_cast<gsize> (n);
       } else if (errno != EAGAIN) {
-        gone = true;
+        return;
       } else {
         hear (10);
       }
