@@ -101,6 +101,10 @@ zm_hosted_call (ZmWorker *worker, ZmRun *run)
   zm_call_fill (worker, run);
   if (!hooks_let_pass (worker, run))
     return;
+  /* Another worker may go on with it, and must not publish its end before what it has said here. */
+  if (run->said)
+    zm_worker_flush (worker);
+  run->said = FALSE;
   worker->calls++;
   zm_run_hold (run, "hosted call");
   fill (run);

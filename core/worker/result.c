@@ -105,6 +105,7 @@ zm_publish_step (ZmWorker *worker, ZmRun *run, const ZmKey *key)
 {
   if (zm_traced (worker->pool))
     zm_trace (run, "published", key, NULL);
+  run->said = TRUE;
   zm_out (worker, zm_step_message (run, key));
 }
 

@@ -96,6 +96,7 @@ struct ZmRun {
   gint64 retry_until_us; /* waits for a taker until then */
   atomic_int cancelled;  /* nobody waits for the call any more: zm_cancelled says so */
   guint lane;            /* OUT: whose given results are to be published */
+  gboolean said;         /* what it published may still be with its worker */
   /* TIMER and CALLBACK */
   ZmPluginTimer *plugin_timer;
   zm_result_fn done;

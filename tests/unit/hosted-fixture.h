@@ -194,7 +194,7 @@ protected:
     together.clear ();
   }
 
-  /* Also where the host says so much meanwhile that it has to be heard first. */
+  /* Also where the host says so much meanwhile that it has to be heard first. What it said before it died is still there. */
   void
   send_bytes (const guint8 *data, gsize size)
   {
@@ -205,8 +205,8 @@ protected:
       zm_ring_said (&to, n);
       data += n;
       size -= n;
-      if (zm_ring_tell (&to))
-        gone = !zm_bell_ring (fd);
+      if (zm_ring_tell (&to) && !zm_bell_ring (fd))
+        return;
       if (size > 0 && zm_ring_ask_room (&to, 1))
         hear (10);
     }

@@ -33,6 +33,13 @@ struct Way {
   bool in_call;
 };
 
+/* Otherwise its bytes are printed, which are not all set. */
+void
+PrintTo (const Way &way, std::ostream *out)
+{
+  *out << way.body;
+}
+
 class HostedDeathWays : public HostedDeath, public testing::WithParamInterface<Way> {};
 
 TEST_P (HostedDeathWays, NamesTheCallAndThePlugin)

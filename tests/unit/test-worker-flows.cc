@@ -101,6 +101,20 @@ TEST_F (Worker, ANextKeyIsPartOfTheSameStep)
   EXPECT_EQ (all[2].body, "x2c");
 }
 
+/* One at a time, as its call goes out at once then, and another worker may have the answer first. */
+TEST_F (Worker, WhatAStepPublishesComesBeforeTheEndOfItsFlow)
+{
+  const size_t most = 500;
+
+  begin (all_mappings, "[Out]\n?Out?Push\n?T?go_out\n?T?add_c\n??done\n", 2);
+  for (size_t i = 0; i < most; i++) {
+    send ("?Out?Push", "x", "Out", ("i" + std::to_string (i)).c_str ());
+    wait (2 * i + 2);
+  }
+  for (size_t i = 0; i < most; i++)
+    ASSERT_EQ (out[2 * i].topic, "Out~~~Nobody~Maps~i" + std::to_string (i));
+}
+
 TEST_F (Worker, AsyncRunsItsMappingWithTheBodyThatCame)
 {
   begin ((std::string (all_mappings) + "?C?mapped = tester.add_b\n").c_str (),

@@ -21,6 +21,16 @@ body_is (const zm_call *call, const char *text)
   return call->body_size == strlen (text) && memcmp (call->body, text, call->body_size) == 0;
 }
 
+/* Nothing says that it ends in NUL. */
+static long
+number_in_body (const zm_call *call)
+{
+  char text[24];
+
+  snprintf (text, sizeof text, "%.*s", (int) call->body_size, (const char *) call->body);
+  return atol (text);
+}
+
 /* ---- ends of the process ---- */
 
 static volatile int deep;
@@ -99,7 +109,7 @@ ZM_ACTION_THREADSAFE (quick)
 
 ZM_ACTION_THREADSAFE (naps)
 {
-  nap (atoi ((const char *) call->body));
+  nap ((int) number_in_body (call));
   return ZM_OK;
 }
 
@@ -153,7 +163,7 @@ free_it (void *data, void *hint)
 /* A large reply that is replaced by another one. */
 ZM_ACTION_THREADSAFE (gives)
 {
-  size_t size = (size_t) atol ((const char *) call->body);
+  size_t size = (size_t) number_in_body (call);
 
   zm_reply_take (call, calloc (size, 1), size, free_it, NULL, NULL);
   return zm_reply_take (call, memset (malloc (size), 'x', size), size, free_it, NULL, "text/x");
@@ -180,7 +190,7 @@ ZM_ACTION_THREADSAFE (gives_never)
 /* So many as the body says; tells how many were taken, and what the next one was told. */
 ZM_ACTION_THREADSAFE (emits)
 {
-  int wanted = atoi ((const char *) call->body), taken = 0, status = ZM_OK;
+  int wanted = (int) number_in_body (call), taken = 0, status = ZM_OK;
   char text[64];
 
   while (taken < wanted && (status = zm_emit_text (call->host, "?From?inside", "x")) == ZM_OK)
