@@ -48,6 +48,19 @@ def a_host_over_its_memory_limit_is_replaced_without_an_error():
 
 
 @case
+def what_threads_need_is_not_taken_from_the_plugins_memory():
+    for memory, threads, leaked in (64, 8, 7), (16, 16, 2):
+        with victims("private", expect=["over its limit"], memory=f"{memory}M", threads=threads) as daemon:
+            before = daemon.hosts()
+            # All of it resident: were a limit of the system in the way, the host would stay below its own for ever.
+            for _ in range(leaked):
+                assert ask(daemon, b"leak 10") == b"leak 10"
+            daemon.wait_log(f"has [0-9]+ MiB, over its limit of {memory} MiB")
+            wait_for("a fresh host", lambda: len(now := daemon.hosts()) == len(before) and now != before)
+            assert ask(daemon, b"ok") == b"ok"
+
+
+@case
 def descriptors_are_the_hosts_own():
     for isolation in APART:
         with victims(isolation, descriptors=40) as daemon:
