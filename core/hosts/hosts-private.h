@@ -157,6 +157,8 @@ struct ZmHost {
   guint64 starts;
   guint quick; /* ends in a row soon after the start, that were nobody's fault */
   gint64 started_us;
+  guint64 memory; /* limits of its process, as its group's */
+  guint descriptors;
   gsize rss;
   gint64 pinged_us; /* the thread's: when it was asked whether it is there; 0: it has answered */
   char *last_end;
@@ -228,6 +230,10 @@ ZmHostGroup *zm_group_get (ZmHosts *hosts, gboolean shared, const char *name);
 void zm_group_grow (ZmHostGroup *group, guint n);
 /* Recomputes limits; ends hosts that nobody needs. */
 void zm_group_settle (ZmHostGroup *group);
+
+/* ---- limits.c; under the lock ---- */
+void zm_group_limit (ZmHostGroup *group); /* what its members want now */
+void zm_host_limit (ZmHost *host);        /* the thread's: its process has that from now on */
 
 /* ---- process.c: one process; the thread's ---- */
 void zm_host_begin (ZmHost *host);           /* starts it: STARTING, or DOWN again */

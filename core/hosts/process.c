@@ -112,6 +112,8 @@ start_process (ZmHost *host, GError **error)
   gboolean good = FALSE;
   int theirs;
 
+  host->memory = group->memory;
+  host->descriptors = group->descriptors;
   /* What the service manager meant for the daemon alone. */
   environment = g_environ_unsetenv (environment, "NOTIFY_SOCKET");
   environment = g_environ_unsetenv (environment, "WATCHDOG_USEC");

@@ -44,6 +44,7 @@ zm_host_tend (ZmHost *host, gint64 now_us)
     zm_host_try_leave (host);
   if (host->eof_us > 0 && now_us - host->eof_us > G_USEC_PER_SEC)
     zm_host_kill (host, g_strdup ("it closed its end of the bell"));
+  zm_host_limit (host);
   if (host->page != NULL)
     look_at_loading (host, now_us);
 }

@@ -71,6 +71,45 @@ def descriptors_are_the_hosts_own():
             assert ask(daemon, b"ok") == b"ok" and daemon.call("?Good?One", b"x") == ("OK", b"x")
 
 
+def limit_of(pid, name):
+    with open(f"/proc/{pid}/limits", encoding="utf-8") as limits:
+        return next(line[len(name):].split()[0] for line in limits if line.startswith(name))
+
+
+@case
+def a_reload_changes_the_limits_of_a_host_that_runs():
+    stacks = 32 << 20  # of the threads that the old generation and the new one have at a time
+    with victims("process", memory="512M", descriptors=60) as daemon:
+        assert ask(daemon, b"ok") == b"ok"
+        own = lambda name: limit_of(daemon.process.pid, name)
+        host = lambda name: limit_of(daemon.hosts()[0], name) if daemon.hosts() else None
+        (pid,) = daemon.hosts()
+        data = int(host("Max data size"))
+        with open(daemon.path("zmanager.conf"), encoding="utf-8") as file:
+            text = file.read()
+
+        def change(memory, files):
+            memory = f"memory = {memory}M" if memory else ""
+            files = f"descriptors = {files}" if files else ""
+            daemon.write("zmanager.conf", text.replace("memory = 512M", memory).replace("descriptors = 60", files))
+            daemon.control("reload")
+            assert shown(daemon, "victim")["state"] == "loaded"
+
+        change(256, 40)
+        wait_for("less memory", lambda: abs(int(host("Max data size")) - data + (512 << 20)) < stacks)
+        wait_for("fewer files", lambda: host("Max open files") == "40")
+        assert daemon.hosts() == [pid]
+        change(1024, 40)
+        wait_for("more memory", lambda: abs(int(host("Max data size")) - data - (1024 << 20)) < stacks)
+        assert daemon.hosts() == [pid]
+        # More files than it was started with: by a fresh process, where the daemon has no privilege.
+        change(1024, 50)
+        wait_for("more files", lambda: host("Max open files") == "50")
+        change(0, 0)
+        wait_for("no limit", lambda: all(host(name) == own(name) for name in ("Max data size", "Max open files")))
+        assert ask(daemon, b"files 100") == b"100"
+
+
 # ---- quarantine ----
 
 def crash_until_quarantined(daemon):
