@@ -160,6 +160,9 @@ struct ZmHost {
   guint64 memory; /* limits of its process, as its group's */
   guint descriptors;
   gsize rss;
+  gint64 over_us;   /* since when its process is over its memory limit; 0: it is not */
+  gsize over_rss;   /* what it had then */
+  guint heavy;      /* processes in a row that were over it soon after their start */
   gint64 pinged_us; /* the thread's: when it was asked whether it is there; 0: it has answered */
   char *last_end;
   char *lines[ZM_HOST_LINES]; /* a ring, the next one goes to [next_line] */
@@ -326,7 +329,7 @@ void zm_hosts_cancel_done (ZmHosts *hosts); /* without the lock */
 
 /* ---- tend.c: what the thread looks at of each process; under the lock ---- */
 void zm_host_tend (ZmHost *host, gint64 now_us);
-void zm_host_measure (ZmHost *host);
+void zm_host_measure (ZmHost *host, gint64 now_us);
 void zm_host_ask_alive (ZmHost *host, gint64 now_us);
 
 /* ---- service.c: EMIT, ASK, TIMER …; without the lock ---- */

@@ -76,6 +76,8 @@ zm_host_limit (ZmHost *host)
     return;
   if (host->memory != host->group->memory) {
     host->memory = host->group->memory;
+    host->heavy = 0;
+    host->over_us = 0;
     zm_host_say (host, &record);
   }
   if (host->descriptors != host->group->descriptors)

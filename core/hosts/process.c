@@ -163,6 +163,7 @@ zm_host_begin (ZmHost *host)
   host->next_serial = 0;
   host->loading = 0;
   host->pinged_us = 0;
+  host->over_us = 0;
   if (!start_process (host, &error)) {
     zm_host_clear (host);
     host->state = ZM_HOST_DOWN;

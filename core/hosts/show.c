@@ -157,6 +157,24 @@ zm_hosts_deferred (ZmHosts *hosts)
   return hosts != NULL ? atomic_load (&hosts->n_deferred) : 0;
 }
 
+/* Hosts that are replaced again and again, as their plugins need more memory than they may have. */
+static void
+add_heavy (const ZmHostGroup *group, GPtrArray *out)
+{
+  for (guint i = 0; i < group->list->len; i++) {
+    const ZmHost *host = g_ptr_array_index (group->list, i);
+
+    if (host->heavy < 2 || host->state == ZM_HOST_OVER)
+      continue;
+    g_ptr_array_add (out, g_strdup_printf ("host %s is replaced again and again: it has %" G_GSIZE_FORMAT
+                                           " MiB soon after its start, over its limit of %" G_GUINT64_FORMAT
+                                           " MiB; raise memory in [plugin %s]%s",
+                                           host->name, host->over_rss >> 20, group->memory >> 20,
+                                           group->shared ? "NAME" : group->name,
+                                           group->shared ? " of one of its plugins" : ""));
+  }
+}
+
 void
 zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out)
 {
@@ -170,6 +188,8 @@ zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out)
       g_ptr_array_add (out, g_strdup_printf ("plugin %s is in quarantine: %s",
                                              zm_generation_name (carried->generation), carried->quarantine));
   }
+  for (guint i = 0; i < hosts->groups->len; i++)
+    add_heavy (g_ptr_array_index (hosts->groups, i), out);
   pthread_mutex_unlock (&hosts->lock);
 }
 

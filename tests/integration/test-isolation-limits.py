@@ -7,7 +7,7 @@ import time
 
 from zmcase import case, run
 from zmhosts import APART, HOST_LOG, Isolated, Ledger, shown
-from zmtest import PATIENCE, Senders, wait_for
+from zmtest import PATIENCE, Daemon, Senders, wait_for
 
 CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n[integration]\nhigh-water = 100000\n"
 ACTIONS = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n?Good?One = echo.echo\n"}
@@ -69,6 +69,35 @@ def descriptors_are_the_hosts_own():
             assert 10 < opened < 40, opened
             assert daemon.descriptors() <= before + 1
             assert ask(daemon, b"ok") == b"ok" and daemon.call("?Good?One", b"x") == ("OK", b"x")
+
+
+HEAVY = """#include <zmanager/plugin.h>
+#include <stdlib.h>
+static char *volatile all;
+static int start (void *state) { size_t size = 40 << 20; (void) state; all = malloc (size); if (all != NULL) memset (all, 1, size); return ZM_OK; }
+ZM_ACTION (act) { return zm_reply_text (call, all != NULL ? "all" : "none"); }
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "heavy", .version = "1.0", .licence = "LGPL-2.1-or-later",
+                                           .summary = "Needs much", .start = start };
+ZM_PLUGIN_FULL ("heavy", "1.0", "LGPL-2.1-or-later", "Needs much", "", &descriptor);
+"""
+
+
+@case
+def one_that_is_over_its_memory_from_the_start_is_replaced_ever_more_seldom():
+    text = CONFIG + "[plugin heavy]\nisolation = private\nmemory = 32M\n"
+    with Daemon(config=text, plugins={"heavy": HEAVY}, actions={"h.ini": "[actionmapping]\n?Heavy?Act = heavy.act\n"}, expect=["over its limit"]) as daemon:
+        began, starts = time.monotonic(), lambda: daemon.counters()["zmanager_host_starts_total"]
+        wait_for("the fourth process", lambda: daemon.call("?Heavy?Act", b"") == ("OK", b"all") and starts() == 4)
+        # Replaced at once each time they are seen, three would have lived 3 s at most; pauses of 1 s and 2 s come to that.
+        took = time.monotonic() - began
+        assert took > 4, took
+        daemon.wait_log("host heavy has [0-9]+ MiB, over its limit of 32 MiB, as soon after its start as the one before it.* is replaced in 2 s")
+        status = daemon.control("status")
+        assert status["state"] == "degraded" and "raise memory in [plugin heavy]" in json.dumps(status), status
+        daemon.write("zmanager.conf", text.replace("32M", "256M"))
+        daemon.control("reload")
+        wait_for("no trouble", lambda: daemon.control("status")["state"] != "degraded")
+        assert daemon.call("?Heavy?Act", b"") == ("OK", b"all")
 
 
 def limit_of(pid, name):
