@@ -6,7 +6,7 @@ import signal
 import time
 
 from zmcase import case, run
-from zmhosts import APART, HOST_LOG, Isolated, Ledger, shown
+from zmhosts import APART, HOST_LOG, ISOLATIONS, Isolated, Ledger, shown
 from zmtest import PATIENCE, Daemon, Senders, wait_for
 
 CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n[integration]\nhigh-water = 100000\n"
@@ -137,6 +137,21 @@ def a_reload_changes_the_limits_of_a_host_that_runs():
         change(0, 0)
         wait_for("no limit", lambda: all(host(name) == own(name) for name in ("Max data size", "Max open files")))
         assert ask(daemon, b"files 100") == b"100"
+
+
+@case
+def a_plugin_that_logs_without_end_does_not_fill_the_log():
+    counter = 'zmanager_plugin_lines_left_out_total{plugin="victim"}'
+    for isolation in ISOLATIONS:
+        with victims(isolation, expect=["lines are left out", "were left out"]) as daemon:
+            written = lambda: sum(line.get("text", "").startswith("say 20000") for line in daemon.log_lines())
+            began = time.monotonic()
+            assert ask(daemon, b"say 20000") == b"say 20000"
+            wait_for("all lines", lambda: written() + daemon.counters().get(counter, 0) == 20000)
+            assert 1000 <= written() <= 1000 + 100 * (time.monotonic() - began + 1), written()
+            daemon.wait_log("plugin victim logs more than 1000 lines at once and 100 a second: lines are left out")
+            left = daemon.counters()[counter]
+            wait_for("its next line", lambda: ask(daemon, b"log") == b"log" and f"{left} lines that plugin victim logged were left out" in daemon.log_text())
 
 
 # ---- quarantine ----

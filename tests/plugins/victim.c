@@ -10,6 +10,7 @@
  *   emit N                emits so many events under ?Victim?Emitted, each with its number and the body; gives how many
  *   leak MB, files N      forgets so much memory, so many descriptors; files gives how many could be opened
  *   log                   logs its body
+ *   say N                 logs its body so many times
  *   later MS              a thread of the plugin crashes after so long, when no call runs
  */
 #include <zmanager/plugin.h>
@@ -158,6 +159,9 @@ act_on (zm_call *call)
     leak (n);
   else if (strcmp (word, "log") == 0)
     zm_log (call->host, ZM_LOG_NOTICE, body);
+  else if (strcmp (word, "say") == 0)
+    while (n-- > 0)
+      zm_log (call->host, ZM_LOG_NOTICE, body);
   else if (strcmp (word, "later") == 0)
     start_later (call, n, body, 0);
   else
