@@ -143,7 +143,7 @@ adopt_residence (ZmGeneration *generation)
     generation->flags |= ZM_PLUGIN_RESIDENT;
 }
 
-/* A second process of a plugin that has one call at a time would idle for ever. Only now are all its actions known. */
+/* A second process, or thread, of a plugin that has one call at a time would idle for ever. Only now are all its actions known. */
 static void
 adopt_instances (ZmGeneration *generation)
 {
@@ -151,6 +151,7 @@ adopt_instances (ZmGeneration *generation)
     if (((const ZmAction *) g_ptr_array_index (generation->actions, i))->threadsafe)
       return;
   generation->placement.instances = 1;
+  generation->placement.threads = 1;
 }
 
 /* What the process says went wrong with loading, in its words. */

@@ -41,6 +41,12 @@ zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean 
 gboolean zm_placement_varies (const char *plugin, guint flags, gboolean source, GError **error);
 /* The warning that instances of [plugin NAME] come down to 1, as no action of it is THREADSAFE. */
 void zm_placement_warn_instances (const ZmConfig *config, const char *plugin, ZmProblems *problems);
+/* The same of its threads. */
+void zm_placement_warn_threads (const ZmConfig *config, const char *plugin, ZmProblems *problems);
+/* A warning for each setting of hosts that [plugin NAME] of this file has, where the plugin runs as thread. For those of which no
+ * mapping wants a copy elsewhere, as that has them. */
+void zm_placement_warn_limits (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
+                               ZmProblems *problems);
 
 /* The same of a plugin that is not loaded, for who only checks: what loading it there would say. For a mapping with an
  * isolation it is FALSE with the sentence. */
