@@ -288,6 +288,9 @@ ZmHostCall *zm_host_take_back (ZmHost *host, ZmCarried *carried, gboolean unorde
 void zm_hosts_fill_carrier (ZmHosts *hosts);
 void zm_hosts_count_up (ZmHosts *hosts); /* a host came up or went; under the lock */
 void zm_carried_describe (gpointer carried, GString *out);
+gboolean zm_carried_starting (gpointer carried);
+/* "its start": the step that it is asked for there; under the lock. */
+const char *zm_seat_step (const ZmHost *host, const ZmCarried *carried);
 
 /* ---- seat.c: what a plugin is brought to in each host ---- */
 void zm_host_bring_up (ZmHost *host);                       /* READY came */

@@ -31,9 +31,9 @@ look_at_loading (ZmHost *host, gint64 now_us)
       carried->want == ZM_WANT_NOTHING || host->killed != NULL)
     return;
   host->guilty = carried;
-  host->guilty_symbol = g_strdup ("(loading)");
-  zm_host_kill (
-      host, g_strdup_printf ("plugin %s hangs while it is loaded", zm_generation_name (carried->generation)));
+  host->guilty_symbol = g_strdup (zm_seat_step (host, carried));
+  zm_host_kill (host, g_strdup_printf ("plugin %s does not come back from it",
+                                       zm_generation_name (carried->generation)));
 }
 
 void

@@ -279,6 +279,13 @@ zm_generation_trouble (const ZmGeneration *generation)
   return trouble != NULL || stuck == NULL ? trouble : g_strconcat ("stuck: ", stuck, NULL);
 }
 
+gboolean
+zm_generation_starting (const ZmGeneration *generation)
+{
+  return generation->carried != NULL && generation->carrier->starting != NULL &&
+         generation->carrier->starting (generation->carried);
+}
+
 void
 zm_generation_describe (const ZmGeneration *generation, GString *out)
 {

@@ -77,6 +77,8 @@ struct ZmCarrier {
   void (*describe) (gpointer carried, GString *out);
   /* Why its calls are refused for now ("quarantined: …"), or NULL. The caller frees. Any thread. */
   char *(*trouble) (gpointer carried);
+  /* Is it being started anew, so that its calls wait? Any thread; NULL: never. */
+  gboolean (*starting) (gpointer carried);
   /* What a source of it is opened with in place of its own functions; `state` is carried. */
   zm_source_ops source;
 };
@@ -95,6 +97,8 @@ gpointer zm_generation_carried (const ZmGeneration *generation);
 /* Why its calls are refused for now: "stuck: …", or what its carrier says ("quarantined: …"); NULL: they are not. The caller
  * frees. Not of a retired one. Any thread. */
 char *zm_generation_trouble (const ZmGeneration *generation);
+/* Its calls wait, as it is being started anew. */
+gboolean zm_generation_starting (const ZmGeneration *generation);
 /* Appends what its carrier tells of its processes, members of a JSON object, each after a comma. Not of a retired one. */
 void zm_generation_describe (const ZmGeneration *generation, GString *out);
 /* Has the carrier tell it that its values are new. FALSE: it runs here, and the caller tells it. The runtime's thread. */

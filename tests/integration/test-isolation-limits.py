@@ -2,7 +2,9 @@
 """Limits of hosts, what a plugin or a message that kills again and again comes to, and the end of the daemon beside calls of hosts."""
 
 import json
+import os
 import signal
+import tempfile
 import time
 
 from zmcase import case, run
@@ -40,6 +42,8 @@ def a_host_over_its_memory_limit_is_replaced_without_an_error():
                 daemon.wait_log("has [0-9]+ MiB, over its limit of 64 MiB")
                 wait_for("a fresh host", lambda: len(now := daemon.hosts()) == len(before) and now != before)
                 assert ask(daemon, b"ok") == b"ok"
+                ends = [host["last_end"] for host in daemon.control("hosts")["hosts"]]
+                assert "it was over its memory limit" in ends, ends
                 sent = senders.stop()
                 ledger.close(sent + 11)
             assert not ledger.errors, ledger.errors
@@ -152,6 +156,72 @@ def a_plugin_that_logs_without_end_does_not_fill_the_log():
             daemon.wait_log("plugin victim logs more than 1000 lines at once and 100 a second: lines are left out")
             left = daemon.counters()[counter]
             wait_for("its next line", lambda: ask(daemon, b"log") == b"log" and f"{left} lines that plugin victim logged were left out" in daemon.log_text())
+
+
+# ---- how they are ----
+
+SLOW = """#include <zmanager/plugin.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static int
+there (const char *name)
+{
+  char path[4096];
+  snprintf (path, sizeof path, "%s/%s", getenv ("ZM_TEST_FLAGS"), name);
+  return access (path, F_OK) == 0;
+}
+static int
+start (void *state)
+{
+  (void) state;
+  if (there ("abort"))
+    abort ();
+  while (there ("hang"))
+    poll (NULL, 0, 5);
+  return there ("fail") ? ZM_E_MEMORY : ZM_OK;
+}
+ZM_ACTION (act)
+{
+  if (call->body_size == 5)
+    abort ();
+  return zm_reply_text (call, "done");
+}
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "slow", .version = "1.0", .licence = "LGPL-2.1-or-later",
+                                           .summary = "Starts as it is told", .start = start };
+ZM_PLUGIN_FULL ("slow", "1.0", "LGPL-2.1-or-later", "Starts as it is told", "", &descriptor);
+"""
+
+
+@case
+def hosts_and_plugins_tell_how_they_are():
+    with tempfile.TemporaryDirectory() as flags:
+        config = CONFIG + "[plugin slow]\nisolation = private\n"
+        actions = {"s.ini": "[actionmapping]\n?Slow?Act = slow.act\n"}
+        flag = lambda name: os.path.join(flags, name)
+        with Daemon(config=config, plugins={"slow": SLOW}, actions=actions, env={"ZM_TEST_FLAGS": flags},
+                    expect=[*HOST_LOG, "quarantine", "warning ZM1309"]) as daemon:
+            states = lambda: (daemon.control("hosts")["hosts"][0]["state"], shown(daemon, "slow")["state"])
+            assert daemon.call("?Slow?Act", b"") == ("OK", b"done") and states() == ("up", "loaded")
+            # What hangs in its start takes no calls, whatever its process does.
+            open(flag("hang"), "w").close()
+            assert daemon.call("?Slow?Act", b"crash")[0] == "ERROR"
+            wait_for("the next process", lambda: daemon.control("hosts")["hosts"][0]["starts"] == 2)
+            for _ in range(20):
+                assert states() == ("starting", "starting"), states()
+            os.unlink(flag("hang"))
+            assert daemon.call("?Slow?Act", b"") == ("OK", b"done") and states() == ("up", "loaded")
+            # Codes and steps have names.
+            open(flag("fail"), "w").close()
+            assert daemon.call("?Slow?Act", b"crash")[0] == "ERROR"
+            daemon.wait_log("could not be started again: its start failed with -4 .ZM_E_MEMORY.")
+            os.unlink(flag("fail"))
+            daemon.control("plugin-reload", name="slow")
+            open(flag("abort"), "w").close()
+            assert daemon.call("?Slow?Act", b"crash")[0] == "ERROR"
+            daemon.wait_log("plugin slow ended its host in its start: signal 6")
+            os.unlink(flag("abort"))
 
 
 # ---- quarantine ----
