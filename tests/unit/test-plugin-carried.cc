@@ -136,6 +136,7 @@ const ZmCarrier carrier_functions = {
 
     return trouble.empty () ? nullptr : g_strdup (trouble.c_str ());
   },
+  .starting = nullptr,
   .source = {},
 };
 
