@@ -326,10 +326,22 @@ static const ZmCodeInfo codes[] = {
     "ZM_PLUGIN_EXCLUSIVE.\n"
     "Cure: remove it there and set isolation in [plugin NAME]." },
   { ZM_CODE_HOOKS_OUTSIDE, "Plugin with hooks that is to run outside the daemon",
-    "Hooks are called around each call in the daemon's own workers; a plugin in another process has none there. To go on "
+    "Hooks are called around each call in the daemon's own workers; a plugin in another process has none "
+    "there. To go on "
     "without it would let in what its hooks are to keep out, so the whole load is refused.\n"
     "Example: an authorising plugin outside the system's directory with third-party-isolation = process.\n"
     "Cure: set isolation = thread in [plugin NAME], or take the plugin out." },
+  { ZM_CODE_NO_HOST, "Setting of hosts of a plugin that runs in the daemon",
+    "instances, threads, memory and descriptors are about the processes in which a plugin runs outside the "
+    "daemon; this one "
+    "runs in the daemon's own workers, and so nothing of it is limited.\n"
+    "Example: memory = 64M without isolation, which is thread then.\n"
+    "Cure: set isolation = process or private in [plugin NAME], or remove the setting." },
+  { ZM_CODE_ONE_THREAD, "Several threads of a plugin that has one call at a time",
+    "None of its actions is THREADSAFE, so a second thread would never have a call; one is used.\n"
+    "Example: threads = 4 of a plugin whose actions all begin with ZM_ACTION.\n"
+    "Cure: remove threads, or let the plugin begin with ZM_ACTION_THREADSAFE what may run several times at "
+    "once." },
   /* action keys */
   { ZM_CODE_BAD_KEY, "Text that is no action key",
     "An action key is Sender?Context@Decorator?Action; each part may be empty, the decorator with its @ may "

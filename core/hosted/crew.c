@@ -249,12 +249,14 @@ zm_hosted_crew_new (ZmHostedPlugin *plugin, guint n_threads, GError **error)
     thread->index = crew->n_threads;
     pthread_cond_init (&thread->wake, NULL);
     atomic_fetch_add (&crew->hosted->awake, 1);
+    zm_hosted_count_threads (crew->hosted, 1);
     result = zm_thread_create (&thread->thread, name, thread_main, thread);
     crew->n_threads += result == 0;
   }
   if (result == 0)
     return crew;
   atomic_fetch_sub (&crew->hosted->awake, 1);
+  zm_hosted_count_threads (crew->hosted, -1);
   g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "no thread for its calls: %s", g_strerror (result));
   zm_hosted_crew_free (crew);
   return NULL;
@@ -295,6 +297,7 @@ zm_hosted_crew_free (ZmHostedCrew *crew)
   wake (crew, idle);
   for (guint i = 0; i < crew->n_threads; i++)
     pthread_join (crew->threads[i].thread, NULL);
+  zm_hosted_count_threads (crew->hosted, -(int) crew->n_threads);
   for (guint i = 0; i < crew->n_threads; i++)
     thread_clear (&crew->threads[i]);
   drop_all (&crew->shared);

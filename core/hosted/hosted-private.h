@@ -230,8 +230,9 @@ struct ZmHostedPlugin {
   GArray *timers;                      /* timers.c; or NULL */
   GHashTable *metrics;                 /* names */
   gint64 warned_us;
-  GArray *ended; /* pthread_t of sources that are over, to be joined */
-  guint sources; /* that are not over */
+  GArray *ended;     /* pthread_t of sources that are over, to be joined */
+  guint sources;     /* that are not over */
+  guint own_threads; /* that it started through the host, at most at a time */
 };
 
 /* All of it but what is set once it is ready. */
@@ -256,6 +257,15 @@ struct ZmHostedStep {
   ZmHostedValues *values;
 };
 
+/* confine.c: what the process may have. */
+typedef struct ZmHostedRoom {
+  pthread_mutex_t lock;
+  guint64 memory;              /* what plugins should need at most; 0: no limit */
+  guint64 base, thread;        /* bytes that are not theirs: at the start, and with each thread */
+  guint64 before;              /* RLIMIT_DATA as the daemon had it */
+  guint threads, threads_most; /* that the host started: now, and at most so far */
+} ZmHostedRoom;
+
 struct ZmHosted {
   ZmPage *page;
   ZmHostOut *out;
@@ -267,6 +277,7 @@ struct ZmHosted {
   atomic_bool armed; /* something was said that the reader's next tick is to send */
   _Atomic gint64 sent_us;
   atomic_int emits; /* that may still be said */
+  ZmHostedRoom room;
   /* the reader's */
   GHashTable *plugins; /* serial -> ZmHostedPlugin */
   GHashTable *sources; /* serial -> ZmHostedSource */
@@ -287,6 +298,11 @@ struct ZmHosted {
   atomic_ullong next_timer;
   ZmHostedTickets *tickets;
 };
+
+/* confine.c: at the start; any time, any thread; before the host starts a thread, and after one has ended or was not to be had. */
+void zm_hosted_confine (ZmHostedRoom *room, const ZmHostedOptions *options);
+void zm_hosted_set_memory (ZmHostedRoom *room, guint64 memory);
+void zm_hosted_count_threads (ZmHosted *hosted, int change);
 
 /* read.c: the reader. Never returns. */
 G_NORETURN void zm_hosted_read (ZmHosted *hosted);

@@ -198,6 +198,8 @@ close_plugin (ZmHostedStep *step)
   zm_hosted_tickets_drop (hosted, plugin);
   g_clear_pointer (&plugin->crew, zm_hosted_crew_free);
   zm_hosted_sources_join (plugin);
+  zm_hosted_count_threads (hosted, -(int) plugin->own_threads);
+  plugin->own_threads = 0;
   if (plugin->generation != NULL)
     kept = zm_loaded_close (plugin->generation);
   zm_hosted_say_status (hosted, ZM_RECORD_CLOSED, step->id, kept != NULL ? ZM_E_FAILED : ZM_OK, kept);

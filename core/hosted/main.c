@@ -5,11 +5,8 @@
 #include "hosted/hosted-private.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,33 +20,6 @@ zm_hosted_is_started (void)
 
   return getsockopt (ZM_HOSTED_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
          fstat (ZM_HOSTED_PAGE, &page) == 0 && page.st_size == (off_t) ZM_PAGE_BYTES;
-}
-
-/* Both limits, so that a plugin cannot raise it again; where it is lower already it stays. */
-static void
-limit (int resource, guint64 most)
-{
-  struct rlimit limits;
-
-  if (most == 0 || getrlimit (resource, &limits) != 0)
-    return;
-  limits.rlim_max = MIN (limits.rlim_max, (rlim_t) most);
-  limits.rlim_cur = limits.rlim_max;
-  setrlimit (resource, &limits);
-}
-
-static void
-confine (const ZmHostedOptions *options)
-{
-#ifndef ZM_HOSTED_SANITIZED
-  /* A sanitizer's shadow of all memory would count as well. */
-  limit (RLIMIT_DATA, options->memory > G_MAXUINT64 / 2 ? 0 : 2 * options->memory);
-#endif
-  limit (RLIMIT_NOFILE, options->descriptors);
-  /* As in the daemon: a peer that goes is an error of the call that writes to it. */
-  signal (SIGPIPE, SIG_IGN);
-  /* What a plugin starts must not hold the daemon's end of this. */
-  fcntl (ZM_HOSTED_SOCKET, F_SETFD, FD_CLOEXEC);
 }
 
 static ZmHosted *
@@ -71,6 +41,7 @@ hosted_new (const ZmHostedOptions *options, ZmPage *page)
   hosted->tickets = zm_hosted_tickets_new ();
   atomic_init (&hosted->emits, ZM_HOSTED_EMITS);
   pthread_mutex_init (&hosted->asks_lock, NULL);
+  zm_hosted_confine (&hosted->room, options);
   zm_hosted_fill_services (&hosted->host);
   return hosted;
 }
@@ -91,7 +62,6 @@ zm_hosted_run (const ZmHostedOptions *options, GError **error)
   ZmPage *page;
   ZmHosted *hosted;
 
-  confine (options);
   page = zm_page_open (ZM_HOSTED_PAGE, error);
   if (page == NULL || !zm_hosted_death_init (page, error))
     return FALSE;

@@ -186,6 +186,7 @@ take (Reader *reader, const ZmRecord *record)
   case ZM_RECORD_WAKE: zm_hosted_source_wake (hosted, record->id); break;
   case ZM_RECORD_SHUT: zm_hosted_source_shut (hosted, record->id); break;
   case ZM_RECORD_PING: zm_hosted_say_now (hosted, &pong); break;
+  case ZM_RECORD_MEMORY: zm_hosted_set_memory (&hosted->room, record->numbers[0]); break;
   case ZM_RECORD_BYE: end_now (hosted);
   default: break;
   }

@@ -100,6 +100,22 @@ host_metric (const zm_host *host, int kind, const char *name, double value)
   return ZM_OK;
 }
 
+/* Its stack is not what its plugin is limited in; counted by the most that there were at a time, as threads end without a word.
+ * Two that are started at once may count as one: there is room for some. */
+static void
+make_room_for_thread (ZmHostedPlugin *plugin)
+{
+  guint running = zm_loaded_threads (plugin->generation) + 1;
+  gboolean more;
+
+  pthread_mutex_lock (&plugin->lock);
+  more = running > plugin->own_threads;
+  plugin->own_threads += more;
+  pthread_mutex_unlock (&plugin->lock);
+  if (more)
+    zm_hosted_count_threads (plugin->hosted, 1);
+}
+
 /* Without wake a thread could not be ended, and its code not be unloaded. */
 static int
 host_thread_start (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user),
@@ -107,6 +123,7 @@ host_thread_start (const zm_host *host, const char *name, void (*run) (void *use
 {
   if (name == NULL || run == NULL || wake == NULL)
     return ZM_E_INVALID;
+  make_room_for_thread (zm_hosted_plugin_of (host));
   return zm_generation_thread_start (zm_generation_of_host (host), name, run, wake, user);
 }
 

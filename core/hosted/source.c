@@ -187,6 +187,7 @@ source_new (ZmHostedPlugin *plugin, const ZmRecord *record)
 static void
 count_source (ZmHostedPlugin *plugin, int change)
 {
+  zm_hosted_count_threads (plugin->hosted, change);
   pthread_mutex_lock (&plugin->lock);
   plugin->sources += (guint) change;
   pthread_mutex_unlock (&plugin->lock);

@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 
 typedef struct ZmHostedOptions {
   guint threads;       /* of a generation whose PREPARE says none */
-  guint64 memory;      /* bytes; the process may have twice that (RLIMIT_DATA); 0: as it is */
+  guint64 memory;      /* bytes that plugins should need; they may have twice that (RLIMIT_DATA); 0: as it is */
   guint64 descriptors; /* RLIMIT_NOFILE; 0: as it is */
 } ZmHostedOptions;
 

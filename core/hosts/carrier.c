@@ -360,6 +360,7 @@ zm_hosts_fill_carrier (ZmHosts *hosts)
     .reload = carrier_reload,
     .describe = zm_carried_describe,
     .trouble = carrier_trouble,
+    .starting = zm_carried_starting,
   };
   zm_hosts_fill_source (&hosts->carrier.source);
 }

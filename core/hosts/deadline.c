@@ -246,7 +246,7 @@ look_at_host (ZmHost *host, gint64 now_us, gboolean scan, gboolean measured, ZmA
   if (scan)
     look_at_deferred (host, now_us, arrivals);
   if (measured) {
-    zm_host_measure (host);
+    zm_host_measure (host, now_us);
     zm_host_ask_alive (host, now_us);
   }
   zm_host_tend (host, now_us);

@@ -73,7 +73,7 @@ accuse_by_note (const ZmHost *host, Death *death)
   if (death->guilty != NULL && death->guilty->group != host->group)
     death->guilty = NULL;
   if (death->guilty != NULL && generation == loading)
-    death->symbol = "(loading, start or stop)";
+    death->symbol = zm_seat_step (host, death->guilty);
   return death->guilty != NULL;
 }
 
@@ -327,7 +327,8 @@ settle (ZmHost *host, Death *death, ZmArrivals *arrivals, GPtrArray *kept)
     zm_carried_end_waiting (death->guilty, arrivals);
   host->due_us = next_start (host, death, now_us);
   g_free (host->last_end);
-  host->last_end = g_strdup (death->how);
+  /* That it ended well says nothing of why it was asked to. */
+  host->last_end = g_strdup (death->expected ? host->leaving_why : death->how);
   zm_host_clear (host);
   /* Lets the lock go, so that only now it is known who needs the host: a plugin may have come in the meantime. The guilty one
    * may have gone in it. */

@@ -51,28 +51,13 @@ zm_group_grow (ZmHostGroup *group, guint n)
   zm_hosts_wake (group->hosts);
 }
 
-/* The largest wish of those that share it; no wish for a limit is none. */
-static void
-set_limits (ZmHostGroup *group)
-{
-  group->memory = 0;
-  group->descriptors = 0;
-  for (guint i = 0; i < group->members->len; i++) {
-    const ZmCarried *member = g_ptr_array_index (group->members, i);
-    const ZmPlacement *placement = zm_generation_placement (member->generation);
-
-    group->memory = MAX (group->memory, placement->memory);
-    group->descriptors = MAX (group->descriptors, placement->descriptors);
-  }
-}
-
 /* After a member came or went. A host that no member needs leaves; it is freed by the thread once its process is gone. */
 void
 zm_group_settle (ZmHostGroup *group)
 {
   guint needed = 0;
 
-  set_limits (group);
+  zm_group_limit (group);
   for (guint i = 0; i < group->members->len; i++) {
     const ZmCarried *member = g_ptr_array_index (group->members, i);
 

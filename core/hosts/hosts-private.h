@@ -166,7 +166,12 @@ struct ZmHost {
   guint64 starts;
   guint quick; /* ends in a row soon after the start, that were nobody's fault */
   gint64 started_us;
+  guint64 memory; /* limits of its process, as its group's */
+  guint descriptors;
   gsize rss;
+  gint64 over_us;   /* since when its process is over its memory limit; 0: it is not */
+  gsize over_rss;   /* what it had then */
+  guint heavy;      /* processes in a row that were over it soon after their start */
   gint64 pinged_us; /* the thread's: when it was asked whether it is there; 0: it has answered */
   char *last_end;
   char *lines[ZM_HOST_LINES]; /* a ring, the next one goes to [next_line] */
@@ -238,6 +243,10 @@ void zm_group_grow (ZmHostGroup *group, guint n);
 /* Recomputes limits; ends hosts that nobody needs. */
 void zm_group_settle (ZmHostGroup *group);
 
+/* ---- limits.c; under the lock ---- */
+void zm_group_limit (ZmHostGroup *group); /* what its members want now */
+void zm_host_limit (ZmHost *host);        /* the thread's: its process has that from now on */
+
 /* ---- process.c: one process; the thread's ---- */
 void zm_host_begin (ZmHost *host); /* starts it: STARTING, or DOWN again; under the lock, which is let go */
 void zm_host_kill (ZmHost *host, char *why); /* SIGKILL; takes why; under the lock */
@@ -298,6 +307,9 @@ ZmHostCall *zm_host_take_back (ZmHost *host, ZmCarried *carried, gboolean unorde
 void zm_hosts_fill_carrier (ZmHosts *hosts);
 void zm_hosts_count_up (ZmHosts *hosts); /* a host came up or went; under the lock */
 void zm_carried_describe (gpointer carried, GString *out);
+gboolean zm_carried_starting (gpointer carried);
+/* "its start": the step that it is asked for there; under the lock. */
+const char *zm_seat_step (const ZmHost *host, const ZmCarried *carried);
 
 /* ---- seat.c: what a plugin is brought to in each host ---- */
 void zm_host_bring_up (ZmHost *host);                       /* READY came */
@@ -344,7 +356,7 @@ void zm_hosts_cancel_done (ZmHosts *hosts); /* without the lock */
 
 /* ---- tend.c: what the thread looks at of each process; under the lock ---- */
 void zm_host_tend (ZmHost *host, gint64 now_us);
-void zm_host_measure (ZmHost *host);
+void zm_host_measure (ZmHost *host, gint64 now_us);
 void zm_host_ask_alive (ZmHost *host, gint64 now_us);
 
 /* ---- service.c: EMIT, ASK, TIMER …; without the lock ---- */

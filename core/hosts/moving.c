@@ -99,6 +99,7 @@ zm_hosts_retire (ZmHosts *hosts, ZmGeneration *generation)
     return FALSE;
   pthread_mutex_lock (&hosts->lock);
   carried->closed = TRUE;
+  zm_group_limit (carried->group);
   for (guint i = 0; i < carried->n_seats; i++)
     zm_carried_merge (carried,
                       zm_host_take_back (g_ptr_array_index (carried->group->list, i), carried, FALSE));

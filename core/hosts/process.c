@@ -156,8 +156,10 @@ start_unlocked (ZmHost *host, GError **error)
   gboolean good;
 
   zm_child_init (&begun.child);
-  begun.memory = g_strdup_printf ("%" G_GUINT64_FORMAT, host->group->memory);
-  begun.descriptors = g_strdup_printf ("%u", host->group->descriptors);
+  host->memory = host->group->memory;
+  host->descriptors = host->group->descriptors;
+  begun.memory = g_strdup_printf ("%" G_GUINT64_FORMAT, host->memory);
+  begun.descriptors = g_strdup_printf ("%u", host->descriptors);
   pthread_mutex_unlock (&hosts->lock);
   good = start_process (host, &begun, error);
   pthread_mutex_lock (&hosts->lock);
@@ -193,6 +195,7 @@ zm_host_begin (ZmHost *host)
   host->next_serial = 0;
   host->loading = 0;
   host->pinged_us = 0;
+  host->over_us = 0;
   if (!good) {
     zm_host_clear (host);
     host->state = unwanted ? ZM_HOST_OVER : ZM_HOST_DOWN;

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "hosts/hosts-private.h"
+#include "plugin/zm-event.h"
 
 #include <string.h>
 
@@ -260,11 +261,12 @@ static void
 told_configuration (ZmHost *host, const ZmCarried *carried, const ZmRecord *record)
 {
   int status = (int) (gint64) record->numbers[0];
+  g_autofree char *name = zm_status_text (status);
 
   if (status < 0)
     zm_log_write (host->hosts->config.log, ZM_LEVEL_WARNING, "plugin",
-                  "plugin %s keeps its old configuration (reload gave %d)",
-                  zm_generation_name (carried->generation), status);
+                  "plugin %s keeps its old configuration (reload gave %s)",
+                  zm_generation_name (carried->generation), name);
 }
 
 /* Those that it started there end with it, not with its stop: an EXCLUSIVE one may be started again, and what its init

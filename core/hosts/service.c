@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "hosts/hosts-private.h"
+#include "plugin/zm-event.h"
 
 #include <string.h>
 
@@ -100,12 +101,15 @@ emit (ZmHost *host, const ZmRecord *record)
 static void
 emit_over (ZmHost *host, int status)
 {
+  g_autofree char *name = NULL;
+
   host->emitted++;
   if (status == ZM_OK)
     return;
+  name = zm_status_text (status);
   zm_counter_add (host->hosts->c_emits_lost, 1);
   zm_log_limited (host->hosts->config.log, ZM_LEVEL_WARNING, "host", "emit",
-                  "host %s: a message that a plugin emitted was not taken (%d)", host->name, status);
+                  "host %s: a message that a plugin emitted was not taken: %s", host->name, name);
 }
 
 /* While the daemon drains only what somebody waits for is taken: nothing else may stand in front of that, nor of the end of a

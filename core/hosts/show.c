@@ -6,9 +6,38 @@
 
 #include <string.h>
 
+/* It is to take calls there, and is being brought to it; it may not come to it. */
+static gboolean
+is_starting (const ZmHost *host, const ZmCarried *carried)
+{
+  const ZmSeat *seat = zm_seat_of (host, carried);
+
+  return seat != NULL && carried->want == ZM_WANT_STARTED && carried->quarantine == NULL &&
+         !carried->closed && seat->state != ZM_SEAT_UP && seat->failed == NULL;
+}
+
+const char *
+zm_seat_step (const ZmHost *host, const ZmCarried *carried)
+{
+  const ZmSeat *seat = zm_seat_of (host, carried);
+
+  switch (seat != NULL ? seat->asked : 0) {
+  case ZM_RECORD_PREPARE: return "its loading";
+  case ZM_RECORD_INIT: return "its init";
+  case ZM_RECORD_COMMIT: return "its start";
+  case ZM_RECORD_RETIRE: return "its stop";
+  case ZM_RECORD_CLOSE: return "its fini";
+  default: return "its reload";
+  }
+}
+
+/* A process of which a plugin is not ready yet is no more up, for that plugin, than one that has not come up. */
 static const char *
 state_name (const ZmHost *host)
 {
+  for (guint i = 0; host->state == ZM_HOST_UP && i < host->group->members->len; i++)
+    if (is_starting (host, g_ptr_array_index (host->group->members, i)))
+      return "starting";
   switch (host->state) {
   case ZM_HOST_DOWN: return host->life > 0 ? "waiting" : "starting";
   case ZM_HOST_STARTING: return "starting";
@@ -151,10 +180,44 @@ zm_carried_describe (gpointer data, GString *out)
   pthread_mutex_unlock (&carried->hosts->lock);
 }
 
+/* No host of it takes its calls, and one is about to. */
+gboolean
+zm_carried_starting (gpointer data)
+{
+  const ZmCarried *carried = data;
+  gboolean starting = FALSE, up = FALSE;
+
+  pthread_mutex_lock (&carried->hosts->lock);
+  for (guint i = 0; i < carried->n_seats && i < carried->group->list->len; i++) {
+    starting |= is_starting (g_ptr_array_index (carried->group->list, i), carried);
+    up |= carried->seats[i].state == ZM_SEAT_UP;
+  }
+  pthread_mutex_unlock (&carried->hosts->lock);
+  return starting && !up;
+}
+
 guint
 zm_hosts_deferred (ZmHosts *hosts)
 {
   return hosts != NULL ? atomic_load (&hosts->n_deferred) : 0;
+}
+
+/* Hosts that are replaced again and again, as their plugins need more memory than they may have. */
+static void
+add_heavy (const ZmHostGroup *group, GPtrArray *out)
+{
+  for (guint i = 0; i < group->list->len; i++) {
+    const ZmHost *host = g_ptr_array_index (group->list, i);
+
+    if (host->heavy < 2 || host->state == ZM_HOST_OVER)
+      continue;
+    g_ptr_array_add (out, g_strdup_printf ("host %s is replaced again and again: it has %" G_GSIZE_FORMAT
+                                           " MiB soon after its start, over its limit of %" G_GUINT64_FORMAT
+                                           " MiB; raise memory in [plugin %s]%s",
+                                           host->name, host->over_rss >> 20, group->memory >> 20,
+                                           group->shared ? "NAME" : group->name,
+                                           group->shared ? " of one of its plugins" : ""));
+  }
 }
 
 void
@@ -170,6 +233,8 @@ zm_hosts_reasons (ZmHosts *hosts, GPtrArray *out)
       g_ptr_array_add (out, g_strdup_printf ("plugin %s is in quarantine: %s",
                                              zm_generation_name (carried->generation), carried->quarantine));
   }
+  for (guint i = 0; i < hosts->groups->len; i++)
+    add_heavy (g_ptr_array_index (hosts->groups, i), out);
   pthread_mutex_unlock (&hosts->lock);
 }
 

@@ -10,6 +10,9 @@
 #define SILENT_US \
   (10 * G_USEC_PER_SEC) /* a host that says nothing for so long, and hard-after, is taken for dead */
 
+#define EARLY_US            (10 * G_USEC_PER_SEC) /* over its memory limit so soon after its start */
+#define HEAVY_PAUSE_MOST_US (60 * G_USEC_PER_SEC)
+
 /* A constructor, init or start that nobody waits for, as it came after a crash. */
 static void
 look_at_loading (ZmHost *host, gint64 now_us)
@@ -28,9 +31,9 @@ look_at_loading (ZmHost *host, gint64 now_us)
       carried->want == ZM_WANT_NOTHING || host->killed != NULL)
     return;
   host->guilty = carried;
-  host->guilty_symbol = g_strdup ("(loading)");
-  zm_host_kill (
-      host, g_strdup_printf ("plugin %s hangs while it is loaded", zm_generation_name (carried->generation)));
+  host->guilty_symbol = g_strdup (zm_seat_step (host, carried));
+  zm_host_kill (host, g_strdup_printf ("plugin %s does not come back from it",
+                                       zm_generation_name (carried->generation)));
 }
 
 void
@@ -44,6 +47,7 @@ zm_host_tend (ZmHost *host, gint64 now_us)
     zm_host_try_leave (host);
   if (host->eof_us > 0 && now_us - host->eof_us > G_USEC_PER_SEC)
     zm_host_kill (host, g_strdup ("it closed its end of the bell"));
+  zm_host_limit (host);
   if (host->page != NULL)
     look_at_loading (host, now_us);
 }
@@ -61,21 +65,54 @@ resident_size (pid_t pid)
   return pages * (gsize) sysconf (_SC_PAGESIZE);
 }
 
-/* Over its limit: a fresh one takes its place when its calls are over. */
+/* What one that is over soon after its start gets before it is replaced, as the next one will be no smaller. */
+static gint64
+heavy_pause_us (const ZmHost *host)
+{
+  return host->heavy < 2 ? 0 : MIN ((gint64) G_USEC_PER_SEC << MIN (host->heavy - 2, 6), HEAVY_PAUSE_MOST_US);
+}
+
+/* The first time in this life of it. */
+static void
+became_heavy (ZmHost *host, gint64 now_us)
+{
+  g_autofree char *then = NULL;
+
+  host->over_us = now_us;
+  host->over_rss = host->rss;
+  host->heavy = now_us - host->started_us < EARLY_US ? host->heavy + 1 : 0;
+  if (host->heavy > 1)
+    then = g_strdup_printf ("as soon after its start as the one before it, so that memory is too little for "
+                            "its plugins: it is replaced in %d s",
+                            (int) (heavy_pause_us (host) / G_USEC_PER_SEC));
+  zm_log_write (host->hosts->config.log, ZM_LEVEL_WARNING, "host",
+                "host %s has %" G_GSIZE_FORMAT " MiB, over its limit of %" G_GUINT64_FORMAT " MiB%s %s",
+                host->name, host->rss >> 20, host->group->memory >> 20, then != NULL ? "," : ":",
+                then != NULL ? then : "it is replaced when its calls are over");
+}
+
+/* Over its limit: a fresh one takes its place when its calls are over. Where that would be no smaller it comes more and more
+ * seldom, unless this one goes on growing. */
 void
-zm_host_measure (ZmHost *host)
+zm_host_measure (ZmHost *host, gint64 now_us)
 {
   guint64 most = host->group->memory;
 
   if (host->child.pid <= 0)
     return;
   host->rss = resident_size (host->child.pid);
-  if (most == 0 || host->rss <= most || host->state != ZM_HOST_UP)
+  if (host->state != ZM_HOST_UP)
     return;
-  zm_log_write (host->hosts->config.log, ZM_LEVEL_WARNING, "host",
-                "host %s has %" G_GSIZE_FORMAT " MiB, over its limit of %" G_GUINT64_FORMAT
-                " MiB: it is replaced when its calls are over",
-                host->name, host->rss >> 20, most >> 20);
+  if (most == 0 || host->rss <= most) {
+    host->over_us = 0;
+    if (now_us - host->started_us >= EARLY_US)
+      host->heavy = 0;
+    return;
+  }
+  if (host->over_us == 0)
+    became_heavy (host, now_us);
+  if (now_us - host->over_us < heavy_pause_us (host) && host->rss <= host->over_rss + most / 2)
+    return;
   zm_calls_back (host->hosts, zm_host_take_back (host, NULL, FALSE));
   zm_host_leave (host, "it was over its memory limit", TRUE);
 }

@@ -70,6 +70,7 @@ G_BEGIN_DECLS
  *   READY     version (ZM_HOST_VERSION), slots
  *   PING, PONG -
  *   BYE       end: everything is closed
+ *   MEMORY    what its plugins should need at most from now on, bytes; 0: no limit
  */
 typedef enum {
   ZM_RECORD_READY = 1,
@@ -107,10 +108,11 @@ typedef enum {
   ZM_RECORD_RETURNED,
   ZM_RECORD_SHUTTED,
   ZM_RECORD_LOOP,
+  ZM_RECORD_MEMORY,
   ZM_RECORD_KINDS
 } ZmRecordKind;
 
-#define ZM_HOST_VERSION 1 /* both sides have the same, or part */
+#define ZM_HOST_VERSION 2 /* both sides have the same, or part */
 
 /* Features of PREPARED: what the descriptor has. */
 enum {

@@ -143,7 +143,7 @@ adopt_residence (ZmGeneration *generation)
     generation->flags |= ZM_PLUGIN_RESIDENT;
 }
 
-/* A second process of a plugin that has one call at a time would idle for ever. Only now are all its actions known. */
+/* A second process, or thread, of a plugin that has one call at a time would idle for ever. Only now are all its actions known. */
 static void
 adopt_instances (ZmGeneration *generation)
 {
@@ -151,6 +151,7 @@ adopt_instances (ZmGeneration *generation)
     if (((const ZmAction *) g_ptr_array_index (generation->actions, i))->threadsafe)
       return;
   generation->placement.instances = 1;
+  generation->placement.threads = 1;
 }
 
 /* What the process says went wrong with loading, in its words. */
@@ -276,6 +277,13 @@ zm_generation_trouble (const ZmGeneration *generation)
   char *trouble = generation->carried != NULL ? generation->carrier->trouble (generation->carried) : NULL;
 
   return trouble != NULL || stuck == NULL ? trouble : g_strconcat ("stuck: ", stuck, NULL);
+}
+
+gboolean
+zm_generation_starting (const ZmGeneration *generation)
+{
+  return generation->carried != NULL && generation->carrier->starting != NULL &&
+         generation->carrier->starting (generation->carried);
 }
 
 void

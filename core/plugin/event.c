@@ -61,3 +61,16 @@ zm_metric_check (int kind, const char *name, double value)
     return FALSE;
   return value >= -9.0e18 && value <= 9.0e18 && (kind == ZM_METRIC_GAUGE || value >= 0);
 }
+
+char *
+zm_status_text (int status)
+{
+  static const char *const names[] = { "ZM_E_INVALID",     "ZM_E_AGAIN",  "ZM_E_LATE",
+                                       "ZM_E_MEMORY",      "ZM_E_DENIED", "ZM_E_NOT_FOUND",
+                                       "ZM_E_UNSUPPORTED", "ZM_E_FAILED", "ZM_E_TIMEOUT" };
+
+  /* They count down from -1. */
+  if (status >= 0 || status < -(int) G_N_ELEMENTS (names))
+    return g_strdup_printf ("%d", status);
+  return g_strdup_printf ("%d (%s)", status, names[-1 - status]);
+}

@@ -263,7 +263,10 @@ add_current (GString *out, ZmGeneration *generation, const char *reason)
     rest += strlen (": ");
   }
   add_text (out, "reason", reason != NULL ? reason : rest != NULL ? rest : trouble);
-  add_generation (out, generation, trouble != NULL ? trouble : "loaded");
+  add_generation (out, generation,
+                  trouble != NULL                       ? trouble
+                  : zm_generation_starting (generation) ? "starting"
+                                                        : "loaded");
   zm_generation_describe (generation, out);
 }
 

@@ -6,14 +6,16 @@
  */
 #include "config.h"
 
+#include "plugin/zm-event.h"
 #include "plugin/zm-plugin-private.h"
 
 /* The code of a status in a sentence. */
 static gboolean
 status_error (const char *what, int status, GError **error)
 {
-  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its %s failed with %d; the log may tell more", what,
-               status);
+  g_autofree char *name = zm_status_text (status);
+
+  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "its %s failed with %s", what, name);
   return FALSE;
 }
 

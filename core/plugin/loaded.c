@@ -113,6 +113,12 @@ zm_loaded_actions (const ZmGeneration *generation)
   return generation->actions;
 }
 
+guint
+zm_loaded_threads (ZmGeneration *generation)
+{
+  return zm_threads_running (generation->threads);
+}
+
 const char *
 zm_loaded_mark (const ZmGeneration *generation)
 {

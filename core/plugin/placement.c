@@ -137,6 +137,39 @@ zm_placement_warn_instances (const ZmConfig *config, const char *plugin, ZmProbl
                    "remove it", "plugin '%s' has no action that is THREADSAFE; one instance is used", plugin);
 }
 
+void
+zm_placement_warn_threads (const ZmConfig *config, const char *plugin, ZmProblems *problems)
+{
+  g_autofree char *section = g_strconcat ("plugin ", plugin, NULL);
+  const char *file;
+  guint line, column;
+
+  zm_config_place (config, section, "threads", &file, &line, &column);
+  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_ONE_THREAD, file, line, column, "threads = 1",
+                   "remove it", "plugin '%s' has no action that is THREADSAFE; one thread is used", plugin);
+}
+
+void
+zm_placement_warn_limits (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
+                          ZmProblems *problems)
+{
+  static const char *const limits[] = { "instances", "threads", "memory", "descriptors" };
+  ZmPlacement placement = zm_plugins_place (plugins, config, file, NULL);
+  g_autofree char *section = g_strconcat ("plugin ", file->name, NULL);
+
+  for (guint i = 0; placement.isolation == ZM_ISOLATION_THREAD && i < G_N_ELEMENTS (limits); i++) {
+    const char *path;
+    guint line, column;
+
+    /* FALSE: nobody gave it. */
+    if (zm_config_place (config, section, limits[i], &path, &line, &column))
+      zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_NO_HOST, path, line, column,
+                       "isolation = process or private", "set isolation, or remove it",
+                       "[%s] %s has no effect: the plugin runs in the daemon itself (%s)", section, limits[i],
+                       placement.reason);
+  }
+}
+
 /* Either the note or the descriptor may say of an action that it is THREADSAFE. */
 static gboolean
 one_is_threadsafe (const ZmManifest *manifest, const ZmDescription *description)
@@ -173,4 +206,7 @@ zm_placement_check (const ZmPlugins *plugins, const ZmConfig *config, const ZmPl
   else if (placement.isolation != ZM_ISOLATION_THREAD && placement.instances > 1 &&
            !one_is_threadsafe (file->manifest, description))
     zm_placement_warn_instances (config, file->name, problems);
+  if (placement.isolation != ZM_ISOLATION_THREAD && placement.threads > 1 &&
+      !one_is_threadsafe (file->manifest, description))
+    zm_placement_warn_threads (config, file->name, problems);
 }

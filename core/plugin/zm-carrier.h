@@ -41,6 +41,12 @@ zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean 
 gboolean zm_placement_varies (const char *plugin, guint flags, gboolean source, GError **error);
 /* The warning that instances of [plugin NAME] come down to 1, as no action of it is THREADSAFE. */
 void zm_placement_warn_instances (const ZmConfig *config, const char *plugin, ZmProblems *problems);
+/* The same of its threads. */
+void zm_placement_warn_threads (const ZmConfig *config, const char *plugin, ZmProblems *problems);
+/* A warning for each setting of hosts that [plugin NAME] of this file has, where the plugin runs as thread. For those of which no
+ * mapping wants a copy elsewhere, as that has them. */
+void zm_placement_warn_limits (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
+                               ZmProblems *problems);
 
 /* The same of a plugin that is not loaded, for who only checks: what loading it there would say. For a mapping with an
  * isolation it is FALSE with the sentence. */
@@ -71,6 +77,8 @@ struct ZmCarrier {
   void (*describe) (gpointer carried, GString *out);
   /* Why its calls are refused for now ("quarantined: …"), or NULL. The caller frees. Any thread. */
   char *(*trouble) (gpointer carried);
+  /* Is it being started anew, so that its calls wait? Any thread; NULL: never. */
+  gboolean (*starting) (gpointer carried);
   /* What a source of it is opened with in place of its own functions; `state` is carried. */
   zm_source_ops source;
 };
@@ -89,6 +97,8 @@ gpointer zm_generation_carried (const ZmGeneration *generation);
 /* Why its calls are refused for now: "stuck: …", or what its carrier says ("quarantined: …"); NULL: they are not. The caller
  * frees. Not of a retired one. Any thread. */
 char *zm_generation_trouble (const ZmGeneration *generation);
+/* Its calls wait, as it is being started anew. */
+gboolean zm_generation_starting (const ZmGeneration *generation);
 /* Appends what its carrier tells of its processes, members of a JSON object, each after a comma. Not of a retired one. */
 void zm_generation_describe (const ZmGeneration *generation, GString *out);
 /* Has the carrier tell it that its values are new. FALSE: it runs here, and the caller tells it. The runtime's thread. */

@@ -18,4 +18,7 @@ gboolean zm_event_check (const zm_event *event);
 /* Is it a figure that zm_metric takes? NULL is no name; what is not a number is refused. */
 gboolean zm_metric_check (int kind, const char *name, double value);
 
+/* What a plugin's function returned, for people: "-4 (ZM_E_MEMORY)", or the number alone where it has no name. The caller frees. */
+char *zm_status_text (int status);
+
 G_END_DECLS

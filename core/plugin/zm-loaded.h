@@ -36,6 +36,8 @@ char *zm_loaded_close (ZmGeneration *generation);
 
 /* ZmAction, in the order in which the plugin lists them; borrowed. */
 const GPtrArray *zm_loaded_actions (const ZmGeneration *generation);
+/* How many threads it has now of those that it started through the host. Any thread. */
+guint zm_loaded_threads (ZmGeneration *generation);
 /* Name of the thread that leads its life: a thread that is started behind the host's back inherits it. */
 const char *zm_loaded_mark (const ZmGeneration *generation);
 /* Why it is never closed, a literal; or NULL. */

@@ -208,6 +208,7 @@ zm_check_plugins (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *
     check_source (&check, *name);
   for (char **name = named; *name != NULL; name++)
     check_plugin (&check, *name);
+  zm_load_check_limits (config, mappings, plugins, problems);
   for (guint i = 0; i < mappings->len; i++) {
     char *plugin = ((const ZmMapping *) mappings->pdata[i])->plugin;
 

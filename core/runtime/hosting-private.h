@@ -15,11 +15,15 @@ struct ZmHosting {
   atomic_bool over; /* accepting is off for good */
   gsize body_most; /* of a message that a plugin sends */
 
-  pthread_mutex_t lock; /* guards ids, metrics */
+  pthread_mutex_t lock; /* guards ids, metrics, budgets */
   ZmUuidMaker ids;
   GHashTable *metrics; /* plugin name -> GHashTable: metric name -> ZmCounter */
+  GHashTable *budgets; /* plugin name -> what it may still log */
 
   ZmCounter *emitted, *denied, *loops;
 };
+
+/* plugin-log.c: tells what was left out of plugins that `now` (NULL: nothing) does not have. Under the lock. */
+void zm_hosting_forget_logs (ZmHosting *hosting, ZmPluginSet *now);
 
 G_END_DECLS

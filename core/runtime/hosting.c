@@ -18,6 +18,7 @@ zm_hosting_new (struct ZmRuntime *runtime)
   zm_uuid_maker_init (&hosting->ids);
   hosting->metrics =
       g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
+  hosting->budgets = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   pthread_mutex_init (&hosting->lock, NULL);
   hosting->emitted = zm_metrics_counter (runtime->metrics, "zmanager_emitted_total",
                                          "Messages that plugins emitted", NULL, NULL);
@@ -33,6 +34,8 @@ zm_hosting_free (ZmHosting *hosting)
 {
   if (hosting == NULL)
     return;
+  zm_hosting_forget_logs (hosting, NULL);
+  g_hash_table_unref (hosting->budgets);
   g_hash_table_unref (hosting->metrics);
   pthread_mutex_destroy (&hosting->lock);
   g_free (hosting);
@@ -123,5 +126,6 @@ zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now)
 
   pthread_mutex_lock (&hosting->lock);
   g_hash_table_foreach_remove (hosting->metrics, forget_plugin, context);
+  zm_hosting_forget_logs (hosting, now);
   pthread_mutex_unlock (&hosting->lock);
 }

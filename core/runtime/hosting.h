@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/zm-log.h"
 #include "base/zm-metrics.h"
 #include "message/zm-message.h"
 #include "plugin/zm-plugins.h"
@@ -33,12 +34,15 @@ void zm_hosting_forget (ZmHosting *hosting, ZmPluginSet *now);
  * in, 0 outside of one. */
 int zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *key, guint hops);
 /* What zm_call_action does, likewise. */
-int zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done,
-                     void *user);
+int zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms,
+                     zm_result_fn done, void *user);
 /* Of the call that this thread makes now. */
 guint zm_hosting_hops (ZmGeneration *generation);
 
 /* What zm_metric does: adds to a counter or sets a gauge of this plugin; ZM_OK, ZM_E_INVALID or ZM_E_MEMORY. */
 int zm_hosting_metric (ZmHosting *hosting, const char *plugin, int kind, const char *name, double value);
+
+/* What zm_log does: a line of this plugin, at most 1,000 at once and 100 a second. */
+void zm_hosting_log (ZmHosting *hosting, const char *plugin, ZmLevel level, const char *text);
 
 G_END_DECLS

@@ -221,10 +221,10 @@ static void
 host_log (const zm_host *host, int level, const char *text)
 {
   ZmGeneration *generation = zm_generation_of_host (host);
-  const char *fields[] = { "plugin", zm_generation_name (generation), NULL };
   ZmLevel clamped = (ZmLevel) CLAMP (level, ZM_LOG_ERROR, ZM_LOG_DEBUG);
 
-  zm_log_line (runtime_of (generation)->log, clamped, "plugin", text != NULL ? text : "", fields);
+  zm_hosting_log (runtime_of (generation)->hosting, zm_generation_name (generation), clamped,
+                  text != NULL ? text : "");
 }
 
 static const char *

@@ -5,6 +5,7 @@
 #include "runtime/private.h"
 
 #include "base/zm-codes.h"
+#include "plugin/zm-carrier.h"
 
 #include <string.h>
 
@@ -91,6 +92,34 @@ zm_load_check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *proble
     g_autofree char *section = g_strconcat ("plugin ", zm_generation_plugin (kept->pdata[i]), NULL);
 
     zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
+  }
+}
+
+/* Does some mapping want a copy of it in a host? That one has these settings. */
+static gboolean
+runs_elsewhere (const GPtrArray *mappings, const char *plugin)
+{
+  for (guint i = 0; i < mappings->len; i++) {
+    const ZmMapping *mapping = g_ptr_array_index (mappings, i);
+
+    if (g_strcmp0 (mapping->plugin, plugin) == 0 && mapping->isolation != NULL &&
+        strcmp (mapping->isolation, "thread") != 0)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+void
+zm_load_check_limits (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *plugins,
+                      ZmProblems *problems)
+{
+  g_auto (GStrv) names = zm_config_names (config, "plugin");
+
+  for (char **name = names; *name != NULL; name++) {
+    const ZmPluginFile *file = zm_plugins_file (plugins, *name);
+
+    if (file != NULL && file->manifest != NULL && !runs_elsewhere (mappings, *name))
+      zm_placement_warn_limits (plugins, config, file, problems);
   }
 }
 

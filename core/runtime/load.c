@@ -308,6 +308,7 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
   if (load->set != NULL) {
     zm_load_check_kept (load->config, load->set, found);
     zm_load_check_sources (load->config, load->set, found);
+    zm_load_check_limits (load->config, mappings, runtime->plugins, found);
   }
   load->table = zm_load_table (load->config, mappings, flows, load->set, routed);
   add_routed (load->table, routed, found);

@@ -140,6 +140,9 @@ void zm_load_apply_actions (const ZmConfig *config, GPtrArray *mappings, ZmProbl
 const char *zm_load_source_plugin (const ZmConfig *config, const char *name);
 /* The options of plugins that stay loaded while their section changed. */
 void zm_load_check_kept (const ZmConfig *config, ZmPluginSet *set, ZmProblems *problems);
+/* Settings of hosts of plugins that run in the daemon. */
+void zm_load_check_limits (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *plugins,
+                           ZmProblems *problems);
 /* key= of [source NAME], where it is given, is an action key. */
 void zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems);
 /* Says that the plugin of [source NAME] takes no events in. placed: at its line, which refuses the whole load. */

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "base/zm-thread.h"
+#include "plugin/zm-event.h"
 #include "runtime/private.h"
 #include "runtime/source.h"
 
@@ -58,7 +59,8 @@ source_config (const zm_host *host, const char *key, unsigned index)
 static void
 set_error (ZmSource *source, const char *what, int status)
 {
-  char *text = g_strdup_printf ("%s gave %d", what, status);
+  g_autofree char *name = zm_status_text (status);
+  char *text = g_strdup_printf ("%s gave %s", what, name);
   char *old;
 
   pthread_mutex_lock (&source->lock);
@@ -67,8 +69,8 @@ set_error (ZmSource *source, const char *what, int status)
   pthread_mutex_unlock (&source->lock);
   g_free (old);
   zm_log_limited (source->runtime->log, ZM_LEVEL_WARNING, "source", "source-failed",
-                  "source %s (plugin %s): %s; trying again", source->name,
-                  zm_generation_name (source->generation), what);
+                  "source %s (plugin %s): %s gave %s; trying again", source->name,
+                  zm_generation_name (source->generation), what, name);
 }
 
 /* From here on it may be woken. FALSE: it is to end, and must not run; who opened it closes it. */

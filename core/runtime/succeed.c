@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "plugin/zm-carrier.h"
+#include "plugin/zm-event.h"
 #include "runtime/private.h"
 
 /* Fresh copies of a plugin whose call hung; after that it is stuck. */
@@ -52,11 +53,12 @@ tell_reload (zm_call *call)
   ZmGeneration *generation = zm_generation_of_host (call->host);
   ZmRuntime *runtime = zm_generation_owner (generation);
   int status = zm_generation_descriptor (generation)->reload (call->state);
+  g_autofree char *name = zm_status_text (status);
 
   if (status < 0)
     zm_log_write (runtime->log, ZM_LEVEL_WARNING, "plugin",
-                  "plugin %s keeps its old configuration (reload gave %d)", zm_generation_name (generation),
-                  status);
+                  "plugin %s keeps its old configuration (reload gave %s)", zm_generation_name (generation),
+                  name);
   return ZM_OK;
 }
 

@@ -2,12 +2,15 @@
 """Limits of hosts, what a plugin or a message that kills again and again comes to, and the end of the daemon beside calls of hosts."""
 
 import json
+import os
+import re
 import signal
+import tempfile
 import time
 
 from zmcase import case, run
-from zmhosts import APART, HOST_LOG, Isolated, Ledger, shown
-from zmtest import PATIENCE, Senders, wait_for
+from zmhosts import APART, HOST_LOG, ISOLATIONS, Isolated, Ledger, shown
+from zmtest import PATIENCE, Daemon, Senders, wait_for
 
 CONFIG = "[zmanager]\nworkers = 2\nwatch = no\n[integration]\nhigh-water = 100000\n"
 ACTIONS = {"v.ini": "[actionmapping]\n?Victim?Act = victim.act\n?Good?One = echo.echo\n"}
@@ -40,11 +43,26 @@ def a_host_over_its_memory_limit_is_replaced_without_an_error():
                 daemon.wait_log("has [0-9]+ MiB, over its limit of 64 MiB")
                 wait_for("a fresh host", lambda: len(now := daemon.hosts()) == len(before) and now != before)
                 assert ask(daemon, b"ok") == b"ok"
+                ends = [host["last_end"] for host in daemon.control("hosts")["hosts"]]
+                assert "it was over its memory limit" in ends, ends
                 sent = senders.stop()
                 ledger.close(sent + 11)
             assert not ledger.errors, ledger.errors
             counters = daemon.counters()
             assert counters["zmanager_host_crashes_total"] == counters["zmanager_host_calls_lost_total"] == 0, counters
+
+
+@case
+def what_threads_need_is_not_taken_from_the_plugins_memory():
+    for memory, threads, leaked in (64, 8, 7), (16, 16, 2):
+        with victims("private", expect=["over its limit"], memory=f"{memory}M", threads=threads) as daemon:
+            before = daemon.hosts()
+            # All of it resident: were a limit of the system in the way, the host would stay below its own for ever.
+            for _ in range(leaked):
+                assert ask(daemon, b"leak 10") == b"leak 10"
+            daemon.wait_log(f"has [0-9]+ MiB, over its limit of {memory} MiB")
+            wait_for("a fresh host", lambda: len(now := daemon.hosts()) == len(before) and now != before)
+            assert ask(daemon, b"ok") == b"ok"
 
 
 @case
@@ -56,6 +74,160 @@ def descriptors_are_the_hosts_own():
             assert 10 < opened < 40, opened
             assert daemon.descriptors() <= before + 1
             assert ask(daemon, b"ok") == b"ok" and daemon.call("?Good?One", b"x") == ("OK", b"x")
+
+
+HEAVY = """#include <zmanager/plugin.h>
+#include <stdlib.h>
+static char *volatile all;
+static int start (void *state) { size_t size = 40 << 20; (void) state; all = malloc (size); if (all != NULL) memset (all, 1, size); return ZM_OK; }
+ZM_ACTION (act) { return zm_reply_text (call, all != NULL ? "all" : "none"); }
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "heavy", .version = "1.0", .licence = "LGPL-2.1-or-later",
+                                           .summary = "Needs much", .start = start };
+ZM_PLUGIN_FULL ("heavy", "1.0", "LGPL-2.1-or-later", "Needs much", "", &descriptor);
+"""
+
+
+@case
+def one_that_is_over_its_memory_from_the_start_is_replaced_ever_more_seldom():
+    text = CONFIG + "[plugin heavy]\nisolation = private\nmemory = 32M\n"
+    with Daemon(config=text, plugins={"heavy": HEAVY}, actions={"h.ini": "[actionmapping]\n?Heavy?Act = heavy.act\n"}, expect=["over its limit"]) as daemon:
+        began, starts = time.monotonic(), lambda: daemon.counters()["zmanager_host_starts_total"]
+        wait_for("the fourth process", lambda: daemon.call("?Heavy?Act", b"") == ("OK", b"all") and starts() == 4)
+        # Replaced at once each time they are seen, three would have lived 3 s at most; pauses of 1 s and 2 s come to that.
+        took = time.monotonic() - began
+        assert took > 4, took
+        daemon.wait_log("host heavy has [0-9]+ MiB, over its limit of 32 MiB, as soon after its start as the one before it.* is replaced in 2 s")
+        status = daemon.control("status")
+        assert status["state"] == "degraded" and "raise memory in [plugin heavy]" in json.dumps(status), status
+        daemon.write("zmanager.conf", text.replace("32M", "256M"))
+        daemon.control("reload")
+        wait_for("no trouble", lambda: daemon.control("status")["state"] != "degraded")
+        assert daemon.call("?Heavy?Act", b"") == ("OK", b"all")
+
+
+def limit_of(pid, name):
+    """A word; None: that process has just ended."""
+    try:
+        with open(f"/proc/{pid}/limits", encoding="utf-8") as limits:
+            return next(line[len(name):].split()[0] for line in limits if line.startswith(name))
+    except OSError:
+        return None
+
+
+@case
+def a_reload_changes_the_limits_of_a_host_that_runs():
+    stacks = 32 << 20  # of the threads that the old generation and the new one have at a time
+    with victims("process", memory="512M", descriptors=60) as daemon:
+        assert ask(daemon, b"ok") == b"ok"
+        own = lambda name: limit_of(daemon.process.pid, name)
+        host = lambda name: next((limit_of(pid, name) for pid in daemon.hosts()), None)
+        (pid,) = daemon.hosts()
+        data = int(host("Max data size"))
+        with open(daemon.path("zmanager.conf"), encoding="utf-8") as file:
+            text = file.read()
+
+        def change(memory, files):
+            memory = f"memory = {memory}M" if memory else ""
+            files = f"descriptors = {files}" if files else ""
+            daemon.write("zmanager.conf", text.replace("memory = 512M", memory).replace("descriptors = 60", files))
+            daemon.control("reload")
+            assert shown(daemon, "victim")["state"] == "loaded"
+
+        change(256, 40)
+        wait_for("less memory", lambda: abs(int(host("Max data size")) - data + (512 << 20)) < stacks)
+        wait_for("fewer files", lambda: host("Max open files") == "40")
+        assert daemon.hosts() == [pid]
+        change(1024, 40)
+        wait_for("more memory", lambda: abs(int(host("Max data size")) - data - (1024 << 20)) < stacks)
+        assert daemon.hosts() == [pid]
+        # More files than it was started with: by a fresh process, where the daemon has no privilege.
+        change(1024, 50)
+        wait_for("more files", lambda: host("Max open files") == "50")
+        change(0, 0)
+        wait_for("no limit", lambda: all(host(name) == own(name) for name in ("Max data size", "Max open files")))
+        assert ask(daemon, b"files 100") == b"100"
+
+
+@case
+def a_plugin_that_logs_without_end_does_not_fill_the_log():
+    counter = 'zmanager_plugin_lines_left_out_total{plugin="victim"}'
+    for isolation in ISOLATIONS:
+        with victims(isolation, expect=["lines are left out", "were left out"]) as daemon:
+            written = lambda: sum(line.get("text", "").startswith("say 20000") for line in daemon.log_lines())
+            began = time.monotonic()
+            assert ask(daemon, b"say 20000") == b"say 20000"
+            wait_for("all lines", lambda: written() + daemon.counters().get(counter, 0) == 20000)
+            assert 1000 <= written() <= 1000 + 100 * (time.monotonic() - began + 1), written()
+            daemon.wait_log("plugin victim logs more than 1000 lines at once and 100 a second: lines are left out")
+            # With its next lines it is told how many, in parts where the flood lasted.
+            told = lambda: sum(map(int, re.findall("([0-9]+) lines that plugin victim logged were left out", daemon.log_text())))
+            wait_for("its next line", lambda: ask(daemon, b"log") == b"log" and told() == daemon.counters()[counter])
+
+
+# ---- how they are ----
+
+SLOW = """#include <zmanager/plugin.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static int
+there (const char *name)
+{
+  char path[4096];
+  snprintf (path, sizeof path, "%s/%s", getenv ("ZM_TEST_FLAGS"), name);
+  return access (path, F_OK) == 0;
+}
+static int
+start (void *state)
+{
+  (void) state;
+  if (there ("abort"))
+    abort ();
+  while (there ("hang"))
+    poll (NULL, 0, 5);
+  return there ("fail") ? ZM_E_MEMORY : ZM_OK;
+}
+ZM_ACTION (act)
+{
+  if (call->body_size == 5)
+    abort ();
+  return zm_reply_text (call, "done");
+}
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "slow", .version = "1.0", .licence = "LGPL-2.1-or-later",
+                                           .summary = "Starts as it is told", .start = start };
+ZM_PLUGIN_FULL ("slow", "1.0", "LGPL-2.1-or-later", "Starts as it is told", "", &descriptor);
+"""
+
+
+@case
+def hosts_and_plugins_tell_how_they_are():
+    with tempfile.TemporaryDirectory() as flags:
+        config = CONFIG + "[plugin slow]\nisolation = private\n"
+        actions = {"s.ini": "[actionmapping]\n?Slow?Act = slow.act\n"}
+        flag = lambda name: os.path.join(flags, name)
+        with Daemon(config=config, plugins={"slow": SLOW}, actions=actions, env={"ZM_TEST_FLAGS": flags},
+                    expect=[*HOST_LOG, "quarantine", "warning ZM1309"]) as daemon:
+            states = lambda: (daemon.control("hosts")["hosts"][0]["state"], shown(daemon, "slow")["state"])
+            assert daemon.call("?Slow?Act", b"") == ("OK", b"done") and states() == ("up", "loaded")
+            # What hangs in its start takes no calls, whatever its process does.
+            open(flag("hang"), "w").close()
+            assert daemon.call("?Slow?Act", b"crash")[0] == "ERROR"
+            wait_for("the next process", lambda: daemon.control("hosts")["hosts"][0]["starts"] == 2)
+            for _ in range(20):
+                assert states() == ("starting", "starting"), states()
+            os.unlink(flag("hang"))
+            assert daemon.call("?Slow?Act", b"") == ("OK", b"done") and states() == ("up", "loaded")
+            # Codes and steps have names.
+            open(flag("fail"), "w").close()
+            assert daemon.call("?Slow?Act", b"crash")[0] == "ERROR"
+            daemon.wait_log("could not be started again: its start failed with -4 .ZM_E_MEMORY.")
+            os.unlink(flag("fail"))
+            daemon.control("plugin-reload", name="slow")
+            open(flag("abort"), "w").close()
+            assert daemon.call("?Slow?Act", b"crash")[0] == "ERROR"
+            daemon.wait_log("plugin slow ended its host in its start: signal 6")
+            os.unlink(flag("abort"))
 
 
 # ---- quarantine ----

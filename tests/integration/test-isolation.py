@@ -155,10 +155,10 @@ def check_judges_what_does_not_go_together():
     assert code == 1 and "ZM1319" in said and "set isolation = thread in [plugin words]" in said, said
     code, said = checked("[plugin words]\nisolation = process\ninstances = 4\n", words=plugin())
     assert code == 0 and "zmanager.conf:3:13: warning ZM1317" in said, said
-    for flags in "ZM_PLUGIN_THREADSAFE", "0":
-        code, said = checked(f"[plugin words]\nisolation = {'process' if flags != '0' else 'thread'}\ninstances = 4\n",
-                             words=plugin(flags=flags))
-        assert (code, said) == (0, "0 errors, 0 warnings\n"), said
+    code, said = checked("[plugin words]\nisolation = process\nthreads = 4\n", words=plugin())
+    assert code == 0 and "zmanager.conf:3:11: warning ZM1321" in said, said
+    code, said = checked("[plugin words]\nisolation = process\ninstances = 4\nthreads = 4\n", words=plugin(flags="ZM_PLUGIN_THREADSAFE"))
+    assert (code, said) == (0, "0 errors, 0 warnings\n"), said
     code, said = checked("[plugin words]\nload = yes\n", words=plugin(note="isolation=container\\n"))
     assert code == 1 and "isolation is thread, process or private" in said, said
     for wrong in "isolation = jail", "instances = 0", "threads = 65", "memory = 1M", "descriptors = 3":
@@ -176,6 +176,27 @@ def keys_that_keep_an_order_run_beside_each_other():
             daemon.push_socket.send_multipart([b"~~~A~B~%d" % number, b'{"ordering-key":"%d"}' % number, b""])
         ledger.close(16)
         assert len(ledger.results) == 16, ledger.errors
+
+
+LIMITS = {"instances": 2, "threads": 4, "memory": "64M", "descriptors": 40}
+
+
+@case
+def settings_of_hosts_without_a_host_are_told():
+    settings = "".join(f"{name} = {value}\n" for name, value in LIMITS.items())
+    for isolation, reason in ("isolation = thread\n", "[plugin] isolation"), ("", "default"):
+        code, said = checked(f"[plugin words]\n{isolation}{settings}", words=plugin())
+        assert code == 0 and said.count("warning ZM1320") == len(LIMITS), said
+        for name in LIMITS:
+            assert f"[plugin words] {name} has no effect: the plugin runs in the daemon itself ({reason})" in said, said
+    actions = {"a.ini": "[actionmapping]\n?A?B = words.greet\n"}
+    with Daemon(config="[zmanager]\nwatch = no\n", actions=actions, plugins={"words": plugin(flags="ZM_PLUGIN_THREADSAFE")}, expect=["ZM1320"]) as daemon:
+        daemon.write("zmanager.conf", f"[zmanager]\nwatch = no\n[plugin words]\n{settings}")
+        daemon.control("reload")
+        daemon.wait_log("zmanager.conf:6:10: warning ZM1320: .plugin words. memory has no effect")
+        # A copy of it that runs in a host has them.
+        daemon.write("actions.d/a.ini", actions["a.ini"] + "[action ?A?B]\nisolation = private\n")
+        assert "ZM1320" not in json.dumps(daemon.control("reload"))
 
 
 run()

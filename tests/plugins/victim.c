@@ -10,6 +10,7 @@
  *   emit N                emits so many events under ?Victim?Emitted, each with its number and the body; gives how many
  *   leak MB, files N      forgets so much memory, so many descriptors; files gives how many could be opened
  *   log                   logs its body
+ *   say N                 logs its body so many times
  *   later MS              a thread of the plugin crashes after so long, when no call runs
  *   page N                writes over what its host shares with the daemon, and hangs: 0: the state of each call, 1 and 2: when it
  *                         began, the latest and the earliest time that there is
@@ -191,6 +192,9 @@ act_on (zm_call *call)
     zm_log (call->host, ZM_LOG_NOTICE, body);
   else if (strcmp (word, "page") == 0)
     write_over_page (n);
+  else if (strcmp (word, "say") == 0)
+    while (n-- > 0)
+      zm_log (call->host, ZM_LOG_NOTICE, body);
   else if (strcmp (word, "later") == 0)
     start_later (call, n, body, 0);
   else

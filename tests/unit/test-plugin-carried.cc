@@ -136,6 +136,7 @@ const ZmCarrier carrier_functions = {
 
     return trouble.empty () ? nullptr : g_strdup (trouble.c_str ());
   },
+  .starting = nullptr,
   .source = {},
 };
 
@@ -468,12 +469,14 @@ TEST_F (CarriedTest, AResidentOneStaysInASharedProcessOnly)
 TEST_F (CarriedTest, OneInstanceWhereNothingIsThreadsafe)
 {
   install ("plugins/swap", "hello");
-  settings.push_back ("plugin hello.instances=4");
+  settings.insert (settings.end (), { "plugin hello.instances=4", "plugin hello.threads=4" });
   fake.actions = { "serial", "0", "" };
   load ({ "hello" });
   EXPECT_EQ (zm_generation_placement (current ("hello"))->instances, 1u);
-  EXPECT_EQ (zm_problems_warnings (problems), 1u);
+  EXPECT_EQ (zm_generation_placement (current ("hello"))->threads, 1u);
+  EXPECT_EQ (zm_problems_warnings (problems), 2u);
   EXPECT_NE (problems_text ().find ("ZM1317"), std::string::npos) << problems_text ();
+  EXPECT_NE (problems_text ().find ("ZM1321"), std::string::npos) << problems_text ();
 
   fake.flags = ZM_PLUGIN_THREADSAFE;
   load ({ "hello" }, { "hello" });

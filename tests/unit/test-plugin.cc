@@ -534,7 +534,7 @@ TEST_F (PluginTest, AFailingNewOneLeavesTheOldRunning)
   load ({ "hello" });
 
   EXPECT_NE (problems_text ().find (
-                 "its start failed with -8; the log may tell more; generation 1 of it goes on running"),
+                 "its start failed with -8 (ZM_E_FAILED); generation 1 of it goes on running"),
              std::string::npos)
       << problems_text ();
   EXPECT_EQ (call ("hello", "greet"), "hello");
