@@ -11,7 +11,26 @@
 
 #include <stdio.h>
 
-/* An answer {"text", "changes": […]}: the text, then each change. */
+/* Warnings of a reload that was taken, among them plugins that did not come up. To the standard error: they are no change. */
+static void
+print_problems (JsonArray *problems)
+{
+  for (guint i = 0; problems != NULL && i < json_array_get_length (problems); i++) {
+    const char *text = zm_json_get_text (zm_json_nth_object (problems, i), "text");
+    g_autofree char *safe = zm_printable (zm_span_text (text), 8192);
+
+    fprintf (stderr, "%s\n", safe);
+  }
+}
+
+/* Taken, though something did not come up, is neither done nor refused. */
+static int
+changes_status (JsonObject *answer)
+{
+  return zm_json_get_text (answer, "incomplete") != NULL ? ZM_EXIT_DEGRADED : ZM_EXIT_OK;
+}
+
+/* An answer {"text", "changes": […], "problems": […], "incomplete"}: the text, then each change; what is wrong comes last. */
 static int
 print_changes (const ZmCtl *ctl, JsonObject *answer)
 {
@@ -20,7 +39,7 @@ print_changes (const ZmCtl *ctl, JsonObject *answer)
 
   if (ctl->json) {
     zm_out_json_object (answer);
-    return ZM_EXIT_OK;
+    return changes_status (answer);
   }
   if (text != NULL) {
     g_autofree char *safe = zm_printable (zm_span_text (text), 4096);
@@ -34,7 +53,9 @@ print_changes (const ZmCtl *ctl, JsonObject *answer)
 
     printf ("  %s\n", line);
   }
-  return ZM_EXIT_OK;
+  fflush (stdout);
+  print_problems (zm_json_get_array (answer, "problems"));
+  return changes_status (answer);
 }
 
 /* The daemon words what changed; this client adds nothing, so it cannot be wrong about it. */

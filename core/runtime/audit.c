@@ -133,31 +133,40 @@ to_file (ZmRuntime *runtime, const char *text, const char *const *fields)
 
 /* ---- lines ---- */
 
-/* One act; each may be NULL but act and by. */
+/* One act; each may be NULL but act, by and result. */
 typedef struct Act {
-  const char *act, *arguments, *by, *uid, *pid, *refused;
+  const char *act, *arguments, *by, *uid, *pid, *result, *why;
 } Act;
 
 static void
 write_act (ZmRuntime *runtime, const Act *act)
 {
   g_autofree char *text =
-      g_strdup_printf ("%s%s%s by %s: %s%s", act->act, act->arguments != NULL ? " " : "",
-                       act->arguments != NULL ? act->arguments : "", act->by,
-                       act->refused != NULL ? "refused: " : "ok", act->refused != NULL ? act->refused : "");
-  const char *const fields[] = { "act", act->act, "arguments", act->arguments,
-                                 "by",  act->by,  "uid",       act->uid,
-                                 "pid", act->pid, "result",    act->refused != NULL ? "refused" : "ok",
-                                 NULL };
+      g_strdup_printf ("%s%s%s by %s: %s%s%s", act->act, act->arguments != NULL ? " " : "",
+                       act->arguments != NULL ? act->arguments : "", act->by, act->result,
+                       act->why != NULL ? ": " : "", act->why != NULL ? act->why : "");
+  const char *const fields[] = { "act",    act->act, "arguments", act->arguments, "by",        act->by, "uid",
+                                 act->uid, "pid",    act->pid,    "result",       act->result, NULL };
 
   zm_log_always (runtime->log, ZM_LEVEL_NOTICE, "audit", text, fields);
   to_file (runtime, text, fields);
 }
 
 void
-zm_audit_act (ZmRuntime *runtime, const char *act, const char *by, const char *refused)
+zm_audit_act (ZmRuntime *runtime, const char *act, const char *by, const char *result, const char *why)
 {
-  write_act (runtime, &(const Act){ .act = act, .by = by, .refused = refused });
+  write_act (runtime, &(const Act){ .act = act, .by = by, .result = result, .why = why });
+}
+
+void
+zm_audit_reload (ZmRuntime *runtime, const char *by, gboolean taken)
+{
+  g_autofree char *lacks = taken ? zm_runtime_incomplete (runtime) : NULL;
+
+  if (!taken)
+    zm_audit_act (runtime, "reload", by, ZM_AUDIT_REFUSED, runtime->refused);
+  else
+    zm_audit_act (runtime, "reload", by, lacks != NULL ? ZM_AUDIT_INCOMPLETE : ZM_AUDIT_OK, lacks);
 }
 
 /* "name=hello argument=(12 bytes)", or NULL. The caller frees. */
@@ -186,12 +195,14 @@ arguments_text (ZmSpan request)
 
 /* What is no request at all is counted by control and told to who sent it; it changed nothing and is no act. */
 void
-zm_audit_command (ZmRuntime *runtime, const ZmAuditPeer *peer, ZmSpan request, const char *error)
+zm_audit_command (ZmRuntime *runtime, const ZmAuditPeer *peer, ZmSpan request, gboolean good,
+                  const char *reply)
 {
   ZmSpan raw = { NULL, 0 };
   gboolean is_object = zm_json_valid (request) && zm_json_member (request, "command", &raw);
   g_autofree char *command = is_object ? zm_json_text (raw) : NULL;
-  g_autofree char *act = NULL, *arguments = NULL, *by = NULL, *uid = NULL, *pid = NULL, *refused = NULL;
+  g_autofree char *act = NULL, *arguments = NULL, *by = NULL, *uid = NULL, *pid = NULL, *why = NULL;
+  const char *result = ZM_AUDIT_OK;
 
   if (command == NULL || g_strv_contains (reading, command) || strcmp (command, "cancel") == 0)
     return;
@@ -200,7 +211,11 @@ zm_audit_command (ZmRuntime *runtime, const ZmAuditPeer *peer, ZmSpan request, c
   by = peer->known ? user_name (peer->uid) : g_strdup ("a client that the system does not name");
   uid = peer->known ? g_strdup_printf ("%u", peer->uid) : NULL;
   pid = peer->known ? g_strdup_printf ("%u", peer->pid) : NULL;
-  if (error != NULL)
-    refused = zm_json_member (zm_span_text (error), "text", &raw) ? zm_json_text (raw) : g_strdup ("failed");
-  write_act (runtime, &(const Act){ act, arguments, by, uid, pid, refused });
+  if (zm_json_member (zm_span_text (reply), good ? "incomplete" : "text", &raw))
+    why = zm_json_text (raw);
+  if (!good)
+    result = ZM_AUDIT_REFUSED;
+  else if (why != NULL)
+    result = ZM_AUDIT_INCOMPLETE;
+  write_act (runtime, &(const Act){ act, arguments, by, uid, pid, result, why });
 }

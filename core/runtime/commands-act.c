@@ -6,19 +6,27 @@
 
 #include "runtime/commands.h"
 
+#include <string.h>
+
 /* ---- reload ---- */
 
 /* Problems are there also where the reload was taken: warnings, and plugins that could not be loaded. */
 static void
-reply_changes (ZmCommandCall *call, const GPtrArray *changes)
+append_changes (ZmCommandCall *call, const GPtrArray *changes)
 {
   g_autofree char *text = zm_runtime_changes_text (changes);
 
-  g_string_append_c (call->out, '{');
   zm_reply_member_text (call->out, "text", text);
   zm_reply_member_list (call->out, "changes", (const char *const *) changes->pdata, changes->len);
   if (zm_problems_count (call->problems) > 0)
     zm_reply_member_problems (call->out, "problems", call->problems);
+}
+
+static void
+reply_changes (ZmCommandCall *call, const GPtrArray *changes)
+{
+  g_string_append_c (call->out, '{');
+  append_changes (call, changes);
   g_string_append_c (call->out, '}');
 }
 
@@ -51,9 +59,17 @@ zm_command_reload (ZmCommandCall *call, GError **error)
 {
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
 
+  g_autofree char *lacks = NULL;
+
   if (refuse_while_draining (call, error) || !reload (call, NULL, changes, error))
     return FALSE;
-  reply_changes (call, changes);
+  lacks = zm_runtime_incomplete (call->runtime);
+  g_string_append_c (call->out, '{');
+  append_changes (call, changes);
+  /* It was taken, so it is no error; and yet who asked wants to know at once that not all of it works. */
+  if (lacks != NULL)
+    zm_reply_member_text (call->out, "incomplete", lacks);
+  g_string_append_c (call->out, '}');
   return TRUE;
 }
 
@@ -212,12 +228,72 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
   return TRUE;
 }
 
+/* ---- plugin-reload ---- */
+
+/* The number of each generation that goes by the plugin's name, its variants too: name -> number. Numbers and no references, as
+ * a generation that is held here would not be let go. */
+static GHashTable *
+numbers_of (ZmRuntime *runtime, const char *plugin)
+{
+  GHashTable *numbers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
+
+  for (guint i = 0; set != NULL && i < zm_plugin_set_size (set); i++) {
+    const ZmGeneration *generation = zm_plugin_set_nth (set, i);
+
+    if (strcmp (zm_generation_plugin (generation), plugin) == 0)
+      g_hash_table_insert (numbers, g_strdup (zm_generation_name (generation)),
+                           GUINT_TO_POINTER (zm_generation_number (generation)));
+  }
+  return numbers;
+}
+
+/* What the last load says of it or of a variant of it; NULL: nothing. Borrowed. */
+static const char *
+failure_of (const ZmRuntime *runtime, const char *plugin)
+{
+  g_autofree char *beginning = g_strdup_printf ("plugin '%s", plugin);
+
+  for (guint i = 0; i < runtime->reasons->len; i++) {
+    const char *reason = runtime->reasons->pdata[i];
+
+    if (g_str_has_prefix (reason, beginning) && strchr ("'@", reason[strlen (beginning)]) != NULL)
+      return reason;
+  }
+  return NULL;
+}
+
+/* The reload as a whole was taken, but was it for this plugin? An old generation that goes on looks well otherwise. */
+static gboolean
+check_renewed (ZmCommandCall *call, const char *plugin, GHashTable *before, const GPtrArray *changes,
+               GError **error)
+{
+  g_autoptr (GHashTable) now = numbers_of (call->runtime, plugin);
+  const char *why = failure_of (call->runtime, plugin);
+  gboolean renewed = why == NULL && g_hash_table_size (now) > 0;
+  g_autofree char *others = zm_runtime_changes_text (changes);
+  GHashTableIter iter;
+  gpointer name, number;
+
+  g_hash_table_iter_init (&iter, now);
+  while (g_hash_table_iter_next (&iter, &name, &number))
+    renewed = renewed && g_hash_table_lookup (before, name) != number;
+  if (renewed)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "not reloaded: %s%s%s",
+               why != NULL ? why : "the running one goes on; the problems say why",
+               changes->len > 0 ? "; what else was found has been put into use: " : "",
+               changes->len > 0 ? others : "");
+  return FALSE;
+}
+
 /* Loads it anew though its file may be the same. */
 gboolean
 zm_command_plugin_reload (ZmCommandCall *call, GError **error)
 {
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
   g_autofree char *name = plugin_argument (call, error);
+  g_autoptr (GHashTable) before = NULL;
 
   if (name == NULL)
     return FALSE;
@@ -225,7 +301,8 @@ zm_command_plugin_reload (ZmCommandCall *call, GError **error)
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s is not loaded; load it first", name);
     return FALSE;
   }
-  if (!reload (call, name, changes, error))
+  before = numbers_of (call->runtime, name);
+  if (!reload (call, name, changes, error) || !check_renewed (call, name, before, changes, error))
     return FALSE;
   reply_changes (call, changes);
   return TRUE;

@@ -208,6 +208,17 @@ refusal_text (const ZmProblems *problems)
                     : g_steal_pointer (&text);
 }
 
+char *
+zm_runtime_incomplete (const ZmRuntime *runtime)
+{
+  guint n = runtime->reasons->len;
+
+  if (n == 0)
+    return NULL;
+  return n > 1 ? g_strdup_printf ("%s (and %u more)", (const char *) runtime->reasons->pdata[0], n - 1)
+               : g_strdup (runtime->reasons->pdata[0]);
+}
+
 /* The service manager is told the end in any case: a reload that was refused is over too. */
 gboolean
 zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *changes, ZmProblems *problems)
