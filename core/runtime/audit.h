@@ -7,6 +7,10 @@
 
 #include "base/zm-base.h"
 #include "base/zm-log.h"
+#include "config/zm-config.h"
+#include "runtime/zm-instance.h"
+
+#include <sys/types.h>
 
 G_BEGIN_DECLS
 
@@ -40,5 +44,12 @@ void zm_audit_reload (struct ZmRuntime *runtime, const char *by, gboolean taken)
 
 /* Can the file be written, where one is asked for? Asked at the start: an audit that cannot be kept must be known then. */
 gboolean zm_audit_check (struct ZmRuntime *runtime, GError **error);
+/* The same for a configuration that is not in use, and nothing is made. owner: whose the file is to be. */
+gboolean zm_audit_look (const ZmInstance *instance, const ZmConfig *config, uid_t owner, GError **error);
+/* That as a problem, at the line that names the file. */
+void zm_audit_tell (const ZmInstance *instance, const ZmConfig *config, uid_t owner, ZmSeverity severity,
+                    ZmProblems *problems);
+/* Why it is not kept now: it cannot be opened, or the last line could not be written. NULL: all is well. The caller frees. */
+char *zm_audit_lost (const struct ZmRuntime *runtime);
 
 G_END_DECLS

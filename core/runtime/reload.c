@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "runtime/audit.h"
 #include "runtime/panic.h"
 #include "runtime/private.h"
 
@@ -211,12 +212,11 @@ refusal_text (const ZmProblems *problems)
 char *
 zm_runtime_incomplete (const ZmRuntime *runtime)
 {
-  guint n = runtime->reasons->len;
+  g_autofree char *audit = zm_audit_lost (runtime);
+  guint n = runtime->reasons->len + (audit != NULL);
+  const char *first = runtime->reasons->len > 0 ? runtime->reasons->pdata[0] : audit;
 
-  if (n == 0)
-    return NULL;
-  return n > 1 ? g_strdup_printf ("%s (and %u more)", (const char *) runtime->reasons->pdata[0], n - 1)
-               : g_strdup (runtime->reasons->pdata[0]);
+  return n > 1 ? g_strdup_printf ("%s (and %u more)", first, n - 1) : g_strdup (first);
 }
 
 /* The service manager is told the end in any case: a reload that was refused is over too. */

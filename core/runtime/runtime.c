@@ -210,11 +210,14 @@ GPtrArray *
 zm_runtime_reasons (ZmRuntime *runtime)
 {
   GPtrArray *reasons = g_ptr_array_new_with_free_func (g_free);
+  char *lost;
 
   for (guint i = 0; i < runtime->reasons->len; i++)
     g_ptr_array_add (reasons, g_strdup (runtime->reasons->pdata[i]));
   if (runtime->refused != NULL)
     g_ptr_array_add (reasons, g_strdup_printf ("last reload refused: %s", runtime->refused));
+  if ((lost = zm_audit_lost (runtime)) != NULL)
+    g_ptr_array_add (reasons, lost);
   zm_sources_reasons (runtime->sources, reasons);
   zm_succeed_reasons (runtime, reasons);
   zm_gates_reasons (runtime->gates, reasons);
