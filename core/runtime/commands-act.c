@@ -94,10 +94,25 @@ zm_command_plugins (ZmCommandCall *call, GError **error)
   return TRUE;
 }
 
-/* The plugin that a command is about; it must be in the plugin path, where it may have been put a moment ago. NULL:
- * error. */
+/* A variant is reloaded with its plugin, whose name this gives: listings and the reasons of a quarantine name it as
+ * "hello@private". Takes the name. */
 static char *
-plugin_argument (ZmCommandCall *call, GError **error)
+plugin_of (ZmRuntime *runtime, char *name)
+{
+  const ZmPluginFile *file = zm_plugins_file_of (runtime->plugins, name);
+  char *plugin;
+
+  if (file == NULL || zm_plugins_file (runtime->plugins, name) != NULL)
+    return name;
+  plugin = g_strdup (file->name);
+  g_free (name);
+  return plugin;
+}
+
+/* The plugin that a command is about; it must be in the plugin path, where it may have been put a moment ago.
+ * variants: one is its plugin. NULL: error. */
+static char *
+plugin_argument (ZmCommandCall *call, gboolean variants, GError **error)
 {
   g_autofree char *name = NULL;
   g_autofree char *shown = NULL;
@@ -107,6 +122,8 @@ plugin_argument (ZmCommandCall *call, GError **error)
   /* It may have been put there a moment ago. */
   if (zm_plugins_file (call->runtime->plugins, name) == NULL)
     zm_plugins_scan (call->runtime->plugins, call->problems);
+  if (variants)
+    name = plugin_of (call->runtime, g_steal_pointer (&name));
   if (zm_plugins_file (call->runtime->plugins, name) != NULL)
     return g_steal_pointer (&name);
   shown = zm_printable (zm_span_text (name), 64);
@@ -174,7 +191,7 @@ zm_command_plugin_load (ZmCommandCall *call, GError **error)
 {
   ZmRuntime *runtime = call->runtime;
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *name = plugin_argument (call, error);
+  g_autofree char *name = plugin_argument (call, FALSE, error);
   gboolean was_asked, was_barred;
 
   if (name == NULL)
@@ -202,7 +219,7 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
 {
   ZmRuntime *runtime = call->runtime;
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *name = plugin_argument (call, error);
+  g_autofree char *name = plugin_argument (call, FALSE, error);
   gboolean was_asked;
 
   if (name == NULL)
@@ -292,7 +309,7 @@ gboolean
 zm_command_plugin_reload (ZmCommandCall *call, GError **error)
 {
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *name = plugin_argument (call, error);
+  g_autofree char *name = plugin_argument (call, TRUE, error);
   g_autoptr (GHashTable) before = NULL;
 
   if (name == NULL)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -190,6 +191,24 @@ def quarantine_is_a_reason_and_a_reload_lifts_it():
         ctl(daemon, "plugin", "reload", "crash-action")
         assert ": ready, " in ctl(daemon, "status").stdout
         crash(daemon, "id-6")
+
+
+@case
+def a_copy_in_quarantine_is_reloaded_by_the_name_that_its_reason_gives():
+    # No section moves the plugin: its own copy runs in the daemon, that of the mapping apart.
+    actions = {"a.ini": "[actionmapping]\n?Bad?Crash = crash-action.crash\n?Bad?Here = crash-action.crash\n[action ?Bad?Crash]\nisolation = private\n"}
+    with Daemon(config="[plugin crash-action]\nisolation = thread\n", actions=actions, plugins={"crash-action": bad_plugin("crash-action")}, expect=DEATHS) as daemon:
+        for n in range(5):
+            crash(daemon, f"id-{n}")
+            if n < 4:
+                wait_for("the next process", lambda: (h := hosts(daemon)["crash-action@private"])["state"] == "up" and h["starts"] == n + 2)
+        name = re.search("zmanagerctl plugin reload ([^ ;:,]+)", crash(daemon, "id-5", "quarantined")).group(1)
+        assert name == "crash-action@private", name
+        done = ctl(daemon, "plugin", "reload", name)
+        assert "plugin crash-action@private generation 2" in done.stdout and "plugin crash-action generation 2" in done.stdout, done
+        assert ": ready, " in ctl(daemon, "status").stdout
+        assert "there is no plugin" in ctl(daemon, "plugin", "reload", "no-such@private", status=5).stderr
+        assert "there is no plugin" in ctl(daemon, "plugin", "unload", name, status=5).stderr
 
 
 @case
