@@ -187,7 +187,8 @@ zm_ctl_request (ZmCtl *ctl, JsonObject *request, gint64 wait_ms, GError **error)
   if (strcmp (status, "OK") == 0)
     return answer;
   set_answer_error (answer, error);
-  json_object_unref (answer);
+  g_clear_pointer (&ctl->refused, json_object_unref);
+  ctl->refused = answer;
   return NULL;
 }
 

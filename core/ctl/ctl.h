@@ -72,6 +72,7 @@ struct ZmCtl {
   gint64 timeout_ms;    /* --timeout, or the default of reaching the daemon */
   void *zmq;            /* made at first use */
   ZmInstance *instance; /* made at first use */
+  JsonObject *refused;  /* the last answer of the daemon that was an error, or NULL */
   JsonObject *status;   /* the daemon's status, asked at first use */
   int signal_fd;        /* -1, or tells SIGINT and SIGTERM */
   gboolean interrupted; /* one of them came */
@@ -112,8 +113,9 @@ void zm_out_bytes (ZmSpan bytes);
 /* One JSON document and a newline. */
 void zm_out_json (JsonNode *node);
 void zm_out_json_object (JsonObject *object);
-/* {"error":{"code","text"}}: what each failure is with --json. */
-void zm_out_json_error (const char *code, const char *text);
+/* {"error":{"code","text"}}: what each failure is with --json. problems: of a reload that was refused, each as check has it; or
+ * NULL. */
+void zm_out_json_error (const char *code, const char *text, JsonArray *problems);
 
 typedef struct ZmOutColumn {
   const char *member; /* of each row's object; ends with NULL */

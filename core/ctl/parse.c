@@ -35,7 +35,7 @@ zm_ctl_usage (const ZmCtl *ctl, const char *format, ...)
     fprintf (stderr, _ ("see zmanagerctl --help\n"));
   /* ctl->json is not set before the line was read. */
   if (zm_ctl_flag (ctl, "json"))
-    zm_out_json_error ("invalid", text);
+    zm_out_json_error ("invalid", text, NULL);
   return ZM_EXIT_USAGE;
 }
 

@@ -215,7 +215,7 @@ def codes_need_no_daemon():
     done = ctl("explain", "ZM1000")
     assert done.returncode == 0 and done.stdout.startswith(b"ZM1000  ") and b"Cure:" in done.stdout, done
     assert ctl("explain", "1000").stdout == done.stdout
-    assert json.loads(ctl("explain", "ZM1000", "--json").stdout)["code"] == 1000
+    assert json.loads(ctl("explain", "ZM1000", "--json").stdout)["code"] == "ZM1000"
     done = ctl("explain", "no-taker")
     assert done.returncode == 0 and done.stdout.startswith(b"no-taker  ") and b"Cure: " in done.stdout, done
     assert json.loads(ctl("explain", "no-taker", "--json").stdout)["name"] == "no-taker"
