@@ -12,6 +12,7 @@
 
 #include "base/zm-codes.h"
 #include "runtime/audit.h"
+#include "runtime/check.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -305,6 +306,7 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
 
   zm_load_apply_actions (load->config, mappings, routed);
   wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
+  zm_check_sections (load->config, runtime->plugins, (const char *const *) wanted, problems);
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
   if (load->set != NULL) {
     zm_load_check_kept (load->config, load->set, found);
