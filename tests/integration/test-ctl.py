@@ -101,6 +101,14 @@ def status_for_people_and_programs():
     every = ctl("status", "--verbose").stdout.decode()
     assert "zmanager_control_requests_total " in every and "table: " in every and "queue_limit" in every, every
     status = ctl_json("status")
+    # Each block and each counter, those that are 0 too.
+    lines = [line.split() for line in every.splitlines()]
+    for name, block in status.items():
+        if isinstance(block, dict) and name != "counters":
+            assert any(line and line[0].rstrip(":").split(".")[0] == name for line in lines), (name, every)
+    assert [line[0] for line in lines if line and line[0].startswith("zmanager_")] == list(status["counters"]), every
+    assert [line[1] for line in lines if line and line[0] == "zmanager_host_crashes_total"] == ["0"], every
+    assert "\nhosts: number 0, up 0, down 0, " in every, every
     assert status["state"] == "ready" and status["pid"] == DAEMON.pid, status
     watch = Follower("status", "--watch", "--interval", "100ms", "--json", ready=None)
     lines = [json.loads(watch.process.stdout.readline()) for _ in range(3)]
