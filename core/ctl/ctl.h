@@ -95,6 +95,8 @@ const ZmCtlCommand *zm_ctl_find (char **words, guint n, guint *used);
 /* Help texts, to stdout. */
 void zm_ctl_help_overview (gboolean all);
 void zm_ctl_help_command (const ZmCtlCommand *command);
+/* The commands whose first word this is ("plugin"), a line each. FALSE: there is none. */
+gboolean zm_ctl_help_group (const char *word);
 
 /* Prints a usage error with the command's synopsis; gives ZM_EXIT_USAGE. */
 int zm_ctl_usage (const ZmCtl *ctl, const char *format, ...) G_GNUC_PRINTF (2, 3);
