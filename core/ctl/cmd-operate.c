@@ -145,18 +145,31 @@ static const ZmOutColumn running_columns[] = {
   { "plugin", N_ ("PLUGIN"), FALSE },
   { "symbol", N_ ("ACTION"), FALSE },
   { "host", N_ ("HOST"), FALSE },
-  { "deadline_in_us", N_ ("DEADLINE IN US"), TRUE },
+  { "deadline", N_ ("DEADLINE"), TRUE },
   { NULL, NULL, FALSE },
 };
 
 /* A negative deadline is over: by so much the call hangs. */
+static void
+running_for_people (JsonObject *call)
+{
+  gint64 us = zm_json_get_int (call, "deadline_in_us");
+  g_autofree char *time = zm_out_time (us < 0 ? -us : us);
+  g_autofree char *text = NULL;
+
+  if (!json_object_has_member (call, "deadline_in_us"))
+    return;
+  text = g_strdup_printf (us < 0 ? _ ("%s ago") : _ ("in %s"), time);
+  json_object_set_string_member (call, "deadline", text);
+}
+
 int
 zm_ctl_cmd_running (ZmCtl *ctl, guint n, char **arguments)
 {
   (void) n;
   (void) arguments;
-  return zm_ctl_listing (ctl, zm_ctl_request_new ("running"), "running", running_columns,
-                         _ ("no worker thread runs"));
+  return zm_ctl_listing_for_people (ctl, "running", running_columns, running_for_people,
+                                    _ ("no worker thread runs"));
 }
 
 /* ---- workers ---- */

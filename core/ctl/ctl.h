@@ -131,6 +131,10 @@ void zm_out_table (const ZmCtl *ctl, JsonArray *rows, const ZmOutColumn *columns
 void zm_out_tree (const ZmCtl *ctl, JsonNode *node, guint indent);
 /* A value on one line: text made safe, lists joined by commas, "-" for nothing. The caller frees. */
 char *zm_out_value (JsonNode *node);
+/* Microseconds as people say them: "812 us", "35 ms", "1.7 s"; from a minute on as zm_out_duration. The caller frees. */
+char *zm_out_time (gint64 us);
+/* Bytes as people say them: "812 bytes", "35 KiB", "1.7 MiB". The caller frees. */
+char *zm_out_size (gint64 bytes);
 /* The two largest units of it: "3 d 4 h". The caller frees. */
 char *zm_out_duration (gint64 seconds);
 /* Clears the screen for the next picture of --watch, on a terminal only. */
@@ -204,6 +208,9 @@ int zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms);
 /* A request whose answer is {member: [rows]}, printed as a table. */
 int zm_ctl_listing (ZmCtl *ctl, JsonObject *request, const char *member, const ZmOutColumn *columns,
                     const char *none);
+/* The same where the request is called as the member, with what people read made from what is there; for_people: of each row. */
+int zm_ctl_listing_for_people (ZmCtl *ctl, const char *command, const ZmOutColumn *columns,
+                               void (*for_people) (JsonObject *), const char *none);
 /* A stream of the daemon, such as its log. */
 typedef struct ZmCtlStream {
   gboolean (*part) (ZmCtl *ctl, JsonNode *item, gpointer user); /* each item; FALSE: enough */

@@ -136,6 +136,28 @@ zm_out_json_object (JsonObject *object)
 
 /* ---- values ---- */
 
+/* One decimal is as much as anybody reads. The caller frees. */
+char *
+zm_out_time (gint64 us)
+{
+  if (us < 1000)
+    return g_strdup_printf (_ ("%d us"), (int) us);
+  if (us < G_USEC_PER_SEC)
+    return g_strdup_printf (_ ("%d ms"), (int) (us / 1000));
+  return us < 60 * G_USEC_PER_SEC ? g_strdup_printf (_ ("%.1f s"), (double) us / G_USEC_PER_SEC)
+                                  : zm_out_duration (us / G_USEC_PER_SEC);
+}
+
+/* The caller frees. */
+char *
+zm_out_size (gint64 bytes)
+{
+  if (bytes < 1024)
+    return g_strdup_printf (_ ("%d bytes"), (int) bytes);
+  return bytes < 1048576 ? g_strdup_printf (_ ("%d KiB"), (int) (bytes >> 10))
+                         : g_strdup_printf (_ ("%.1f MiB"), (double) bytes / 1048576);
+}
+
 /* Nobody wants the seconds of a daemon that is up for weeks. The caller frees. */
 char *
 zm_out_duration (gint64 seconds)
