@@ -184,6 +184,21 @@ put_back (ZmRuntime *runtime, const char *name, gboolean was_asked, gboolean was
   return FALSE;
 }
 
+/* What the last load says of it or of a variant of it; NULL: nothing. Borrowed. */
+static const char *
+failure_of (const ZmRuntime *runtime, const char *plugin)
+{
+  g_autofree char *beginning = g_strdup_printf ("plugin '%s", plugin);
+
+  for (guint i = 0; i < runtime->reasons->len; i++) {
+    const char *reason = runtime->reasons->pdata[i];
+
+    if (g_str_has_prefix (reason, beginning) && strchr ("'@", reason[strlen (beginning)]) != NULL)
+      return reason;
+  }
+  return NULL;
+}
+
 /* The name goes onto the list of what was asked for, which every later reload honours, and is taken off again where the
  * load fails: else every reload would fail with it. */
 gboolean
@@ -204,8 +219,10 @@ zm_command_plugin_load (ZmCommandCall *call, GError **error)
   if (!reload (call, is_loaded (runtime, name) ? NULL : name, changes, error))
     return put_back (runtime, name, was_asked, was_barred);
   if (!is_loaded (runtime, name)) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded; the problems say why",
-                 name);
+    const char *why = failure_of (runtime, name);
+
+    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded: %s", name,
+                 why != NULL ? why : "the problems say why");
     return put_back (runtime, name, was_asked, was_barred);
   }
   reply_changes (call, changes);
@@ -263,21 +280,6 @@ numbers_of (ZmRuntime *runtime, const char *plugin)
                            GUINT_TO_POINTER (zm_generation_number (generation)));
   }
   return numbers;
-}
-
-/* What the last load says of it or of a variant of it; NULL: nothing. Borrowed. */
-static const char *
-failure_of (const ZmRuntime *runtime, const char *plugin)
-{
-  g_autofree char *beginning = g_strdup_printf ("plugin '%s", plugin);
-
-  for (guint i = 0; i < runtime->reasons->len; i++) {
-    const char *reason = runtime->reasons->pdata[i];
-
-    if (g_str_has_prefix (reason, beginning) && strchr ("'@", reason[strlen (beginning)]) != NULL)
-      return reason;
-  }
-  return NULL;
 }
 
 /* The reload as a whole was taken, but was it for this plugin? An old generation that goes on looks well otherwise. */

@@ -131,6 +131,16 @@ def a_plugin_that_does_not_come_up_anew_fails_its_reload():
 
 
 @case
+def a_plugin_that_does_not_load_is_told_with_its_reason_in_the_audit_too():
+    with Moody("private") as daemon:
+        ctl(daemon, "plugin", "unload", "moody")
+        daemon.mood("fail")
+        done = ctl(daemon, "plugin", "load", "moody", status=1)
+        assert done.stderr.count("start failed with -") == 1, done
+        assert "start failed with -" in daemon.last_act(2)["text"], daemon.audit()
+
+
+@case
 def a_plugin_that_hangs_in_its_start_fails_its_reload():
     with Moody("private") as daemon:
         daemon.mood("hang")
