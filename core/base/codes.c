@@ -100,6 +100,12 @@ static const ZmCodeInfo codes[] = {
     "for in PATH, as the daemon has it.\n"
     "Example: exec = pyhton3 greet.py\n"
     "Cure: correct the name, install the program, or make it executable." },
+  { ZM_CODE_AUDIT_LOST, "Audit log that cannot be kept",
+    "The file of [zmanager] audit-log cannot be opened, or others may write it. The daemon does not start "
+    "so; one that "
+    "runs goes on, degraded, and the acts stand in its log only.\n"
+    "Example: audit-log = no/such/directory/audit.json\n"
+    "Cure: correct the path, or chmod go-w the file and check who owns it." },
   /* action mappings */
   { ZM_CODE_DUPLICATE_MAPPING, "Key mapped twice",
     "Two lines map the same key; the later one in name order of the files counts.\n"

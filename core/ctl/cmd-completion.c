@@ -20,10 +20,12 @@ static const struct {
 /* Commands whose first argument is such a name. */
 static const struct {
   const char *command, *kind;
+  gboolean files; /* a file will do as well */
 } takers[] = {
-  { "dead show", "dead" },         { "dead rm", "dead" },        { "flow show", "flows" },
-  { "plugin inspect", "plugins" }, { "plugin load", "plugins" }, { "plugin unload", "plugins" },
-  { "plugin reload", "plugins" },  { "services", "services" },
+  { "dead show", "dead", FALSE },        { "dead rm", "dead", FALSE },
+  { "flow show", "flows", FALSE },       { "plugin inspect", "plugins", TRUE },
+  { "plugin load", "plugins", FALSE },   { "plugin unload", "plugins", FALSE },
+  { "plugin reload", "plugins", FALSE }, { "services", "services", FALSE },
 };
 
 /* One name a line. Without a daemon there is nothing to offer, and a shell's prompt is no place to say so: the status tells. */
@@ -107,8 +109,8 @@ print_name_cases (void)
 {
   printf ("  case \"$first${second:+ $second}\" in\n");
   for (guint i = 0; i < G_N_ELEMENTS (takers); i++)
-    printf ("    '%s') words=$(zmanagerctl \"${where[@]}\" --timeout 300ms completion %s 2>/dev/null) ;;\n",
-            takers[i].command, takers[i].kind);
+    printf ("    '%s') words=$(zmanagerctl \"${where[@]}\" --timeout 300ms completion %s 2>/dev/null)%s ;;\n",
+            takers[i].command, takers[i].kind, takers[i].files ? "" : " names=1");
   printf ("  esac\n"
           "  case $previous in\n"
           "    --flow) words=$(zmanagerctl \"${where[@]}\" --timeout 300ms completion flows 2>/dev/null) ;;\n"
@@ -127,7 +129,7 @@ print_bash (void)
           "_zmanagerctl () {\n"
           "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} i first= second= "
           "where=()\n"
-          "  local words='%s' options='%s'\n"
+          "  local words='%s' options='%s' names=\n"
           "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
           "    case ${COMP_WORDS[i]} in\n"
           "      --dir|--connect) where+=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i+1]}\"); ((i++)) ;;\n"
@@ -154,7 +156,7 @@ print_bash (void)
           "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$current\")) ;;\n"
           "    @*) COMPREPLY=($(compgen -P @ -f -- \"${current#@}\")) ;;\n"
           "    *) COMPREPLY=($(compgen -W \"$words\" -- \"$current\")\n"
-          "         $([ -n \"$first\" ] && [ -z \"$words\" ] && compgen -f -- \"$current\")) ;;\n"
+          "         $([ -n \"$first\" ] && [ -z \"$words$names\" ] && compgen -f -- \"$current\")) ;;\n"
           "  esac\n"
           "}\n"
           "complete -o filenames -F _zmanagerctl zmanagerctl\n",
@@ -238,6 +240,7 @@ zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments)
     const char *name;
     void (*print) (void);
   } shells[] = { { "bash", print_bash }, { "zsh", print_zsh }, { "fish", print_fish } };
+  g_autofree char *all = NULL;
 
   (void) n;
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
@@ -248,5 +251,6 @@ zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments)
       shells[i].print ();
       return ZM_EXIT_OK;
     }
-  return zm_ctl_usage (ctl, _ ("completion: \"%s\" is none of bash, zsh, fish"), arguments[0]);
+  all = g_strdelimit (g_strdup (ctl->command->arguments), "|", ' ');
+  return zm_ctl_usage (ctl, _ ("completion: \"%s\" is none of: %s"), arguments[0], all);
 }

@@ -35,8 +35,9 @@ explain_code (const ZmCtl *ctl, const char *text)
   }
   if (ctl->json) {
     g_autoptr (JsonObject) object = json_object_new ();
+    g_autofree char *code = g_strdup_printf ("ZM%04u", info->code);
 
-    json_object_set_int_member (object, "code", info->code);
+    json_object_set_string_member (object, "code", code);
     json_object_set_string_member (object, "title", info->title);
     json_object_set_string_member (object, "text", info->text);
     zm_out_json_object (object);
@@ -94,8 +95,8 @@ unknown_error_code (const ZmCtl *ctl, const char *text)
   return zm_ctl_fail (ctl, error);
 }
 
-/* The table is built in, so this works without a daemon and offline. The member is called `name`: `code` is the number of
- * a problem's code in the same command's JSON, and `error` would be taken for a failure of the command. */
+/* The table is built in, so this works without a daemon and offline. The member is called `name`: `code` is a
+ * problem's code in the same command's JSON, and `error` would be taken for a failure of the command. */
 static int
 explain_error_code (const ZmCtl *ctl, const char *text)
 {

@@ -147,6 +147,21 @@ print_man (void)
   }
 }
 
+gboolean
+zm_ctl_help_group (const char *word)
+{
+  guint shown = 0;
+
+  for (const ZmCtlCommand *command = zm_ctl_commands (); command->name != NULL; command++)
+    if (g_str_has_prefix (command->name, word) && command->name[strlen (word)] == ' ') {
+      g_autofree char *left = synopsis (command);
+
+      print_pair (left, 26, _ (command->help));
+      shown++;
+    }
+  return shown > 0;
+}
+
 /* A word that begins several commands (plugin, flow) lists these. --man goes before all: it is for the manual page's
  * test. */
 int
@@ -154,7 +169,6 @@ zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments)
 {
   const ZmCtlCommand *command = NULL;
   guint used = 0;
-  guint shown = 0;
 
   if (zm_ctl_flag (ctl, "man")) {
     print_man ();
@@ -170,14 +184,9 @@ zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments)
     return ZM_EXIT_OK;
   }
   /* "help plugin": all that begin so. */
-  for (command = zm_ctl_commands (); n == 1 && command->name != NULL; command++)
-    if (g_str_has_prefix (command->name, arguments[0]) && command->name[strlen (arguments[0])] == ' ') {
-      g_autofree char *left = synopsis (command);
-
-      print_pair (left, 26, _ (command->help));
-      shown++;
-    }
-  return shown > 0 ? ZM_EXIT_OK : zm_ctl_usage (ctl, _ ("there is no command \"%s\""), arguments[n - 1]);
+  if (n == 1 && zm_ctl_help_group (arguments[0]))
+    return ZM_EXIT_OK;
+  return zm_ctl_usage (ctl, _ ("there is no command \"%s\""), arguments[n - 1]);
 }
 
 /* The client's own version, without asking a daemon; that of the daemon is in status. */

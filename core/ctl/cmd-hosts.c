@@ -9,6 +9,7 @@
 #include "ctl/ctl.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ---- hosts ---- */
 
@@ -49,24 +50,38 @@ static const ZmOutColumn dead_columns[] = {
   { NULL, NULL, FALSE },
 };
 
-/* In the time of the place where it is read. */
+/* All times are those of the place where they are read, in one form. */
+#define TIME_FORM "%F %T"
+
 static void
 dead_for_people (JsonObject *message)
 {
   gint64 seconds = zm_json_get_int (message, "since") / 1000;
   g_autoptr (GDateTime) since = g_date_time_new_from_unix_local (seconds);
-  g_autofree char *text = since != NULL ? g_date_time_format (since, "%F %T") : NULL;
+  g_autofree char *text = since != NULL ? g_date_time_format (since, TIME_FORM) : NULL;
 
   if (text != NULL)
     json_object_set_string_member (message, "time", text);
 }
 
+/* A line of the history begins with its time in UTC, for programs. The caller frees. */
+static char *
+history_line (const char *line)
+{
+  g_auto (GStrv) parts = g_strsplit (line, " ", 2);
+  g_autoptr (GDateTime) utc = parts[0] != NULL ? g_date_time_new_from_iso8601 (parts[0], NULL) : NULL;
+  g_autoptr (GDateTime) local = utc != NULL ? g_date_time_to_local (utc) : NULL;
+  g_autofree char *time = local != NULL ? g_date_time_format (local, TIME_FORM) : NULL;
+  g_autofree char *all = time != NULL ? g_strjoin (" ", time, parts[1], NULL) : g_strdup (line);
+
+  return zm_printable (zm_span_text (all), 4096);
+}
+
 /* ---- both ---- */
 
-/* As zm_ctl_listing, with what people read made from what is there. */
-static int
-list (ZmCtl *ctl, const char *command, const ZmOutColumn *columns, void (*for_people) (JsonObject *),
-      const char *none)
+int
+zm_ctl_listing_for_people (ZmCtl *ctl, const char *command, const ZmOutColumn *columns,
+                           void (*for_people) (JsonObject *), const char *none)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) answer =
@@ -91,7 +106,8 @@ zm_ctl_cmd_hosts (ZmCtl *ctl, guint n, char **arguments)
 {
   (void) n;
   (void) arguments;
-  return list (ctl, "hosts", host_columns, host_for_people, _ ("all plugins run in the daemon itself"));
+  return zm_ctl_listing_for_people (ctl, "hosts", host_columns, host_for_people,
+                                    _ ("all plugins run in the daemon itself"));
 }
 
 int
@@ -99,7 +115,8 @@ zm_ctl_cmd_dead_ls (ZmCtl *ctl, guint n, char **arguments)
 {
   (void) n;
   (void) arguments;
-  return list (ctl, "dead", dead_columns, dead_for_people, _ ("no message is set aside"));
+  return zm_ctl_listing_for_people (ctl, "dead", dead_columns, dead_for_people,
+                                    _ ("no message is set aside"));
 }
 
 /* ---- one of them ---- */
@@ -113,14 +130,35 @@ print_member (const ZmCtl *ctl, JsonObject *message, const char *member, const c
   printf ("%s: %s\n", label, text);
 }
 
-/* The history has a line for each time; the body comes last, as it may be long. It is made safe for the terminal: who wants its
- * bytes asks for --json. */
+/* The body comes last, as it may be long. It is made safe for the terminal: who wants its bytes asks for --json. What is shown
+ * may be less than what was sent, and another form of it: both are said. */
+static void
+print_body (const ZmCtl *ctl, JsonObject *message)
+{
+  const char *text = zm_json_get_text (message, "body"), *encoded = zm_json_get_text (message, "base64");
+  const char *shown = text != NULL ? text : encoded;
+  g_autofree char *label = zm_out_style (ctl, ZM_STYLE_BOLD, _ ("body"));
+  g_autofree char *safe = NULL;
+  gsize kept = text != NULL ? strlen (text) : 0;
+
+  if (shown == NULL)
+    return;
+  if (text == NULL) {
+    g_autofree guchar *bytes = g_base64_decode (encoded, &kept);
+
+    printf (_ ("%s: no text; what follows is base64 of it\n"), label);
+  }
+  if ((gint64) kept < zm_json_get_int (message, "size"))
+    printf (_ ("%s: cut; only its first %d bytes are kept\n"), label, (int) kept);
+  safe = zm_printable (zm_span_text (shown), G_MAXINT);
+  printf ("\n%s\n", safe);
+}
+
+/* The history has a line for each time. */
 static void
 print_message (const ZmCtl *ctl, JsonObject *message)
 {
   JsonArray *history = zm_json_get_array (message, "history");
-  const char *body = zm_json_get_text (message, "body");
-  g_autofree char *safe = NULL;
 
   dead_for_people (message);
   print_member (ctl, message, "id", _ ("id"));
@@ -128,18 +166,14 @@ print_message (const ZmCtl *ctl, JsonObject *message)
   print_member (ctl, message, "plugin", _ ("plugin"));
   print_member (ctl, message, "action", _ ("action"));
   print_member (ctl, message, "time", _ ("since"));
+  print_member (ctl, message, "kills", _ ("kills"));
   for (guint i = 0; history != NULL && i < json_array_get_length (history); i++) {
-    g_autofree char *line = zm_out_value (json_array_get_element (history, i));
+    g_autofree char *line = history_line (zm_json_nth_text (history, i));
 
     printf ("  %s\n", line);
   }
   print_member (ctl, message, "size", _ ("bytes"));
-  if (body == NULL)
-    body = zm_json_get_text (message, "base64");
-  if (body == NULL)
-    return;
-  safe = zm_printable (zm_span_text (body), G_MAXINT);
-  printf ("\n%s\n", safe);
+  print_body (ctl, message);
 }
 
 int

@@ -11,7 +11,26 @@
 
 #include <stdio.h>
 
-/* An answer {"text", "changes": […]}: the text, then each change. */
+/* Warnings of a reload that was taken, among them plugins that did not come up. To the standard error: they are no change. */
+static void
+print_problems (JsonArray *problems)
+{
+  for (guint i = 0; problems != NULL && i < json_array_get_length (problems); i++) {
+    const char *text = zm_json_get_text (zm_json_nth_object (problems, i), "text");
+    g_autofree char *safe = zm_printable (zm_span_text (text), 8192);
+
+    fprintf (stderr, "%s\n", safe);
+  }
+}
+
+/* Taken, though something did not come up, is neither done nor refused. */
+static int
+changes_status (JsonObject *answer)
+{
+  return zm_json_get_text (answer, "incomplete") != NULL ? ZM_EXIT_DEGRADED : ZM_EXIT_OK;
+}
+
+/* An answer {"text", "changes": […], "problems": […], "incomplete"}: the text, then each change; what is wrong comes last. */
 static int
 print_changes (const ZmCtl *ctl, JsonObject *answer)
 {
@@ -20,7 +39,7 @@ print_changes (const ZmCtl *ctl, JsonObject *answer)
 
   if (ctl->json) {
     zm_out_json_object (answer);
-    return ZM_EXIT_OK;
+    return changes_status (answer);
   }
   if (text != NULL) {
     g_autofree char *safe = zm_printable (zm_span_text (text), 4096);
@@ -34,7 +53,9 @@ print_changes (const ZmCtl *ctl, JsonObject *answer)
 
     printf ("  %s\n", line);
   }
-  return ZM_EXIT_OK;
+  fflush (stdout);
+  print_problems (zm_json_get_array (answer, "problems"));
+  return changes_status (answer);
 }
 
 /* The daemon words what changed; this client adds nothing, so it cannot be wrong about it. */
@@ -124,18 +145,31 @@ static const ZmOutColumn running_columns[] = {
   { "plugin", N_ ("PLUGIN"), FALSE },
   { "symbol", N_ ("ACTION"), FALSE },
   { "host", N_ ("HOST"), FALSE },
-  { "deadline_in_us", N_ ("DEADLINE IN US"), TRUE },
+  { "deadline", N_ ("DEADLINE"), TRUE },
   { NULL, NULL, FALSE },
 };
 
 /* A negative deadline is over: by so much the call hangs. */
+static void
+running_for_people (JsonObject *call)
+{
+  gint64 us = zm_json_get_int (call, "deadline_in_us");
+  g_autofree char *time = zm_out_time (us < 0 ? -us : us);
+  g_autofree char *text = NULL;
+
+  if (!json_object_has_member (call, "deadline_in_us"))
+    return;
+  text = g_strdup_printf (us < 0 ? _ ("%s ago") : _ ("in %s"), time);
+  json_object_set_string_member (call, "deadline", text);
+}
+
 int
 zm_ctl_cmd_running (ZmCtl *ctl, guint n, char **arguments)
 {
   (void) n;
   (void) arguments;
-  return zm_ctl_listing (ctl, zm_ctl_request_new ("running"), "running", running_columns,
-                         _ ("no worker thread runs"));
+  return zm_ctl_listing_for_people (ctl, "running", running_columns, running_for_people,
+                                    _ ("no worker thread runs"));
 }
 
 /* ---- workers ---- */

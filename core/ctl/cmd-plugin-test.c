@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * plugin test: opens a plugin in a daemon of its own and calls each of its actions with the body given, or an empty one. An
- * action may well refuse it: that is an outcome. That the daemon dies, that the plugin is not taken, or that an action gives
- * no answer in time, is a failure.
+ * action may well refuse it: that is an outcome. That the daemon or the plugin's own process dies, that the plugin is not taken,
+ * or that an action gives no answer in time, is a failure.
  */
 #include "config.h"
 
@@ -25,7 +25,7 @@ typedef struct Trial {
   GBytes *body;        /* of each call; borrowed */
   JsonArray *outcomes; /* one object an action */
   guint refused;       /* actions that answered with an error */
-  guint failed;        /* actions that gave no answer in time */
+  guint failed;        /* actions that gave no answer: not in time, or the plugin's process ended */
 } Trial;
 
 /* ---- preparing ---- */
@@ -104,14 +104,17 @@ add_outcome (Trial *trial, const char *action, const char *status, ZmSpan body, 
   json_array_add_object_element (trial->outcomes, outcome);
 }
 
-/* A timeout is told by the error's code. */
+/* Did the action give no answer of its own? The error's code tells: it hung, or its process ended under it. */
 static gboolean
-timed_out (ZmSpan body)
+without_answer (const char *status, ZmSpan body)
 {
+  static const char *const codes[] = { "timeout",     "crashed",   "host-lost", "memory",
+                                       "quarantined", "set-aside", NULL };
   ZmSpan raw;
-  g_autofree char *code = body.size > 0 && zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
+  g_autofree char *code =
+      strcmp (status, "ERROR") == 0 && zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
 
-  return g_strcmp0 (code, "timeout") == 0;
+  return code != NULL && g_strv_contains (codes, code);
 }
 
 /* FALSE: the daemon died. */
@@ -144,7 +147,7 @@ call_action (Trial *trial, const char *action, GError **error)
     g_autofree char *name = zm_span_dup (zm_ctl_frame (reply, 0));
 
     add_outcome (trial, action, name, zm_ctl_frame (reply, 2), zm_now_us () - began);
-    trial->failed += timed_out (zm_ctl_frame (reply, 2));
+    trial->failed += without_answer (name, zm_ctl_frame (reply, 2));
     trial->refused += strcmp (name, "ERROR") == 0;
   }
   return TRUE;

@@ -280,6 +280,39 @@ main_of (JsonArray *plugins)
   return first;
 }
 
+/* A figure with its unit, in place of the bare number that programs take. */
+static void
+say_unit (JsonObject *object, const char *member, char *(*say) (gint64))
+{
+  g_autofree char *text =
+      json_object_has_member (object, member) ? say (zm_json_get_int (object, member)) : NULL;
+
+  if (text != NULL)
+    json_object_set_string_member (object, member, text);
+}
+
+static char *
+milliseconds_text (gint64 ms)
+{
+  return zm_out_time (ms * 1000);
+}
+
+static void
+plugin_for_people (JsonObject *plugin)
+{
+  JsonArray *hosts = zm_json_get_array (plugin, "hosts");
+
+  say_unit (plugin, "memory_limit", zm_out_size);
+  for (guint i = 0; hosts != NULL && i < json_array_get_length (hosts); i++) {
+    JsonObject *host = zm_json_nth_object (hosts, i);
+
+    if (host == NULL)
+      continue;
+    say_unit (host, "uptime", milliseconds_text);
+    say_unit (host, "rss", zm_out_size);
+  }
+}
+
 /* A name: the daemon knows most; without one, the file on the path. */
 static int
 inspect_name (ZmCtl *ctl, const char *name)
@@ -296,6 +329,8 @@ inspect_name (ZmCtl *ctl, const char *name)
   plugins = zm_json_get_array (answer, "plugins");
   plugin = plugins != NULL ? main_of (plugins) : NULL;
   if (plugin != NULL) {
+    if (!ctl->json)
+      plugin_for_people (plugin);
     print_object (ctl, plugin);
     return ZM_EXIT_OK;
   }

@@ -183,18 +183,24 @@ print_result (const ZmCtl *ctl, ZmSpan body)
     putchar ('\n');
 }
 
-/* Statuses and headers are the daemon's, the body is the action's: as JSON where it is, else text or base64. */
+/* Statuses and headers are the daemon's, the body is the action's: as JSON where it is, else text or base64. The body of a call
+ * that failed is the error, and stands where the error of every command stands. */
 static void
 print_reply_json (const GPtrArray *reply)
 {
   g_autoptr (JsonObject) object = json_object_new ();
   g_autofree char *status = zm_printable (zm_ctl_frame (reply, 0), 32);
   JsonNode *headers = zm_json_read (zm_ctl_frame (reply, 1));
+  JsonNode *error;
 
   json_object_set_string_member (object, "status", status);
   if (headers != NULL)
     json_object_set_member (object, "headers", headers);
-  zm_json_set_body (object, zm_ctl_frame (reply, 2));
+  error = zm_span_is (zm_ctl_frame (reply, 0), "OK") ? NULL : zm_json_read (zm_ctl_frame (reply, 2));
+  if (error != NULL)
+    json_object_set_member (object, "error", error);
+  else
+    zm_json_set_body (object, zm_ctl_frame (reply, 2));
   zm_out_json_object (object);
 }
 

@@ -125,7 +125,7 @@ static const struct {
   { N_ ("routing"), "table", NULL, "routes", N_ ("mappings"), TRUE },
   { NULL, "table", NULL, "flows", N_ ("flows"), TRUE },
   { N_ ("plugins"), "plugins", NULL, "loaded", N_ ("loaded"), TRUE },
-  { NULL, "hosts", NULL, "quarantined", N_ ("in quarantine"), FALSE },
+  { NULL, "hosts", NULL, "quarantined", N_ ("of these in quarantine"), FALSE },
   { N_ ("hosts"), "hosts", NULL, "number", N_ ("processes"), FALSE },
   { NULL, "hosts", NULL, "down", N_ ("not up"), FALSE },
   { NULL, "hosts", NULL, "calls", N_ ("calls there"), FALSE },

@@ -114,9 +114,13 @@ set_answer_error (JsonObject *answer, GError **error)
     JsonNode *node = json_array_get_element (problems, i);
     const char *line =
         JSON_NODE_HOLDS_OBJECT (node) ? zm_json_get_text (json_node_get_object (node), "text") : NULL;
+    const char *what =
+        JSON_NODE_HOLDS_OBJECT (node) ? zm_json_get_text (json_node_get_object (node), "what") : NULL;
     g_autofree char *value = line != NULL ? zm_printable (zm_span_text (line), 4096) : zm_out_value (node);
 
-    g_string_append_printf (out, "\n  %s", value);
+    /* The text may quote the one that it is about. */
+    if (what == NULL || text == NULL || strstr (text, what) == NULL)
+      g_string_append_printf (out, "\n  %s", value);
   }
   g_set_error_literal (error, ZM_ERROR, (int) code_of (zm_json_get_text (answer, "code")), out->str);
 }
@@ -183,7 +187,8 @@ zm_ctl_request (ZmCtl *ctl, JsonObject *request, gint64 wait_ms, GError **error)
   if (strcmp (status, "OK") == 0)
     return answer;
   set_answer_error (answer, error);
-  json_object_unref (answer);
+  g_clear_pointer (&ctl->refused, json_object_unref);
+  ctl->refused = answer;
   return NULL;
 }
 

@@ -72,6 +72,7 @@ struct ZmCtl {
   gint64 timeout_ms;    /* --timeout, or the default of reaching the daemon */
   void *zmq;            /* made at first use */
   ZmInstance *instance; /* made at first use */
+  JsonObject *refused;  /* the last answer of the daemon that was an error, or NULL */
   JsonObject *status;   /* the daemon's status, asked at first use */
   int signal_fd;        /* -1, or tells SIGINT and SIGTERM */
   gboolean interrupted; /* one of them came */
@@ -94,6 +95,8 @@ const ZmCtlCommand *zm_ctl_find (char **words, guint n, guint *used);
 /* Help texts, to stdout. */
 void zm_ctl_help_overview (gboolean all);
 void zm_ctl_help_command (const ZmCtlCommand *command);
+/* The commands whose first word this is ("plugin"), a line each. FALSE: there is none. */
+gboolean zm_ctl_help_group (const char *word);
 
 /* Prints a usage error with the command's synopsis; gives ZM_EXIT_USAGE. */
 int zm_ctl_usage (const ZmCtl *ctl, const char *format, ...) G_GNUC_PRINTF (2, 3);
@@ -112,8 +115,9 @@ void zm_out_bytes (ZmSpan bytes);
 /* One JSON document and a newline. */
 void zm_out_json (JsonNode *node);
 void zm_out_json_object (JsonObject *object);
-/* {"error":{"code","text"}}: what each failure is with --json. */
-void zm_out_json_error (const char *code, const char *text);
+/* {"error":{"code","text"}}: what each failure is with --json. problems: of a reload that was refused, each as check has it; or
+ * NULL. */
+void zm_out_json_error (const char *code, const char *text, JsonArray *problems);
 
 typedef struct ZmOutColumn {
   const char *member; /* of each row's object; ends with NULL */
@@ -127,6 +131,10 @@ void zm_out_table (const ZmCtl *ctl, JsonArray *rows, const ZmOutColumn *columns
 void zm_out_tree (const ZmCtl *ctl, JsonNode *node, guint indent);
 /* A value on one line: text made safe, lists joined by commas, "-" for nothing. The caller frees. */
 char *zm_out_value (JsonNode *node);
+/* Microseconds as people say them: "812 us", "35 ms", "1.7 s"; from a minute on as zm_out_duration. The caller frees. */
+char *zm_out_time (gint64 us);
+/* Bytes as people say them: "812 bytes", "35 KiB", "1.7 MiB". The caller frees. */
+char *zm_out_size (gint64 bytes);
 /* The two largest units of it: "3 d 4 h". The caller frees. */
 char *zm_out_duration (gint64 seconds);
 /* Clears the screen for the next picture of --watch, on a terminal only. */
@@ -200,6 +208,9 @@ int zm_ctl_simple (ZmCtl *ctl, JsonObject *request, gint64 wait_ms);
 /* A request whose answer is {member: [rows]}, printed as a table. */
 int zm_ctl_listing (ZmCtl *ctl, JsonObject *request, const char *member, const ZmOutColumn *columns,
                     const char *none);
+/* The same where the request is called as the member, with what people read made from what is there; for_people: of each row. */
+int zm_ctl_listing_for_people (ZmCtl *ctl, const char *command, const ZmOutColumn *columns,
+                               void (*for_people) (JsonObject *), const char *none);
 /* A stream of the daemon, such as its log. */
 typedef struct ZmCtlStream {
   gboolean (*part) (ZmCtl *ctl, JsonNode *item, gpointer user); /* each item; FALSE: enough */

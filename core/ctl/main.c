@@ -40,6 +40,7 @@ static void
 clear (ZmCtl *ctl)
 {
   zm_instance_free (ctl->instance);
+  g_clear_pointer (&ctl->refused, json_object_unref);
   if (ctl->status != NULL)
     json_object_unref (ctl->status);
   if (ctl->zmq != NULL)

@@ -29,13 +29,15 @@ static const struct {
 };
 
 void
-zm_out_json_error (const char *code, const char *text)
+zm_out_json_error (const char *code, const char *text, JsonArray *problems)
 {
   g_autoptr (JsonObject) outer = json_object_new ();
   JsonObject *inner = json_object_new ();
 
   json_object_set_string_member (inner, "code", code);
   json_object_set_string_member (inner, "text", text);
+  if (problems != NULL)
+    json_object_set_array_member (inner, "problems", json_array_ref (problems));
   json_object_set_object_member (outer, "error", inner);
   zm_out_json_object (outer);
 }
@@ -62,6 +64,8 @@ zm_ctl_fail (const ZmCtl *ctl, const GError *error)
   const char *name = "failed";
   int status = ZM_EXIT_FAILED;
   g_autofree char *safe = safe_lines (error->message);
+  JsonArray *problems = zm_json_get_array (ctl->refused, "problems");
+  const char *text = problems != NULL ? zm_json_get_text (ctl->refused, "text") : NULL;
 
   for (guint i = 0; i < G_N_ELEMENTS (error_table); i++)
     if (g_error_matches (error, ZM_ERROR, (int) error_table[i].error)) {
@@ -71,7 +75,7 @@ zm_ctl_fail (const ZmCtl *ctl, const GError *error)
   /* People read the standard error also while a program reads the JSON. */
   fprintf (stderr, "zmanagerctl: %s\n", safe);
   if (ctl->json)
-    zm_out_json_error (name, error->message);
+    zm_out_json_error (name, text != NULL ? text : error->message, problems);
   return status;
 }
 
@@ -131,6 +135,28 @@ zm_out_json_object (JsonObject *object)
 }
 
 /* ---- values ---- */
+
+/* One decimal is as much as anybody reads. The caller frees. */
+char *
+zm_out_time (gint64 us)
+{
+  if (us < 1000)
+    return g_strdup_printf (_ ("%d us"), (int) us);
+  if (us < G_USEC_PER_SEC)
+    return g_strdup_printf (_ ("%d ms"), (int) (us / 1000));
+  return us < 60 * G_USEC_PER_SEC ? g_strdup_printf (_ ("%.1f s"), (double) us / G_USEC_PER_SEC)
+                                  : zm_out_duration (us / G_USEC_PER_SEC);
+}
+
+/* The caller frees. */
+char *
+zm_out_size (gint64 bytes)
+{
+  if (bytes < 1024)
+    return g_strdup_printf (_ ("%d bytes"), (int) bytes);
+  return bytes < 1048576 ? g_strdup_printf (_ ("%d KiB"), (int) (bytes >> 10))
+                         : g_strdup_printf (_ ("%.1f MiB"), (double) bytes / 1048576);
+}
 
 /* Nobody wants the seconds of a daemon that is up for weeks. The caller frees. */
 char *

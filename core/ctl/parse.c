@@ -35,7 +35,7 @@ zm_ctl_usage (const ZmCtl *ctl, const char *format, ...)
     fprintf (stderr, _ ("see zmanagerctl --help\n"));
   /* ctl->json is not set before the line was read. */
   if (zm_ctl_flag (ctl, "json"))
-    zm_out_json_error ("invalid", text);
+    zm_out_json_error ("invalid", text, NULL);
   return ZM_EXIT_USAGE;
 }
 
@@ -341,12 +341,12 @@ check_arguments (const ZmCtl *ctl, const GPtrArray *arguments)
 
 /* --help and --version end the program whatever else stands there. */
 static gboolean
-answered (ZmCtl *ctl)
+answered (ZmCtl *ctl, const GPtrArray *arguments)
 {
   if (zm_ctl_flag (ctl, "help")) {
     if (ctl->command != NULL)
       zm_ctl_help_command (ctl->command);
-    else
+    else if (arguments->len == 0 || !zm_ctl_help_group (arguments->pdata[0]))
       zm_ctl_help_overview (FALSE);
     return TRUE;
   }
@@ -368,7 +368,7 @@ zm_ctl_parse (ZmCtl *ctl, int argc, char **argv, GPtrArray *arguments, int *stat
   if (!read_words (ctl, argc, argv, arguments))
     return FALSE;
   *status = ZM_EXIT_OK;
-  if (answered (ctl))
+  if (answered (ctl, arguments))
     return FALSE;
   *status = ZM_EXIT_USAGE;
   if (arguments->len == 0) {

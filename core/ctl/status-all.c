@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * status --verbose: every member of the daemon's answer under its own name, and every counter that has counted. The names are
+ * status --verbose: every member of the daemon's answer under its own name, and every counter. The names are
  * those of --json and of the metrics, to look them up there; members are not known here one by one, so that a newer daemon's
  * show too.
  */
@@ -11,17 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A number 0, not an absent or another value. */
-static gboolean
-is_zero (JsonNode *node)
-{
-  return JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_INT64 &&
-         json_node_get_int (node) == 0;
-}
-
-/* The plain members of an object in one line, zeros left out where `zeros` is FALSE; objects inside it get a line of their own, named "subject.calls". */
+/* The plain members of an object in one line; objects inside it get a line of their own, named "subject.calls". */
 static void
-print_members (const ZmCtl *ctl, const char *name, JsonObject *object, gboolean zeros)
+print_members (const ZmCtl *ctl, const char *name, JsonObject *object)
 {
   g_autoptr (GList) names = json_object_get_members (object);
   g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, name);
@@ -32,7 +24,7 @@ print_members (const ZmCtl *ctl, const char *name, JsonObject *object, gboolean 
     g_autofree char *value = JSON_NODE_HOLDS_OBJECT (node) ? NULL : zm_out_value (node);
     g_autofree char *member = zm_printable (zm_span_text (at->data), 256);
 
-    if (value == NULL || (!zeros && is_zero (node)))
+    if (value == NULL)
       continue;
     printf ("%s%s %s %s", shown ? "" : title, shown ? "," : ":", member, value);
     shown = TRUE;
@@ -44,7 +36,7 @@ print_members (const ZmCtl *ctl, const char *name, JsonObject *object, gboolean 
     g_autofree char *path = g_strdup_printf ("%s.%s", name, (const char *) at->data);
 
     if (inner != NULL)
-      print_members (ctl, path, inner, zeros);
+      print_members (ctl, path, inner);
   }
 }
 
@@ -56,8 +48,7 @@ print_block (const ZmCtl *ctl, JsonObject *status, const char *name)
   g_autofree char *title = zm_out_style (ctl, ZM_STYLE_BOLD, name);
 
   if (node != NULL && JSON_NODE_HOLDS_OBJECT (node)) {
-    print_members (ctl, name, json_node_get_object (node),
-                   strcmp (name, "table") == 0 || strcmp (name, "plugins") == 0);
+    print_members (ctl, name, json_node_get_object (node));
   } else if (node != NULL && JSON_NODE_HOLDS_ARRAY (node) &&
              json_array_get_length (json_node_get_array (node)) > 0) {
     printf ("%s:\n", title);
@@ -65,7 +56,7 @@ print_block (const ZmCtl *ctl, JsonObject *status, const char *name)
   }
 }
 
-/* Only counters that have counted: the others are for programs. */
+/* Also those that have not counted: who looks for one is to see that it is 0, and not to wonder whether it is there. */
 static void
 print_counters (const ZmCtl *ctl, JsonObject *counters)
 {
@@ -75,11 +66,9 @@ print_counters (const ZmCtl *ctl, JsonObject *counters)
   if (names != NULL)
     zm_out_line (title);
   for (GList *at = names; at != NULL; at = at->next) {
-    gint64 value = zm_json_get_int (counters, at->data);
     g_autofree char *safe = zm_printable (zm_span_text (at->data), 256);
 
-    if (value != 0)
-      printf ("  %-44s %12" G_GINT64_FORMAT "\n", safe, value);
+    printf ("  %-44s %12" G_GINT64_FORMAT "\n", safe, zm_json_get_int (counters, at->data));
   }
 }
 
@@ -87,10 +76,11 @@ print_counters (const ZmCtl *ctl, JsonObject *counters)
 void
 zm_ctl_status_all (const ZmCtl *ctl, JsonObject *status)
 {
-  static const char *const blocks[] = { "endpoints",   "connections", "subject", "workers",
-                                        "integration", "plugins",     "table",   "sources" };
+  g_autoptr (GList) names = json_object_get_members (status);
 
-  for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
-    print_block (ctl, status, blocks[i]);
+  /* The head has shown the reasons; counters come last, as they are many. */
+  for (GList *at = names; at != NULL; at = at->next)
+    if (strcmp (at->data, "reasons") != 0 && strcmp (at->data, "counters") != 0)
+      print_block (ctl, status, at->data);
   print_counters (ctl, zm_json_get_object (status, "counters"));
 }

@@ -64,6 +64,20 @@ append_member (GString *out, const ZmCarried *member)
       manifest->build_id != NULL ? manifest->build_id : "-");
 }
 
+/* Of which message: who looks for the cause wants to send it again. Ids and keys come from senders. */
+static void
+append_message (GString *out, const ZmHostSlot *slot)
+{
+  const zm_call *call = slot->call != NULL ? slot->call->call : NULL;
+  g_autofree char *key = call != NULL ? zm_dead_key (call) : g_strdup (slot->key);
+  g_autofree char *shown_id =
+      zm_printable (call != NULL ? zm_span (call->id.data, call->id.size) : zm_span_text (slot->id), 256);
+  g_autofree char *shown_key = zm_printable (zm_span_text (key), 256);
+
+  g_string_append_printf (out, ": message %s key %s\n", *shown_id ? shown_id : "-",
+                          *shown_key ? shown_key : "-");
+}
+
 static void
 append_running (GString *out, ZmHost *host, gint64 now_us)
 {
@@ -73,10 +87,12 @@ append_running (GString *out, ZmHost *host, gint64 now_us)
 
     if (slot->carried == NULL)
       continue;
-    if ((atomic_load (&host->page->slots[i].word) & 3) == ZM_SLOT_IS_STARTED)
-      g_string_append_printf (out, "running %s.%s for %" G_GINT64_FORMAT " us\n",
-                              zm_generation_name (slot->carried->generation), symbol,
-                              now_us - zm_slot_began (host, i, now_us));
+    if ((atomic_load (&host->page->slots[i].word) & 3) != ZM_SLOT_IS_STARTED)
+      continue;
+    g_string_append_printf (out, "running %s.%s for %" G_GINT64_FORMAT " us",
+                            zm_generation_name (slot->carried->generation), symbol,
+                            now_us - zm_slot_began (host, i, now_us));
+    append_message (out, slot);
   }
 }
 
@@ -107,8 +123,11 @@ zm_host_report (ZmHost *host, const char *how)
 {
   GString *out = g_string_new (NULL);
 
-  g_string_append_printf (out, "%s\nhost %s process %d life %" G_GUINT64_FORMAT " rss %" G_GSIZE_FORMAT "\n",
-                          how, host->name, (int) host->child.pid, host->life, host->rss);
+  g_string_append_printf (out,
+                          "%s\nhost %s process %d, its process number %" G_GUINT64_FORMAT
+                          ", lived %" G_GINT64_FORMAT " ms, memory %" G_GSIZE_FORMAT " bytes\n",
+                          how, host->name, (int) host->child.pid, host->life,
+                          (zm_now_us () - host->started_us) / 1000, host->rss);
   for (guint i = 0; i < host->group->members->len; i++)
     append_member (out, g_ptr_array_index (host->group->members, i));
   append_running (out, host, zm_now_us ());

@@ -72,8 +72,8 @@ note_new (ZmHosts *hosts, const char *id, const char *plugin, const char *symbol
   return note;
 }
 
-static char *
-key_of (const zm_call *call)
+char *
+zm_dead_key (const zm_call *call)
 {
   return g_strdup_printf ("%.*s?%.*s%s%.*s?%.*s", (int) call->sender.size, call->sender.data,
                           (int) call->context.size, call->context.data, call->decorator.size > 0 ? "@" : "",
@@ -87,7 +87,7 @@ keep_message (ZmHosts *hosts, ZmDeadNote *note, const zm_call *call)
 {
   if (note->key != NULL || hosts->dead_order.length > BODIES_MOST)
     return;
-  note->key = key_of (call);
+  note->key = zm_dead_key (call);
   note->body_size = call->body_size;
   note->body = g_bytes_new (call->body, MIN (call->body_size, BODY_MOST));
 }

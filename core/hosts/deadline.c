@@ -44,6 +44,7 @@ zm_call_detach (ZmHost *host, guint place, gint64 now_us)
 
   slot->symbol = g_strdup (call->symbol);
   slot->id = g_strndup (call->call->id.data, call->call->id.size);
+  slot->key = zm_dead_key (call->call);
   slot->kept = zm_generation_ref (slot->carried->generation, "hung call");
   slot->gone_us = now_us;
   slot->carried->hung++;

@@ -237,6 +237,7 @@ zm_slot_free (ZmHost *host, guint slot)
   used->carried->hung -= used->call == NULL && used->symbol != NULL ? 1 : 0;
   g_free (used->symbol);
   g_free (used->id);
+  g_free (used->key);
   *used = (ZmHostSlot){ 0 };
   host->free_slots[host->n_free++] = (guint16) slot;
 }

@@ -94,10 +94,10 @@ struct ZmCarried {
 
 /* A credit in use. */
 typedef struct ZmHostSlot {
-  ZmHostCall *call;   /* NULL with carried set: the call was given up, its code still runs */
-  ZmCarried *carried; /* NULL: free */
-  ZmGeneration *kept; /* a reference, of one that was given up */
-  char *symbol, *id;  /* of one that was given up */
+  ZmHostCall *call;        /* NULL with carried set: the call was given up, its code still runs */
+  ZmCarried *carried;      /* NULL: free */
+  ZmGeneration *kept;      /* a reference, of one that was given up */
+  char *symbol, *id, *key; /* of one that was given up */
   guint64 serial;
   gint64 began_us; /* when it was first seen to have started; 0: it was not seen so yet */
   gint64 gone_us;  /* when it was given up */
@@ -380,6 +380,8 @@ const zm_host *zm_source_enter (ZmHosts *hosts, const ZmHost *host, guint64 seri
 void zm_source_leave (ZmHosts *hosts, const ZmHost *host, guint64 serial);
 
 /* ---- dead.c ---- */
+/* "Sender?Context@Decorator?Action" of a call; the caller frees. */
+char *zm_dead_key (const zm_call *call);
 /* Under the lock. The call of that message killed its host. */
 void zm_dead_note (ZmHosts *hosts, const ZmHostCall *call, const char *id, const char *plugin,
                    const char *symbol, const char *how);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define LASTING_US (100 * 1000) /* a call that has run for so long may run on for much longer */
 #define SILENT_US \
   (10 * G_USEC_PER_SEC) /* a host that says nothing for so long, and hard-after, is taken for dead */
 
@@ -91,6 +92,27 @@ became_heavy (ZmHost *host, gint64 now_us)
                 then != NULL ? then : "it is replaced when its calls are over");
 }
 
+/* A call in it goes on for so long that a fresh process would be waited for. */
+static gboolean
+has_lasting_call (ZmHost *host, gint64 now_us)
+{
+  for (guint i = 0; host->page != NULL && host->n_free < ZM_PAGE_SLOTS && i < ZM_PAGE_SLOTS; i++)
+    if (host->slots[i].carried != NULL &&
+        (atomic_load (&host->page->slots[i].word) & 3) == ZM_SLOT_IS_STARTED &&
+        now_us - zm_slot_began (host, i, now_us) > LASTING_US)
+      return TRUE;
+  return host->deferred != NULL;
+}
+
+/* As a host that leaves takes no calls until it is empty, one that would not be empty soon goes on meanwhile. */
+static gint64
+patience_us (ZmHost *host, gint64 now_us)
+{
+  gint64 drain_us = (gint64) host->hosts->config.drain_ms * 1000;
+
+  return MAX (heavy_pause_us (host), has_lasting_call (host, now_us) ? drain_us : 0);
+}
+
 /* Over its limit: a fresh one takes its place when its calls are over. Where that would be no smaller it comes more and more
  * seldom, unless this one goes on growing. */
 void
@@ -111,7 +133,7 @@ zm_host_measure (ZmHost *host, gint64 now_us)
   }
   if (host->over_us == 0)
     became_heavy (host, now_us);
-  if (now_us - host->over_us < heavy_pause_us (host) && host->rss <= host->over_rss + most / 2)
+  if (now_us - host->over_us < patience_us (host, now_us) && host->rss <= host->over_rss + most / 2)
     return;
   zm_calls_back (host->hosts, zm_host_take_back (host, NULL, FALSE));
   zm_host_leave (host, "it was over its memory limit", TRUE);

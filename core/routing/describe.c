@@ -58,7 +58,8 @@ append_place_json (GString *out, const ZmRoute *route)
 
   if (generation == NULL)
     return;
-  zm_routing_append_member (out, "generation", zm_generation_name (generation));
+  zm_routing_append_member (out, "loaded_as", zm_generation_name (generation));
+  append_number (out, "generation", zm_generation_number (generation));
   zm_routing_append_member (out, "isolation",
                             zm_isolation_name (zm_generation_placement (generation)->isolation));
   zm_routing_append_member (out, "isolation_reason", zm_generation_placement (generation)->reason);

@@ -108,20 +108,34 @@ check_mapping (Check *check, const ZmMapping *mapping)
 
 /* Is the plugin of this section there? key: the one that names it, for the place. */
 static gboolean
-check_named (const Check *check, const char *section, const char *key, const char *plugin)
+check_named (const ZmConfig *config, ZmPlugins *plugins, const char *section, const char *key,
+             const char *plugin, ZmSeverity severity, ZmProblems *problems)
 {
-  const ZmPluginFile *file = zm_plugins_file (check->plugins, plugin);
+  const ZmPluginFile *file = zm_plugins_file (plugins, plugin);
   g_autoptr (GError) error = NULL;
   const char *path;
   guint line, column;
 
-  if (zm_plugins_check_name (check->plugins, plugin, &error))
+  if (zm_plugins_check_name (plugins, plugin, &error))
     return TRUE;
-  zm_config_place (check->config, section, key, &path, &line, &column);
-  zm_problems_add (check->problems, ZM_PROBLEM_ERROR,
-                   file == NULL ? ZM_CODE_UNKNOWN_PLUGIN : ZM_CODE_PLUGIN_REFUSED, path, line, column, NULL,
-                   cure (file, error->message), "[%s]: %s", section, error->message);
+  zm_config_place (config, section, key, &path, &line, &column);
+  zm_problems_add (problems, severity, file == NULL ? ZM_CODE_UNKNOWN_PLUGIN : ZM_CODE_PLUGIN_REFUSED, path,
+                   line, column, NULL, cure (file, error->message), "[%s]: %s", section, error->message);
   return FALSE;
+}
+
+void
+zm_check_sections (const ZmConfig *config, ZmPlugins *plugins, const char *const *wanted,
+                   ZmProblems *problems)
+{
+  g_auto (GStrv) named = zm_config_names (config, "plugin");
+
+  for (char **name = named; *name != NULL; name++) {
+    g_autofree char *section = g_strconcat ("plugin ", *name, NULL);
+
+    if (!g_strv_contains (wanted, *name))
+      check_named (config, plugins, section, "load", *name, ZM_PROBLEM_WARNING, problems);
+  }
 }
 
 static void
@@ -168,7 +182,8 @@ check_source (Check *check, const char *name)
   const ZmPluginFile *file;
 
   zm_load_check_source_key (check->config, name, check->problems);
-  if (!check_named (check, section, "plugin", plugin))
+  if (!check_named (check->config, check->plugins, section, "plugin", plugin, ZM_PROBLEM_ERROR,
+                    check->problems))
     return;
   file = zm_plugins_file (check->plugins, plugin);
   if (g_strcmp0 (file->manifest->kind, "source") == 0)
@@ -182,7 +197,7 @@ check_plugin (Check *check, const char *name)
 {
   g_autofree char *section = g_strconcat ("plugin ", name, NULL);
 
-  if (!check_named (check, section, "load", name))
+  if (!check_named (check->config, check->plugins, section, "load", name, ZM_PROBLEM_ERROR, check->problems))
     return;
   check_own_keys (check, section, name);
   check_place (check, name);

@@ -5,6 +5,7 @@
 #include "runtime/private.h"
 
 #include "base/zm-codes.h"
+#include "runtime/audit.h"
 #include "runtime/check.h"
 #include "runtime/commands.h"
 
@@ -65,6 +66,7 @@ zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GError **er
   }
   zm_trust_check (instance, options->config_file, zm_trust_user (instance), problems);
   config = zm_load_config (instance, options, problems);
+  zm_audit_tell (instance, config, zm_trust_user (instance), ZM_PROBLEM_ERROR, problems);
   plugins = open_plugins (instance, config);
   files = zm_plugins_scan (plugins, problems);
   zm_load_read_files (instance, files, NULL, mappings, flows, problems);

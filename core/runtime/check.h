@@ -12,4 +12,9 @@ G_BEGIN_DECLS
 void zm_check_plugins (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *plugins,
                        ZmProblems *problems);
 
+/* [plugin NAME] whose plugin is not there, or is refused, and that is not in `wanted` (whose failures are told when they are
+ * loaded): warnings in the words of zm_check_plugins, for a load that goes on without it. */
+void zm_check_sections (const ZmConfig *config, ZmPlugins *plugins, const char *const *wanted,
+                        ZmProblems *problems);
+
 G_END_DECLS

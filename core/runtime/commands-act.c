@@ -6,19 +6,27 @@
 
 #include "runtime/commands.h"
 
+#include <string.h>
+
 /* ---- reload ---- */
 
 /* Problems are there also where the reload was taken: warnings, and plugins that could not be loaded. */
 static void
-reply_changes (ZmCommandCall *call, const GPtrArray *changes)
+append_changes (ZmCommandCall *call, const GPtrArray *changes)
 {
   g_autofree char *text = zm_runtime_changes_text (changes);
 
-  g_string_append_c (call->out, '{');
   zm_reply_member_text (call->out, "text", text);
   zm_reply_member_list (call->out, "changes", (const char *const *) changes->pdata, changes->len);
   if (zm_problems_count (call->problems) > 0)
     zm_reply_member_problems (call->out, "problems", call->problems);
+}
+
+static void
+reply_changes (ZmCommandCall *call, const GPtrArray *changes)
+{
+  g_string_append_c (call->out, '{');
+  append_changes (call, changes);
   g_string_append_c (call->out, '}');
 }
 
@@ -51,9 +59,17 @@ zm_command_reload (ZmCommandCall *call, GError **error)
 {
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
 
+  g_autofree char *lacks = NULL;
+
   if (refuse_while_draining (call, error) || !reload (call, NULL, changes, error))
     return FALSE;
-  reply_changes (call, changes);
+  lacks = zm_runtime_incomplete (call->runtime);
+  g_string_append_c (call->out, '{');
+  append_changes (call, changes);
+  /* It was taken, so it is no error; and yet who asked wants to know at once that not all of it works. */
+  if (lacks != NULL)
+    zm_reply_member_text (call->out, "incomplete", lacks);
+  g_string_append_c (call->out, '}');
   return TRUE;
 }
 
@@ -78,10 +94,25 @@ zm_command_plugins (ZmCommandCall *call, GError **error)
   return TRUE;
 }
 
-/* The plugin that a command is about; it must be in the plugin path, where it may have been put a moment ago. NULL:
- * error. */
+/* A variant is reloaded with its plugin, whose name this gives: listings and the reasons of a quarantine name it as
+ * "hello@private". Takes the name. */
 static char *
-plugin_argument (ZmCommandCall *call, GError **error)
+plugin_of (ZmRuntime *runtime, char *name)
+{
+  const ZmPluginFile *file = zm_plugins_file_of (runtime->plugins, name);
+  char *plugin;
+
+  if (file == NULL || zm_plugins_file (runtime->plugins, name) != NULL)
+    return name;
+  plugin = g_strdup (file->name);
+  g_free (name);
+  return plugin;
+}
+
+/* The plugin that a command is about; it must be in the plugin path, where it may have been put a moment ago.
+ * variants: one is its plugin. NULL: error. */
+static char *
+plugin_argument (ZmCommandCall *call, gboolean variants, GError **error)
 {
   g_autofree char *name = NULL;
   g_autofree char *shown = NULL;
@@ -91,6 +122,8 @@ plugin_argument (ZmCommandCall *call, GError **error)
   /* It may have been put there a moment ago. */
   if (zm_plugins_file (call->runtime->plugins, name) == NULL)
     zm_plugins_scan (call->runtime->plugins, call->problems);
+  if (variants)
+    name = plugin_of (call->runtime, g_steal_pointer (&name));
   if (zm_plugins_file (call->runtime->plugins, name) != NULL)
     return g_steal_pointer (&name);
   shown = zm_printable (zm_span_text (name), 64);
@@ -151,6 +184,21 @@ put_back (ZmRuntime *runtime, const char *name, gboolean was_asked, gboolean was
   return FALSE;
 }
 
+/* What the last load says of it or of a variant of it; NULL: nothing. Borrowed. */
+static const char *
+failure_of (const ZmRuntime *runtime, const char *plugin)
+{
+  g_autofree char *beginning = g_strdup_printf ("plugin '%s", plugin);
+
+  for (guint i = 0; i < runtime->reasons->len; i++) {
+    const char *reason = runtime->reasons->pdata[i];
+
+    if (g_str_has_prefix (reason, beginning) && strchr ("'@", reason[strlen (beginning)]) != NULL)
+      return reason;
+  }
+  return NULL;
+}
+
 /* The name goes onto the list of what was asked for, which every later reload honours, and is taken off again where the
  * load fails: else every reload would fail with it. */
 gboolean
@@ -158,7 +206,7 @@ zm_command_plugin_load (ZmCommandCall *call, GError **error)
 {
   ZmRuntime *runtime = call->runtime;
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *name = plugin_argument (call, error);
+  g_autofree char *name = plugin_argument (call, FALSE, error);
   gboolean was_asked, was_barred;
 
   if (name == NULL)
@@ -171,8 +219,10 @@ zm_command_plugin_load (ZmCommandCall *call, GError **error)
   if (!reload (call, is_loaded (runtime, name) ? NULL : name, changes, error))
     return put_back (runtime, name, was_asked, was_barred);
   if (!is_loaded (runtime, name)) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded; the problems say why",
-                 name);
+    const char *why = failure_of (runtime, name);
+
+    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "the plugin %s could not be loaded: %s", name,
+                 why != NULL ? why : "the problems say why");
     return put_back (runtime, name, was_asked, was_barred);
   }
   reply_changes (call, changes);
@@ -186,7 +236,7 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
 {
   ZmRuntime *runtime = call->runtime;
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *name = plugin_argument (call, error);
+  g_autofree char *name = plugin_argument (call, FALSE, error);
   gboolean was_asked;
 
   if (name == NULL)
@@ -212,12 +262,57 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
   return TRUE;
 }
 
+/* ---- plugin-reload ---- */
+
+/* The number of each generation that goes by the plugin's name, its variants too: name -> number. Numbers and no references, as
+ * a generation that is held here would not be let go. */
+static GHashTable *
+numbers_of (ZmRuntime *runtime, const char *plugin)
+{
+  GHashTable *numbers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
+
+  for (guint i = 0; set != NULL && i < zm_plugin_set_size (set); i++) {
+    const ZmGeneration *generation = zm_plugin_set_nth (set, i);
+
+    if (strcmp (zm_generation_plugin (generation), plugin) == 0)
+      g_hash_table_insert (numbers, g_strdup (zm_generation_name (generation)),
+                           GUINT_TO_POINTER (zm_generation_number (generation)));
+  }
+  return numbers;
+}
+
+/* The reload as a whole was taken, but was it for this plugin? An old generation that goes on looks well otherwise. */
+static gboolean
+check_renewed (ZmCommandCall *call, const char *plugin, GHashTable *before, const GPtrArray *changes,
+               GError **error)
+{
+  g_autoptr (GHashTable) now = numbers_of (call->runtime, plugin);
+  const char *why = failure_of (call->runtime, plugin);
+  gboolean renewed = why == NULL && g_hash_table_size (now) > 0;
+  g_autofree char *others = zm_runtime_changes_text (changes);
+  GHashTableIter iter;
+  gpointer name, number;
+
+  g_hash_table_iter_init (&iter, now);
+  while (g_hash_table_iter_next (&iter, &name, &number))
+    renewed = renewed && g_hash_table_lookup (before, name) != number;
+  if (renewed)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "not reloaded: %s%s%s",
+               why != NULL ? why : "the running one goes on; the problems say why",
+               changes->len > 0 ? "; what else was found has been put into use: " : "",
+               changes->len > 0 ? others : "");
+  return FALSE;
+}
+
 /* Loads it anew though its file may be the same. */
 gboolean
 zm_command_plugin_reload (ZmCommandCall *call, GError **error)
 {
   g_autoptr (GPtrArray) changes = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *name = plugin_argument (call, error);
+  g_autofree char *name = plugin_argument (call, TRUE, error);
+  g_autoptr (GHashTable) before = NULL;
 
   if (name == NULL)
     return FALSE;
@@ -225,7 +320,8 @@ zm_command_plugin_reload (ZmCommandCall *call, GError **error)
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s is not loaded; load it first", name);
     return FALSE;
   }
-  if (!reload (call, name, changes, error))
+  before = numbers_of (call->runtime, name);
+  if (!reload (call, name, changes, error) || !check_renewed (call, name, before, changes, error))
     return FALSE;
   reply_changes (call, changes);
   return TRUE;

@@ -177,7 +177,7 @@ answer (ZmControl *control, const ZmPeer *peer, const ZmAuditPeer *who, ZmSpan r
   case ZM_REPLY_CANCEL: zm_streams_cancel (control->streams, peer); break;
   case ZM_REPLY_LATER: zm_control_wait_drained (control, peer); break;
   }
-  zm_audit_command (control->runtime, who, request, good ? NULL : out->str);
+  zm_audit_command (control->runtime, who, request, good, out->str);
 }
 
 /* One multipart message; whoever sent it gets an answer, however wrong it is. A REQ socket puts an empty frame in

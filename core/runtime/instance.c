@@ -126,12 +126,12 @@ make_directory (const char *path, mode_t mode, GError **error)
 
 /* Who may write the directory of the sockets may put sockets of its own in their place; and code, who may write that of the state,
  * where copies of plugins are opened. */
-static gboolean
-check_private (const char *what, const char *path, GError **error)
+gboolean
+zm_instance_private (const char *what, const char *path, GError **error)
 {
   if (zm_safe_directory (path, error))
     return TRUE;
-  g_prefix_error (error, "the directory of the %s cannot be used: ", what);
+  g_prefix_error (error, ZM_INSTANCE_NOT_PRIVATE, what);
   return FALSE;
 }
 
@@ -141,9 +141,10 @@ zm_instance_prepare (const ZmInstance *instance, GError **error)
   g_autofree char *copies = zm_instance_copy_dir (instance);
 
   return make_directory (instance->run_dir, 0750, error) &&
-         check_private ("sockets", instance->run_dir, error) &&
+         zm_instance_private (ZM_INSTANCE_RUN, instance->run_dir, error) &&
          make_directory (instance->state_dir, 0700, error) &&
-         check_private ("state", instance->state_dir, error) && make_directory (copies, 0700, error);
+         zm_instance_private (ZM_INSTANCE_STATE, instance->state_dir, error) &&
+         make_directory (copies, 0700, error);
 }
 
 /* The process id that a lock file tells, for the message only. */

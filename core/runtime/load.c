@@ -11,6 +11,8 @@
 #include "runtime/private.h"
 
 #include "base/zm-codes.h"
+#include "runtime/audit.h"
+#include "runtime/check.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -304,6 +306,7 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
 
   zm_load_apply_actions (load->config, mappings, routed);
   wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
+  zm_check_sections (load->config, runtime->plugins, (const char *const *) wanted, problems);
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
   if (load->set != NULL) {
     zm_load_check_kept (load->config, load->set, found);
@@ -330,6 +333,8 @@ zm_load_new (ZmRuntime *runtime, const char *const *again, ZmProblems *problems)
   zm_trust_check (runtime->instance, options.config_file, geteuid (), problems);
   load->config = zm_load_config (runtime->instance, &options, problems);
   zm_config_keep_secrets (load->config, runtime->config);
+  /* What keeps a daemon from starting only degrades one that runs: its messages matter more. */
+  zm_audit_tell (runtime->instance, load->config, geteuid (), ZM_PROBLEM_WARNING, problems);
   files = zm_plugins_scan (runtime->plugins, problems);
   zm_load_read_files (runtime->instance, files, runtime->barred, mappings, flows, problems);
   /* No plugin's code runs for a configuration that is refused anyway. */

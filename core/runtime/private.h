@@ -78,6 +78,7 @@ struct ZmRuntime {
 
   GPtrArray *reasons;  /* char*: why the daemon is degraded; from the last load */
   char *refused;       /* why the last reload was refused; NULL: it was taken */
+  char *audit_lost;    /* why the last line of the audit could not be written; NULL: it was */
   GPtrArray *asked;    /* char*: plugins loaded by command though nothing names them */
   GPtrArray *barred;   /* char*: plugins unloaded by command though something names them */
   GHashTable *revived; /* plugin name -> GUINT: copies started because a call hung */
@@ -164,6 +165,9 @@ void zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load);
  * different now. Logs one line. */
 gboolean
 zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *changes, ZmProblems *problems);
+/* What of the last reload that was taken did not come up, the audit log included: the first of the reasons, and how many more there are. NULL: all is up.
+ * The caller frees. */
+char *zm_runtime_incomplete (const ZmRuntime *runtime);
 /* "+2 mappings, flow link changed"; the caller frees. */
 char *zm_runtime_changes_text (const GPtrArray *changes);
 /* What differs between two tables, in words: adds char* to out. before may be NULL. */

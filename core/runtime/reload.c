@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "runtime/audit.h"
 #include "runtime/panic.h"
 #include "runtime/private.h"
 
@@ -206,6 +207,16 @@ refusal_text (const ZmProblems *problems)
   text = zm_problem_format (first);
   return errors > 1 ? g_strdup_printf ("%s (and %u more, see zmanagerctl check)", text, errors - 1)
                     : g_steal_pointer (&text);
+}
+
+char *
+zm_runtime_incomplete (const ZmRuntime *runtime)
+{
+  g_autofree char *audit = zm_audit_lost (runtime);
+  guint n = runtime->reasons->len + (audit != NULL);
+  const char *first = runtime->reasons->len > 0 ? runtime->reasons->pdata[0] : audit;
+
+  return n > 1 ? g_strdup_printf ("%s (and %u more)", first, n - 1) : g_strdup (first);
 }
 
 /* The service manager is told the end in any case: a reload that was refused is over too. */

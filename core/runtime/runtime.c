@@ -122,7 +122,7 @@ reload_unasked (ZmRuntime *runtime, const char *by)
   g_autoptr (ZmProblems) problems = zm_problems_new ();
   gboolean good = zm_runtime_reload (runtime, NULL, changes, problems);
 
-  zm_audit_act (runtime, "reload", by, good ? NULL : runtime->refused);
+  zm_audit_reload (runtime, by, good);
 }
 
 /* A directory changed, and has been quiet since. What it was does not matter: everything is read again, and what is the
@@ -210,11 +210,14 @@ GPtrArray *
 zm_runtime_reasons (ZmRuntime *runtime)
 {
   GPtrArray *reasons = g_ptr_array_new_with_free_func (g_free);
+  char *lost;
 
   for (guint i = 0; i < runtime->reasons->len; i++)
     g_ptr_array_add (reasons, g_strdup (runtime->reasons->pdata[i]));
   if (runtime->refused != NULL)
     g_ptr_array_add (reasons, g_strdup_printf ("last reload refused: %s", runtime->refused));
+  if ((lost = zm_audit_lost (runtime)) != NULL)
+    g_ptr_array_add (reasons, lost);
   zm_sources_reasons (runtime->sources, reasons);
   zm_succeed_reasons (runtime, reasons);
   zm_gates_reasons (runtime->gates, reasons);
@@ -249,11 +252,11 @@ on_terminate (gpointer user)
   ZmRuntime *runtime = user;
 
   if (runtime->state != ZM_STATE_DRAINING) {
-    zm_audit_act (runtime, "drain", "SIGTERM or SIGINT", NULL);
+    zm_audit_act (runtime, "drain", "SIGTERM or SIGINT", ZM_AUDIT_OK, NULL);
     zm_runtime_drain (runtime);
     return G_SOURCE_CONTINUE;
   }
-  zm_audit_act (runtime, "stop at once", "SIGTERM or SIGINT", NULL);
+  zm_audit_act (runtime, "stop at once", "SIGTERM or SIGINT", ZM_AUDIT_OK, NULL);
   zm_log_write (runtime->log, ZM_LEVEL_WARNING, "runtime",
                 "told to stop a second time: the drain is given up");
   runtime->stuck = TRUE;

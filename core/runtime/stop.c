@@ -255,6 +255,7 @@ free_rest (ZmRuntime *runtime)
   zm_notify_free (runtime->notify);
   g_ptr_array_unref (runtime->reasons);
   g_free (runtime->refused);
+  g_free (runtime->audit_lost);
   g_ptr_array_unref (runtime->asked);
   g_ptr_array_unref (runtime->barred);
   g_hash_table_unref (runtime->revived);

@@ -52,6 +52,29 @@ look_into (Look *look, const char *directory, const char *ending)
     look_at (look, *file);
 }
 
+/* Whoever may write these puts sockets of their own there, or code: prepare refuses them, in these words. One that is not there
+ * will be made. Who asks for another user cannot ask as that one, and looks at owner and mode alone. */
+static void
+look_private (Look *look, const char *what, const char *path)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *why = NULL;
+  struct stat info;
+
+  if (look->owner == geteuid ()) {
+    if (!zm_instance_private (what, path, &error) && error->code != ZM_ERROR_NOT_FOUND)
+      zm_problems_add (look->problems, ZM_PROBLEM_ERROR, ZM_CODE_UNSAFE_MODE, path, 0, 0, NULL, NULL, "%s",
+                       error->message);
+    return;
+  }
+  if (zm_trust_path (path, look->owner, &why) == ZM_TRUST_GROUP && stat (path, &info) == 0)
+    why = g_strdup_printf ("others may write %s (mode %04o); chmod go-w it", path,
+                           (guint) (info.st_mode & 07777));
+  if (why != NULL)
+    zm_problems_add (look->problems, ZM_PROBLEM_ERROR, ZM_CODE_UNSAFE_MODE, path, 0, 0, NULL, NULL,
+                     ZM_INSTANCE_NOT_PRIVATE "%s", what, why);
+}
+
 static void
 tell_group (Look *look)
 {
@@ -84,5 +107,7 @@ zm_trust_check (const ZmInstance *instance, const char *config_file, uid_t owner
   look_into (&look, instance->config_dir, ".conf");
   look_into (&look, instance->actions_dir, ".ini");
   look_into (&look, instance->flows_dir, ".flow");
+  look_private (&look, ZM_INSTANCE_RUN, instance->run_dir);
+  look_private (&look, ZM_INSTANCE_STATE, instance->state_dir);
   tell_group (&look);
 }

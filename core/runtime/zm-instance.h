@@ -34,6 +34,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmInstance, zm_instance_free)
 /* Makes run (0750), state (0700) and the directory for plugins' copies (0700). The daemon calls it once, before binding. */
 gboolean zm_instance_prepare (const ZmInstance *instance, GError **error);
 
+/* What the two directories are called where they cannot be used, and how that is said. */
+#define ZM_INSTANCE_RUN         "sockets"
+#define ZM_INSTANCE_STATE       "state"
+#define ZM_INSTANCE_NOT_PRIVATE "the directory of the %s cannot be used: "
+
+/* May only root and this user write it? For run and state, which zm_instance_prepare asks of, and whoever wants to know before.
+ * Errors: NOT_FOUND where it is not there (it is made by prepare), else REFUSED and others. */
+gboolean zm_instance_private (const char *what, const char *path, GError **error);
+
 /* Takes the lock in run/ and writes the process id into it. Returns the descriptor to keep open, or -1: EXISTS where another
  * daemon has it (the text names its process id). The lock goes with the process, so a crash leaves nothing to clean up. */
 int zm_instance_lock (const ZmInstance *instance, GError **error);

@@ -8,7 +8,7 @@ import pwd
 import signal
 import subprocess
 
-from zmcase import ZMANAGERCTL, case, run
+from zmcase import ZMANAGERCTL, ZMANAGERD, case, run
 from zmtest import Daemon, Refused, wait_for
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -127,6 +127,32 @@ def a_file_that_others_may_write_is_refused_at_the_start_and_told_of_later():
             os.chmod(daemon.path("audit.log"), 0o600)
     finally:
         daemon.close()
+
+
+@case
+def an_audit_log_that_is_lost_degrades_the_daemon_and_is_told_by_reload_and_check():
+    with a_daemon(config="[zmanager]\naudit-log = audit.log\nwatch = no\n", expect=["audit log .* can(not)? be"]) as daemon:
+        daemon.control("reload")
+        lost = f"the audit log {daemon.path('audit.log')} (mode 0666, of user"
+        os.chmod(daemon.path("audit.log"), 0o666)
+        status = daemon.control("status")
+        assert status["state"] == "degraded" and any(lost in reason for reason in status["reasons"]), status["reasons"]
+        reply = daemon.control("reload")
+        assert lost in reply["incomplete"] and [p["code"] for p in reply["problems"]] == ["ZM1022"], reply
+        wait_for("its line", lambda: any(line.get("result") == "incomplete" for line in lines(daemon)))
+        done = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "reload"], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 6 and lost in done.stderr, done
+        os.chmod(daemon.path("audit.log"), 0o600)
+        assert daemon.control("status")["state"] == "ready"
+        assert "incomplete" not in daemon.control("reload")
+        # At a path where no file can be.
+        daemon.write("zmanager.conf", "[zmanager]\naudit-log = nowhere/audit.log\nwatch = no\n")
+        lost = f"the audit log {daemon.path('nowhere/audit.log')} cannot be opened: No such file or directory"
+        reply = daemon.control("reload")
+        assert reply["incomplete"] == lost and reply["problems"][0]["line"] == 2, reply
+        assert lost in daemon.control("status")["reasons"]
+        checked = subprocess.run([ZMANAGERD, "--dir", daemon.directory, "--check"], capture_output=True, text=True, timeout=60, check=False)
+        assert checked.returncode == 1 and f"zmanager.conf:2:13: error ZM1022: {lost}" in checked.stdout, checked
 
 
 run()

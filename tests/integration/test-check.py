@@ -128,6 +128,17 @@ def every_finding_has_its_place_and_they_come_in_order():
 
 
 @case
+def a_section_of_a_plugin_that_is_not_there_is_told_by_start_and_reload_too():
+    with Daemon(config="[plugin nosuch]\nisolation = private\n[zmanager]\nwatch = no\n", expect=["ZM1300"]) as daemon:
+        checked = call(daemon, "--check")
+        found = [line for line in checked.stdout.splitlines() if "error ZM1300: [plugin nosuch]: " in line]
+        assert checked.returncode == 1 and len(found) == 1, checked
+        warning = found[0].replace(": error ", ": warning ")
+        assert [line["text"] for line in daemon.log_lines() if "ZM1300" in line.get("text", "")] == [warning], daemon.log_text()
+        assert [problem["text"] for problem in daemon.control("reload")["problems"]] == [warning]
+
+
+@case
 def the_dump_shows_what_is_in_effect():
     files = instance("[worker py]\nexec = true\n[integration]\nbind = ipc:///tmp/elsewhere\n")
     try:

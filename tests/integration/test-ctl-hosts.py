@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -115,7 +116,7 @@ def a_call_in_a_host_is_seen_running():
         assert call["host"] == "shared" and call["plugin"] == "slow" and call["symbol"] == "work", call
         assert call["state"] == "calling" and 0 <= call["us"] and 0 < call["deadline_in_us"] <= 1500000, call
         line = next(line for line in ctl(daemon, "running").stdout.splitlines() if "shared" in line)
-        assert line.split()[:4] == ["-", "calling", "slow", "work"], line
+        assert line.split()[:4] == ["-", "calling", "slow", "work"] and re.search(r" shared +in (1\.\d s|\d+ ms)$", line), line
         assert hosts(daemon)["shared"]["calls"] == 1
         assert "\nhosts        processes 2, calls there 1, started 2\n" in ctl(daemon, "status").stdout
 
@@ -144,7 +145,10 @@ def a_message_that_crashes_is_set_aside_and_let_in_again():
         assert message["body"] == "the body" and len(message["history"]) == 3, message
         shown = ctl(daemon, "dead", "show", "poison").stdout
         assert shown.startswith("id: poison\nkey: ?Bad?Crash\n") and shown.count("signal 11") == 3, shown
-        assert shown.endswith("\n\nthe body\n"), shown
+        assert shown.endswith("\n\nthe body\n") and "\nkills: 3\n" in shown and "cut" not in shown, shown
+        # One form of time for all.
+        assert len(re.findall(r"^  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d crash-action\.crash: ", shown, re.MULTILINE)) == 3, shown
+        assert re.search(r"^since: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", shown, re.MULTILINE), shown
         assert ctl(daemon, "completion", "dead").stdout == "poison\n"
         text = ctl(daemon, "status").stdout
         assert "crashed 3, messages set aside 1\n" in text and "hosts crashed 3, calls lost with their host 3" in text, text
@@ -168,8 +172,35 @@ def a_body_that_is_no_text_is_shown_as_it_is():
             assert daemon.request("CALL", b"~~~Bad~Crash~bytes", b"", b"\xff\x00\x1b[2J")[0] == "ERROR"
             good_again(daemon, n + 2)
         assert ctl_json(daemon, "dead", "show", "bytes")["message"]["base64"] == "/wAbWzJK"
-        assert "\x1b" not in ctl(daemon, "dead", "show", "bytes").stdout
+        text = ctl(daemon, "dead", "show", "bytes").stdout
+        assert "\x1b" not in text and text.endswith("\nbody: no text; what follows is base64 of it\n\n/wAbWzJK\n"), text
         assert ctl(daemon, "dead", "rm", "--all").stdout == "forgot 1 message that was set aside\n"
+
+
+@case
+def a_body_that_is_kept_in_part_says_so():
+    with isolated() as daemon:
+        for n in range(3):
+            crash(daemon, "long", body="x" * 70000)
+            good_again(daemon, n + 2)
+        text = ctl(daemon, "dead", "show", "long").stdout
+        assert "\nbytes: 70000\nbody: cut; only its first 65536 bytes are kept\n\nxxx" in text and text.endswith("x\n"), text[:500]
+
+
+@case
+def a_report_of_a_crash_names_the_message_and_its_figures_have_units():
+    with isolated() as daemon:
+        crash(daemon, "culprit")
+        good_again(daemon, 2)
+        folder = daemon.path("state")
+        names = [name for name in os.listdir(folder) if name.startswith("crash-")]
+        assert len(names) == 1, names
+        with open(os.path.join(folder, names[0]), encoding="utf-8") as file:
+            report = file.read()
+        assert re.search(r"^running crash-action\.crash for \d+ us: message culprit key \?Bad\?Crash$", report, re.MULTILINE), report
+        assert re.search(r"^host crash-action process \d+, its process number 1, lived \d+ ms, memory \d+ bytes$", report, re.MULTILINE), report
+        shown = ctl(daemon, "plugin", "inspect", "crash-action").stdout
+        assert re.search(r"uptime: (\d+ ms|[\d.]+ s)\n", shown) and re.search(r"rss: ([\d.]+ MiB|\d+ KiB|0 bytes)\n", shown), shown
 
 
 @case
@@ -190,6 +221,24 @@ def quarantine_is_a_reason_and_a_reload_lifts_it():
         ctl(daemon, "plugin", "reload", "crash-action")
         assert ": ready, " in ctl(daemon, "status").stdout
         crash(daemon, "id-6")
+
+
+@case
+def a_copy_in_quarantine_is_reloaded_by_the_name_that_its_reason_gives():
+    # No section moves the plugin: its own copy runs in the daemon, that of the mapping apart.
+    actions = {"a.ini": "[actionmapping]\n?Bad?Crash = crash-action.crash\n?Bad?Here = crash-action.crash\n[action ?Bad?Crash]\nisolation = private\n"}
+    with Daemon(config="[plugin crash-action]\nisolation = thread\n", actions=actions, plugins={"crash-action": bad_plugin("crash-action")}, expect=DEATHS) as daemon:
+        for n in range(5):
+            crash(daemon, f"id-{n}")
+            if n < 4:
+                wait_for("the next process", lambda: (h := hosts(daemon)["crash-action@private"])["state"] == "up" and h["starts"] == n + 2)
+        name = re.search("zmanagerctl plugin reload ([^ ;:,]+)", crash(daemon, "id-5", "quarantined")).group(1)
+        assert name == "crash-action@private", name
+        done = ctl(daemon, "plugin", "reload", name)
+        assert "plugin crash-action@private generation 2" in done.stdout and "plugin crash-action generation 2" in done.stdout, done
+        assert ": ready, " in ctl(daemon, "status").stdout
+        assert "there is no plugin" in ctl(daemon, "plugin", "reload", "no-such@private", status=5).stderr
+        assert "there is no plugin" in ctl(daemon, "plugin", "unload", name, status=5).stderr
 
 
 @case

@@ -102,7 +102,7 @@ BAD = [
     (["services", "name"], 2, "say a command for \"name\""),
     (["services", "name", "get_helth"], 2, "did you mean \"get_health\"?"),
     (["services", "name", "frobnicate"], 2, "they know: get_health"),
-    (["completion", "tcsh"], 2, "\"tcsh\" is none of bash, zsh, fish"),
+    (["completion", "tcsh"], 2, "\"tcsh\" is none of: bash zsh fish dead flows plugins services"),
     (["help", "frobnicate"], 2, "there is no command \"frobnicate\""),
     (["help", "plugin", "frobnicate"], 2, "there is no command \"frobnicate\""),
     (["plugin", "new", "../evil"], 2, "cannot be a plugin's name"),
@@ -194,6 +194,13 @@ def help_knows_every_command():
 
 
 @case
+def help_behind_a_first_word_lists_what_begins_so():
+    for word in "dead", "plugin", "flow":
+        listed = ctl(word, "--help")
+        assert listed.returncode == 0 and listed.stdout == ctl("help", word).stdout and listed.stdout.startswith(f"  {word} ".encode()), listed
+
+
+@case
 def manual_page_has_the_table():
     with open(os.path.join(SOURCE, "data/man/zmanagerctl.1.scd"), encoding="utf-8") as file:
         page = file.read()
@@ -215,7 +222,7 @@ def codes_need_no_daemon():
     done = ctl("explain", "ZM1000")
     assert done.returncode == 0 and done.stdout.startswith(b"ZM1000  ") and b"Cure:" in done.stdout, done
     assert ctl("explain", "1000").stdout == done.stdout
-    assert json.loads(ctl("explain", "ZM1000", "--json").stdout)["code"] == 1000
+    assert json.loads(ctl("explain", "ZM1000", "--json").stdout)["code"] == "ZM1000"
     done = ctl("explain", "no-taker")
     assert done.returncode == 0 and done.stdout.startswith(b"no-taker  ") and b"Cure: " in done.stdout, done
     assert json.loads(ctl("explain", "no-taker", "--json").stdout)["name"] == "no-taker"
@@ -298,12 +305,12 @@ def bash_completes():
     if shutil.which("bash") is None:
         raise Skip("bash is not installed")
 
-    def complete(*words):
+    def complete(*words, cwd=EMPTY):
         script = (
             f'eval "$("{ZMANAGERCTL}" completion bash)"; COMP_WORDS=({" ".join(repr(w) for w in words)}); '
             f"COMP_CWORD={len(words) - 1}; _zmanagerctl; echo \"${{COMPREPLY[@]}}\""
         )
-        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, cwd=EMPTY)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, cwd=cwd)
         assert done.returncode == 0 and not done.stderr, done
         return done.stdout.split()
 
@@ -312,6 +319,10 @@ def bash_completes():
     assert complete("zmanagerctl", "--dir", "/tmp", "plugin", "un") == ["unload"]
     assert complete("zmanagerctl", "send", "--fl") == ["--flow"]
     assert complete("zmanagerctl", "completion", "f") == ["fish"]
+    # Where there is none of these names, files are not what is meant.
+    assert complete("zmanagerctl", "plugin", "inspect", "README", cwd=SOURCE) == ["README.md"]
+    for words in ("dead", "rm"), ("dead", "show"), ("flow", "show"), ("plugin", "reload"):
+        assert complete("zmanagerctl", *words, "", cwd=SOURCE) == [], words
 
 
 @case

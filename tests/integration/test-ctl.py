@@ -101,6 +101,14 @@ def status_for_people_and_programs():
     every = ctl("status", "--verbose").stdout.decode()
     assert "zmanager_control_requests_total " in every and "table: " in every and "queue_limit" in every, every
     status = ctl_json("status")
+    # Each block and each counter, those that are 0 too.
+    lines = [line.split() for line in every.splitlines()]
+    for name, block in status.items():
+        if isinstance(block, dict) and name != "counters":
+            assert any(line and line[0].rstrip(":").split(".")[0] == name for line in lines), (name, every)
+    assert [line[0] for line in lines if line and line[0].startswith("zmanager_")] == list(status["counters"]), every
+    assert [line[1] for line in lines if line and line[0] == "zmanager_host_crashes_total"] == ["0"], every
+    assert "\nhosts: number 0, up 0, down 0, " in every, every
     assert status["state"] == "ready" and status["pid"] == DAEMON.pid, status
     watch = Follower("status", "--watch", "--interval", "100ms", "--json", ready=None)
     lines = [json.loads(watch.process.stdout.readline()) for _ in range(3)]
@@ -263,7 +271,8 @@ def bodies_come_from_text_file_and_pipe():
 def call_tells_errors_and_deadlines():
     done = ctl("call", "?No?Where", status=1)
     assert done.stderr.startswith(b"error unmapped: ") and done.stdout == b"", done
-    assert ctl_json("call", "?No?Where", status=1)["status"] == "ERROR"
+    answer = ctl_json("call", "?No?Where", status=1)
+    assert answer["status"] == "ERROR" and answer["error"]["code"] == "unmapped" and answer["error"]["text"] and "body" not in answer, answer
     done = ctl("call", "?Hand?Push", "--timeout", "300ms", status=1)
     assert b"error" in done.stderr, done
     assert ctl_json("call", "?Test?Echo", '{"a": [1]}') == {
@@ -379,7 +388,9 @@ def reload_says_what_changed_or_what_is_wrong():
     path = write("actions.d/wrong.ini", "[actionmapping]\nno key at all = echo.echo\n")
     done = ctl("reload", status=1)
     assert b"wrong.ini:2:" in done.stderr, done
-    assert "wrong.ini:2:" in ctl_json("reload", status=1)["error"]["text"]
+    error, checked = ctl_json("reload", status=1)["error"], ctl_json("check", status=1)
+    assert error["text"] == "the reload was refused (1 error); the running configuration stays", error
+    assert error["problems"] == checked["problems"] and error["problems"][0]["line"] == 2, (error, checked)
     assert b"wrong.ini:2:" in ctl("check", status=1).stdout
     os.unlink(path)
     ctl("reload")
@@ -448,7 +459,7 @@ def plugins_are_tested_in_a_daemon_of_their_own():
 
 
 @case
-def a_plugin_that_kills_its_daemon_fails_the_test():
+def a_plugin_that_kills_its_process_fails_the_test():
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise Skip("no C compiler")
@@ -464,6 +475,19 @@ def a_plugin_that_kills_its_daemon_fails_the_test():
     assert b"action crash: the daemon of the test was ended by signal 6" in done.stderr, done
     assert done.stderr.count(b"\n") < 8 and b'{"time"' not in done.stderr, done
     assert "signal 6" in ctl_json("plugin", "test", library, status=1)["error"]["text"]
+    # One whose note asks for a process of its own ends only that.
+    write(
+        "crash.c",
+        "#include <zmanager/plugin.h>\n#include <stdlib.h>\n"
+        "ZM_ACTION (crash) { (void) call; abort (); }\n"
+        "static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = \"crash\", .version = \"1.0\", "
+        '.licence = "MIT", .summary = "Crashes" };\n'
+        'ZM_PLUGIN_FULL ("crash", "1.0", "MIT", "Crashes", "isolation=private\\n", &descriptor);\n',
+    )
+    subprocess.run([compiler, "-shared", "-fPIC", "-I", os.path.join(SOURCE, "include"), source, "-o", library], check=True)
+    done = ctl("plugin", "test", library, status=1)
+    assert b"loaded, 1 action, 1 without an answer" in done.stdout and b"crashed: plugin crash crashed in crash (signal 6" in done.stdout, done
+    assert ctl_json("plugin", "test", library, status=1)["failed"] == 1
 
 
 @case

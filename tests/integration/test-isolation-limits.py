@@ -8,6 +8,8 @@ import signal
 import tempfile
 import time
 
+import zmq
+
 from zmcase import case, run
 from zmhosts import APART, HOST_LOG, ISOLATIONS, Isolated, Ledger, shown
 from zmtest import PATIENCE, Daemon, Senders, wait_for
@@ -50,6 +52,23 @@ def a_host_over_its_memory_limit_is_replaced_without_an_error():
             assert not ledger.errors, ledger.errors
             counters = daemon.counters()
             assert counters["zmanager_host_crashes_total"] == counters["zmanager_host_calls_lost_total"] == 0, counters
+
+
+@case
+def a_host_over_its_memory_limit_goes_on_beside_a_call_that_lasts():
+    """To wait for that one before a fresh process is begun would cost all others."""
+    with victims("private", expect=["over its limit"], memory="64M", threads=2) as daemon:
+        before = daemon.hosts()
+        sleeper = daemon.socket(zmq.DEALER)
+        sleeper.connect(daemon.endpoint("call"))
+        sleeper.send_multipart([b"1", b"CALL", b"?Victim?Act", b"sleep 4000"])
+        for _ in range(7):
+            assert ask(daemon, b"leak 10") == b"leak 10"
+        daemon.wait_log("has [0-9]+ MiB, over its limit of 64 MiB")
+        assert ask(daemon, b"ok") == b"ok"
+        assert not sleeper.poll(0), "it was waited for"
+        assert sleeper.recv_multipart()[1] == b"OK"
+        wait_for("a fresh host", lambda: len(now := daemon.hosts()) == len(before) and now != before)
 
 
 @case

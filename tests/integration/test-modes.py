@@ -66,6 +66,22 @@ def the_directories_of_sockets_state_and_plugins_count_too():
             os.makedirs(daemon.path(name))
             os.chmod(daemon.path(name), 0o777)
             refused_at_start(daemon, text)
+            code, said = checked(daemon)
+            assert code == 1 and f"ZM1020: {text} {daemon.path(name)} (mode 0777)" in said, said
+            os.chmod(daemon.path(name), 0o700)
+            assert checked(daemon)[0] == 0, checked(daemon)
+            # A running one: refused, and it goes on.
+            daemon.start()
+            os.chmod(daemon.path(name), 0o777)
+            try:
+                daemon.control("reload")
+                raise SystemError(f"{name}: the reload was taken")
+            except Refused as refused:
+                assert any(text in p["what"] for p in refused.reply["problems"]), (name, refused)
+            assert daemon.call("?Good?One", b"goes on") == ("OK", b"goes on")
+            os.chmod(daemon.path(name), 0o700)
+            assert daemon.control("reload")["text"] == "nothing changed"
+            daemon.stop()
         finally:
             daemon.close()
     for name in "plugins", "plugins/echo.so":

@@ -91,6 +91,13 @@ zm_generation_name (const ZmGeneration *generation)
   return generation->name.c_str ();
 }
 
+guint
+zm_generation_number (const ZmGeneration *generation)
+{
+  (void) generation;
+  return 1;
+}
+
 const ZmPlacement *
 zm_generation_placement (const ZmGeneration *)
 {

@@ -70,8 +70,9 @@ TEST (Explain, AsJson)
       text.find (
           "{\"form\":\"?C?A\",\"key\":\"?Link?Down\",\"hit\":true,\"taken\":true,\"route\":{\"key\":\"?Link?"
           "Down\",\"target\":\"action\",\"plugin\":\"link-status\",\"symbol\":\"on_link_down\","
-          "\"generation\":"
-          "\"link-status\",\"isolation\":\"thread\",\"isolation_reason\":\"default\",\"file\":\"x."
+          "\"loaded_as\":"
+          "\"link-status\",\"generation\":1,\"isolation\":\"thread\",\"isolation_reason\":\"default\","
+          "\"file\":\"x."
           "ini\",\"line\":2,\"column\":1,\"timeout_ms\":30000}}"),
       std::string::npos)
       << text;
