@@ -253,6 +253,8 @@ LIMITS = {
     "watched directories": ("config/watch-places.c", "PLACES_MOST", "256"),
     "a secret": ("config/secret.c", "SECRET_MOST", "64 KiB"),
     "a plugin's file": ("plugin/zm-plugin-private.h", "ZM_PLUGIN_FILE_MOST", "256 MiB"),
+    "lines that one plugin logs at once": ("runtime/plugin-log.c", "BURST", "1,000"),
+    "lines of output of one process in a second": ("base/child.c", "LINES_A_SECOND", "50"),
     "names of metrics a plugin": ("runtime/hosting.h", "ZM_HOSTING_METRICS_MOST", "64"),
     "loading, init and start of a plugin": ("plugin/zm-plugin-private.h", "ZM_PLUGIN_CALL_MS", "10 s"),
     "a request on the control socket": ("runtime/commands.h", "ZM_REQUEST_MOST", "1 MiB"),

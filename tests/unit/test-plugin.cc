@@ -533,9 +533,9 @@ TEST_F (PluginTest, AFailingNewOneLeavesTheOldRunning)
   install ("bad-plugins/fail-start", "hello");
   load ({ "hello" });
 
-  EXPECT_NE (problems_text ().find (
-                 "its start failed with -8 (ZM_E_FAILED); generation 1 of it goes on running"),
-             std::string::npos)
+  EXPECT_NE (
+      problems_text ().find ("its start failed with -8 (ZM_E_FAILED); generation 1 of it goes on running"),
+      std::string::npos)
       << problems_text ();
   EXPECT_EQ (call ("hello", "greet"), "hello");
   EXPECT_EQ (told.get ("stop"), 0);
