@@ -364,6 +364,14 @@ void zm_host_service (ZmHost *host, const ZmRecord *record);
 void zm_host_source_record (ZmHost *host, const ZmRecord *record); /* OPENED, RETURNED, SHUTTED */
 void zm_host_emit_again (ZmHost *host);
 void zm_host_drop_services (ZmHost *host); /* its process ended */
+/* The generation that a record speaks of; NULL: none of this host. It stays for as long as this thread does not return, as
+ * closing waits for an answer that this thread reads. */
+ZmGeneration *zm_host_generation (ZmHost *host, guint64 serial);
+
+/* ---- timer.c; without the lock ---- */
+void zm_host_take_timer (ZmHost *host, const ZmRecord *record);
+void zm_host_take_untimer (ZmHost *host, const ZmRecord *record);
+/* Those of a generation; NULL: all of them. */
 void zm_host_drop_timers (ZmHost *host, const ZmGeneration *generation);
 void zm_host_drop_fired (ZmHost *host);
 /* Under the lock: where that function is, or NULL. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Services of plugins in hosts: what they emit, ask, time, log and count. Each is done as if the plugin had called the
+ * Services of plugins in hosts: what they emit, ask, log and count (timer.c has the timers). Each is done as if the plugin had called the
  * daemon's own table; what that refuses is counted here, as the plugin was told OK when it was on its way. In the hosts'
  * thread, without the lock.
  */
@@ -12,12 +12,9 @@
 #include <string.h>
 
 #define LOG_TEXT_MOST 8192
-#define TIMERS_MOST   4096 /* of one host: a plugin may have 256 */
 
-/* The generation that a record speaks of; NULL: none of this host. It stays for as long as this thread does not return, as
- * closing waits for an answer that this thread reads. */
-static ZmGeneration *
-generation_of (ZmHost *host, guint64 serial)
+ZmGeneration *
+zm_host_generation (ZmHost *host, guint64 serial)
 {
   ZmHosts *hosts = host->hosts;
   ZmGeneration *generation = NULL;
@@ -74,7 +71,7 @@ emit (ZmHost *host, const ZmRecord *record)
 {
   ZmHosts *hosts = host->hosts;
   guint64 source = record->numbers[ZM_EMIT_SOURCE];
-  ZmGeneration *generation = generation_of (host, record->numbers[ZM_EMIT_GENERATION]);
+  ZmGeneration *generation = zm_host_generation (host, record->numbers[ZM_EMIT_GENERATION]);
   const zm_host *table = NULL;
   Event event;
   int status;
@@ -223,7 +220,7 @@ static void
 take_ask (ZmHost *host, const ZmRecord *record)
 {
   ZmHosts *hosts = host->hosts;
-  ZmGeneration *generation = generation_of (host, record->numbers[ZM_ASK_GENERATION]);
+  ZmGeneration *generation = zm_host_generation (host, record->numbers[ZM_ASK_GENERATION]);
   Question *question = g_new (Question, 1);
   Event event;
   int status = ZM_E_NOT_FOUND;
@@ -241,113 +238,12 @@ take_ask (ZmHost *host, const ZmRecord *record)
     answer (question, status, NULL, 0);
 }
 
-/* ---- timers: kept by the daemon, whose workers call them; the function is known to the host alone ---- */
-
-ZmHostTimer *
-zm_hosts_timer (ZmHosts *hosts, guint64 handle)
-{
-  return g_hash_table_lookup (hosts->timers, &handle);
-}
-
-static void
-end_timer (ZmHost *host, ZmHostTimer *timer)
-{
-  ZmHosts *hosts = host->hosts;
-  const zm_host *table = zm_generation_host (timer->generation);
-
-  if (timer->ticket != 0 && table->timer_stop != NULL)
-    table->timer_stop (table, timer->ticket);
-  g_hash_table_remove (host->timers, &timer->id);
-  pthread_mutex_lock (&hosts->lock);
-  g_hash_table_remove (hosts->timers, &timer->handle); /* frees it */
-  pthread_mutex_unlock (&hosts->lock);
-}
-
-static void
-take_timer (ZmHost *host, const ZmRecord *record)
-{
-  ZmHosts *hosts = host->hosts;
-  ZmGeneration *generation = generation_of (host, record->numbers[0]);
-  g_autofree char *name = zm_record_text (record, 0);
-  const zm_host *table;
-  ZmHostTimer *timer;
-  zm_ticket ticket;
-
-  if (generation == NULL || name == NULL || g_hash_table_contains (host->timers, &record->id) ||
-      g_hash_table_size (host->timers) >= TIMERS_MOST)
-    return;
-  table = zm_generation_host (generation);
-  timer = g_new0 (ZmHostTimer, 1);
-  *timer = (ZmHostTimer){ .host = host,
-                          .id = record->id,
-                          .function = record->numbers[1],
-                          .generation = generation,
-                          .once = record->numbers[3] == 0 };
-  pthread_mutex_lock (&hosts->lock);
-  timer->handle = ++hosts->next_timer;
-  g_hash_table_insert (hosts->timers, &timer->handle, timer);
-  pthread_mutex_unlock (&hosts->lock);
-  g_hash_table_insert (host->timers, &timer->id, timer);
-  ticket = table->timer_start != NULL
-               ? table->timer_start (table, name, (zm_action_fn) (guintptr) timer->handle,
-                                     (unsigned) MIN (record->numbers[2], G_MAXUINT),
-                                     (unsigned) MIN (record->numbers[3], G_MAXUINT))
-               : 0;
-  timer->ticket = ticket;
-  if (ticket == 0) {
-    zm_log_limited (hosts->config.log, ZM_LEVEL_WARNING, "host", "timer",
-                    "host %s: plugin %s could not start a timer", host->name,
-                    zm_generation_name (generation));
-    end_timer (host, timer);
-  }
-}
-
-static void
-take_untimer (ZmHost *host, const ZmRecord *record)
-{
-  ZmHostTimer *timer = g_hash_table_lookup (host->timers, &record->id);
-
-  if (timer != NULL)
-    end_timer (host, timer);
-}
-
-/* Those that were for once and have fired: neither the pool nor the host knows them any more. The worker that fires one says so
- * under the lock. */
-void
-zm_host_drop_fired (ZmHost *host)
-{
-  g_autoptr (GList) timers = g_hash_table_get_values (host->timers);
-  g_autoptr (GPtrArray) fired = g_ptr_array_new ();
-
-  pthread_mutex_lock (&host->hosts->lock);
-  for (GList *at = timers; at != NULL; at = at->next)
-    if (((const ZmHostTimer *) at->data)->fired)
-      g_ptr_array_add (fired, at->data);
-  pthread_mutex_unlock (&host->hosts->lock);
-  for (guint i = 0; i < fired->len; i++)
-    end_timer (host, fired->pdata[i]);
-}
-
-/* Of a generation that is being closed, before it is gone. */
-void
-zm_host_drop_timers (ZmHost *host, const ZmGeneration *generation)
-{
-  g_autoptr (GList) timers = g_hash_table_get_values (host->timers);
-
-  for (GList *at = timers; at != NULL; at = at->next) {
-    ZmHostTimer *timer = at->data;
-
-    if (generation == NULL || timer->generation == generation)
-      end_timer (host, timer);
-  }
-}
-
 /* ---- logs and figures ---- */
 
 static void
 take_log (ZmHost *host, const ZmRecord *record)
 {
-  ZmGeneration *generation = record->id != 0 ? generation_of (host, record->id) : NULL;
+  ZmGeneration *generation = record->id != 0 ? zm_host_generation (host, record->id) : NULL;
   g_autofree char *text = g_strndup (record->parts[0].data != NULL ? record->parts[0].data : "",
                                      MIN (record->parts[0].size, LOG_TEXT_MOST));
   g_autofree char *shown = zm_printable (zm_span_text (text), ZM_CHILD_LINE_MOST);
@@ -366,7 +262,7 @@ take_log (ZmHost *host, const ZmRecord *record)
 static void
 take_metric (ZmHost *host, const ZmRecord *record)
 {
-  ZmGeneration *generation = generation_of (host, record->id);
+  ZmGeneration *generation = zm_host_generation (host, record->id);
   g_autofree char *name = zm_record_text (record, 0);
   double value;
 
@@ -382,12 +278,12 @@ zm_host_service (ZmHost *host, const ZmRecord *record)
   switch (record->kind) {
   case ZM_RECORD_EMIT: take_emit (host, record); break;
   case ZM_RECORD_ASK: take_ask (host, record); break;
-  case ZM_RECORD_TIMER: take_timer (host, record); break;
-  case ZM_RECORD_UNTIMER: take_untimer (host, record); break;
+  case ZM_RECORD_TIMER: zm_host_take_timer (host, record); break;
+  case ZM_RECORD_UNTIMER: zm_host_take_untimer (host, record); break;
   case ZM_RECORD_LOG: take_log (host, record); break;
   case ZM_RECORD_METRIC: take_metric (host, record); break;
   case ZM_RECORD_LOOP:
-    if (generation_of (host, record->id) != NULL)
+    if (zm_host_generation (host, record->id) != NULL)
       zm_counter_add (host->hosts->c_loops, 1);
     break;
   default:
