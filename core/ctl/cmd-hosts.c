@@ -68,11 +68,12 @@ dead_for_people (JsonObject *message)
 static char *
 history_line (const char *line)
 {
-  g_auto (GStrv) parts = g_strsplit (line, " ", 2);
+  g_auto (GStrv) parts = g_strsplit (line != NULL ? line : "", " ", 2);
   g_autoptr (GDateTime) utc = parts[0] != NULL ? g_date_time_new_from_iso8601 (parts[0], NULL) : NULL;
   g_autoptr (GDateTime) local = utc != NULL ? g_date_time_to_local (utc) : NULL;
   g_autofree char *time = local != NULL ? g_date_time_format (local, TIME_FORM) : NULL;
-  g_autofree char *all = time != NULL ? g_strjoin (" ", time, parts[1], NULL) : g_strdup (line);
+  g_autofree char *all =
+      time != NULL ? g_strjoin (" ", time, parts[1], NULL) : g_strdup (line != NULL ? line : "");
 
   return zm_printable (zm_span_text (all), 4096);
 }

@@ -184,10 +184,10 @@ zm_ctl_request (ZmCtl *ctl, JsonObject *request, gint64 wait_ms, GError **error)
   if (got != 1)
     return NULL;
   answer = node_object (node);
+  g_clear_pointer (&ctl->refused, json_object_unref);
   if (strcmp (status, "OK") == 0)
     return answer;
   set_answer_error (answer, error);
-  g_clear_pointer (&ctl->refused, json_object_unref);
   ctl->refused = answer;
   return NULL;
 }

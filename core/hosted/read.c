@@ -205,7 +205,7 @@ misunderstood (const GError *error)
 static void
 taken (Reader *reader, gsize size)
 {
-  if (size > 0 && zm_ring_take (&reader->ring, size) && !zm_bell_ring (reader->hosted->fd))
+  if (size > 0 && zm_ring_take (&reader->ring, size) && !zm_bell_ring (reader->hosted->fd, NULL))
     _exit (0);
 }
 

@@ -42,6 +42,8 @@ zm_call_detach (ZmHost *host, guint place, gint64 now_us)
   ZmHostSlot *slot = &host->slots[place];
   ZmHostCall *call = g_steal_pointer (&slot->call);
 
+  host->bytes -= slot->bytes; /* small beside what it holds up already */
+  slot->bytes = 0;
   slot->symbol = g_strdup (call->symbol);
   slot->id = g_strndup (call->call->id.data, call->call->id.size);
   slot->key = zm_dead_key (call->call);

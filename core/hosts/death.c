@@ -154,7 +154,7 @@ lose_call (ZmHost *host, ZmHostCall *call, const Death *death, ZmArrivals *arriv
   zm_arrivals_add (arrivals, call);
 }
 
-/* Grouped by plugin, each list in its order, to the front of what waits there. */
+/* Grouped by plugin, to the places that they had. */
 void
 zm_calls_back (ZmHosts *hosts, ZmHostCall *calls)
 {
@@ -179,7 +179,7 @@ zm_calls_back (ZmHosts *hosts, ZmHostCall *calls)
   }
 }
 
-/* What had started ends; what had not goes on from its plugin's list, in the order in which it was sent. */
+/* What had started ends; what had not goes back to the place that it had at its plugin. */
 static void
 end_slots (ZmHost *host, const Death *death, ZmArrivals *arrivals, GPtrArray *kept)
 {

@@ -12,7 +12,8 @@
 
 #define WINDOW_MOST  224 /* credits of one plugin at one host */
 #define WINDOW_LEAST 8
-#define OUT_MOST     ((gsize) 16 << 20) /* bytes for one host, beside one call's */
+#define BYTES_MOST   ((gsize) 64 << 20) /* of bodies that one host has at a time, beside those of one call */
+#define OUT_MOST     ((gsize) 16 << 20) /* bytes for one host, beside those of one call */
 
 void
 zm_call_fail (ZmHostCall *call, const char *code, const char *format, ...)
@@ -37,11 +38,14 @@ window_of (const ZmHostGroup *group)
   return CLAMP (ZM_PAGE_SLOTS / MAX (group->members->len, 1), WINDOW_LEAST, WINDOW_MOST);
 }
 
-/* Large bodies wait where they are, once, until the host has read what was sent to it. */
+/* Large bodies wait where they are, once, until the host is done with those that it has: it keeps each in its own memory. */
 static gboolean
 is_choked (const ZmHost *host)
 {
-  return host->out->len - host->out_at > OUT_MOST;
+  guint64 memory = host->group->memory;
+  gsize most = memory > 0 ? (gsize) MIN (BYTES_MOST, memory / 2) : BYTES_MOST;
+
+  return host->bytes > most || host->out->len - host->out_at > OUT_MOST;
 }
 
 /* So many more this host may take of this plugin; 0: none. */
@@ -146,7 +150,10 @@ send_to (ZmHost *host, ZmHostCall *call)
 
   call->host = host;
   call->serial = ++host->next_serial;
-  host->slots[slot] = (ZmHostSlot){ .call = call, .carried = carried, .serial = call->serial };
+  host->slots[slot] = (ZmHostSlot){
+    .call = call, .carried = carried, .serial = call->serial, .bytes = call->call->body_size
+  };
+  host->bytes += call->call->body_size;
   carried->seats[host->index].calls++;
   atomic_store (&shared->cancelled, 0);
   atomic_store (&shared->word, zm_page_word (call->serial, ZM_SLOT_IS_QUEUED));
@@ -234,6 +241,7 @@ zm_slot_free (ZmHost *host, guint slot)
   if (host->page != NULL)
     atomic_store (&host->page->slots[slot].word, 0);
   used->carried->seats[host->index].calls--;
+  host->bytes -= used->bytes;
   used->carried->hung -= used->call == NULL && used->symbol != NULL ? 1 : 0;
   g_free (used->symbol);
   g_free (used->id);

@@ -101,6 +101,7 @@ typedef struct ZmHostSlot {
   guint64 serial;
   gint64 began_us; /* when it was first seen to have started; 0: it was not seen so yet */
   gint64 gone_us;  /* when it was given up */
+  gsize bytes;     /* of its body */
 } ZmHostSlot;
 
 typedef struct ZmHostTimer {
@@ -149,11 +150,13 @@ struct ZmHost {
   /* in; the thread's */
   ZmRingEnd from;
   GByteArray *in;
+  gboolean deaf; /* what it says makes no sense: nothing more of it is read */
   gint64 eof_us; /* when it had closed its end of the bell; 0: it has not */
   /* calls */
   ZmHostSlot slots[ZM_PAGE_SLOTS];
   guint16 free_slots[ZM_PAGE_SLOTS];
   guint n_free;
+  gsize bytes; /* of the bodies of calls in slots */
   guint64 next_serial;
   ZmHostCall *deferred;    /* list by next and previous */
   GHashTable *deferred_by; /* &call->serial -> call */
@@ -215,7 +218,7 @@ struct ZmHosts {
   const char *cancel_code, *cancel_text;
   guint cancelled;
   atomic_uint n_deferred; /* for status */
-  atomic_uint dirty;      /* hosts with something in out */
+  atomic_uint dirty;      /* hosts that are to be told something */
   GHashTable *timers;     /* handle -> ZmHostTimer */
   guint n_fired;          /* of them */
   GHashTable *sources;    /* serial -> ZmHostSource */
@@ -330,7 +333,7 @@ void zm_host_hangs (ZmHost *host, char *what);
 void zm_host_died (ZmHost *host, int status);
 /* Under the lock: what waits at a plugin in quarantine ends. */
 void zm_carried_end_waiting (ZmCarried *carried, ZmArrivals *arrivals);
-/* Under the lock: to the front of what waits at their plugins, in this order. */
+/* Under the lock: to the places that they had among those that wait at their plugins. */
 void zm_calls_back (ZmHosts *hosts, ZmHostCall *calls);
 /* ---- blame.c ---- */
 /* Under the lock: a crash of its own making. TRUE: it is in quarantine from now on. */

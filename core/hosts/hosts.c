@@ -4,13 +4,10 @@
 
 #include "hosts/hosts-private.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
-#define CHUNK      ((gsize) 64 << 10) /* bytes read at a time */
+#define CHUNK      ((gsize) 64 << 10) /* bytes taken out of a ring at a time */
 #define READS_MOST 16                 /* from one host before the others have their turn */
 #define EMITS_MOST \
   ((gsize) 64 << 20) /* bytes of events that wait for the pool; then the host is not read from */
@@ -31,10 +28,14 @@ zm_hosts_wake (ZmHosts *hosts)
 
 /* ---- reading ---- */
 
+/* In a host of its own it can only have been its plugin. */
 static void
 insane (ZmHost *host)
 {
+  host->deaf = TRUE;
   pthread_mutex_lock (&host->hosts->lock);
+  if (host->killed == NULL && !host->dying && !host->group->shared && host->group->members->len > 0)
+    host->guilty = g_ptr_array_index (host->group->members, 0);
   zm_host_kill (host, g_strdup ("it sent what cannot be read"));
   pthread_mutex_unlock (&host->hosts->lock);
   g_byte_array_set_size (host->in, 0);
@@ -57,18 +58,27 @@ read_once (ZmHost *host)
   return ready > CHUNK;
 }
 
+/* After a large record: its memory is let go. */
+static void
+keep_rest (ZmHost *host, gsize used)
+{
+  GByteArray *rest = g_byte_array_new ();
+
+  g_byte_array_append (rest, host->in->data + used, (guint) (host->in->len - used));
+  g_byte_array_unref (host->in);
+  host->in = rest;
+}
+
 /* What was used is taken off the front; mostly that is everything. */
 static void
 use_input (ZmHost *host, ZmArrivals *arrivals)
 {
   gssize used = host->in->len > 0 ? zm_host_take (host, host->in->data, host->in->len, arrivals) : 0;
 
-  if (used > 0)
+  if (used > IN_KEPT)
+    keep_rest (host, (gsize) used);
+  else if (used > 0)
     g_byte_array_remove_range (host->in, 0, (guint) used);
-  if (used > IN_KEPT && host->in->len == 0) {
-    g_byte_array_unref (host->in);
-    host->in = g_byte_array_new ();
-  }
   if (used < 0)
     insane (host);
 }
@@ -77,7 +87,7 @@ use_input (ZmHost *host, ZmArrivals *arrivals)
 static gboolean
 speaks (const ZmHost *host)
 {
-  return host->emits_size < EMITS_MOST && zm_ring_ready (&host->from) > 0;
+  return !host->deaf && host->emits_size < EMITS_MOST && zm_ring_ready (&host->from) > 0;
 }
 
 static void
@@ -100,7 +110,7 @@ zm_host_read_rest (ZmHost *host, ZmArrivals *arrivals)
 {
   gsize size;
 
-  if (host->page == NULL)
+  if (host->page == NULL || host->deaf)
     return;
   size = zm_ring_rest (&host->from);
   g_byte_array_append (host->in, zm_ring_data (&host->from), (guint) size);
@@ -218,7 +228,7 @@ log_lines (ZmHost *host)
   zm_child_read (&host->child, &log);
 }
 
-/* The lock is taken only where something is to be said. */
+/* Under the lock. */
 static void
 say_emitted (ZmHost *host)
 {
@@ -282,7 +292,7 @@ ask_for_bells (GPtrArray *all)
   for (guint i = 0; i < all->len; i++) {
     ZmHost *host = g_ptr_array_index (all, i);
 
-    if (host->n_polls > 0 && host->page != NULL && host->emits_size < EMITS_MOST)
+    if (host->n_polls > 0 && host->page != NULL && !host->deaf && host->emits_size < EMITS_MOST)
       silent = zm_ring_ask_more (&host->from, 0) && silent;
   }
   return silent;

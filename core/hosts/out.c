@@ -38,7 +38,7 @@ zm_host_say (ZmHost *host, const ZmRecord *record)
   if (host->out->len == 0 && size <= zm_ring_room (&host->to)) {
     zm_record_write (record, zm_ring_space (&host->to));
     zm_ring_said (&host->to, size);
-  } else if (host->out->len + size > OUT_LIMIT) {
+  } else if (host->out->len - host->out_at + size > OUT_LIMIT) {
     zm_host_kill (host, g_strdup ("it does not read what it is told"));
     return;
   } else {
@@ -65,6 +65,16 @@ zm_host_out_drop (ZmHost *host)
   host->out_at = 0;
   host->unsent = 0;
   set_dirty (host, FALSE);
+}
+
+/* Under load it may never be empty: what went out of it is let go all the same. */
+static void
+compact (ZmHost *host)
+{
+  if (host->out_at <= host->out->len / 2)
+    return;
+  g_byte_array_remove_range (host->out, 0, (guint) host->out_at);
+  host->out_at = 0;
 }
 
 /* What waits goes into the ring as far as there is room; the host rings when there is more. Under the lock. */
@@ -94,6 +104,8 @@ zm_host_flush_locked (ZmHost *host)
   pour (host);
   if (host->out_at == host->out->len)
     zm_host_out_drop (host);
+  else
+    compact (host);
   host->unsent = 0;
   set_dirty (host, FALSE);
   if (!zm_ring_tell (&host->to))
@@ -101,7 +113,7 @@ zm_host_flush_locked (ZmHost *host)
   host->ringing++;
   fd = host->fd;
   pthread_mutex_unlock (&hosts->lock);
-  zm_bell_ring (fd); /* where it is gone its end tells it */
+  zm_bell_ring (fd, &host->to); /* where it is gone its end tells it */
   pthread_mutex_lock (&hosts->lock);
   host->ringing--;
   if (host->fd < 0 && host->ringing == 0)

@@ -142,6 +142,7 @@ static void
 all_slots_free (ZmHost *host)
 {
   host->n_free = ZM_PAGE_SLOTS;
+  host->bytes = 0;
   for (guint i = 0; i < ZM_PAGE_SLOTS; i++)
     host->free_slots[i] = (guint16) (ZM_PAGE_SLOTS - 1 - i);
   memset (host->slots, 0, sizeof host->slots);
@@ -193,6 +194,7 @@ zm_host_begin (ZmHost *host)
   host->again = FALSE;
   all_slots_free (host);
   host->next_serial = 0;
+  host->deaf = FALSE;
   host->loading = 0;
   host->pinged_us = 0;
   host->over_us = 0;

@@ -101,7 +101,7 @@ typedef enum {
 ZmHostsEntry zm_hosts_call (ZmHosts *hosts, ZmGeneration *generation, ZmHostCall *call);
 /* Waits a moment for room after FULL. FALSE: none will come soon. Any thread. */
 gboolean zm_hosts_wait_room (ZmHosts *hosts, ZmGeneration *generation, gint64 until_us);
-/* Sends what zm_hosts_call gathered. Cheap where there is nothing. Any thread. */
+/* Tells hosts of what zm_hosts_call gave them. Cheap where there is nothing. Any thread. */
 void zm_hosts_flush (ZmHosts *hosts);
 
 /* Calls of `next` that keep an order (of a SERIAL plugin: all) wait until no call of `old` runs any more, and those that it

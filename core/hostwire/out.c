@@ -43,7 +43,7 @@ zm_host_out_free (ZmHostOut *out)
 static void
 tell (ZmHostOut *out)
 {
-  if (zm_ring_tell (&out->ring) && !zm_bell_ring (out->fd))
+  if (zm_ring_tell (&out->ring) && !zm_bell_ring (out->fd, &out->ring))
     out->gone = TRUE;
 }
 
@@ -53,8 +53,11 @@ wait_for_room (ZmHostOut *out, gsize size)
 {
   tell (out);
   while (zm_ring_room (&out->ring) < size && !out->gone) {
+    gsize before = zm_ring_room (&out->ring);
+
     zm_ring_wait_room (&out->ring, size, WAIT_MS);
-    if (zm_ring_room (&out->ring) < size && !zm_bell_ring (out->fd))
+    /* Nothing was taken for so long: is it there still? */
+    if (zm_ring_room (&out->ring) == before && !zm_bell_ring (out->fd, NULL))
       out->gone = TRUE;
   }
   return !out->gone;

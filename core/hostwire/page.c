@@ -92,6 +92,9 @@ zm_page_open (int fd, GError **error)
   else
     page = map (fd, error);
   close (fd);
+  /* A child that a plugin forks has no part in it: it would say things behind this process's back. */
+  if (page != NULL)
+    madvise (page, MAPPED, MADV_DONTFORK);
   if (page != NULL && page->magic != ZM_PAGE_MAGIC) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "the shared memory is of another version");
     zm_page_free (page);
@@ -129,9 +132,20 @@ zm_page_from_host (ZmPage *page)
 
 /* One that is full of bytes wakes as well. */
 gboolean
-zm_bell_ring (int fd)
+zm_bell_ring (int fd, const ZmRingEnd *told)
 {
-  return send (fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 || errno == EAGAIN || errno == EINTR;
+  ssize_t sent;
+
+  do
+    sent = send (fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (sent < 0 && errno == EINTR);
+  if (sent > 0 || errno == EAGAIN)
+    return TRUE;
+  if (errno != ENOBUFS && errno != ENOMEM)
+    return FALSE;
+  if (told != NULL)
+    atomic_store (&told->ring->reader_asks, 1);
+  return TRUE;
 }
 
 /* Once: what is left wakes again. */

@@ -44,10 +44,12 @@ zm_ring_untold (const ZmRingEnd *writer)
 gboolean
 zm_ring_tell (ZmRingEnd *writer)
 {
-  if (writer->told == writer->at)
+  if (writer->told == writer->at && atomic_load (&writer->ring->taken) == writer->at)
     return FALSE;
-  writer->told = writer->at;
-  atomic_store (&writer->ring->told, writer->at);
+  if (writer->told != writer->at) {
+    writer->told = writer->at;
+    atomic_store (&writer->ring->told, writer->at);
+  }
   return atomic_load (&writer->ring->reader_asks) != 0 &&
          atomic_exchange (&writer->ring->reader_asks, 0) != 0;
 }
@@ -55,8 +57,11 @@ zm_ring_tell (ZmRingEnd *writer)
 gboolean
 zm_ring_ask_room (ZmRingEnd *writer, gsize size)
 {
+  guint64 used;
+
   atomic_store (&writer->ring->writer_asks, 1);
-  if (writer->at - atomic_load (&writer->ring->taken) + size > ZM_RING_BYTES)
+  used = writer->at - atomic_load (&writer->ring->taken);
+  if (used > ZM_RING_BYTES || size > ZM_RING_BYTES - used)
     return TRUE;
   atomic_store_explicit (&writer->ring->writer_asks, 0, memory_order_relaxed);
   return FALSE;

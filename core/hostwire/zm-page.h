@@ -64,8 +64,9 @@ ZmRingEnd zm_page_from_host (ZmPage *page);
 
 /* ---- the bell: a byte on the socket that wakes the other side; its end is the end of the other side ---- */
 
-/* FALSE: the other side is gone. */
-gboolean zm_bell_ring (int fd);
+/* FALSE: the other side is gone. told: of which the reader is woken, or NULL; where the system has no memory to wake it, it is
+ * marked as asleep again, so that the next zm_ring_tell does. */
+gboolean zm_bell_ring (int fd, const ZmRingEnd *told);
 /* Takes what was rung, without waiting. FALSE: the other side is gone. */
 gboolean zm_bell_heard (int fd);
 

@@ -58,7 +58,7 @@ guint8 *zm_ring_space (const ZmRingEnd *writer);
 void zm_ring_said (ZmRingEnd *writer, gsize size);
 /* Bytes that were said and not told. */
 gsize zm_ring_untold (const ZmRingEnd *writer);
-/* The reader may take all that was said. TRUE: it sleeps, and the caller wakes it. */
+/* The reader may take all that was said. TRUE: it sleeps beside something that it has not taken, and the caller wakes it. */
 gboolean zm_ring_tell (ZmRingEnd *writer);
 /* Asks to be woken when there is room for so many bytes. FALSE: there is. */
 gboolean zm_ring_ask_room (ZmRingEnd *writer, gsize size);

@@ -165,8 +165,8 @@ void zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load);
  * different now. Logs one line. */
 gboolean
 zm_runtime_reload (ZmRuntime *runtime, const char *const *again, GPtrArray *changes, ZmProblems *problems);
-/* What of the last reload that was taken did not come up, the audit log included: the first of the reasons, and how many more there are. NULL: all is up.
- * The caller frees. */
+/* What of the last reload that was taken did not come up, the audit log included: the first of the reasons, and how many more
+ * there are. NULL: all is up. The caller frees. */
 char *zm_runtime_incomplete (const ZmRuntime *runtime);
 /* "+2 mappings, flow link changed"; the caller frees. */
 char *zm_runtime_changes_text (const GPtrArray *changes);

@@ -159,6 +159,7 @@ zm_engine_next (ZmWorker *worker, ZmRun *run)
 void
 zm_engine_fail (ZmWorker *worker, ZmRun *run)
 {
+  run->rank = 0; /* an error step is no call that was moved */
   if (zm_traced (worker->pool))
     zm_trace (run, "failed", NULL, run->code);
   while (run->depth) {

@@ -10,7 +10,7 @@ import time
 
 import zmq
 
-from zmcase import case, run
+from zmcase import LONG, case, run
 from zmhosts import APART, HOST_LOG, ISOLATIONS, Isolated, Ledger, shown
 from zmtest import PATIENCE, Daemon, Senders, wait_for
 
@@ -335,6 +335,39 @@ def what_a_plugin_writes_over_the_shared_page_costs_its_own_host_only():
                 assert ask(daemon, b"ok") == b"ok"
             counters = daemon.counters()
             assert counters["zmanager_host_crashes_total"] == counters["zmanager_host_killed_total"] == 3, counters
+
+
+@case
+def what_a_plugin_writes_over_the_ways_of_its_host_ends_that_host():
+    for isolation in APART:
+        with victims(isolation, expect=["cannot be read"]) as daemon:
+            error = ask(daemon, b"page 3")
+            assert error["code"] in ("host-lost", "crashed") and "it sent what cannot be read" in error["text"], error
+            wait_for("the next host", lambda: ask(daemon, b"ok") == b"ok" and daemon.call("?Good?One", b"x") == ("OK", b"x"))
+            assert daemon.counters()["zmanager_host_crashes_total"] == 1
+
+
+@case
+def a_child_that_a_plugin_forks_says_nothing_in_its_hosts_name():
+    for isolation in APART:
+        with victims(isolation) as daemon:
+            before = daemon.hosts()
+            assert ask(daemon, b"fork") == b"fork"
+            assert ask(daemon, b"ok") == b"ok" and daemon.hosts() == before
+            assert daemon.counters()["zmanager_host_crashes_total"] == 0
+            assert "of a child" not in daemon.log_text()
+
+
+@case
+def bodies_larger_than_the_ways_go_through_under_load():
+    count, body = 1800 if LONG else 60, b"b" * (1 << 20)
+    with Isolated("process", config="[zmanager]\nworkers = 2\n[integration]\nslow-subscriber = wait\n[plugin echo]\nthreads = 2\n", actions={"e.ini": "[actionmapping]\n?Good?One = echo.echo\n"}) as daemon:
+        ledger = Ledger(daemon)
+        for number in range(count):
+            daemon.push_socket.send_multipart([b"~~~Good~One~%d" % number, body])
+        ledger.close(count)
+        assert len(ledger.results) == count and all(len(result) == len(body) for result in ledger.results.values()), ledger.codes()
+        assert daemon.counters()["zmanager_host_crashes_total"] == 0
 
 
 @case

@@ -18,6 +18,7 @@ fi
 tests=$("$ZM_BUILDDIR/tests/unit/test-worker" --gtest_list_tests --gtest_filter="-$leave" |
   awk '/^[^ ]/ { suite = $1; next } { print suite $1 }')
 failed=0
+[ -n "$tests" ] || failed=1
 for isolation in process private; do
   for test in $tests; do
     ZM_TEST_ISOLATION=$isolation "$ZM_BUILDDIR/tests/unit/test-worker" --gtest_filter="$test" || failed=1

@@ -13,7 +13,8 @@
  *   say N                 logs its body so many times
  *   later MS              a thread of the plugin crashes after so long, when no call runs
  *   page N                writes over what its host shares with the daemon, and hangs: 0: the state of each call, 1 and 2: when it
- *                         began, the latest and the earliest time that there is
+ *                         began, the latest and the earliest time that there is, 3: how far the ways of both have come
+ *   fork                  a child that it forks logs and ends; then it goes on itself
  */
 #include <zmanager/plugin.h>
 
@@ -24,6 +25,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct Later {
@@ -159,6 +162,14 @@ write_over_page (int what)
   while (maps != NULL && slots == NULL && fgets (line, sizeof line, maps) != NULL)
     if (strstr (line, "memfd:zmanager-host") != NULL && sscanf (line, "%lx", &begin) == 1)
       slots = (PageSlot *) (begin + 32);
+  /* Of each way what was said, what was told, and, in a line of its own, what was taken. */
+  for (int i = 0; slots != NULL && what == 3 && i < 2; i++) {
+    volatile unsigned long long *way = (volatile unsigned long long *) (slots + 256) + i * 16;
+    way[0] = way[1] = ULLONG_MAX / 3;
+    way[8]++;
+  }
+  if (what == 3)
+    slots = NULL;
   for (int i = 0; slots != NULL && i < 256; i++) {
     if (what == 0)
       slots[i].word = 0;
@@ -167,6 +178,20 @@ write_over_page (int what)
   }
   for (;;)
     pause ();
+}
+
+static void
+log_in_child (const zm_host *host)
+{
+  pid_t child = fork ();
+  int status;
+
+  if (child == 0) {
+    for (int i = 0; i < 1000; i++)
+      zm_log (host, ZM_LOG_NOTICE, "of a child");
+    _exit (0);
+  }
+  waitpid (child, &status, 0);
 }
 
 static int
@@ -190,6 +215,8 @@ act_on (zm_call *call)
     leak (n);
   else if (strcmp (word, "log") == 0)
     zm_log (call->host, ZM_LOG_NOTICE, body);
+  else if (strcmp (word, "fork") == 0)
+    log_in_child (call->host);
   else if (strcmp (word, "page") == 0)
     write_over_page (n);
   else if (strcmp (word, "say") == 0)

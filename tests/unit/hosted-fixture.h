@@ -205,7 +205,7 @@ protected:
       zm_ring_said (&to, n);
       data += n;
       size -= n;
-      if (zm_ring_tell (&to) && !zm_bell_ring (fd))
+      if (zm_ring_tell (&to) && !zm_bell_ring (fd, &to))
         return;
       if (size > 0 && zm_ring_ask_room (&to, 1))
         hear (10);
