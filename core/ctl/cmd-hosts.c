@@ -145,8 +145,7 @@ print_body (const ZmCtl *ctl, JsonObject *message)
   if (shown == NULL)
     return;
   if (text == NULL) {
-    g_autofree guchar *bytes = g_base64_decode (encoded, &kept);
-
+    g_free (g_base64_decode (encoded, &kept)); /* for its size */
     printf (_ ("%s: no text; what follows is base64 of it\n"), label);
   }
   if ((gint64) kept < zm_json_get_int (message, "size"))
