@@ -286,6 +286,10 @@ receive (Reader *reader)
   const guint8 *large = reader->large;
   guint64 before = reader->ring.at;
 
+  if (ready > ZM_RING_BYTES) {
+    g_printerr ("zmanager-host: a plugin wrote over the memory that this host shares with the daemon\n");
+    _exit (1);
+  }
   if (ready > 0 && reader->large == NULL)
     take_small (reader, ready);
   else if (ready > 0)
