@@ -18,9 +18,9 @@
 
 typedef struct Reader {
   ZmHosted *hosted;
-  ZmRingEnd ring;
+  ZmPipeEnd pipe;
   gsize left;            /* bytes that are ready, of a record that is not whole yet */
-  guint8 *large;         /* a record that does not fit into the ring; else NULL */
+  guint8 *large;         /* a record that does not fit into the pipe; else NULL */
   gsize size, have, pad; /* of it; it stands at large + pad */
   gint64 tick_us;
 } Reader;
@@ -205,7 +205,7 @@ misunderstood (const GError *error)
 static void
 taken (Reader *reader, gsize size)
 {
-  if (size > 0 && zm_ring_take (&reader->ring, size) && !zm_bell_ring (reader->hosted->fd, NULL))
+  if (size > 0 && zm_pipe_take (&reader->pipe, size) && !zm_bell_ring (reader->hosted->fd, NULL))
     _exit (0);
 }
 
@@ -222,7 +222,7 @@ pad_for (const guint8 *data, gsize size)
   return last < size ? (ALIGNED - (size - last) % ALIGNED) % ALIGNED : 0;
 }
 
-/* One that the ring has no room for gets memory of its own, into which it goes piece by piece. */
+/* One that the pipe has no room for gets memory of its own, into which it goes piece by piece. */
 static void
 begin_large (Reader *reader, const guint8 *data, gsize size)
 {
@@ -243,7 +243,7 @@ go_on_with_large (Reader *reader, gsize ready)
   gsize piece = MIN (ready, reader->size - reader->have), needed;
   ZmRecord record;
 
-  memcpy (reader->large + reader->pad + reader->have, zm_ring_data (&reader->ring), piece);
+  memcpy (reader->large + reader->pad + reader->have, zm_pipe_data (&reader->pipe), piece);
   reader->have += piece;
   taken (reader, piece);
   if (reader->have < reader->size)
@@ -258,7 +258,7 @@ go_on_with_large (Reader *reader, gsize ready)
 static void
 take_small (Reader *reader, gsize ready)
 {
-  const guint8 *data = zm_ring_data (&reader->ring);
+  const guint8 *data = zm_pipe_data (&reader->pipe);
   g_autoptr (GError) error = NULL;
   gsize at = 0, needed = 0;
   gssize size = 0;
@@ -273,7 +273,7 @@ take_small (Reader *reader, gsize ready)
   }
   if (size < 0)
     misunderstood (error);
-  if (at < ready && needed > ZM_RING_BYTES && ready - at >= ZM_RECORD_FIXED)
+  if (at < ready && needed > ZM_PIPE_BYTES && ready - at >= ZM_RECORD_FIXED)
     begin_large (reader, data + at, needed);
   taken (reader, at);
 }
@@ -282,11 +282,11 @@ take_small (Reader *reader, gsize ready)
 static gboolean
 receive (Reader *reader)
 {
-  gsize ready = (gsize) zm_ring_ready (&reader->ring);
+  gsize ready = (gsize) zm_pipe_ready (&reader->pipe);
   const guint8 *large = reader->large;
-  guint64 before = reader->ring.at;
+  guint64 before = reader->pipe.at;
 
-  if (ready > ZM_RING_BYTES) {
+  if (ready > ZM_PIPE_BYTES) {
     g_printerr ("zmanager-host: a plugin wrote over the memory that this host shares with the daemon\n");
     _exit (1);
   }
@@ -295,8 +295,8 @@ receive (Reader *reader)
   else if (ready > 0)
     go_on_with_large (reader, ready);
   send_work (reader->hosted);
-  reader->left = ready - (gsize) (reader->ring.at - before);
-  return reader->ring.at != before || reader->large != large;
+  reader->left = ready - (gsize) (reader->pipe.at - before);
+  return reader->pipe.at != before || reader->large != large;
 }
 
 /* ---- the clock ---- */
@@ -368,16 +368,16 @@ sleep_until_something (Reader *reader)
 void
 zm_hosted_read (ZmHosted *hosted)
 {
-  Reader reader = { .hosted = hosted, .ring = zm_page_to_host (hosted->page) };
+  Reader reader = { .hosted = hosted, .pipe = zm_page_to_host (hosted->page) };
 
   for (;;) {
     if (receive (&reader)) {
       tick (&reader);
       continue;
     }
-    if (zm_ring_ask_more (&reader.ring, reader.left))
+    if (zm_pipe_ask_more (&reader.pipe, reader.left))
       sleep_until_something (&reader);
-    zm_ring_awake (&reader.ring);
+    zm_pipe_awake (&reader.pipe);
     tick (&reader);
   }
 }

@@ -141,14 +141,14 @@ struct ZmHost {
   ZmPage *page;
   int page_fd;
   /* out */
-  ZmRingEnd to;
-  GByteArray *out; /* from out_at on: what the ring had no room for */
+  ZmPipeEnd to;
+  GByteArray *out; /* from out_at on: what the pipe had no room for */
   gsize out_at;
   guint unsent;   /* calls that it was not told of */
   guint ringing;  /* threads that ring its bell just now, without the lock */
   gboolean dirty; /* counted in hosts->dirty: it is to be told something */
   /* in; the thread's */
-  ZmRingEnd from;
+  ZmPipeEnd from;
   GByteArray *in;
   gboolean deaf; /* what it says makes no sense: nothing more of it is read */
   gint64 eof_us; /* when it had closed its end of the bell; 0: it has not */

@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#define CHUNK      ((gsize) 64 << 10) /* bytes taken out of a ring at a time */
+#define CHUNK      ((gsize) 64 << 10) /* bytes taken out of a pipe at a time */
 #define READS_MOST 16                 /* from one host before the others have their turn */
 #define EMITS_MOST \
   ((gsize) 64 << 20) /* bytes of events that wait for the pool; then the host is not read from */
@@ -45,16 +45,16 @@ insane (ZmHost *host)
 static gboolean
 read_once (ZmHost *host)
 {
-  guint64 ready = zm_ring_ready (&host->from);
+  guint64 ready = zm_pipe_ready (&host->from);
   gsize size = (gsize) MIN (ready, CHUNK);
 
-  if (ready > ZM_RING_BYTES) {
+  if (ready > ZM_PIPE_BYTES) {
     insane (host);
     return FALSE;
   }
-  g_byte_array_append (host->in, zm_ring_data (&host->from), (guint) size);
-  if (zm_ring_take (&host->from, size))
-    zm_ring_wake_writer (&host->from);
+  g_byte_array_append (host->in, zm_pipe_data (&host->from), (guint) size);
+  if (zm_pipe_take (&host->from, size))
+    zm_pipe_wake_writer (&host->from);
   return ready > CHUNK;
 }
 
@@ -87,7 +87,7 @@ use_input (ZmHost *host, ZmArrivals *arrivals)
 static gboolean
 speaks (const ZmHost *host)
 {
-  return !host->deaf && host->emits_size < EMITS_MOST && zm_ring_ready (&host->from) > 0;
+  return !host->deaf && host->emits_size < EMITS_MOST && zm_pipe_ready (&host->from) > 0;
 }
 
 static void
@@ -112,9 +112,9 @@ zm_host_read_rest (ZmHost *host, ZmArrivals *arrivals)
 
   if (host->page == NULL || host->deaf)
     return;
-  size = zm_ring_rest (&host->from);
-  g_byte_array_append (host->in, zm_ring_data (&host->from), (guint) size);
-  zm_ring_take (&host->from, size);
+  size = zm_pipe_rest (&host->from);
+  g_byte_array_append (host->in, zm_pipe_data (&host->from), (guint) size);
+  zm_pipe_take (&host->from, size);
   use_input (host, arrivals);
 }
 
@@ -266,7 +266,7 @@ serve (ZmHost *host, const GArray *polls, gboolean drop_fired)
     zm_host_drop_fired (host);
   if (rang && !zm_bell_heard (host->fd))
     host->eof_us = zm_now_us (); /* its end follows at once, mostly */
-  zm_ring_awake (&host->from);
+  zm_pipe_awake (&host->from);
   read_host (host);
   pthread_mutex_lock (&hosts->lock);
   say_emitted (host);
@@ -293,7 +293,7 @@ ask_for_bells (GPtrArray *all)
     ZmHost *host = g_ptr_array_index (all, i);
 
     if (host->n_polls > 0 && host->page != NULL && !host->deaf && host->emits_size < EMITS_MOST)
-      silent = zm_ring_ask_more (&host->from, 0) && silent;
+      silent = zm_pipe_ask_more (&host->from, 0) && silent;
   }
   return silent;
 }

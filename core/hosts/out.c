@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The way to a host. Whoever has something to say puts it into the host's ring, under the lock; what that has no room for waits
+ * The way to a host. Whoever has something to say puts it into the host's pipe, under the lock; what that has no room for waits
  * in an array until the host has read. The host is told of many at a time, and its bell is rung without the lock, so that
  * workers do not wait for each other's system calls.
  */
@@ -35,9 +35,9 @@ zm_host_say (ZmHost *host, const ZmRecord *record)
 
   if (host->fd < 0)
     return;
-  if (host->out->len == 0 && size <= zm_ring_room (&host->to)) {
-    zm_record_write (record, zm_ring_space (&host->to));
-    zm_ring_said (&host->to, size);
+  if (host->out->len == 0 && size <= zm_pipe_room (&host->to)) {
+    zm_record_write (record, zm_pipe_space (&host->to));
+    zm_pipe_said (&host->to, size);
   } else if (host->out->len - host->out_at + size > OUT_LIMIT) {
     zm_host_kill (host, g_strdup ("it does not read what it is told"));
     return;
@@ -50,7 +50,7 @@ zm_host_say (ZmHost *host, const ZmRecord *record)
 gboolean
 zm_host_has_much (const ZmHost *host)
 {
-  return host->out->len > 0 || zm_ring_untold (&host->to) >= SOON;
+  return host->out->len > 0 || zm_pipe_untold (&host->to) >= SOON;
 }
 
 /* Under the lock. */
@@ -77,17 +77,17 @@ compact (ZmHost *host)
   host->out_at = 0;
 }
 
-/* What waits goes into the ring as far as there is room; the host rings when there is more. Under the lock. */
+/* What waits goes into the pipe as far as there is room; the host rings when there is more. Under the lock. */
 static void
 pour (ZmHost *host)
 {
   while (host->out_at < host->out->len) {
-    gsize size = MIN (zm_ring_room (&host->to), host->out->len - host->out_at);
+    gsize size = MIN (zm_pipe_room (&host->to), host->out->len - host->out_at);
 
-    memcpy (zm_ring_space (&host->to), host->out->data + host->out_at, size);
-    zm_ring_said (&host->to, size);
+    memcpy (zm_pipe_space (&host->to), host->out->data + host->out_at, size);
+    zm_pipe_said (&host->to, size);
     host->out_at += size;
-    if (size == 0 && zm_ring_ask_room (&host->to, 1))
+    if (size == 0 && zm_pipe_ask_room (&host->to, 1))
       return;
   }
 }
@@ -108,7 +108,7 @@ zm_host_flush_locked (ZmHost *host)
     compact (host);
   host->unsent = 0;
   set_dirty (host, FALSE);
-  if (!zm_ring_tell (&host->to))
+  if (!zm_pipe_tell (&host->to))
     return;
   host->ringing++;
   fd = host->fd;

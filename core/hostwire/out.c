@@ -14,8 +14,8 @@
 
 struct ZmHostOut {
   int fd;
-  pthread_mutex_t lock; /* of what follows, and of the ring */
-  ZmRingEnd ring;
+  pthread_mutex_t lock; /* of what follows, and of the pipe */
+  ZmPipeEnd pipe;
   gboolean gone; /* the daemon does not read any more */
 };
 
@@ -24,7 +24,7 @@ zm_host_out_new (ZmPage *page, int fd)
 {
   ZmHostOut *out = g_new0 (ZmHostOut, 1);
 
-  out->ring = zm_page_from_host (page);
+  out->pipe = zm_page_from_host (page);
   out->fd = fd;
   pthread_mutex_init (&out->lock, NULL);
   return out;
@@ -43,7 +43,7 @@ zm_host_out_free (ZmHostOut *out)
 static void
 tell (ZmHostOut *out)
 {
-  if (zm_ring_tell (&out->ring) && !zm_bell_ring (out->fd, &out->ring))
+  if (zm_pipe_tell (&out->pipe) && !zm_bell_ring (out->fd, &out->pipe))
     out->gone = TRUE;
 }
 
@@ -52,12 +52,12 @@ static gboolean
 wait_for_room (ZmHostOut *out, gsize size)
 {
   tell (out);
-  while (zm_ring_room (&out->ring) < size && !out->gone) {
-    gsize before = zm_ring_room (&out->ring);
+  while (zm_pipe_room (&out->pipe) < size && !out->gone) {
+    gsize before = zm_pipe_room (&out->pipe);
 
-    zm_ring_wait_room (&out->ring, size, WAIT_MS);
+    zm_pipe_wait_room (&out->pipe, size, WAIT_MS);
     /* Nothing was taken for so long: is it there still? */
-    if (zm_ring_room (&out->ring) == before && !zm_bell_ring (out->fd, NULL))
+    if (zm_pipe_room (&out->pipe) == before && !zm_bell_ring (out->fd, NULL))
       out->gone = TRUE;
   }
   return !out->gone;
@@ -68,18 +68,18 @@ static void
 put_bytes (ZmHostOut *out, const void *data, gsize size)
 {
   for (gsize at = 0; at < size;) {
-    gsize piece = zm_ring_room (&out->ring);
+    gsize piece = zm_pipe_room (&out->pipe);
 
     if (piece == 0 && !wait_for_room (out, 1))
       return;
-    piece = MIN (zm_ring_room (&out->ring), size - at);
-    memcpy (zm_ring_space (&out->ring), (const guint8 *) data + at, piece);
-    zm_ring_said (&out->ring, piece);
+    piece = MIN (zm_pipe_room (&out->pipe), size - at);
+    memcpy (zm_pipe_space (&out->pipe), (const guint8 *) data + at, piece);
+    zm_pipe_said (&out->pipe, piece);
     at += piece;
   }
 }
 
-/* One that does not fit into the ring goes through it piece by piece. Under the lock. */
+/* One that does not fit into the pipe goes through it piece by piece. Under the lock. */
 static void
 put_large (ZmHostOut *out, const ZmRecord *record, gsize size)
 {
@@ -102,13 +102,13 @@ zm_host_out_say (ZmHostOut *out, const ZmRecord *record, gboolean flush)
   if (size > ZM_RECORD_MOST)
     return FALSE;
   pthread_mutex_lock (&out->lock);
-  if (size > ZM_RING_BYTES) {
+  if (size > ZM_PIPE_BYTES) {
     put_large (out, record, size);
-  } else if (zm_ring_room (&out->ring) >= size || wait_for_room (out, size)) {
-    zm_record_write (record, zm_ring_space (&out->ring));
-    zm_ring_said (&out->ring, size);
+  } else if (zm_pipe_room (&out->pipe) >= size || wait_for_room (out, size)) {
+    zm_record_write (record, zm_pipe_space (&out->pipe));
+    zm_pipe_said (&out->pipe, size);
   }
-  if (flush || zm_ring_untold (&out->ring) > ZM_RING_BYTES / 2)
+  if (flush || zm_pipe_untold (&out->pipe) > ZM_PIPE_BYTES / 2)
     tell (out);
   good = !out->gone;
   pthread_mutex_unlock (&out->lock);

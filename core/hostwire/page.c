@@ -38,8 +38,8 @@ make_memory (int *fd, GError **error)
   return TRUE;
 }
 
-/* The head, and each ring twice in a row, so that what runs over its end goes on at its beginning. */
-#define MAPPED (ZM_PAGE_HEAD + 4 * ZM_RING_BYTES)
+/* The head, and each pipe twice in a row, so that what runs over its end goes on at its beginning. */
+#define MAPPED (ZM_PAGE_HEAD + 4 * ZM_PIPE_BYTES)
 
 static gboolean
 map_piece (guint8 *at, gsize size, int fd, gsize from)
@@ -54,8 +54,8 @@ map (int fd, GError **error)
   gboolean good = memory != MAP_FAILED && map_piece (memory, ZM_PAGE_HEAD, fd, 0);
 
   for (guint i = 0; i < 4 && good; i++)
-    good = map_piece (memory + ZM_PAGE_HEAD + i * ZM_RING_BYTES, ZM_RING_BYTES, fd,
-                      ZM_PAGE_HEAD + i / 2 * ZM_RING_BYTES);
+    good = map_piece (memory + ZM_PAGE_HEAD + i * ZM_PIPE_BYTES, ZM_PIPE_BYTES, fd,
+                      ZM_PAGE_HEAD + i / 2 * ZM_PIPE_BYTES);
   if (good)
     return (ZmPage *) (void *) memory;
   io_error ("the shared memory of a host cannot be mapped", error);
@@ -110,29 +110,29 @@ zm_page_free (ZmPage *page)
     munmap (page, MAPPED);
 }
 
-static ZmRingEnd
-end_of (ZmPage *page, ZmRing *ring, gsize from)
+static ZmPipeEnd
+end_of (ZmPage *page, ZmPipe *pipe, gsize from)
 {
-  return (ZmRingEnd){ .ring = ring, .bytes = (guint8 *) page + ZM_PAGE_HEAD + from };
+  return (ZmPipeEnd){ .pipe = pipe, .bytes = (guint8 *) page + ZM_PAGE_HEAD + from };
 }
 
-ZmRingEnd
+ZmPipeEnd
 zm_page_to_host (ZmPage *page)
 {
   return end_of (page, &page->to_host, 0);
 }
 
-ZmRingEnd
+ZmPipeEnd
 zm_page_from_host (ZmPage *page)
 {
-  return end_of (page, &page->from_host, 2 * ZM_RING_BYTES);
+  return end_of (page, &page->from_host, 2 * ZM_PIPE_BYTES);
 }
 
 /* ---- the bell ---- */
 
 /* One that is full of bytes wakes as well. */
 gboolean
-zm_bell_ring (int fd, const ZmRingEnd *told)
+zm_bell_ring (int fd, const ZmPipeEnd *told)
 {
   ssize_t sent;
 
@@ -144,7 +144,7 @@ zm_bell_ring (int fd, const ZmRingEnd *told)
   if (errno != ENOBUFS && errno != ENOMEM)
     return FALSE;
   if (told != NULL)
-    atomic_store (&told->ring->reader_asks, 1);
+    atomic_store (&told->pipe->reader_asks, 1);
   return TRUE;
 }
 

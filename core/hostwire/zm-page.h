@@ -15,16 +15,16 @@
  */
 #pragma once
 
+#include "hostwire/zm-pipe.h"
 #include "hostwire/zm-record.h"
-#include "hostwire/zm-ring.h"
 
 G_BEGIN_DECLS
 
 #define ZM_PAGE_MAGIC 0x5a4d5047u
 #define ZM_PAGE_SLOTS 256
 #define ZM_PAGE_HEAD \
-  ((gsize) 64 << 10) /* bytes before the rings: ZmPage, and whole pages of memory whatever their size */
-#define ZM_PAGE_BYTES (ZM_PAGE_HEAD + 2 * ZM_RING_BYTES) /* of the shared memory */
+  ((gsize) 64 << 10) /* bytes before the pipes: ZmPage, and whole pages of memory whatever their size */
+#define ZM_PAGE_BYTES (ZM_PAGE_HEAD + 2 * ZM_PIPE_BYTES) /* of the shared memory */
 
 typedef enum { ZM_SLOT_IS_FREE, ZM_SLOT_IS_QUEUED, ZM_SLOT_IS_STARTED } ZmPageState;
 
@@ -42,7 +42,7 @@ typedef struct ZmPage {
   atomic_ullong dying_generation; /* whose code it was as far as is known; 0: not known */
   atomic_ullong loading; /* the generation whose constructor, init, start, stop or fini runs now, or 0 */
   ZmPageSlot slots[ZM_PAGE_SLOTS];
-  ZmRing to_host, from_host; /* records; their bytes stand behind this, at ZM_PAGE_HEAD */
+  ZmPipe to_host, from_host; /* records; their bytes stand behind this, at ZM_PAGE_HEAD */
 } ZmPage;
 
 #define ZM_PAGE_EXIT 1000u /* dying_signal: it called exit () */
@@ -59,14 +59,14 @@ ZmPage *zm_page_new (int *fd, GError **error);
 ZmPage *zm_page_open (int fd, GError **error);
 void zm_page_free (ZmPage *page);
 /* One side's own view of a way, at its beginning. */
-ZmRingEnd zm_page_to_host (ZmPage *page);
-ZmRingEnd zm_page_from_host (ZmPage *page);
+ZmPipeEnd zm_page_to_host (ZmPage *page);
+ZmPipeEnd zm_page_from_host (ZmPage *page);
 
 /* ---- the bell: a byte on the socket that wakes the other side; its end is the end of the other side ---- */
 
 /* FALSE: the other side is gone. told: of which the reader is woken, or NULL; where the system has no memory to wake it, it is
- * marked as asleep again, so that the next zm_ring_tell does. */
-gboolean zm_bell_ring (int fd, const ZmRingEnd *told);
+ * marked as asleep again, so that the next zm_pipe_tell does. */
+gboolean zm_bell_ring (int fd, const ZmPipeEnd *told);
 /* Takes what was rung, without waiting. FALSE: the other side is gone. */
 gboolean zm_bell_heard (int fd);
 

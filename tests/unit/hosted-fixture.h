@@ -77,7 +77,7 @@ protected:
   std::deque<Heard> heard;
   std::map<std::string, guint> places; /* of actions */
   std::map<guint64, guint> slot_of;    /* of calls that are not over */
-  ZmRingEnd to = {}, from = {};
+  ZmPipeEnd to = {}, from = {};
   guint64 serial = 0;
   bool gone = false, corked = false;
   std::string bytes, together;
@@ -199,15 +199,15 @@ protected:
   send_bytes (const guint8 *data, gsize size)
   {
     while (size > 0 && !gone) {
-      gsize n = std::min (size, zm_ring_room (&to));
+      gsize n = std::min (size, zm_pipe_room (&to));
 
-      memcpy (zm_ring_space (&to), data, n);
-      zm_ring_said (&to, n);
+      memcpy (zm_pipe_space (&to), data, n);
+      zm_pipe_said (&to, n);
       data += n;
       size -= n;
-      if (zm_ring_tell (&to) && !zm_bell_ring (fd, &to))
+      if (zm_pipe_tell (&to) && !zm_bell_ring (fd, &to))
         return;
-      if (size > 0 && zm_ring_ask_room (&to, 1))
+      if (size > 0 && zm_pipe_ask_room (&to, 1))
         hear (10);
     }
   }
@@ -219,18 +219,18 @@ protected:
   {
     struct pollfd polled = { fd, POLLIN, 0 };
 
-    if (!gone && zm_ring_ask_more (&from, 0) && poll (&polled, 1, timeout_ms) > 0)
+    if (!gone && zm_pipe_ask_more (&from, 0) && poll (&polled, 1, timeout_ms) > 0)
       gone = !zm_bell_heard (fd);
-    hear_bytes (zm_ring_ready (&from));
+    hear_bytes (zm_pipe_ready (&from));
   }
 
   void
   hear_bytes (guint64 n)
   {
-    ASSERT_LE (n, ZM_RING_BYTES);
-    bytes.append (reinterpret_cast<const char *> (zm_ring_data (&from)), n);
-    if (zm_ring_take (&from, n))
-      zm_ring_wake_writer (&from);
+    ASSERT_LE (n, ZM_PIPE_BYTES);
+    bytes.append (reinterpret_cast<const char *> (zm_pipe_data (&from)), n);
+    if (zm_pipe_take (&from, n))
+      zm_pipe_wake_writer (&from);
     take_records ();
   }
 
@@ -256,7 +256,7 @@ protected:
   {
     while (!gone)
       hear (20000);
-    hear_bytes (zm_ring_rest (&from));
+    hear_bytes (zm_pipe_rest (&from));
     EXPECT_EQ (bytes, "");
   }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Records, and the page with its rings: what is left of a process at whatever instant it dies. */
+/* Records, and the page with its pipes: what is left of a process at whatever instant it dies. */
 #include "hostwire/zm-page.h"
 #include "sanitizers.h"
 
@@ -198,33 +198,33 @@ TEST (Record, ListsOfTextsEndWhereTheirLastNulIs)
 
 /* ---- the page ---- */
 
-/* So many bytes out of the ring. */
+/* So many bytes out of the pipe. */
 std::string
-take (ZmRingEnd &from, guint64 n)
+take (ZmPipeEnd &from, guint64 n)
 {
-  EXPECT_LE (n, ZM_RING_BYTES);
-  std::string bytes (reinterpret_cast<const char *> (zm_ring_data (&from)), n);
+  EXPECT_LE (n, ZM_PIPE_BYTES);
+  std::string bytes (reinterpret_cast<const char *> (zm_pipe_data (&from)), n);
 
-  if (zm_ring_take (&from, n))
-    zm_ring_wake_writer (&from);
+  if (zm_pipe_take (&from, n))
+    zm_pipe_wake_writer (&from);
   return bytes;
 }
 
 /* All of it, until the writer's end of the bell is closed. */
 std::string
-take_all (ZmRingEnd &from, int bell)
+take_all (ZmPipeEnd &from, int bell)
 {
   std::string all;
 
   for (;;) {
-    all += take (from, zm_ring_ready (&from));
-    if (!zm_ring_ask_more (&from, 0))
+    all += take (from, zm_pipe_ready (&from));
+    if (!zm_pipe_ask_more (&from, 0))
       continue;
     struct pollfd polled = { bell, POLLIN, 0 };
     if (poll (&polled, 1, 20000) <= 0 || !zm_bell_heard (bell))
       break;
   }
-  return all + take (from, zm_ring_rest (&from));
+  return all + take (from, zm_pipe_rest (&from));
 }
 
 struct PageTest : testing::Test {
@@ -232,7 +232,7 @@ struct PageTest : testing::Test {
   int ends[2] = { -1, -1 };
   ZmPage *page = nullptr;
   ZmHostOut *out = nullptr;
-  ZmRingEnd from = {};
+  ZmPipeEnd from = {};
 
   void
   SetUp () override
@@ -255,12 +255,12 @@ struct PageTest : testing::Test {
   std::string
   heard_now ()
   {
-    return take (from, zm_ring_ready (&from));
+    return take (from, zm_pipe_ready (&from));
   }
   std::string
   rest () const
   {
-    return std::string (reinterpret_cast<const char *> (zm_ring_data (&from)), zm_ring_rest (&from));
+    return std::string (reinterpret_cast<const char *> (zm_pipe_data (&from)), zm_pipe_rest (&from));
   }
 };
 
@@ -314,74 +314,74 @@ TEST_F (PageTest, OnlyOneGetsASlot)
   }
 }
 
-/* ---- the rings ---- */
+/* ---- the pipes ---- */
 
 TEST_F (PageTest, WhatRunsOverTheEndGoesOnAtTheBeginning)
 {
-  ZmRingEnd to = zm_page_to_host (page), reader = to;
+  ZmPipeEnd to = zm_page_to_host (page), reader = to;
   std::string all, got;
   gsize size = 0;
 
   for (int i = 0; i < 3000; i++) {
     std::string piece (static_cast<size_t> (i * 37 % 501), static_cast<char> ('a' + i % 26));
 
-    ASSERT_GE (zm_ring_room (&to), piece.size ());
-    memcpy (zm_ring_space (&to), piece.data (), piece.size ());
-    zm_ring_said (&to, piece.size ());
+    ASSERT_GE (zm_pipe_room (&to), piece.size ());
+    memcpy (zm_pipe_space (&to), piece.data (), piece.size ());
+    zm_pipe_said (&to, piece.size ());
     size += piece.size ();
     all += piece;
     if (i % 7 == 6) {
-      EXPECT_EQ (zm_ring_untold (&to), size);
-      EXPECT_EQ (zm_ring_ready (&reader), 0u) << "it was not told";
-      EXPECT_EQ (zm_ring_rest (&reader), size);
-      EXPECT_FALSE (zm_ring_tell (&to)) << "nobody sleeps";
-      got += take (reader, zm_ring_ready (&reader));
+      EXPECT_EQ (zm_pipe_untold (&to), size);
+      EXPECT_EQ (zm_pipe_ready (&reader), 0u) << "it was not told";
+      EXPECT_EQ (zm_pipe_rest (&reader), size);
+      EXPECT_FALSE (zm_pipe_tell (&to)) << "nobody sleeps";
+      got += take (reader, zm_pipe_ready (&reader));
       size = 0;
     }
   }
   EXPECT_TRUE (all.compare (0, got.size (), got) == 0);
-  EXPECT_GT (got.size (), 4 * ZM_RING_BYTES);
-  EXPECT_EQ (zm_ring_room (&to), ZM_RING_BYTES - size);
+  EXPECT_GT (got.size (), 4 * ZM_PIPE_BYTES);
+  EXPECT_EQ (zm_pipe_room (&to), ZM_PIPE_BYTES - size);
 }
 
 TEST_F (PageTest, WhoSleepsIsWokenOnce)
 {
-  ZmRingEnd to = zm_page_to_host (page), reader = to;
+  ZmPipeEnd to = zm_page_to_host (page), reader = to;
 
-  EXPECT_TRUE (zm_ring_ask_more (&reader, 0));
-  EXPECT_FALSE (zm_ring_tell (&to)) << "there is nothing to tell";
-  zm_ring_said (&to, 10);
-  EXPECT_TRUE (zm_ring_tell (&to));
-  zm_ring_said (&to, 10);
-  EXPECT_FALSE (zm_ring_tell (&to));
-  EXPECT_FALSE (zm_ring_ask_more (&reader, 0)) << "there is something";
-  zm_ring_awake (&reader);
-  EXPECT_TRUE (zm_ring_ask_more (&reader, 20)) << "it knows that already";
-  zm_ring_awake (&reader);
-  zm_ring_said (&to, ZM_RING_BYTES - 20);
-  EXPECT_FALSE (zm_ring_tell (&to)) << "it is awake";
-  EXPECT_FALSE (zm_ring_take (&reader, 5));
-  EXPECT_FALSE (zm_ring_ask_room (&to, 5)) << "there is room";
-  EXPECT_FALSE (zm_ring_take (&reader, 5));
-  EXPECT_TRUE (zm_ring_ask_room (&to, 11));
-  EXPECT_TRUE (zm_ring_take (&reader, 5));
-  EXPECT_FALSE (zm_ring_take (&reader, 5));
+  EXPECT_TRUE (zm_pipe_ask_more (&reader, 0));
+  EXPECT_FALSE (zm_pipe_tell (&to)) << "there is nothing to tell";
+  zm_pipe_said (&to, 10);
+  EXPECT_TRUE (zm_pipe_tell (&to));
+  zm_pipe_said (&to, 10);
+  EXPECT_FALSE (zm_pipe_tell (&to));
+  EXPECT_FALSE (zm_pipe_ask_more (&reader, 0)) << "there is something";
+  zm_pipe_awake (&reader);
+  EXPECT_TRUE (zm_pipe_ask_more (&reader, 20)) << "it knows that already";
+  zm_pipe_awake (&reader);
+  zm_pipe_said (&to, ZM_PIPE_BYTES - 20);
+  EXPECT_FALSE (zm_pipe_tell (&to)) << "it is awake";
+  EXPECT_FALSE (zm_pipe_take (&reader, 5));
+  EXPECT_FALSE (zm_pipe_ask_room (&to, 5)) << "there is room";
+  EXPECT_FALSE (zm_pipe_take (&reader, 5));
+  EXPECT_TRUE (zm_pipe_ask_room (&to, 11));
+  EXPECT_TRUE (zm_pipe_take (&reader, 5));
+  EXPECT_FALSE (zm_pipe_take (&reader, 5));
 }
 
-/* The daemon never believes more than the ring has. */
+/* The daemon never believes more than the pipe has. */
 TEST_F (PageTest, NumbersOfAnInsaneSideAreNotUsed)
 {
-  ZmRingEnd to = zm_page_to_host (page);
+  ZmPipeEnd to = zm_page_to_host (page);
 
-  page->from_host.said = ZM_RING_BYTES + 1;
-  EXPECT_EQ (zm_ring_rest (&from), 0u);
-  page->from_host.told = ZM_RING_BYTES + 1;
-  EXPECT_GT (zm_ring_ready (&from), ZM_RING_BYTES);
+  page->from_host.said = ZM_PIPE_BYTES + 1;
+  EXPECT_EQ (zm_pipe_rest (&from), 0u);
+  page->from_host.told = ZM_PIPE_BYTES + 1;
+  EXPECT_GT (zm_pipe_ready (&from), ZM_PIPE_BYTES);
   page->to_host.taken = 1;
-  EXPECT_EQ (zm_ring_room (&to), 0u);
-  EXPECT_TRUE (zm_ring_ask_room (&to, 1)) << "who believed it would look again for ever";
+  EXPECT_EQ (zm_pipe_room (&to), 0u);
+  EXPECT_TRUE (zm_pipe_ask_room (&to, 1)) << "who believed it would look again for ever";
   page->to_host.taken = G_MAXUINT64;
-  EXPECT_EQ (zm_ring_room (&to), ZM_RING_BYTES - 1);
+  EXPECT_EQ (zm_pipe_room (&to), ZM_PIPE_BYTES - 1);
 }
 
 TEST_F (PageTest, WhatWasSaidIsInThePageUntilItIsTaken)
@@ -404,9 +404,9 @@ TEST_F (PageTest, WhatWasSaidIsInThePageUntilItIsTaken)
   EXPECT_EQ (heard_now (), one);
 }
 
-TEST_F (PageTest, RecordsLargerThanTheRingGoThroughItInPieces)
+TEST_F (PageTest, RecordsLargerThanThePipeGoThroughItInPieces)
 {
-  std::string body (5 * ZM_RING_BYTES + 77, 'b'), all;
+  std::string body (5 * ZM_PIPE_BYTES + 77, 'b'), all;
   Made small = full_record (), large (ZM_RECORD_DONE, 2, { 1, 2, 3 }, { "type", body });
   std::thread reader ([&] { all = take_all (from, ends[0]); });
 
@@ -424,13 +424,13 @@ TEST_F (PageTest, RecordsLargerThanTheRingGoThroughItInPieces)
 /* It finds out where it has to wake the daemon, or to wait for it. */
 TEST_F (PageTest, WhoTalksToNobodyIsTold)
 {
-  std::string body (3 * ZM_RING_BYTES, 'b');
+  std::string body (3 * ZM_PIPE_BYTES, 'b');
   Made made = full_record (), large (ZM_RECORD_DONE, 2, {}, { body });
 
   close (ends[0]);
   ends[0] = -1;
   EXPECT_TRUE (zm_host_out_say (out, &made.record, TRUE)) << "nobody sleeps";
-  EXPECT_TRUE (zm_ring_ask_more (&from, zm_ring_ready (&from)));
+  EXPECT_TRUE (zm_pipe_ask_more (&from, zm_pipe_ready (&from)));
   EXPECT_FALSE (zm_host_out_say (out, &made.record, TRUE));
   EXPECT_FALSE (zm_host_out_say (out, &large.record, FALSE)) << "nobody makes room";
   EXPECT_FALSE (zm_host_out_flush (out));
@@ -492,7 +492,7 @@ TEST (Death, NothingThatWasSaidIsLostAtWhateverInstant)
     ZmPage *page = zm_page_new (&page_fd, nullptr);
     auto *said = static_cast<atomic_ullong *> (
         mmap (nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-    ZmRingEnd from = zm_page_from_host (page);
+    ZmPipeEnd from = zm_page_from_host (page);
 
     ASSERT_EQ (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
     pid_t pid = fork ();
@@ -509,7 +509,7 @@ TEST (Death, NothingThatWasSaidIsLostAtWhateverInstant)
     std::string all = take_all (from, ends[0]);
     killer.join ();
     waitpid (pid, &status, 0);
-    check_whole (all + take (from, zm_ring_rest (&from)), *said);
+    check_whole (all + take (from, zm_pipe_rest (&from)), *said);
     close (ends[0]);
     zm_page_free (page);
     munmap (said, 4096);
@@ -523,7 +523,7 @@ TEST (Death, NothingIsLostAfterAnyInstruction)
   ZmPage *page = zm_page_new (&page_fd, nullptr);
   auto *said = static_cast<atomic_ullong *> (
       mmap (nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-  ZmRingEnd from = zm_page_from_host (page);
+  ZmPipeEnd from = zm_page_from_host (page);
   std::string heard;
   guint64 steps = 0;
 
@@ -542,9 +542,9 @@ TEST (Death, NothingIsLostAfterAnyInstruction)
     ASSERT_EQ (ptrace (PTRACE_SINGLESTEP, pid, nullptr, nullptr), 0);
     ASSERT_EQ (waitpid (pid, &status, 0), pid);
     ASSERT_TRUE (WIFSTOPPED (status));
-    heard += take (from, zm_ring_ready (&from));
+    heard += take (from, zm_pipe_ready (&from));
     check_whole (
-        heard + std::string (reinterpret_cast<const char *> (zm_ring_data (&from)), zm_ring_rest (&from)),
+        heard + std::string (reinterpret_cast<const char *> (zm_pipe_data (&from)), zm_pipe_rest (&from)),
         *said);
     steps++;
   }

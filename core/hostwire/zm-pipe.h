@@ -4,7 +4,7 @@
  * through it, and what was put in survives the writer. Either side sleeps when it has nothing to do, and is woken by the
  * other one: how is not this file's business (a byte on a socket, mostly).
  *
- * Each side has a ZmRingEnd of its own. What the other side may write over is checked before it is used, so that a host that
+ * Each side has a ZmPipeEnd of its own. What the other side may write over is checked before it is used, so that a host that
  * is insane harms nobody but itself.
  */
 #pragma once
@@ -24,61 +24,61 @@ using std::atomic_ullong;
 
 G_BEGIN_DECLS
 
-#define ZM_RING_BYTES ((gsize) 128 << 10) /* a power of two, and whole pages of memory whatever their size */
-#define ZM_RING_LINE  64                  /* bytes that go together from processor to processor */
+#define ZM_PIPE_BYTES ((gsize) 128 << 10) /* a power of two, and whole pages of memory whatever their size */
+#define ZM_PIPE_LINE  64                  /* bytes that go together from processor to processor */
 
 /* Counts are of all bytes that ever went through. */
-typedef struct ZmRing {
+typedef struct ZmPipe {
   /* The writer's. */
-  atomic_ullong said;      /* stand in the ring: they count from this store on */
+  atomic_ullong said;      /* stand in the pipe: they count from this store on */
   atomic_ullong told;      /* of them, those that the reader is to take now */
   atomic_uint reader_asks; /* the reader sleeps: it is to be woken when more is told */
-  char space[ZM_RING_LINE - 20];
+  char space[ZM_PIPE_LINE - 20];
   /* The reader's. */
   atomic_ullong taken;
   atomic_uint writer_asks; /* the writer waits for room: it is to be woken when something was taken */
   atomic_uint turns;       /* counts those wake-ups, for a writer that waits in the kernel */
-  char more_space[ZM_RING_LINE - 16];
-} ZmRing;
+  char more_space[ZM_PIPE_LINE - 16];
+} ZmPipe;
 
-typedef struct ZmRingEnd {
-  ZmRing *ring;
-  guint8 *bytes; /* ZM_RING_BYTES of them, twice in a row: whatever is in the ring is in one piece */
+typedef struct ZmPipeEnd {
+  ZmPipe *pipe;
+  guint8 *bytes; /* ZM_PIPE_BYTES of them, twice in a row: whatever is in the pipe is in one piece */
   guint64 at;    /* bytes written, or read */
   guint64 told;  /* the writer's */
-} ZmRingEnd;
+} ZmPipeEnd;
 
 /* ---- the writer ---- */
 
 /* Bytes that may be put in at once. 0 also where the reader's number is nonsense. */
-gsize zm_ring_room (const ZmRingEnd *writer);
+gsize zm_pipe_room (const ZmPipeEnd *writer);
 /* Where they go. */
-guint8 *zm_ring_space (const ZmRingEnd *writer);
+guint8 *zm_pipe_space (const ZmPipeEnd *writer);
 /* So many are there now. */
-void zm_ring_said (ZmRingEnd *writer, gsize size);
+void zm_pipe_said (ZmPipeEnd *writer, gsize size);
 /* Bytes that were said and not told. */
-gsize zm_ring_untold (const ZmRingEnd *writer);
+gsize zm_pipe_untold (const ZmPipeEnd *writer);
 /* The reader may take all that was said. TRUE: it sleeps beside something that it has not taken, and the caller wakes it. */
-gboolean zm_ring_tell (ZmRingEnd *writer);
+gboolean zm_pipe_tell (ZmPipeEnd *writer);
 /* Asks to be woken when there is room for so many bytes. FALSE: there is. */
-gboolean zm_ring_ask_room (ZmRingEnd *writer, gsize size);
+gboolean zm_pipe_ask_room (ZmPipeEnd *writer, gsize size);
 /* Waits for that in the kernel, at most so long; it may come back sooner. */
-void zm_ring_wait_room (ZmRingEnd *writer, gsize size, guint most_ms);
+void zm_pipe_wait_room (ZmPipeEnd *writer, gsize size, guint most_ms);
 
 /* ---- the reader ---- */
 
-/* Bytes that it may take; more than ZM_RING_BYTES: the writer's number is nonsense. */
-guint64 zm_ring_ready (const ZmRingEnd *reader);
+/* Bytes that it may take; more than ZM_PIPE_BYTES: the writer's number is nonsense. */
+guint64 zm_pipe_ready (const ZmPipeEnd *reader);
 /* All that was said, told or not: for when the writer is dead. 0 where its number is nonsense. */
-gsize zm_ring_rest (const ZmRingEnd *reader);
-const guint8 *zm_ring_data (const ZmRingEnd *reader);
+gsize zm_pipe_rest (const ZmPipeEnd *reader);
+const guint8 *zm_pipe_data (const ZmPipeEnd *reader);
 /* So many were taken. TRUE: the writer waits for it, and the caller wakes it. */
-gboolean zm_ring_take (ZmRingEnd *reader, gsize size);
+gboolean zm_pipe_take (ZmPipeEnd *reader, gsize size);
 /* Wakes a writer that waits in the kernel. */
-void zm_ring_wake_writer (ZmRingEnd *reader);
+void zm_pipe_wake_writer (ZmPipeEnd *reader);
 /* Asks to be woken when something is told, beside so many bytes that are ready and of no use alone. FALSE: it is there. */
-gboolean zm_ring_ask_more (ZmRingEnd *reader, gsize known);
+gboolean zm_pipe_ask_more (ZmPipeEnd *reader, gsize known);
 /* It is awake, whoever woke it. */
-void zm_ring_awake (ZmRingEnd *reader);
+void zm_pipe_awake (ZmPipeEnd *reader);
 
 G_END_DECLS
