@@ -241,9 +241,9 @@ check_config (const ZmGeneration *generation, ZmConfig *config, ZmProblems *prob
   if (config == NULL)
     return TRUE;
   if (generation->carrier != NULL && generation->placement.instances < generation->asked.instances)
-    zm_placement_warn_instances (config, generation->plugin, problems);
+    zm_placement_warn_one (config, generation->plugin, "instances", problems);
   if (generation->carrier != NULL && generation->placement.threads < generation->asked.threads)
-    zm_placement_warn_threads (config, generation->plugin, problems);
+    zm_placement_warn_one (config, generation->plugin, "threads", problems);
   zm_config_check_options (config, section, generation->descriptor.options, problems);
   if (zm_problems_errors (problems) == before)
     return TRUE;

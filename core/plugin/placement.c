@@ -126,27 +126,18 @@ zm_placement_varies (const char *plugin, guint flags, gboolean source, GError **
 }
 
 void
-zm_placement_warn_instances (const ZmConfig *config, const char *plugin, ZmProblems *problems)
+zm_placement_warn_one (const ZmConfig *config, const char *plugin, const char *key, ZmProblems *problems)
 {
-  g_autofree char *section = g_strconcat ("plugin ", plugin, NULL);
+  g_autofree char *section = g_strconcat ("plugin ", plugin, NULL), *cure = g_strconcat (key, " = 1", NULL);
+  gboolean threads = g_str_equal (key, "threads");
   const char *file;
   guint line, column;
 
-  zm_config_place (config, section, "instances", &file, &line, &column);
-  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_ONE_INSTANCE, file, line, column, "instances = 1",
-                   "remove it", "plugin '%s' has no action that is THREADSAFE; one instance is used", plugin);
-}
-
-void
-zm_placement_warn_threads (const ZmConfig *config, const char *plugin, ZmProblems *problems)
-{
-  g_autofree char *section = g_strconcat ("plugin ", plugin, NULL);
-  const char *file;
-  guint line, column;
-
-  zm_config_place (config, section, "threads", &file, &line, &column);
-  zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_ONE_THREAD, file, line, column, "threads = 1",
-                   "remove it", "plugin '%s' has no action that is THREADSAFE; one thread is used", plugin);
+  zm_config_place (config, section, key, &file, &line, &column);
+  zm_problems_add (problems, ZM_PROBLEM_WARNING, threads ? ZM_CODE_ONE_THREAD : ZM_CODE_ONE_INSTANCE, file,
+                   line, column, cure, "remove it",
+                   "plugin '%s' has no action that is THREADSAFE; one %s is used", plugin,
+                   threads ? "thread" : "instance");
 }
 
 void
@@ -205,8 +196,8 @@ zm_placement_check (const ZmPlugins *plugins, const ZmConfig *config, const ZmPl
                      file->path, 0, 0, NULL, NULL, "plugin '%s': %s", file->name, error->message);
   else if (placement.isolation != ZM_ISOLATION_THREAD && placement.instances > 1 &&
            !one_is_threadsafe (file->manifest, description))
-    zm_placement_warn_instances (config, file->name, problems);
+    zm_placement_warn_one (config, file->name, "instances", problems);
   if (placement.isolation != ZM_ISOLATION_THREAD && placement.threads > 1 &&
       !one_is_threadsafe (file->manifest, description))
-    zm_placement_warn_threads (config, file->name, problems);
+    zm_placement_warn_one (config, file->name, "threads", problems);
 }

@@ -39,10 +39,9 @@ gboolean
 zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean hooks, GError **error);
 /* May a second copy of it run in another place, for a mapping? FALSE with a sentence (ZM_ERROR_EXISTS). */
 gboolean zm_placement_varies (const char *plugin, guint flags, gboolean source, GError **error);
-/* The warning that instances of [plugin NAME] come down to 1, as no action of it is THREADSAFE. */
-void zm_placement_warn_instances (const ZmConfig *config, const char *plugin, ZmProblems *problems);
-/* The same of its threads. */
-void zm_placement_warn_threads (const ZmConfig *config, const char *plugin, ZmProblems *problems);
+/* The warning that "instances" or "threads" (key) of [plugin NAME] come down to 1, as no action of it is THREADSAFE. */
+void
+zm_placement_warn_one (const ZmConfig *config, const char *plugin, const char *key, ZmProblems *problems);
 /* A warning for each setting of hosts that [plugin NAME] of this file has, where the plugin runs as thread. For those of which no
  * mapping wants a copy elsewhere, as that has them. */
 void zm_placement_warn_limits (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file,
