@@ -297,19 +297,25 @@ milliseconds_text (gint64 ms)
   return zm_out_time (ms * 1000);
 }
 
+static char *
+size_text (gint64 bytes)
+{
+  return g_format_size_full ((guint64) bytes, G_FORMAT_SIZE_IEC_UNITS);
+}
+
 static void
 plugin_for_people (JsonObject *plugin)
 {
   JsonArray *hosts = zm_json_get_array (plugin, "hosts");
 
-  say_unit (plugin, "memory_limit", zm_out_size);
+  say_unit (plugin, "memory_limit", size_text);
   for (guint i = 0; hosts != NULL && i < json_array_get_length (hosts); i++) {
     JsonObject *host = zm_json_nth_object (hosts, i);
 
     if (host == NULL)
       continue;
     say_unit (host, "uptime", milliseconds_text);
-    say_unit (host, "rss", zm_out_size);
+    say_unit (host, "rss", size_text);
   }
 }
 

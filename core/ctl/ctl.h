@@ -133,8 +133,6 @@ void zm_out_tree (const ZmCtl *ctl, JsonNode *node, guint indent);
 char *zm_out_value (JsonNode *node);
 /* Microseconds as people say them: "812 us", "35 ms", "1.7 s"; from a minute on as zm_out_duration. The caller frees. */
 char *zm_out_time (gint64 us);
-/* Bytes as people say them: "812 bytes", "35 KiB", "1.7 MiB". The caller frees. */
-char *zm_out_size (gint64 bytes);
 /* The two largest units of it: "3 d 4 h". The caller frees. */
 char *zm_out_duration (gint64 seconds);
 /* Clears the screen for the next picture of --watch, on a terminal only. */

@@ -148,16 +148,6 @@ zm_out_time (gint64 us)
                                   : zm_out_duration (us / G_USEC_PER_SEC);
 }
 
-/* The caller frees. */
-char *
-zm_out_size (gint64 bytes)
-{
-  if (bytes < 1024)
-    return g_strdup_printf (_ ("%d bytes"), (int) bytes);
-  return bytes < 1048576 ? g_strdup_printf (_ ("%d KiB"), (int) (bytes >> 10))
-                         : g_strdup_printf (_ ("%.1f MiB"), (double) bytes / 1048576);
-}
-
 /* Nobody wants the seconds of a daemon that is up for weeks. The caller frees. */
 char *
 zm_out_duration (gint64 seconds)
