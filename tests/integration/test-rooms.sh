@@ -20,7 +20,11 @@ hosts base message hostwire plugin
 worker base message config plugin routing hosts
 integration base message config
 subject base message config plugin routing worker integration
-runtime base message config plugin routing hosts worker integration subject
+store base
+queue base message config store
+delivery base message config store queue
+http base message config store queue delivery
+runtime base message config plugin routing hosts worker integration subject store queue delivery http
 ctl base message config plugin routing runtime
 client
 zmanagerd.c base runtime
