@@ -66,6 +66,30 @@ extern const ZmRoute zm_routes_v1[];
 extern const ZmRoute zm_routes_zaqar[];
 extern const ZmRoute zm_routes_observe[];
 
+/* ---- what a handler reaches ---- */
+
+/* Queues, store, log, metrics and the runtime's functions. Its config is that of the start: see zm_request_config. */
+const ZmHttpHost *zm_http_host (ZmHttp *http);
+/* The configuration of the moment when the request came. Borrowed, valid as long as the request. */
+ZmConfig *zm_request_config (ZmRequest *request);
+/* May it send this action key (patterns of its token)? */
+gboolean zm_request_may_send (ZmRequest *request, const ZmKey *key);
+/* For handlers where several may answer (a deadline and a result): who holds a reference may answer, and every answer but the first is
+ * ignored. The handler's own reference ends with the first answer. */
+ZmRequest *zm_request_ref (ZmRequest *request);
+void zm_request_unref (ZmRequest *request);
+
+/* ---- zaqar-rules.c: asked by the server for routes with ZM_ROUTE_ZAQAR ---- */
+
+/* Is there a URL-Signature that verifies? It takes the place of a token, and sets the project. FALSE where there is none, or a
+ * wrong one (which admit answers). Before admit. */
+gboolean zm_zaqar_signed (ZmRequest *request);
+/* The common rules, in their order: signed URL, content type, Accept, Client-ID, project, queue name. Sets client and project. FALSE: it has
+ * answered. Before the body is read. */
+gboolean zm_zaqar_admit (ZmRequest *request);
+/* GET / where the page is not asked for: 300 with the list of versions. */
+void zm_zaqar_versions (ZmRequest *request);
+
 /* ---- what came: in a handler ---- */
 
 /* A header; NULL: not there. Borrowed. */
@@ -86,7 +110,8 @@ void
 zm_request_answer (ZmRequest *request, guint status, const char *content_type, const void *body, gsize size);
 void zm_request_answer_json (ZmRequest *request, guint status, const char *json);
 void zm_request_answer_take (ZmRequest *request, guint status, const char *content_type, GString *body);
-/* An error: {"title","description"} on Zaqar's routes, {"code","text","member"} on others. member: which member, parameter or header is wrong, or NULL. */
+/* An error: {"title","description"} on Zaqar's routes, where code is the title, {"code","text","member"} on others. code NULL: the standard one
+ * of that status. member: which member, parameter or header is wrong, or NULL; not on Zaqar's routes. */
 void zm_request_fail (ZmRequest *request, guint status, const char *code, const char *member,
                       const char *format, ...) G_GNUC_PRINTF (5, 6);
 /* The same of an error of a room: NOT_FOUND 404, INVALID 400, REFUSED 403, EXISTS 409, LIMIT 507 or 503, UNAVAILABLE 503 with Retry-After. */
