@@ -4,7 +4,7 @@
  * sender's id; it is listed, claimed, popped, deleted; it expires. Knows the store room; not topics' subscribers, HTTP or actions.
  *
  * Every operation is asynchronous: it is handed to the store's thread, where all decisions about queues are made one after the
- * other, and `done` is called once when it is durable, in the store's or a reader's thread: it must be short and not block. What
+ * other, and `done` is called once when it is durable, in the store's or a reader's thread (where it is refused at once: in the caller's): it must be short and not block. What
  * it is given is borrowed until it returns. Any thread may ask.
  *
  * In memory a message costs some 10 bytes: sequence numbers in chunks, with size and expiry; bodies are in the store (the most
@@ -192,6 +192,8 @@ typedef struct ZmQueuesConfig {
   ZmConfig *config; /* [queue NAME], [zaqar], [store] */
   ZmLog *log;
   ZmMetrics *metrics;
+  gint64 (*wall_us) (gpointer user); /* NULL: the clock of the store's batches */
+  gpointer user;
 } ZmQueuesConfig;
 /* Loads the list of queues; what is in them is loaded at first use. */
 ZmQueues *zm_queues_new (const ZmQueuesConfig *config, GError **error);
@@ -232,7 +234,10 @@ ZmQueueReader *zm_queue_reader_new (ZmQueues *queues, ZmQueueName queue, guint64
 void zm_queue_reader_free (ZmQueueReader *reader);
 /* Up to most sequence numbers of messages behind the cursor that are due and not over, and moves the cursor behind them. */
 guint zm_queue_reader_take (ZmQueueReader *reader, guint64 *seqs, guint most);
+/* Where to go on after a restart: behind what was taken, but before the first message that was not due yet. */
 guint64 zm_queue_reader_cursor (const ZmQueueReader *reader);
+/* The reader needs nothing up to this one any more: what has left the queue view is freed where no other reader needs it. */
+void zm_queue_reader_settle (ZmQueueReader *reader, guint64 upto);
 /* Reads a message for a reader (any thread; reader NULL inside the store's thread). FALSE: it is gone (over, purged) or damaged. func is told
  * borrowed parts. */
 gboolean zm_queue_read (ZmQueues *queues, void *reader, ZmQueueName queue, guint64 seq,
