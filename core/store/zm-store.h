@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "base/zm-base.h"
 #include "base/zm-log.h"
 #include "base/zm-metrics.h"
 #include "zmanager/store.h"
@@ -48,6 +49,7 @@ gint64 zm_store_batch_us (const ZmStoreWriter *writer);
 gpointer zm_store_alloc (ZmStoreWriter *writer, gsize size);
 
 typedef struct ZmStoreConfig {
+  const char *driver;      /* its name, for people; copied */
   const zm_store_ops *ops; /* of the plugin, which stays loaded */
   void *state;             /* what its init gave */
   const zm_host *host;
@@ -55,11 +57,13 @@ typedef struct ZmStoreConfig {
   const char *owner;  /* of the leases: node name and a UUID of this start */
   gsize waiting_most; /* bytes of units that wait; 0: 64 MiB; more are refused with ZM_ERROR_LIMIT */
   guint readers;      /* threads that read; 0: 2 */
-  ZmLog *log;
-  ZmMetrics *metrics;
+  ZmLog *log;              /* may be NULL */
+  ZmMetrics *metrics;      /* may be NULL */
 } ZmStoreConfig;
 
-/* Opens the store, takes the lease "daemon" where it is not shared, starts its threads. Errors: what the store says. */
+/* Opens the store, takes its lease "daemon", starts its threads. The lease keeps a second daemon out of a shared store; it is renewed every
+ * 10 s, and is over 30 s after a daemon that died. A store that is not shared has a lock of its own, so that whoever could open it
+ * takes the lease at once. Errors: what the store says. */
 ZmStore *zm_store_new (const ZmStoreConfig *config, GError **error);
 /* Writes what waits, ends the threads, closes. */
 void zm_store_free (ZmStore *store);
@@ -74,7 +78,8 @@ gboolean zm_store_here (const ZmStore *store);
 char *zm_store_trouble (ZmStore *store);
 /* Told in the store's thread when that changes. Set before the first submit. */
 void zm_store_set_watch (ZmStore *store, void (*changed) (ZmStore *store, gpointer user), gpointer user);
-/* JSON object: driver, schema, bytes, waiting, writes, units, syncs, mean sync, trouble. The caller frees. */
+/* JSON object: driver, durable, shared, schema, bytes, free-bytes, waiting, waiting-bytes, writes, units, failed, syncs,
+ * sync-mean-us, state (ok, full, failed), trouble (text or null). The caller frees. */
 char *zm_store_status_json (ZmStore *store);
 guint32 zm_store_flags (const ZmStore *store); /* ZM_STORE_DURABLE … */
 
@@ -89,7 +94,8 @@ struct ZmStoreJob {
 };
 /* Any thread; never blocks. FALSE: closed, or 65,536 wait already. */
 gboolean zm_store_read_later (ZmStore *store, ZmStoreJob *job);
-/* Directly, in the calling thread: inside prepare or done with reader NULL (the store's own is used), or in a job. */
+/* Directly, in the calling thread: in a job with its reader; with reader NULL the store's own is used inside prepare or done, and
+ * elsewhere one is opened for this reading. */
 gboolean zm_store_read (ZmStore *store, void *reader, const zm_store_range *range, zm_store_record_fn func,
                         gpointer user, GError **error);
 gboolean zm_store_documents (ZmStore *store, void *reader, const char *space, ZmSpan prefix, ZmSpan after,
