@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "runtime/commands.h"
+#include "runtime/later.h"
 
 #include <string.h>
 
@@ -99,18 +100,23 @@ read_request (ZmSpan *request, GError **error)
 
 /* What a command had written before it failed is cut off again, so that a reply is one object in any case. */
 ZmReplyKind
-zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out, const ZmCommand **command)
+zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out, const ZmCommand **command,
+                ZmLater **later)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (ZmProblems) problems = zm_problems_new ();
   const ZmCommand *found = read_request (&request, &error);
-  ZmCommandCall call = { runtime, request, out, problems };
+  ZmCommandCall call = { runtime, request, out, problems, NULL };
   gsize begin = out->len;
 
   if (command != NULL)
     *command = found;
-  if (found != NULL && (found->run == NULL || found->run (&call, &error)))
-    return found->kind;
+  if (found != NULL && (found->run == NULL || found->run (&call, &error))) {
+    if (later != NULL)
+      *later = call.later;
+    return call.later != NULL ? ZM_REPLY_ASYNC : found->kind;
+  }
+  g_clear_pointer (&call.later, zm_later_free);
   g_string_truncate (out, begin);
   zm_reply_error (out, error, problems);
   return ZM_REPLY_ERROR;

@@ -74,6 +74,7 @@ struct ZmRuntime {
   ZmSources *sources;
   ZmWatch *watch;
   ZmControl *control;
+  guint n_later; /* commands that are answered later */
   ZmNotify *notify;
 
   GPtrArray *reasons;  /* char*: why the daemon is degraded; from the last load */
