@@ -43,6 +43,13 @@ below_system (const ZmPlugins *plugins, const char *path)
   return strncmp (whole, directory, length) == 0 && (whole[length] == '/' || length <= 1);
 }
 
+/* A store runs in the daemon whoever made it; where somebody says otherwise it is refused. */
+static gboolean
+is_store (const ZmPluginFile *file)
+{
+  return file->manifest != NULL && g_strcmp0 (file->manifest->kind, "store") == 0;
+}
+
 /* The first of them that says something, with its name for people. */
 static void
 choose (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file, const char *mapped,
@@ -58,7 +65,7 @@ choose (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *fi
     placement->reason = "[plugin] isolation";
   else if (noted != NULL && zm_isolation_parse (noted, &placement->isolation))
     placement->reason = "its note";
-  else if (third != NULL && !below_system (plugins, file->path) &&
+  else if (third != NULL && !is_store (file) && !below_system (plugins, file->path) &&
            zm_isolation_parse (third, &placement->isolation) && placement->isolation != ZM_ISOLATION_THREAD)
     placement->reason = "third party";
 }

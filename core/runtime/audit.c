@@ -21,14 +21,14 @@
 #include <unistd.h>
 
 /* Commands that only read. One that stands nowhere here is told of: better a line too many than an act in silence. */
-static const char *const reading[] = { "config",  "dead",      "explain", "flow",       "flows",
-                                       "hosts",   "instances", "log",     "log-recent", "metrics",
-                                       "plugins", "routes",    "running", "services",   "sources",
-                                       "status",  "top",       "workers", NULL };
+static const char *const reading[] = { "config",  "dead",         "explain", "flow",       "flows",
+                                       "hosts",   "instances",    "log",     "log-recent", "metrics",
+                                       "plugins", "routes",       "running", "services",   "sources",
+                                       "status",  "store-status", "top",     "workers",    NULL };
 
 /* Arguments that say what was done and hold no secret. Of others only the size is told: what is said to a service, for example,
  * may be a password. */
-static const char *const shown[] = { "name", "level", "id", "service", "verb", NULL };
+static const char *const shown[] = { "name", "level", "id", "path", "service", "verb", NULL };
 static const char *const counted[] = { "argument", "body", NULL };
 
 #define SHOWN_MOST 256 /* bytes of an argument */

@@ -193,6 +193,19 @@ check_source (Check *check, const char *name)
 }
 
 static void
+check_store (Check *check)
+{
+  const char *driver = zm_durable_wanted (check->config) ? zm_durable_driver (check->config) : NULL;
+  const ZmPluginFile *file;
+
+  if (driver == NULL || !check_named (check->config, check->plugins, "store", "driver", driver,
+                                      ZM_PROBLEM_ERROR, check->problems))
+    return;
+  file = zm_plugins_file (check->plugins, driver);
+  zm_durable_check_file (check->config, check->plugins, describe (check, file), check->problems);
+}
+
+static void
 check_plugin (Check *check, const char *name)
 {
   g_autofree char *section = g_strconcat ("plugin ", name, NULL);
@@ -221,6 +234,7 @@ zm_check_plugins (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *
       check_mapping (&check, mappings->pdata[i]);
   for (char **name = sources; *name != NULL; name++)
     check_source (&check, *name);
+  check_store (&check);
   for (char **name = named; *name != NULL; name++)
     check_plugin (&check, *name);
   zm_load_check_limits (config, mappings, plugins, problems);

@@ -152,7 +152,7 @@ ask_for_secrets (const ZmInstance *instance, const ZmConfig *config)
   g_autoptr (GPtrArray) none = g_ptr_array_new ();
   ZmPlugins *plugins;
 
-  if (named[0] == NULL && sources[0] == NULL)
+  if (named[0] == NULL && sources[0] == NULL && !zm_durable_wanted (config))
     return;
   plugins = open_plugins (instance, config);
   zm_plugins_scan (plugins, ignored);

@@ -96,6 +96,7 @@ zm_command_status (ZmCommandCall *call, GError **error)
   append_table (runtime, part);
   zm_reply_member_json (out, "table", part->str);
   zm_reply_member_take (out, "sources", zm_sources_json (runtime->sources));
+  zm_reply_member_take (out, "store", zm_durable_status_json (runtime));
   g_string_assign (part, "{");
   zm_metrics_each (runtime->metrics, append_counter, part);
   g_string_append_c (part, '}');

@@ -38,6 +38,9 @@ zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmP
   ZmConfig *config = zm_config_new ();
 
   /* The instance's own file may be missing, as the defaults are enough; one that was asked for may not. */
+  /* Below what the files say: a store that only developing needs is in memory. */
+  if (options->dev)
+    add_setting (config, "store.driver", "memory", "--dev", problems);
   if (options->config_file != NULL)
     zm_config_add_file (config, options->config_file, problems);
   else if (g_file_test (instance->config_file, G_FILE_TEST_EXISTS))
@@ -157,6 +160,8 @@ zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArr
   }
   for (char **name = sources; *name != NULL; name++)
     want (&wanted, zm_load_source_plugin (config, *name));
+  if (zm_durable_wanted (config))
+    want (&wanted, zm_durable_driver (config));
   for (guint i = 0; asked != NULL && i < asked->len; i++)
     want (&wanted, g_ptr_array_index (asked, i));
   g_ptr_array_add (wanted.out, NULL);
@@ -311,6 +316,7 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
   if (load->set != NULL) {
     zm_load_check_kept (load->config, load->set, found);
     zm_load_check_sources (load->config, load->set, found);
+    zm_durable_check_set (load->config, runtime->plugins, load->set, found);
     zm_load_check_limits (load->config, mappings, runtime->plugins, found);
   }
   load->table = zm_load_table (load->config, mappings, flows, load->set, routed);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/control.h"
+#include "runtime/durable.h"
 #include "runtime/hosting.h"
 #include "runtime/sdnotify.h"
 #include "runtime/sources.h"
@@ -31,6 +32,8 @@ G_BEGIN_DECLS
 #define ZM_RUNTIME_EXTERNAL_HIGH_WATER 1000
 /* What load, init or start of a plugin in another process may take, milliseconds; as in this one. */
 #define ZM_RUNTIME_LOAD_MS 10000
+
+typedef struct ZmStoreWork ZmStoreWork;
 
 typedef enum { ZM_STATE_STARTING, ZM_STATE_RUNNING, ZM_STATE_DRAINING, ZM_STATE_ENDED } ZmRuntimeState;
 
@@ -70,6 +73,9 @@ struct ZmRuntime {
   ZmPool *pool;               /* * */
   ZmHosting *hosting;         /* * */
   ZmPlugins *plugins;         /* * */
+  ZmDurable
+      *durable; /* NULL: nothing needs a store. Set before the Subject starts, and gone after the workers */
+  ZmStoreWork *store_work; /* the last check or backup; NULL: there was none */
 
   ZmSources *sources;
   ZmWatch *watch;
@@ -114,7 +120,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmLoad, zm_load_free)
 /* The mapping and flow files in rank order, those beside plugins first. files: ZmPluginFile*. */
 void zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred,
                          GPtrArray *mappings, GPtrArray *flows, ZmProblems *problems);
-/* Names of the plugins that mappings, sources, [plugin NAME] load=yes and `asked` ask for, without those in `barred` (both may
+/* Names of the plugins that mappings, sources, the store, [plugin NAME] load=yes and `asked` ask for, without those in `barred` (both may
  * be NULL); NULL-terminated, g_strfreev. */
 char **zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked,
                        const GPtrArray *barred);
@@ -174,6 +180,11 @@ char *zm_runtime_changes_text (const GPtrArray *changes);
 /* What differs between two tables, in words: adds char* to out. before may be NULL. */
 void zm_changes_tables (const ZmTable *before, const ZmTable *after, GPtrArray *out);
 void zm_changes_plugins (ZmPluginSet *before, ZmPluginSet *after, GPtrArray *out);
+
+/* ---- commands-store.c ---- */
+
+/* Ends a check or a backup that is at work; it answers that it was ended. Before the store is closed. */
+void zm_store_work_end (ZmRuntime *runtime);
 
 /* ---- succeed.c: one generation after another ---- */
 

@@ -29,6 +29,7 @@ static const char *const start_only[] = { "subject.",
                                           "workers.wait-for-taker",
                                           "workers.replacements",
                                           "security.",
+                                          "store.",
                                           NULL };
 
 /* Is this change one that only a start takes? change: a line of zm_config_changes, which begins with section.key. */

@@ -225,6 +225,7 @@ zm_runtime_reasons (ZmRuntime *runtime)
   if (runtime->externals != NULL)
     zm_externals_reasons (runtime->externals, reasons);
   zm_hosts_reasons (runtime->hosts, reasons);
+  zm_durable_reasons (runtime, reasons);
   if (zm_pool_hung (runtime->pool) > 0)
     g_ptr_array_add (reasons,
                      g_strdup_printf ("calls that hang past their hard deadline: %u; see zmanagerctl running",

@@ -304,6 +304,8 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   if (load == NULL)
     return FALSE;
   zm_runtime_commit (runtime, load);
+  if (!zm_durable_open (runtime, error))
+    return FALSE;
   zm_hosting_accept (runtime->hosting, TRUE);
   return zm_subject_start (runtime->subject, runtime->pool, error);
 }

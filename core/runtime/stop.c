@@ -163,6 +163,9 @@ stop_plugins (ZmRuntime *runtime)
   if (runtime->tables != NULL)
     zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
                                                         g_ptr_array_new (), NULL, ignored));
+  /* Nothing asks for the store any more, and its plugin is still there. */
+  zm_store_work_end (runtime);
+  zm_durable_close (runtime);
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
   g_clear_pointer (&runtime->hosts, zm_hosts_free);
 }
