@@ -119,15 +119,17 @@ struct ZmQueue {
 
   ZmIndex index;
   guint64 last_seq;               /* the last that was given out */
+  guint64 purged;                 /* what was purged in prepare: appends of the same batch up to it are not there any more */
   guint64 pending, pending_bytes; /* appended and not durable yet: count against bounds and emptiness */
   ZmHeap delays;                  /* due, seq; those that left the queue meanwhile stay until their time */
   GHashTable *delayed;            /* seq (guint64 *) -> due (ZmTime): in the queue and not due; NULL: none */
-  GHashTable *memory;             /* durability = memory: seq -> ZmRecord; else NULL */
+  ZmCache *memory;  /* durability = memory: all records are here, and nowhere else; else NULL */
   GPtrArray *readers;             /* ZmQueueReader, not owned; NULL: none */
   ZmClaims *claims;
   ZmWindow *window;
   ZmLatest *latest;
 
+  GHashTable *consuming; /* seq -> ZmLeaving: zm_queue_consume_in to _commit; NULL: none */
   ZmQueueCounts counts;
   gint64 agenda_us;                              /* when the background looks at it; G_MAXINT64: never */
   guint64 shown_total, shown_bytes; /* atomic: for listings in other threads */
@@ -169,7 +171,7 @@ void zm_queue_plan (ZmQueue *queue, gint64 at_us);
 /* Is it in the queue view, and not over? */
 gboolean zm_queue_has (const ZmQueue *queue, guint64 seq, gint64 now_us);
 /* The first that is free, due and not over, from `from` on; 0: none. Index bits of free exclude claimed and delayed ones. */
-guint64 zm_queue_first_free (const ZmQueue *queue, guint64 from, gint64 now_us);
+guint64 zm_queue_first_free (ZmQueue *queue, guint64 from, gint64 now_us);
 /* A record of it (a reference), from cache, memory or store. Reader NULL: inside the store's thread. Any thread otherwise, with the queue
  * referenced. NULL: not there, or damaged (counted, logged). */
 ZmRecord *zm_queue_fetch (ZmQueue *queue, void *reader, guint64 seq);
@@ -177,7 +179,7 @@ ZmRecord *zm_queue_fetch (ZmQueue *queue, void *reader, guint64 seq);
 /* A removal between prepare and done. */
 typedef struct ZmLeaving {
   guint64 seq;
-  gboolean free;  /* it was */
+  gboolean present, free; /* it was */
   gboolean keeps; /* the record stays, for readers of the log */
 } ZmLeaving;
 /* In prepare: out of the queue view (both: and of the log, whoever still reads it). FALSE: it is not there. Claims' documents of it go too. */
@@ -251,7 +253,7 @@ struct ZmRequest {
   gpointer user;
   ZmQueueAnswer answer;
   GArray *seen;      /* ZmSeen; answer.messages is made of it */
-  GArray *messages;  /* ZmStored, parallel to those of seen that were there */
+  GArray *messages;  /* ZmStored, in the order of seen, without those that were not there; read may take some out */
   GPtrArray *plains; /* GByteArray: what was decrypted */
 };
 /* Of ops->size bytes, zeroed but for the base; name copied. */
@@ -274,7 +276,8 @@ guint64 zm_queue_seq_of (const ZmQueue *queue, ZmSpan id);
 
 /* ---- claims.c ---- */
 
-/* Reads its documents, after the index: takes claimed messages out of free. */
+/* Reads its documents, after the index: takes claimed messages out of free. A queue may be loaded anew, when a purge could not be written:
+ * claims and window were freed before then; latest was not, and keeps its waiters. */
 gboolean zm_claims_load (ZmQueue *queue, GError **error);
 void zm_claims_free (ZmClaims *claims); /* NULL is fine; so in all of these for a queue without claims */
 /* In memory: gives back what claims hold that are over at now_us. TRUE: something is free by that. */
