@@ -12,8 +12,9 @@ count_dropped (ZmQueue *queue, guint64 n, const char *which)
 {
   queue->counts.dropped += n;
   zm_counter_add (queue->queues->p->dropped, n);
-  zm_log_limited (queue->queues->config.log, ZM_LEVEL_WARNING, ZM_QUEUE_ROOM, "messages that a full queue dropped",
-                  "queue %s is full: its %s message was dropped", queue->name, which);
+  zm_log_limited (queue->queues->config.log, ZM_LEVEL_WARNING, ZM_QUEUE_ROOM,
+                  "messages that a full queue dropped", "queue %s is full: its %s message was dropped",
+                  queue->name, which);
 }
 
 /* ---- bounds ---- */
@@ -22,9 +23,10 @@ static gboolean
 fits (const ZmQueue *queue, gsize size)
 {
   const ZmQueueOptions *options = &queue->options;
+  guint64 bytes = queue->index.bytes - queue->leaving_bytes + queue->pending_bytes;
 
   return (options->max_messages == 0 || queue->index.n_present + queue->pending < options->max_messages) &&
-         (options->max_bytes == 0 || queue->index.bytes + queue->pending_bytes + size <= options->max_bytes);
+         (options->max_bytes == 0 || bytes + size <= options->max_bytes);
 }
 
 /* The oldest that nobody holds go, until it fits; those under claims stay. FALSE: it does not fit all the same. */
@@ -32,20 +34,13 @@ static gboolean
 drop_oldest_in (ZmAppend *append, ZmStoreWriter *writer)
 {
   ZmQueue *queue = append->queue;
-  /* Bytes stay counted until the removal is durable. */
-  guint64 freed = 0;
+  ZmView view = queue->options.retain == ZM_RETAIN_CONSUMED ? ZM_VIEW_PRESENT : ZM_VIEW_FREE;
 
-  while (!(queue->options.max_messages == 0 ||
-           queue->index.n_present + queue->pending < queue->options.max_messages) ||
-         !(queue->options.max_bytes == 0 || queue->index.bytes + queue->pending_bytes + append->record->size <=
-                                                queue->options.max_bytes + freed)) {
-    guint64 seq = zm_index_next (&queue->index, queue->options.retain == ZM_RETAIN_CONSUMED ? ZM_VIEW_PRESENT : ZM_VIEW_FREE, 0);
+  while (!fits (queue, append->record->size)) {
+    guint64 seq = zm_index_next (&queue->index, view, 0);
     ZmLeaving leaving;
 
-    if (seq == 0)
-      return FALSE;
-    freed += zm_index_size (&queue->index, seq);
-    if (!zm_queue_remove_in (queue, writer, seq, TRUE, &leaving))
+    if (seq == 0 || !zm_queue_remove_in (queue, writer, seq, TRUE, &leaving))
       return FALSE;
     g_array_append_val (append->dropped, leaving);
   }
@@ -107,7 +102,8 @@ place (ZmAppend *append, ZmStoreWriter *writer, gint64 ttl_s, gint64 delay_s, GE
   zm_store_op op = { .kind = ZM_STORE_APPEND, .queue = queue->number };
 
   if (queue->last_seq >= ZM_STORE_SEQ_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "queue %s has no numbers left: use another queue", queue->name);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "queue %s has no numbers left: use another queue",
+                 queue->name);
     return FALSE;
   }
   append->seq = queue->last_seq + 1;
@@ -128,8 +124,8 @@ place (ZmAppend *append, ZmStoreWriter *writer, gint64 ttl_s, gint64 delay_s, GE
 }
 
 ZmAppend *
-zm_append_in (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, gint64 ttl_s, gint64 delay_s, ZmPutHow how,
-              gboolean topic, GError **error)
+zm_append_in (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, gint64 ttl_s, gint64 delay_s,
+              ZmPutHow how, gboolean topic, GError **error)
 {
   ZmAppend *append = g_new0 (ZmAppend, 1);
   gboolean placed;

@@ -21,7 +21,8 @@ static guint
 record_hash (gconstpointer record)
 {
   const ZmRecord *r = record;
-  guint64 hash = (r->queue * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) ^ (r->seq * G_GUINT64_CONSTANT (0xff51afd7ed558ccd));
+  guint64 hash = (r->queue * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) ^
+                 (r->seq * G_GUINT64_CONSTANT (0xff51afd7ed558ccd));
 
   return (guint) (hash >> 32 ^ hash);
 }
@@ -59,10 +60,18 @@ forget (ZmCache *cache, ZmRecord *record)
 }
 
 void
-zm_cache_free (ZmCache *cache)
+zm_cache_clear (ZmCache *cache)
 {
+  pthread_mutex_lock (&cache->lock);
   while (cache->order.head != NULL)
     forget (cache, cache->order.head->data);
+  pthread_mutex_unlock (&cache->lock);
+}
+
+void
+zm_cache_free (ZmCache *cache)
+{
+  zm_cache_clear (cache);
   g_hash_table_unref (cache->records);
   pthread_mutex_destroy (&cache->lock);
   g_free (cache);

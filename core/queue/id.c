@@ -27,7 +27,8 @@ zm_queue_id_make (guint64 queue, guint64 seq, gint64 created_us, char out[ZM_UUI
 {
   guint64 ms = (guint64) MAX (created_us, 0) / 1000 & G_GUINT64_CONSTANT (0xffffffffffff);
   guint64 high = ms << 16 | 0x8000 | (queue >> 8 & 0xfff);
-  guint64 low = G_GUINT64_CONSTANT (1) << 63 | (queue & 0xff) << 54 | seq << SUM_BITS | sum_of (ms, queue, seq);
+  guint64 low =
+      G_GUINT64_CONSTANT (1) << 63 | (queue & 0xff) << 54 | seq << SUM_BITS | sum_of (ms, queue, seq);
   char *at = out;
 
   for (guint digit = 0; digit < 32; digit++) {

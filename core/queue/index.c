@@ -90,7 +90,8 @@ chunk_of (const ZmIndex *index, guint64 seq)
 {
   guint64 number = seq / ZM_CHUNK;
 
-  return number >= index->base && number - index->base < index->n ? index->chunks[number - index->base] : NULL;
+  return number >= index->base && number - index->base < index->n ? index->chunks[number - index->base]
+                                                                  : NULL;
 }
 
 /* The chunk and place of a record that is in the log, or NULL. */
@@ -374,10 +375,9 @@ zm_index_previous (const ZmIndex *index, ZmView view, guint64 from)
     return 0;
   for (number = MIN (from / ZM_CHUNK, index->base + index->n - 1); number + 1 > index->base; number--) {
     const ZmChunk *chunk = index->chunks[number - index->base];
-    int at =
-        chunk == NULL
-            ? -1
-            : last_bit (view_of (chunk, view), number == from / ZM_CHUNK ? from % ZM_CHUNK : ZM_CHUNK - 1);
+    int at = chunk == NULL ? -1
+                           : last_bit (view_of (chunk, view),
+                                       number == from / ZM_CHUNK ? from % ZM_CHUNK : ZM_CHUNK - 1);
 
     if (at >= 0)
       return number * ZM_CHUNK + (guint) at;

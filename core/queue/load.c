@@ -8,6 +8,8 @@
  * that ids of before a restart do not name messages of today. */
 #define MEMORY_SEQS_PER_S 8192
 
+#define SHOW(member, value) __atomic_store_n (&(member), (value), __ATOMIC_RELAXED)
+
 static int
 take_head (void *user, const zm_store_record *record)
 {
@@ -15,10 +17,12 @@ take_head (void *user, const zm_store_record *record)
   ZmTime due = ZM_TAG_DUE (record->tag);
 
   zm_index_add (&queue->index, record->seq, (guint32) MIN (record->size, G_MAXUINT32),
-                zm_time_of (record->expires_us), TRUE, due == 0 && queue->options.retain != ZM_RETAIN_CONSUMED);
+                zm_time_of (record->expires_us), TRUE,
+                due == 0 && queue->options.retain != ZM_RETAIN_CONSUMED);
   if (due != 0) { /* those that are due by now are made free by the first tick */
     zm_heap_push (&queue->delays, zm_time_us (due), record->seq);
-    g_hash_table_insert (queue->delayed, g_memdup2 (&record->seq, sizeof record->seq), GUINT_TO_POINTER (due));
+    g_hash_table_insert (queue->delayed, g_memdup2 (&record->seq, sizeof record->seq),
+                         GUINT_TO_POINTER (due));
   }
   return 0;
 }
@@ -73,9 +77,9 @@ settle_options (ZmQueue *queue, GError **error)
   if (!queue->stored) /* was just made with them */
     return TRUE;
   if (!zm_queue_options_read (&options, queue->queues->p->settings, queue->project, queue->name,
-                              zm_span_text (queue->metadata), &queue->configured, error))
+                              zm_span_text (queue->metadata), error))
     return FALSE;
-  if (!queue->configured)
+  if (!options.configured)
     options.kind = kind;
   zm_queue_set_options (queue, &options);
   return TRUE;
@@ -117,6 +121,24 @@ zm_queue_unload (ZmQueue *queue)
 void
 zm_queue_show (ZmQueue *queue)
 {
-  __atomic_store_n (&queue->shown_total, queue->index.n_present, __ATOMIC_RELAXED);
-  __atomic_store_n (&queue->shown_bytes, queue->index.bytes, __ATOMIC_RELAXED);
+  ZmQueueFigures *figures = &queue->figures;
+  guint64 ids = 0;
+  gint64 window_s = 0;
+
+  if (!queue->loaded)
+    return;
+  zm_window_figures (queue, &ids, &window_s);
+  SHOW (figures->total, queue->index.n_present);
+  SHOW (figures->bytes, queue->index.bytes);
+  SHOW (figures->free, queue->index.n_free);
+  SHOW (figures->claimed, zm_claims_claimed (queue));
+  SHOW (figures->delayed, g_hash_table_size (queue->delayed));
+  SHOW (figures->ids, ids);
+  SHOW (figures->window_s, (guint64) window_s);
+  SHOW (figures->counts.put, queue->counts.put);
+  SHOW (figures->counts.taken, queue->counts.taken);
+  SHOW (figures->counts.expired, queue->counts.expired);
+  SHOW (figures->counts.dropped, queue->counts.dropped);
+  SHOW (figures->counts.dead, queue->counts.dead);
+  SHOW (figures->counts.duplicates, queue->counts.duplicates);
 }

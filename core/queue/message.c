@@ -43,7 +43,8 @@ ZmRecord *
 zm_queue_fetch (ZmQueue *queue, void *reader, guint64 seq)
 {
   zm_store_range range = { .struct_size = sizeof range, .queue = queue->number, .seq = seq, .upto = seq };
-  ZmRecord *record = zm_cache_get (queue->memory != NULL ? queue->memory : queue->queues->cache, queue->number, seq);
+  ZmRecord *record =
+      zm_cache_get (queue->memory != NULL ? queue->memory : queue->queues->cache, queue->number, seq);
   g_autoptr (GError) error = NULL;
 
   if (record != NULL || queue->memory != NULL)
@@ -51,7 +52,8 @@ zm_queue_fetch (ZmQueue *queue, void *reader, guint64 seq)
   if (!zm_store_read (queue->queues->config.store, reader, &range, take_record, &record, &error)) {
     zm_counter_add (queue->queues->p->damaged, 1);
     zm_log_limited (queue->queues->config.log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM, "messages that cannot be read",
-                    "message %" G_GUINT64_FORMAT " of queue %s cannot be read: %s", seq, queue->name, error->message);
+                    "message %" G_GUINT64_FORMAT " of queue %s cannot be read: %s", seq, queue->name,
+                    error->message);
   }
   return record;
 }
@@ -97,6 +99,8 @@ zm_queue_remove_in (ZmQueue *queue, ZmStoreWriter *writer, guint64 seq, gboolean
     gone_in (queue, writer, seq);
   else
     free_in (queue, writer, seq, !present);
+  leaving->size = leaving->keeps ? 0 : zm_index_size (&queue->index, seq);
+  queue->leaving_bytes += leaving->size;
   zm_claims_remove_in (queue, writer, seq);
   return TRUE;
 }
@@ -104,6 +108,7 @@ zm_queue_remove_in (ZmQueue *queue, ZmStoreWriter *writer, guint64 seq, gboolean
 void
 zm_queue_remove_commit (ZmQueue *queue, const ZmLeaving *leaving)
 {
+  queue->leaving_bytes -= leaving->size;
   if (!queue->loaded)
     return;
   zm_claims_removed (queue, leaving->seq);
@@ -119,10 +124,16 @@ zm_queue_remove_commit (ZmQueue *queue, const ZmLeaving *leaving)
 void
 zm_queue_remove_undo (ZmQueue *queue, const ZmLeaving *leaving)
 {
+  gboolean free;
+
+  queue->leaving_bytes -= leaving->size;
   if (!queue->loaded || !leaving->present)
     return;
-  /* What was claimed meanwhile cannot be: it was not there. What became due meanwhile is free. */
-  zm_index_back (&queue->index, leaving->seq, leaving->free);
+  /* It may have become due meanwhile, or its claim be over. */
+  free = leaving->free || (queue->options.retain != ZM_RETAIN_CONSUMED &&
+                           !g_hash_table_contains (queue->delayed, &leaving->seq) &&
+                           zm_claims_of (queue, leaving->seq) == NULL);
+  zm_index_back (&queue->index, leaving->seq, free);
   zm_queue_wake (queue);
 }
 

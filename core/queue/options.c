@@ -59,7 +59,8 @@ from_section (ZmQueueOptions *options, const ZmConfig *config, const char *secti
 }
 
 gboolean
-zm_queue_json_number (ZmSpan object, const char *name, gint64 least, gint64 most, gint64 *value, GError **error)
+zm_queue_json_number (ZmSpan object, const char *name, gint64 least, gint64 most, gint64 *value,
+                      GError **error)
 {
   g_autofree char *text = NULL;
   ZmSpan raw;
@@ -91,11 +92,12 @@ from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata,
   gint64 claims = options->max_claim_count;
   ZmSpan raw;
 
-  if (!take_number (metadata, "_default_message_ttl", 1, zm_config_integer (config, "zaqar", "max_message_ttl"),
-                    &options->ttl_s, error) ||
-      !take_number (metadata, "_default_message_delay", 0, zm_config_integer (config, "zaqar", "max_message_delay"),
-                    &options->delay_s, error) ||
-      !take_number (metadata, "_dead_letter_queue_messages_ttl", 0, G_MAXINT32, &options->dead_letter_ttl_s, error) ||
+  if (!take_number (metadata, "_default_message_ttl", 1,
+                    zm_config_integer (config, "zaqar", "max_message_ttl"), &options->ttl_s, error) ||
+      !take_number (metadata, "_default_message_delay", 0,
+                    zm_config_integer (config, "zaqar", "max_message_delay"), &options->delay_s, error) ||
+      !take_number (metadata, "_dead_letter_queue_messages_ttl", 0, G_MAXINT32, &options->dead_letter_ttl_s,
+                    error) ||
       !take_number (metadata, "_max_claim_count", 0, G_MAXINT32, &claims, error))
     return FALSE;
   options->max_claim_count = (guint) claims;
@@ -103,9 +105,11 @@ from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata,
     g_free (options->dead_letter);
     options->dead_letter = zm_json_text (raw);
   }
-  if (zm_json_member (metadata, "_enable_encrypt_messages", &raw) && zm_span_is (raw, "true") && options->cipher == NULL) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
-                 "_enable_encrypt_messages: there is no key for this queue; set encrypt in its section [queue NAME]");
+  if (zm_json_member (metadata, "_enable_encrypt_messages", &raw) && zm_span_is (raw, "true") &&
+      options->cipher == NULL) {
+    g_set_error (
+        error, ZM_ERROR, ZM_ERROR_REFUSED,
+        "_enable_encrypt_messages: there is no key for this queue; set encrypt in its section [queue NAME]");
     return FALSE;
   }
   return TRUE;
@@ -113,7 +117,7 @@ from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata,
 
 gboolean
 zm_queue_options_read (ZmQueueOptions *options, const ZmConfig *config, const char *project, const char *name,
-                       ZmSpan metadata, gboolean *configured, GError **error)
+                       ZmSpan metadata, GError **error)
 {
   g_autofree char *section = g_strconcat ("queue ", name, NULL);
 
@@ -124,8 +128,8 @@ zm_queue_options_read (ZmQueueOptions *options, const ZmConfig *config, const ch
   options->claim_ttl_s = zm_config_integer (config, "zaqar", "default_claim_ttl");
   options->claim_grace_s = zm_config_integer (config, "zaqar", "default_claim_grace");
   options->sums = zm_config_boolean (config, "zaqar", "enable_checksum");
-  *configured = is_configured (config, section, project, name);
-  if ((*configured && !from_section (options, config, section, error)) ||
+  options->configured = is_configured (config, section, project, name);
+  if ((options->configured && !from_section (options, config, section, error)) ||
       !from_metadata (options, config, metadata, error)) {
     zm_queue_options_clear (options);
     return FALSE;
@@ -149,8 +153,21 @@ zm_queue_set_options (ZmQueue *queue, ZmQueueOptions *options)
 
   pthread_mutex_lock (&queue->queues->p->lock);
   queue->options = *options;
+  queue->configured = options->configured;
   pthread_mutex_unlock (&queue->queues->p->lock);
   zm_queue_options_clear (&before);
+}
+
+char *
+zm_queue_swap_metadata (ZmQueue *queue, char *metadata)
+{
+  char *before;
+
+  pthread_mutex_lock (&queue->queues->p->lock);
+  before = queue->metadata;
+  queue->metadata = metadata;
+  pthread_mutex_unlock (&queue->queues->p->lock);
+  return before;
 }
 
 ZmCipher *

@@ -82,6 +82,7 @@ void zm_cipher_unref (ZmCipher *cipher); /* NULL is fine */
 
 /* What holds for a queue: of [queue NAME], of [zaqar] and of the reserved keys of its metadata. */
 typedef struct ZmQueueOptions {
+  gboolean configured; /* there is a section [queue NAME] */
   ZmQueueKind kind;
   gint64 ttl_s, delay_s; /* of messages that name none */
   guint64 max_messages, max_bytes;
@@ -102,6 +103,12 @@ typedef struct ZmQueueCounts {
   guint64 put, taken, expired, dropped, dead, duplicates;
 } ZmQueueCounts;
 
+/* For listings in other threads: each member is written and read atomically, by zm_queue_show. */
+typedef struct ZmQueueFigures {
+  guint64 total, bytes, free, claimed, delayed, ids, window_s;
+  ZmQueueCounts counts;
+} ZmQueueFigures;
+
 struct ZmQueue {
   int refs; /* atomic (__atomic_*): the header is read by C++ too */
   ZmQueues *queues;
@@ -118,12 +125,13 @@ struct ZmQueue {
   char *metadata; /* JSON object text, never NULL */
 
   ZmIndex index;
-  guint64 last_seq;               /* the last that was given out */
-  guint64 purged;                 /* what was purged in prepare: appends of the same batch up to it are not there any more */
+  guint64 last_seq; /* the last that was given out */
+  guint64 purged; /* what was purged in prepare: appends of the same batch up to it are not there any more */
+  guint64 leaving_bytes;          /* of removals that are not durable yet */
   guint64 pending, pending_bytes; /* appended and not durable yet: count against bounds and emptiness */
   ZmHeap delays;                  /* due, seq; those that left the queue meanwhile stay until their time */
   GHashTable *delayed;            /* seq (guint64 *) -> due (ZmTime): in the queue and not due; NULL: none */
-  ZmCache *memory;  /* durability = memory: all records are here, and nowhere else; else NULL */
+  ZmCache *memory;                /* durability = memory: all records are here, and nowhere else; else NULL */
   GPtrArray *readers;             /* ZmQueueReader, not owned; NULL: none */
   ZmClaims *claims;
   ZmWindow *window;
@@ -131,8 +139,8 @@ struct ZmQueue {
 
   GHashTable *consuming; /* seq -> ZmLeaving: zm_queue_consume_in to _commit; NULL: none */
   ZmQueueCounts counts;
-  gint64 agenda_us;                              /* when the background looks at it; G_MAXINT64: never */
-  guint64 shown_total, shown_bytes; /* atomic: for listings in other threads */
+  gint64 agenda_us; /* when the background looks at it; G_MAXINT64: never */
+  ZmQueueFigures figures;
 };
 
 struct ZmQueues {
@@ -179,8 +187,9 @@ ZmRecord *zm_queue_fetch (ZmQueue *queue, void *reader, guint64 seq);
 /* A removal between prepare and done. */
 typedef struct ZmLeaving {
   guint64 seq;
+  guint32 size;           /* that becomes free */
   gboolean present, free; /* it was */
-  gboolean keeps; /* the record stays, for readers of the log */
+  gboolean keeps;         /* the record stays, for readers of the log */
 } ZmLeaving;
 /* In prepare: out of the queue view (both: and of the log, whoever still reads it). FALSE: it is not there. Claims' documents of it go too. */
 gboolean
@@ -252,8 +261,9 @@ struct ZmRequest {
   ZmQueueDone done;
   gpointer user;
   ZmQueueAnswer answer;
-  GArray *seen;      /* ZmSeen; answer.messages is made of it */
-  GArray *messages;  /* ZmStored, in the order of seen, without those that were not there; read may take some out */
+  GArray *seen; /* ZmSeen; answer.messages is made of it */
+  GArray *
+      messages; /* ZmStored, in the order of seen, without those that were not there; read may take some out */
   GPtrArray *plains; /* GByteArray: what was decrypted */
 };
 /* Of ops->size bytes, zeroed but for the base; name copied. */
@@ -331,6 +341,7 @@ void zm_latest_close (ZmQueue *queue);
 
 ZmCache *zm_cache_new (gsize most);
 void zm_cache_free (ZmCache *cache);
+void zm_cache_clear (ZmCache *cache);
 void zm_cache_put (ZmCache *cache, ZmRecord *record); /* takes a reference */
 ZmRecord *zm_cache_get (ZmCache *cache, guint64 queue, guint64 seq);
 void zm_cache_drop (ZmCache *cache, guint64 queue, guint64 seq);

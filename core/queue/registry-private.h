@@ -23,20 +23,23 @@ typedef struct ZmBindings {
 } ZmBindings;
 
 struct ZmQueuesPrivate {
-  pthread_mutex_t lock; /* guards the members down to the next blank line; by_key and by_name are changed in the store's thread only */
-  GHashTable *by_key;   /* key -> ZmQueue, which it has a reference of */
-  GTree *by_name;       /* the same, in order of keys */
-  ZmConfig *settings;   /* the configuration in force */
+  pthread_mutex_t
+      lock; /* guards the members down to the next blank line; by_key and by_name are changed in the store's thread only */
+  GHashTable *by_key; /* key -> ZmQueue, which it has a reference of */
+  GTree *by_name;     /* the same, in order of keys */
+  ZmConfig *settings; /* the configuration in force; changed in the store's thread only */
   ZmBindings *bindings;
-  int closed; /* atomic */
+  int closed;    /* atomic */
+  int any_bound; /* atomic: there are bindings at all */
 
   GHashTable *by_number; /* the store's thread's: number -> ZmQueue, not owned */
   guint64 next_number;
   ZmHeap agenda; /* when, number */
 
+  gint64 tended_us; /* monotonic: when the background was here last */
+
   ZmTimer timer;
   int tidying; /* atomic: a unit of the background is on its way */
-  int fired_us_set;
 
   pthread_mutex_t watch_lock; /* guards the members below; held while wake is called */
   GHashTable *watches;        /* number of the watch -> ZmWatch */
@@ -44,6 +47,7 @@ struct ZmQueuesPrivate {
   guint64 last_watch;
   int n_watches; /* atomic */
 
+  ZmMetrics *own_metrics; /* where the caller has none */
   ZmCounter *put, *taken, *expired, *dropped, *refused, *damaged, *tap_lost, *lost; /* metrics */
 };
 
@@ -55,6 +59,7 @@ gboolean zm_queue_key_equal (gconstpointer a, gconstpointer b);
 /* The text that a queue's document has now; in memory that lives until done. */
 zm_str zm_queue_document (ZmQueue *queue, ZmStoreWriter *writer);
 void zm_queue_document_in (ZmQueue *queue, ZmStoreWriter *writer);
+void zm_queue_forget_in (ZmQueue *queue, ZmStoreWriter *writer); /* the document goes */
 /* Out of the registry, and into it again. */
 void zm_queues_drop (ZmQueue *queue);
 void zm_queues_keep (ZmQueue *queue);
@@ -72,10 +77,12 @@ void zm_queue_show (ZmQueue *queue);
 /* options.c */
 /* From the configuration and the metadata. Errors: a reserved key of the metadata, or a key for encryption, is none. */
 gboolean zm_queue_options_read (ZmQueueOptions *options, const ZmConfig *config, const char *project,
-                                const char *name, ZmSpan metadata, gboolean *configured, GError **error);
+                                const char *name, ZmSpan metadata, GError **error);
 void zm_queue_options_clear (ZmQueueOptions *options);
 /* Into queue; cipher is read by other threads too. Takes what options has. */
 void zm_queue_set_options (ZmQueue *queue, ZmQueueOptions *options);
+/* Other threads read it too: takes metadata, gives what was there. */
+char *zm_queue_swap_metadata (ZmQueue *queue, char *metadata);
 ZmCipher *zm_queue_cipher (ZmQueue *queue); /* a reference, or NULL; any thread */
 /* Of a number that stands as a key of a JSON object; FALSE: not there. Error: it is none, or out of bounds. */
 gboolean zm_queue_json_number (ZmSpan object, const char *name, gint64 least, gint64 most, gint64 *value,

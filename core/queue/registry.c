@@ -77,7 +77,8 @@ zm_queues_key (ZmQueues *queues, ZmQueueName name, gsize *size, GError **error)
     g_autofree char *shown = zm_printable (name.name, 80);
 
     g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
-                 "'%s' is no name of a queue: it has 1 to %d of the characters a-z, A-Z, 0-9, '_', '.' and '-', in a project "
+                 "'%s' is no name of a queue: it has 1 to %d of the characters a-z, A-Z, 0-9, '_', '.' and "
+                 "'-', in a project "
                  "of at most %d bytes",
                  shown, ZM_QUEUE_NAME_MOST, ZM_QUEUE_PROJECT_MOST);
     return NULL;
@@ -150,7 +151,8 @@ zm_queues_keep (ZmQueue *queue)
 
   if (g_hash_table_contains (p->by_key, queue->key)) {
     zm_log_write (queue->queues->config.log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM,
-                  "queue %s could not be removed, and there is another one of its name now: what it had is set aside until "
+                  "queue %s could not be removed, and there is another one of its name now: what it had is "
+                  "set aside until "
                   "the next start",
                   queue->name);
     return;
@@ -220,25 +222,36 @@ zm_queue_document_in (ZmQueue *queue, ZmStoreWriter *writer)
   zm_store_add (writer, &op);
 }
 
+void
+zm_queue_forget_in (ZmQueue *queue, ZmStoreWriter *writer)
+{
+  char *key = zm_store_alloc (writer, queue->key_size);
+  zm_store_op op = { .kind = ZM_STORE_DELETE,
+                     .space = zm_str_of (ZM_SPAN_LITERAL (ZM_SPACE_QUEUES)),
+                     .key = { key, queue->key_size } };
+
+  memcpy (key, queue->key, queue->key_size);
+  zm_store_add (writer, &op);
+}
+
 /* Takes key. */
 static ZmQueue *
 make_queue (ZmQueues *queues, char *key, gsize size, ZmStoreWriter *writer, GError **error)
 {
   guint64 number = free_number (queues->p);
-  g_autoptr (GError) wrong = NULL;
   ZmQueueOptions options;
   ZmQueue *queue;
 
   if (number == 0 || g_hash_table_size (queues->p->by_key) >= ZM_QUEUES_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT, "there are %d queues already: remove some that are not used",
-                 ZM_QUEUES_MOST);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_LIMIT,
+                 "there are %d queues already: remove some that are not used", ZM_QUEUES_MOST);
     g_free (key);
     return NULL;
   }
   queue = new_queue (queues, key, size, number);
   queue->created_us = zm_queues_now (queues, writer);
   if (!zm_queue_options_read (&options, queues->p->settings, queue->project, queue->name,
-                              zm_span_text (queue->metadata), &queue->configured, error)) {
+                              zm_span_text (queue->metadata), error)) {
     zm_queue_unref (queue);
     return NULL;
   }
@@ -391,11 +404,13 @@ zm_queues_read (ZmQueues *queues, GError **error)
   ZmSpan all = { NULL, 0 };
   gboolean done;
 
-  p->by_key = g_hash_table_new_full (zm_queue_key_hash, zm_queue_key_equal, NULL, (GDestroyNotify) zm_queue_unref);
+  p->by_key =
+      g_hash_table_new_full (zm_queue_key_hash, zm_queue_key_equal, NULL, (GDestroyNotify) zm_queue_unref);
   p->by_name = g_tree_new_with_data (tree_order, NULL);
   p->by_number = g_hash_table_new (g_int64_hash, g_int64_equal);
   p->next_number = 1;
-  done = zm_store_documents (queues->config.store, NULL, ZM_SPACE_QUEUES, all, all, 0, take_document, &reading, error);
+  done = zm_store_documents (queues->config.store, NULL, ZM_SPACE_QUEUES, all, all, 0, take_document,
+                             &reading, error);
   if (reading.error != NULL) {
     g_clear_error (error);
     g_propagate_error (error, reading.error);

@@ -61,8 +61,8 @@ damaged (ZmQueue *queue, guint64 seq, const GError *error)
 {
   zm_counter_add (queue->queues->p->damaged, 1);
   zm_log_limited (queue->queues->config.log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM, "messages that cannot be read",
-                  "message %" G_GUINT64_FORMAT " of queue %s cannot be read and is left out: %s", seq, queue->name,
-                  error != NULL ? error->message : "its checksum is wrong");
+                  "message %" G_GUINT64_FORMAT " of queue %s cannot be read and is left out: %s", seq,
+                  queue->name, error != NULL ? error->message : "its checksum is wrong");
 }
 
 /* The message that a record is, with what the answer knows beside. */
@@ -201,7 +201,8 @@ zm_request_see (ZmRequest *request, guint64 seq)
     request->seen = g_array_new (FALSE, FALSE, sizeof (ZmSeen));
     g_array_set_clear_func (request->seen, clear_seen);
   }
-  seen.record = zm_cache_get (queue->memory != NULL ? queue->memory : queue->queues->cache, queue->number, seq);
+  seen.record =
+      zm_cache_get (queue->memory != NULL ? queue->memory : queue->queues->cache, queue->number, seq);
   zm_claims_show (queue, seq, &seen);
   g_array_append_val (request->seen, seen);
   return seen_at (request, request->seen->len - 1);
@@ -216,8 +217,8 @@ prepare (ZmStoreUnit *unit, ZmStoreWriter *writer)
 
   request->now_us = zm_queues_now (request->queues, writer);
   zm_queue_unref (request->queue);
-  request->queue = zm_queue_find_in (request->queues, writer, request->name, request->ops->make, &request->created,
-                                     &request->error);
+  request->queue = zm_queue_find_in (request->queues, writer, request->name, request->ops->make,
+                                     &request->created, &request->error);
   if (request->error != NULL)
     return;
   if (request->queue != NULL) {
@@ -253,7 +254,8 @@ done (ZmStoreUnit *unit, const GError *error)
 }
 
 gpointer
-zm_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQueueDone done_func, gpointer user)
+zm_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQueueDone done_func,
+                gpointer user)
 {
   ZmRequest *request = g_malloc0 (ops->size);
   char *names = g_malloc (name.project.size + name.name.size + 1);
@@ -271,15 +273,17 @@ zm_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQ
   return request;
 }
 
+/* What was found wrong before is answered at once. */
 static void
 submit (ZmRequest *request)
 {
   request->unit.prepare = prepare;
   request->unit.done = done;
   request->unit.adds = request->ops->adds;
-  if (zm_queues_closed (request->queues))
+  if (request->error == NULL && zm_queues_closed (request->queues))
     zm_request_fail (request, ZM_ERROR_UNAVAILABLE, "the daemon is stopping");
-  else if (zm_store_submit (request->queues->config.store, &request->unit, &request->error))
+  else if (request->error == NULL &&
+           zm_store_submit (request->queues->config.store, &request->unit, &request->error))
     return;
   zm_request_answer (request);
   free_request (request);

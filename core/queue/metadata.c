@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Queues made, and their metadata: a JSON object kept as the text that it came as. */
+#include "config.h"
+
+#include "queue/registry-private.h"
+
+#include <string.h>
+
+typedef struct Metadata {
+  ZmRequest request;   /* first */
+  char *expect, *text; /* NULL: not given */
+  char *before;        /* what was there */
+  gboolean changed;
+} Metadata;
+
+static Metadata *
+metadata_of (ZmRequest *request)
+{
+  return (Metadata *) (void *) request;
+}
+
+/* The new text into memory and the document. Sets the error where its reserved keys are wrong. */
+static void
+change (Metadata *metadata, ZmStoreWriter *writer)
+{
+  ZmRequest *request = &metadata->request;
+  ZmQueue *queue = request->queue;
+  ZmQueueKind kind = queue->options.kind;
+  ZmQueueDurability durability = queue->options.durability;
+  ZmQueueOptions options;
+
+  if (!zm_queue_options_read (&options, request->queues->p->settings, queue->project, queue->name,
+                              zm_span_text (metadata->text), &request->error))
+    return;
+  options.kind = kind;
+  options.durability = durability;
+  zm_queue_set_options (queue, &options);
+  metadata->before = zm_queue_swap_metadata (queue, g_strdup (metadata->text));
+  metadata->changed = TRUE;
+  zm_queue_document_in (queue, writer);
+}
+
+/* Back to what was there, unless a later unit of the same batch changed it again: that one fails too, and comes after. */
+static void
+undo (ZmRequest *request)
+{
+  Metadata *metadata = metadata_of (request);
+  ZmQueue *queue = request->queue;
+  ZmQueueKind kind = queue->options.kind;
+  ZmQueueDurability durability = queue->options.durability;
+  ZmQueueOptions options;
+
+  if (!metadata->changed)
+    return;
+  g_free (zm_queue_swap_metadata (queue, g_steal_pointer (&metadata->before)));
+  if (zm_queue_options_read (&options, request->queues->p->settings, queue->project, queue->name,
+                             zm_span_text (queue->metadata), NULL)) {
+    options.kind = kind;
+    options.durability = durability;
+    zm_queue_set_options (queue, &options);
+  }
+}
+
+static void
+free_metadata (ZmRequest *request)
+{
+  Metadata *metadata = metadata_of (request);
+
+  g_free (metadata->expect);
+  g_free (metadata->text);
+  g_free (metadata->before);
+}
+
+/* ---- create ---- */
+
+static void
+decide_create (ZmRequest *request, ZmStoreWriter *writer)
+{
+  Metadata *metadata = metadata_of (request);
+
+  request->answer.created = request->created;
+  if (request->created && metadata->text != NULL)
+    change (metadata, writer);
+  if (request->created && request->error != NULL) { /* a queue that nobody could describe is not made */
+    zm_queue_forget_in (request->queue, writer);
+    zm_queues_drop (request->queue);
+  }
+}
+
+static void
+commit_create (ZmRequest *request)
+{
+  request->answer.metadata = request->queue->metadata;
+}
+
+static const ZmRequestOps create_ops = { .size = sizeof (Metadata),
+                                         .make = TRUE,
+                                         .adds = TRUE,
+                                         .decide = decide_create,
+                                         .commit = commit_create,
+                                         .undo = undo,
+                                         .free = free_metadata };
+
+static void
+check_object (ZmRequest *request, ZmSpan metadata)
+{
+  ZmSpan trimmed = metadata;
+
+  while (trimmed.size > 0 && g_ascii_isspace (trimmed.data[0]))
+    trimmed = (ZmSpan){ trimmed.data + 1, trimmed.size - 1 };
+  if (trimmed.size == 0 || trimmed.data[0] != '{' || memchr (metadata.data, '\0', metadata.size) != NULL ||
+      !zm_json_valid (metadata))
+    zm_request_fail (request, ZM_ERROR_INVALID, "the metadata is no JSON object");
+}
+
+void
+zm_queue_create (ZmQueues *queues, ZmQueueName queue, ZmSpan metadata, ZmQueueDone done, gpointer user)
+{
+  Metadata *create = zm_request_new (queues, queue, &create_ops, done, user);
+
+  if (metadata.size > 0) {
+    create->text = zm_span_dup (metadata);
+    check_object (&create->request, metadata);
+  }
+  zm_request_submit (create, metadata.size + 64);
+}
+
+/* ---- set ---- */
+
+static void
+decide_set (ZmRequest *request, ZmStoreWriter *writer)
+{
+  Metadata *metadata = metadata_of (request);
+
+  if (request->queue == NULL)
+    zm_request_fail (request, ZM_ERROR_NOT_FOUND, "there is no queue of this name");
+  else if (metadata->expect != NULL && strcmp (metadata->expect, request->queue->metadata) != 0)
+    zm_request_fail (request, ZM_ERROR_EXISTS, "the queue's metadata was changed meanwhile: read it again");
+  else
+    change (metadata, writer);
+}
+
+static const ZmRequestOps set_ops = { .size = sizeof (Metadata),
+                                      .adds = TRUE,
+                                      .decide = decide_set,
+                                      .commit = commit_create,
+                                      .undo = undo,
+                                      .free = free_metadata };
+
+void
+zm_queue_set_metadata (ZmQueues *queues, ZmQueueName queue, ZmSpan expect, ZmSpan metadata, ZmQueueDone done,
+                       gpointer user)
+{
+  Metadata *set = zm_request_new (queues, queue, &set_ops, done, user);
+
+  set->text = metadata.size > 0 ? zm_span_dup (metadata) : g_strdup ("{}");
+  check_object (&set->request, zm_span_text (set->text));
+  if (expect.size > 0)
+    set->expect = zm_span_dup (expect);
+  zm_request_submit (set, metadata.size + 64);
+}
+
+/* ---- get ---- */
+
+static void
+decide_get (ZmRequest *request, ZmStoreWriter *writer)
+{
+  (void) writer;
+  request->answer.created = request->queue != NULL;
+}
+
+static void
+commit_get (ZmRequest *request)
+{
+  request->answer.metadata = request->queue != NULL ? request->queue->metadata : "{}";
+}
+
+static const ZmRequestOps get_ops = { .size = sizeof (ZmRequest),
+                                      .decide = decide_get,
+                                      .commit = commit_get };
+
+void
+zm_queue_get_metadata (ZmQueues *queues, ZmQueueName queue, ZmQueueDone done, gpointer user)
+{
+  zm_request_submit (zm_request_new (queues, queue, &get_ops, done, user), 0);
+}
