@@ -261,9 +261,11 @@ struct ZmRequest {
   ZmQueueDone done;
   gpointer user;
   ZmQueueAnswer answer;
-  GArray *seen; /* ZmSeen; answer.messages is made of it */
+  GArray *seen;     /* ZmSeen; answer.messages is made of it */
+  guint told;       /* so many of seen are in messages already */
+  ZmCipher *cipher; /* reference, from prepare on */
   GArray *
-      messages; /* ZmStored, in the order of seen, without those that were not there; read may take some out */
+      messages; /* ZmStored in the order of seen, without those that were not there; read may take some out */
   GPtrArray *plains; /* GByteArray: what was decrypted */
 };
 /* Of ops->size bytes, zeroed but for the base; name copied. */
