@@ -81,10 +81,6 @@ decide_create (ZmRequest *request, ZmStoreWriter *writer)
   request->answer.created = request->created;
   if (request->created && metadata->text != NULL)
     change (metadata, writer);
-  if (request->created && request->error != NULL) { /* a queue that nobody could describe is not made */
-    zm_queue_forget_in (request->queue, writer);
-    zm_queues_drop (request->queue);
-  }
 }
 
 static void

@@ -118,6 +118,7 @@ struct ZmQueue {
   const char *project, *name;
   gint64 created_us;
   gboolean stored;     /* its document is durable; until then each unit that uses it adds it again */
+  gboolean unmade;     /* left the registry as its document could not be written */
   gboolean configured; /* named in the configuration */
   gboolean loaded;
   gboolean removed; /* no longer in the registry */

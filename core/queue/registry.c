@@ -306,10 +306,16 @@ zm_queue_settle (ZmQueue *queue, gboolean ok)
 {
   if (queue->stored)
     return;
-  if (ok)
+  if (ok) {
     queue->stored = TRUE;
-  else if (queue->pending == 0 && queue->index.n_log == 0 && !queue->configured && queue->readers == NULL)
+    if (queue->unmade) /* another unit of the batch made it after all */
+      zm_queues_keep (queue);
+    queue->unmade = FALSE;
+  } else if (!queue->removed && queue->pending == 0 && queue->index.n_log == 0 && !queue->configured &&
+             queue->readers == NULL) {
+    queue->unmade = TRUE;
     zm_queues_drop (queue);
+  }
 }
 
 ZmQueue *

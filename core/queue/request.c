@@ -214,6 +214,7 @@ static void
 prepare (ZmStoreUnit *unit, ZmStoreWriter *writer)
 {
   ZmRequest *request = of_unit (unit);
+  guint mark = zm_store_mark (writer);
 
   request->now_us = zm_queues_now (request->queues, writer);
   zm_queue_unref (request->queue);
@@ -227,6 +228,8 @@ prepare (ZmStoreUnit *unit, ZmStoreWriter *writer)
       request->cipher = zm_queue_cipher (request->queue);
   }
   request->ops->decide (request, writer);
+  if (request->error != NULL) /* what it had added by then is not to be */
+    zm_store_rewind (writer, mark);
 }
 
 static void
@@ -235,7 +238,7 @@ done (ZmStoreUnit *unit, const GError *error)
   ZmRequest *request = of_unit (unit);
 
   if (request->queue != NULL && request->ops->make)
-    zm_queue_settle (request->queue, error == NULL);
+    zm_queue_settle (request->queue, error == NULL && request->error == NULL);
   if (request->error == NULL && error == NULL && request->ops->commit != NULL)
     request->ops->commit (request);
   else if (request->error == NULL && error != NULL && request->ops->undo != NULL)

@@ -40,6 +40,30 @@ zm_store_add (ZmStoreWriter *writer, const zm_store_op *op)
   return state->unit->n++;
 }
 
+static ZmStoreUnit *
+unit_being_prepared (const ZmStoreWriter *writer)
+{
+  return g_array_index (writer->units, ZmUnitState, writer->units->len - 1).unit;
+}
+
+guint
+zm_store_mark (const ZmStoreWriter *writer)
+{
+  return unit_being_prepared (writer)->n;
+}
+
+/* They stand at the end of the batch, as nobody else has prepared since. */
+void
+zm_store_rewind (ZmStoreWriter *writer, guint mark)
+{
+  ZmStoreUnit *unit = unit_being_prepared (writer);
+
+  if (mark >= unit->n)
+    return;
+  g_array_set_size (writer->ops, unit->first + mark);
+  unit->n = mark;
+}
+
 const zm_store_op *
 zm_store_op_of (ZmStore *store, const ZmStoreUnit *unit, guint index)
 {

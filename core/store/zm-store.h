@@ -41,6 +41,9 @@ struct ZmStoreUnit {
 
 /* Adds a change; what it points to must live until done. Returns its place, for zm_store_op_of. */
 guint zm_store_add (ZmStoreWriter *writer, const zm_store_op *op);
+/* For a unit that finds half way that it cannot be: its changes from this place on are taken back. zm_store_mark is the place of the next. */
+guint zm_store_mark (const ZmStoreWriter *writer);
+void zm_store_rewind (ZmStoreWriter *writer, guint mark);
 /* After the write, inside done: the change with its status and, for APPEND, its seq. index counts within the unit from 0. */
 const zm_store_op *zm_store_op_of (ZmStore *store, const ZmStoreUnit *unit, guint index);
 /* Wall time of this batch, microseconds. */
