@@ -5,6 +5,7 @@
 #include "queue/queue-cipher.h"
 
 #include "base/zm-trust.h"
+#include "queue/queue-private.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,9 +18,9 @@
 #define FOLDER_THERE "core/queue" /* of the module in it */
 
 struct ZmCipher {
+  atomic_int refs;
   void *library; /* of dlopen, which counts */
   const ZmCipherModule *module;
-  _Atomic guint64 sealed;
   guint8 key[ZM_CIPHER_KEY];
 };
 
@@ -102,19 +103,28 @@ read_key (ZmSpan hex, guint8 key[ZM_CIPHER_KEY], GError **error)
 }
 
 ZmCipher *
-zm_cipher_new (ZmSpan hex, GError **error)
+zm_cipher_new (const char *hex, GError **error)
 {
-  g_autoptr (ZmCipher) cipher = g_new0 (ZmCipher, 1);
+  ZmCipher *cipher = g_new0 (ZmCipher, 1);
 
-  if (!read_key (hex, cipher->key, error) || !load (cipher, error))
-    return NULL;
-  return g_steal_pointer (&cipher);
+  atomic_init (&cipher->refs, 1);
+  if (read_key (zm_span_text (hex), cipher->key, error) && load (cipher, error))
+    return cipher;
+  zm_cipher_unref (cipher);
+  return NULL;
+}
+
+ZmCipher *
+zm_cipher_ref (ZmCipher *cipher)
+{
+  atomic_fetch_add_explicit (&cipher->refs, 1, memory_order_relaxed);
+  return cipher;
 }
 
 void
-zm_cipher_free (ZmCipher *cipher)
+zm_cipher_unref (ZmCipher *cipher)
 {
-  if (cipher == NULL)
+  if (cipher == NULL || atomic_fetch_sub_explicit (&cipher->refs, 1, memory_order_acq_rel) != 1)
     return;
   if (cipher->library != NULL)
     dlclose (cipher->library);
@@ -141,7 +151,7 @@ make_nonce (guint8 *nonce, GError **error)
 }
 
 gboolean
-zm_cipher_seal (ZmCipher *cipher, ZmSpan bound, const guint8 *plain, gsize size, guint8 *out, GError **error)
+zm_cipher_seal (const ZmCipher *cipher, ZmSpan bound, const guint8 *plain, gsize size, guint8 *out, GError **error)
 {
   if (!make_nonce (out, error))
     return FALSE;
@@ -150,12 +160,11 @@ zm_cipher_seal (ZmCipher *cipher, ZmSpan bound, const guint8 *plain, gsize size,
                          "a message cannot be encrypted: the library refused");
     return FALSE;
   }
-  atomic_fetch_add_explicit (&cipher->sealed, 1, memory_order_relaxed);
   return TRUE;
 }
 
 gboolean
-zm_cipher_open (ZmCipher *cipher, ZmSpan bound, const guint8 *sealed, gsize size, guint8 *out, GError **error)
+zm_cipher_open (const ZmCipher *cipher, ZmSpan bound, const guint8 *sealed, gsize size, guint8 *out, GError **error)
 {
   if (size >= ZM_CIPHER_EXTRA && cipher->module->open (cipher->key, sealed, bound, sealed + ZM_CIPHER_NONCE,
                                                        size - ZM_CIPHER_NONCE, out) == 0)
@@ -168,10 +177,4 @@ zm_cipher_open (ZmCipher *cipher, ZmSpan bound, const guint8 *sealed, gsize size
       "it does not open: it was encrypted with another key than the queue has now, was damaged, or was "
       "moved here from another place");
   return FALSE;
-}
-
-guint64
-zm_cipher_sealed (const ZmCipher *cipher)
-{
-  return atomic_load_explicit (&cipher->sealed, memory_order_relaxed);
 }

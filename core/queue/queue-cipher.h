@@ -3,8 +3,8 @@
  * Encryption at rest: AES-256-GCM with a random nonce of 96 bits a record. The library that does it is linked to the module
  * zm-cipher.so alone, which is loaded when the first key is used: a daemon without encrypted queues never has it in memory.
  *
- * 96 random bits: one key is good for 2^32 records (the chance that two have the same nonce is then below 2^-32); each cipher
- * counts what it sealed since the start, and a queue should be given another key long before. Any thread.
+ * 96 random bits: one key is good for 2^32 records (the chance that two have the same nonce is then below 2^-32); a queue that had
+ * as many should be given another key. Any thread.
  */
 #pragma once
 
@@ -31,22 +31,15 @@ typedef struct ZmCipherModule {
 #define ZM_CIPHER_VERSION 1
 #define ZM_CIPHER_SYMBOL  "zm_cipher_module"
 
-/* One key. */
+/* One key; zm_cipher_new, _ref and _unref stand in queue-private.h. */
 typedef struct ZmCipher ZmCipher;
 
-/* hex: 64 hexadecimal digits (blanks and a line feed at its ends do not count). Loads the module. INVALID: no such key;
- * UNAVAILABLE: the module is not there or not of this version. The key is never part of an error's text. */
-ZmCipher *zm_cipher_new (ZmSpan hex, GError **error);
-void zm_cipher_free (ZmCipher *cipher);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmCipher, zm_cipher_free)
-
 /* size bytes of plain to size + ZM_CIPHER_EXTRA bytes at out. bound: what has to be the same when it is opened. */
-gboolean zm_cipher_seal (ZmCipher *cipher, ZmSpan bound, const guint8 *plain, gsize size, guint8 *out,
+gboolean zm_cipher_seal (const ZmCipher *cipher, ZmSpan bound, const guint8 *plain, gsize size, guint8 *out,
                          GError **error);
 /* size bytes of sealed to size - ZM_CIPHER_EXTRA bytes at out. FALSE with INVALID: damaged, moved, or sealed with another key;
  * nothing of it is at out then. */
-gboolean zm_cipher_open (ZmCipher *cipher, ZmSpan bound, const guint8 *sealed, gsize size, guint8 *out,
+gboolean zm_cipher_open (const ZmCipher *cipher, ZmSpan bound, const guint8 *sealed, gsize size, guint8 *out,
                          GError **error);
-guint64 zm_cipher_sealed (const ZmCipher *cipher); /* how many, since it was made */
 
 G_END_DECLS

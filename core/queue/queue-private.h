@@ -30,7 +30,7 @@ G_BEGIN_DECLS
   "queue" /* project NUL name: number, 8 bytes big-endian; created_us, the same; kind, 1 byte; metadata */
 #define ZM_SPACE_GONE   "gone"  /* + seq: left the queue view, is kept for a reader */
 #define ZM_SPACE_CLAIMS "claim" /* claims.c */
-#define ZM_SPACE_COUNTS "count" /* claims.c */
+#define ZM_SPACE_SEEN   "seen"  /* window.c; a purge leaves it, the end of the queue does not */
 
 /* tag of a record in the store: when it is due (ZmTime, 0: at once) and what is in it, so that loading reads heads only. */
 #define ZM_TAG_DUE(tag) ((ZmTime) (tag))
@@ -319,8 +319,8 @@ gboolean zm_window_load (ZmQueue *queue, GError **error); /* after the index */
 void zm_window_free (ZmWindow *window);
 /* The first of that id, also one that is not durable yet. */
 gboolean zm_window_find (const ZmQueue *queue, ZmSpan id, gint64 now_us, guint64 *seq, gint64 *created_us);
-/* Of an append whose record has an id: noted in prepare, kept by commit, forgotten by undo. record is not sealed yet: parts can be read. */
-void zm_window_in (ZmAppend *append, ZmSpan id);
+/* Of an append whose record has an id: noted in prepare (seq and created_us are known), with its document; kept by commit, forgotten by undo. */
+void zm_window_in (ZmAppend *append, ZmStoreWriter *writer, ZmSpan id);
 void zm_window_commit (ZmAppend *append);
 void zm_window_undo (ZmAppend *append);
 /* Ids and seconds really held, for status. */

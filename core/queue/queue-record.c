@@ -98,6 +98,14 @@ write_plain (const ZmQueueRecord *record, guint8 *out)
   }
 }
 
+void
+zm_queue_record_set_times (guint8 *data, const ZmQueueRecord *record)
+{
+  data = put_u64 (data + OPEN_BYTES, (guint64) record->created_us);
+  data = put_u64 (data, (guint64) record->due_us);
+  put_u64 (data, (guint64) record->ttl_s);
+}
+
 /* What a sealed record is bound to: its place, and the two bytes that stand before it in the clear. */
 static ZmSpan
 bind_to (guint8 bound[BOUND_SIZE], guint64 queue, guint64 seq)
@@ -109,7 +117,7 @@ bind_to (guint8 bound[BOUND_SIZE], guint64 queue, guint64 seq)
 }
 
 gboolean
-zm_queue_record_write (const ZmQueueRecord *record, ZmCipher *cipher, guint64 queue, guint64 seq, guint8 *out,
+zm_queue_record_write (const ZmQueueRecord *record, const ZmCipher *cipher, guint64 queue, guint64 seq, guint8 *out,
                        GError **error)
 {
   guint8 bound[BOUND_SIZE];
@@ -190,44 +198,40 @@ zm_queue_record_sealed (ZmSpan data)
   return data.size >= OPEN_BYTES && data.data[0] == VERSION && data.data[FLAGS] == ENCRYPTED;
 }
 
-/* What was sealed, to be freed by the caller; NULL with an error. */
-static guint8 *
-open_sealed (ZmSpan data, ZmCipher *cipher, guint64 queue, guint64 seq, GError **error)
+static gboolean
+open_sealed (ZmSpan data, const ZmCipher *cipher, guint64 queue, guint64 seq, GByteArray *plain, GError **error)
 {
   guint8 bound[BOUND_SIZE];
-  g_autofree guint8 *plain = NULL;
 
   if (cipher == NULL) {
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
                  "message %" G_GUINT64_FORMAT " of queue number %" G_GUINT64_FORMAT
                  " is encrypted and the queue has no key: set encrypt= in its section, or key= in [store]",
                  seq, queue);
-    return NULL;
+    return FALSE;
   }
-  if (data.size < OPEN_BYTES + ZM_CIPHER_EXTRA + ZM_QUEUE_RECORD_HEAD - OPEN_BYTES) {
-    refuse (error, queue, seq, "too short");
-    return NULL;
-  }
-  plain = g_malloc (data.size - OPEN_BYTES - ZM_CIPHER_EXTRA);
-  if (!zm_cipher_open (cipher, bind_to (bound, queue, seq), (const guint8 *) data.data + OPEN_BYTES,
-                       data.size - OPEN_BYTES, plain, error)) {
-    g_prefix_error (error, "message %" G_GUINT64_FORMAT " of queue number %" G_GUINT64_FORMAT ": ", seq, queue);
-    return NULL;
-  }
-  return g_steal_pointer (&plain);
+  if (data.size < OPEN_BYTES + ZM_CIPHER_EXTRA + ZM_QUEUE_RECORD_HEAD - OPEN_BYTES)
+    return refuse (error, queue, seq, "too short");
+  g_byte_array_set_size (plain, (guint) (data.size - OPEN_BYTES - ZM_CIPHER_EXTRA));
+  if (zm_cipher_open (cipher, bind_to (bound, queue, seq), (const guint8 *) data.data + OPEN_BYTES,
+                      data.size - OPEN_BYTES, plain->data, error))
+    return TRUE;
+  g_byte_array_set_size (plain, 0);
+  g_prefix_error (error, "message %" G_GUINT64_FORMAT " of queue number %" G_GUINT64_FORMAT ": ", seq, queue);
+  return FALSE;
 }
 
 gboolean
-zm_queue_record_read (ZmSpan data, ZmCipher *cipher, guint64 queue, guint64 seq, ZmQueueRecord *record,
-                      guint8 **opened, GError **error)
+zm_queue_record_read (ZmSpan data, const ZmCipher *cipher, guint64 queue, guint64 seq, GByteArray *plain,
+                      ZmQueueRecord *record, GError **error)
 {
   const guint8 *inside;
   gsize size;
   const char *wrong;
 
-  *opened = NULL;
-  if (data.size < OPEN_BYTES)
-    return refuse (error, queue, seq, "too short");
+  /* Nothing that was put is larger than a GByteArray may be. */
+  if (data.size < OPEN_BYTES || data.size > G_MAXINT32)
+    return refuse (error, queue, seq, "of a wrong size");
   if (data.data[0] != VERSION)
     return refuse (error, queue, seq, "of a form that this version does not know");
   if ((data.data[FLAGS] & ~ENCRYPTED) != 0)
@@ -235,15 +239,11 @@ zm_queue_record_read (ZmSpan data, ZmCipher *cipher, guint64 queue, guint64 seq,
   inside = (const guint8 *) data.data + OPEN_BYTES;
   size = data.size - OPEN_BYTES;
   if (zm_queue_record_sealed (data)) {
-    *opened = open_sealed (data, cipher, queue, seq, error);
-    if (*opened == NULL)
+    if (!open_sealed (data, cipher, queue, seq, plain, error))
       return FALSE;
-    inside = *opened;
-    size -= ZM_CIPHER_EXTRA;
+    inside = plain->data;
+    size = plain->len;
   }
   wrong = read_plain (inside, size, record);
-  if (wrong == NULL)
-    return TRUE;
-  g_clear_pointer (opened, g_free);
-  return refuse (error, queue, seq, wrong);
+  return wrong == NULL || refuse (error, queue, seq, wrong);
 }

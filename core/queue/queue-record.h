@@ -31,14 +31,17 @@ typedef struct ZmQueueRecord {
 gsize zm_queue_record_size (const ZmQueueRecord *record, const ZmCipher *cipher);
 /* Writes that many bytes at out. queue and seq are bound into what is sealed: in another place it does not open. FALSE (cipher
  * only): no random bytes, or the library refused. */
-gboolean zm_queue_record_write (const ZmQueueRecord *record, ZmCipher *cipher, guint64 queue, guint64 seq,
+gboolean zm_queue_record_write (const ZmQueueRecord *record, const ZmCipher *cipher, guint64 queue, guint64 seq,
                                 guint8 *out, GError **error);
+
+/* Writes the times of record into a plain one that stands at data. */
+void zm_queue_record_set_times (guint8 *data, const ZmQueueRecord *record);
 
 /* Was it sealed? FALSE too for what is no record. */
 gboolean zm_queue_record_sealed (ZmSpan data);
-/* Reads. The parts point into data, or, where it was sealed, into *opened, which the caller frees after them (NULL else).
- * INVALID: damaged, of a later version, or sealed with another key; UNAVAILABLE: sealed, and there is no key. */
-gboolean zm_queue_record_read (ZmSpan data, ZmCipher *cipher, guint64 queue, guint64 seq, ZmQueueRecord *record,
-                               guint8 **opened, GError **error);
+/* Reads. The parts point into data, or, where it was sealed, into plain, which is emptied first (NULL: only where cipher is
+ * NULL). INVALID: damaged, of a later version, or sealed with another key; UNAVAILABLE: sealed, and there is no key. */
+gboolean zm_queue_record_read (ZmSpan data, const ZmCipher *cipher, guint64 queue, guint64 seq,
+                               GByteArray *plain, ZmQueueRecord *record, GError **error);
 
 G_END_DECLS

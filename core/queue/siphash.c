@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "queue/queue-window.h"
+#include "queue/siphash.h"
 
 #include <string.h>
 
