@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define VERSION    1
+#define FORM       1
 #define HEAD_SIZE  30
 #define ENTRY_SIZE 28
 
@@ -43,7 +43,7 @@ zm_claim_document_write (ZmQueue *queue, ZmStoreWriter *writer, const ZmClaimDoc
                      .key = zm_queue_doc_key (queue, writer, document->key, 2),
                      .data = { (const char *) value, size } };
 
-  *at++ = VERSION;
+  *at++ = FORM;
   *at++ = document->released ? 1 : 0;
   at = put (at, (guint64) document->since_us, 8);
   at = put (at, (guint64) document->ttl_s, 8);
@@ -73,7 +73,7 @@ zm_claim_document_read (zm_str key, zm_str value, ZmClaimDocument *document)
 {
   const guint8 *at = (const guint8 *) value.data;
 
-  if (key.size != 24 || value.size < HEAD_SIZE || at[0] != VERSION || at[1] > 1)
+  if (key.size != 24 || value.size < HEAD_SIZE || at[0] != FORM || at[1] > 1)
     return FALSE;
   memcpy (document->key, key.data + 8, 16);
   document->key[0] = GUINT64_FROM_BE (document->key[0]);

@@ -86,14 +86,15 @@ zm_claims_load (ZmQueue *queue, GError **error)
   guint64 prefix = GUINT64_TO_BE (queue->number);
 
   if (!zm_store_documents (queue->queues->config.store, NULL, ZM_SPACE_CLAIMS,
-                           zm_span ((const char *) &prefix, sizeof prefix), zm_span (NULL, 0), 0, load_document,
-                           &loading, error))
+                           zm_span ((const char *) &prefix, sizeof prefix), zm_span (NULL, 0), 0,
+                           load_document, &loading, error))
     return FALSE;
   if (loading.damaged > 0)
-    zm_log_write (queue->queues->config.log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM,
-                  "queue %s: %u claims cannot be read and are as if they were over: `zmanagerctl store check` "
-                  "tells more",
-                  queue->name, loading.damaged);
+    zm_log_write (
+        queue->queues->config.log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM,
+        "queue %s: %u claims cannot be read and are as if they were over: `zmanagerctl store check` "
+        "tells more",
+        queue->name, loading.damaged);
   if (queue->claims != NULL)
     take_claimed (queue);
   return TRUE;

@@ -80,8 +80,7 @@ zm_claims_of_queue (ZmQueue *queue)
   claims = queue->claims = g_new0 (ZmClaims, 1);
   claims->held = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
   claims->by_id = g_hash_table_new (g_str_hash, g_str_equal);
-  claims->serial =
-      g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, (GDestroyNotify) zm_claim_free);
+  claims->serial = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, (GDestroyNotify) zm_claim_free);
   claims->stale = g_array_new (FALSE, FALSE, 2 * sizeof (guint64));
   g_queue_init (&claims->over);
   return claims;
@@ -113,16 +112,22 @@ zm_claims_held (const ZmQueue *queue, guint64 seq)
 }
 
 ZmClaim *
+zm_claims_find (const ZmQueue *queue, const char *id)
+{
+  return queue->claims != NULL ? g_hash_table_lookup (queue->claims->by_id, id) : NULL;
+}
+
+ZmClaim *
 zm_claims_get (const ZmQueue *queue, ZmSpan id, gint64 now_us)
 {
   char text[ZM_UUID_SIZE + 1] = "";
   ZmClaim *claim;
 
-  if (queue->claims == NULL || id.size != ZM_UUID_SIZE)
+  if (id.size != ZM_UUID_SIZE)
     return NULL;
   for (guint i = 0; i < ZM_UUID_SIZE; i++)
     text[i] = g_ascii_tolower (id.data[i]);
-  claim = g_hash_table_lookup (queue->claims->by_id, text);
+  claim = zm_claims_find (queue, text);
   return claim != NULL && !claim->releasing && zm_claim_ends_us (claim) > now_us ? claim : NULL;
 }
 
@@ -220,6 +225,9 @@ forget_oldest (ZmQueue *queue)
 
   while (g_hash_table_size (claims->held) > ZM_QUEUE_CLAIMED_MOST && !g_queue_is_empty (&claims->over)) {
     ZmClaim *claim = g_queue_peek_head (&claims->over);
+
+    if (claim->busy > 0)
+      return;
 
     zm_log_limited (queue->queues->config.log, ZM_LEVEL_WARNING, ZM_QUEUE_ROOM, "claim counts forgotten",
                     "queue %s: more than %d messages were claimed and given back: how often the oldest %u of "

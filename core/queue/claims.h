@@ -54,6 +54,8 @@ ZmClaims *zm_claims_of_queue (ZmQueue *queue); /* made where there are none yet 
 ZmHeld *zm_claims_held (const ZmQueue *queue, guint64 seq);
 /* NULL: unknown, over at now_us, or just being released. */
 ZmClaim *zm_claims_get (const ZmQueue *queue, ZmSpan id, gint64 now_us);
+/* In done: the one that get found in prepare; NULL: the queue was purged by a unit between. */
+ZmClaim *zm_claims_find (const ZmQueue *queue, const char *id);
 gint64 zm_claim_ends_us (const ZmClaim *claim);
 
 /* A claim with n messages, not in the tables. id NULL: a random one. */
@@ -73,6 +75,13 @@ void zm_claim_drop (ZmQueue *queue, ZmClaim *claim);
 void zm_claim_unbusy (ZmQueue *queue, ZmClaim *claim);
 /* The message lives until then, in the index too; 0: as before. */
 void zm_held_extend (ZmQueue *queue, ZmHeld *held, gint64 expires_us, gint64 ttl_s);
+
+/* ---- claim-known.c ---- */
+
+/* A time that was given, -1: the standard one. */
+gint64 zm_claim_standard (gint64 given_s, gint64 standard_s);
+/* Into the answer. */
+void zm_claim_tell (ZmRequest *base, const ZmClaim *claim);
 
 /* ---- claims-document.c ---- */
 

@@ -24,8 +24,8 @@ make_headers (const ZmQueue *queue, const ZmStored *stored, guint count, gint64 
   ZmSpan rest = stored->headers;
 
   append_text (out, "text", text);
-  g_string_append_printf (out, ",\"attempts\":%u,\"first\":%" G_GINT64_FORMAT ",\"last\":%" G_GINT64_FORMAT, count,
-                          stored->created_us, now_us);
+  g_string_append_printf (out, ",\"attempts\":%u,\"first\":%" G_GINT64_FORMAT ",\"last\":%" G_GINT64_FORMAT,
+                          count, stored->created_us, now_us);
   append_text (out, "project", queue->project);
   append_text (out, "queue", queue->name);
   append_text (out, "id", stored->id);
@@ -77,10 +77,11 @@ make_letter (ZmQueue *queue, const ZmRecord *record, guint count, gint64 now_us,
 static gboolean
 stays (ZmQueue *queue, guint64 seq, const GError *error)
 {
-  zm_log_limited (queue->queues->config.log, ZM_LEVEL_WARNING, ZM_QUEUE_ROOM, "dead letters that stay",
-                  "message %" G_GUINT64_FORMAT
-                  " of queue %s was claimed too often and stays, as its dead-letter queue does not take it: %s",
-                  seq, queue->name, error != NULL ? error->message : "it cannot be read, or was dropped");
+  zm_log_limited (
+      queue->queues->config.log, ZM_LEVEL_WARNING, ZM_QUEUE_ROOM, "dead letters that stay",
+      "message %" G_GUINT64_FORMAT
+      " of queue %s was claimed too often and stays, as its dead-letter queue does not take it: %s",
+      seq, queue->name, error != NULL ? error->message : "it cannot be read, or was dropped");
   return FALSE;
 }
 

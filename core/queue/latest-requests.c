@@ -29,9 +29,10 @@ check_fifo (PutHow *put)
   if (queue->options.kind == ZM_QUEUE_LATEST || put->how == ZM_PUT_ALWAYS_)
     return TRUE;
   if (put->how == ZM_PUT_REPLACE_ || parts.key.size > 0)
-    zm_request_fail (&put->base, ZM_ERROR_INVALID,
-                     "queue '%s' does not have one element a key: set kind = latest for it, or put without key",
-                     queue->name);
+    zm_request_fail (
+        &put->base, ZM_ERROR_INVALID,
+        "queue '%s' does not have one element a key: set kind = latest for it, or put without key",
+        queue->name);
   else if (!zm_latest_is_empty (queue, zm_span (NULL, 0), put->base.now_us))
     zm_request_fail (&put->base, ZM_ERROR_EXISTS, "queue '%s' is not empty", queue->name);
   return put->base.error == NULL;
@@ -118,7 +119,8 @@ zm_queue_put_how (ZmQueues *queues, ZmQueueName queue, const ZmPut *put, ZmPutHo
   request = zm_request_new (queues, queue, &ops, done, user);
   if (put->body.size > ZM_QUEUE_BODY_MOST || put->headers.size > ZM_HEADERS_MOST ||
       put->id.size > ZM_QUEUE_ID_MOST || put->topic.size > ZM_KEY_MOST || put->key.size > ZM_KEY_MOST)
-    zm_request_fail (&request->base, ZM_ERROR_INVALID, "the message's body, headers, id, topic or key is too long");
+    zm_request_fail (&request->base, ZM_ERROR_INVALID,
+                     "the message's body, headers, id, topic or key is too long");
   else
     request->record = zm_record_new (put);
   request->ttl_s = put->ttl_s;
@@ -145,6 +147,19 @@ wait_of (ZmRequest *base)
   return (ZmEmptyWait *) (void *) base;
 }
 
+static guint
+n_waits (ZmLatest *latest)
+{
+  guint n;
+
+  if (latest == NULL)
+    return 0;
+  pthread_mutex_lock (&latest->lock);
+  n = latest->waits->len;
+  pthread_mutex_unlock (&latest->lock);
+  return n;
+}
+
 static void
 decide_wait (ZmRequest *base, ZmStoreWriter *writer)
 {
@@ -156,8 +171,9 @@ decide_wait (ZmRequest *base, ZmStoreWriter *writer)
   if (base->queue == NULL || zm_latest_is_empty (base->queue, key, base->now_us))
     return;
   if (zm_now_us () >= wait->until_us)
-    zm_request_fail (base, ZM_ERROR_UNAVAILABLE, "queue '%s' did not become empty in time", base->queue->name);
-  else if (base->queue->latest != NULL && base->queue->latest->waits->len >= ZM_LATEST_WAITS_MOST)
+    zm_request_fail (base, ZM_ERROR_UNAVAILABLE, "queue '%s' did not become empty in time",
+                     base->queue->name);
+  else if (n_waits (base->queue->latest) >= ZM_LATEST_WAITS_MOST)
     zm_request_fail (base, ZM_ERROR_LIMIT, "%d wait for queue '%s' already", ZM_LATEST_WAITS_MOST,
                      base->queue->name);
   else
@@ -256,7 +272,7 @@ go_on (ZmQueue *queue, GPtrArray *waits)
 void
 zm_latest_wake (ZmQueue *queue)
 {
-  if (queue->latest != NULL && queue->latest->waits->len > 0)
+  if (n_waits (queue->latest) > 0)
     go_on (queue, take_waits (queue, may_be_over));
 }
 

@@ -9,7 +9,8 @@
 /* What an append has to remember. */
 typedef struct Noted {
   ZmElement *element;
-  guint64 replaced; /* decided in the same batch, so that it is in the index only when this one is committed; 0: none */
+  guint64
+      replaced; /* decided in the same batch, so that it is in the index only when this one is committed; 0: none */
 } Noted;
 
 /* ---- the tables ---- */
@@ -117,7 +118,7 @@ load_one (ZmQueue *queue, guint64 seq, GByteArray *plain)
     if (element->older == NULL)
       element->older = g_array_new (FALSE, FALSE, sizeof (guint64));
     g_array_append_val (element->older, older);
-    element->seq = 0;
+    element->seq = 0; /* by_seq keeps the older one too */
   }
   set_seq (queue->latest, element, seq);
   zm_record_unref (record);
@@ -160,7 +161,8 @@ zm_latest_is_empty (const ZmQueue *queue, ZmSpan key, gint64 now_us)
 
   if (key.size == 0)
     return queue->pending == 0 &&
-           queue->index.n_present <= zm_index_count_over (&queue->index, ZM_VIEW_PRESENT, zm_time_now (now_us));
+           queue->index.n_present <=
+               zm_index_count_over (&queue->index, ZM_VIEW_PRESENT, zm_time_now (now_us));
   if (queue->latest == NULL)
     return TRUE;
   element = g_hash_table_lookup (queue->latest->by_key, &key);
@@ -169,52 +171,86 @@ zm_latest_is_empty (const ZmQueue *queue, ZmSpan key, gint64 now_us)
 
 /* ---- an append ---- */
 
-static void
-replace (ZmAppend *append, ZmStoreWriter *writer, guint64 seq)
+/* What is there of it that is durable, and what readers of the log still have. The caller unrefs. */
+static GArray *
+present_of (const ZmQueue *queue, const ZmElement *element)
 {
-  ZmLeaving leaving;
+  GArray *seqs = g_array_new (FALSE, FALSE, sizeof (guint64));
 
-  if (seq != 0 && zm_queue_remove_in (append->queue, writer, seq, TRUE, &leaving))
-    g_array_append_val (append->dropped, leaving);
+  if (zm_index_in_log (&queue->index, element->seq))
+    g_array_append_val (seqs, element->seq);
+  if (element->older != NULL)
+    g_array_append_vals (seqs, element->older->data, element->older->len);
+  return seqs;
 }
 
-/* What a unit of this batch puts: it is not in the index yet, so only its record can be taken away. */
-static guint64
-replace_pending (ZmAppend *append, ZmStoreWriter *writer, const ZmAppend *pending)
+static void
+count_replaced (ZmAppend *append, const ZmElement *element)
 {
-  zm_store_op op = { .kind = ZM_STORE_REMOVE,
-                     .queue = append->queue->number,
-                     .seq = pending->seq,
-                     .upto = pending->seq };
+  g_autoptr (GArray) seqs = present_of (append->queue, element);
 
-  zm_queue_op (append->queue, writer, &op);
-  return pending->seq;
+  for (guint i = 0; i < seqs->len; i++) {
+    guint64 seq = g_array_index (seqs, guint64, i);
+
+    if (!zm_index_present (&append->queue->index, seq))
+      continue;
+    append->replaces++;
+    append->replaced_bytes += zm_index_size (&append->queue->index, seq);
+  }
+  if (element->pending == NULL)
+    return;
+  append->replaces++;
+  append->replaced_bytes += element->pending->record->size;
 }
 
 gboolean
-zm_latest_in (ZmAppend *append, ZmStoreWriter *writer, ZmSpan key, GError **error)
+zm_latest_in (ZmAppend *append, ZmSpan key, GError **error)
 {
-  ZmQueue *queue = append->queue;
-  ZmElement *element = element_at (zm_latest_of (queue), key);
+  ZmElement *element = element_at (zm_latest_of (append->queue), key);
   Noted *noted;
 
-  if (append->how == ZM_PUT_IF_EMPTY_ && holds_one (queue, element, append->created_us)) {
+  if (append->how == ZM_PUT_IF_EMPTY_ && holds_one (append->queue, element, append->created_us)) {
     g_autofree char *shown = zm_printable (key, 100);
 
-    g_set_error (error, ZM_ERROR, ZM_ERROR_EXISTS, "queue '%s' has an element '%s' already", queue->name, shown);
+    g_set_error (error, ZM_ERROR, ZM_ERROR_EXISTS, "queue '%s' has an element '%s' already",
+                 append->queue->name, shown);
     return FALSE;
   }
   noted = g_new0 (Noted, 1);
   noted->element = element;
   element->uses++;
-  if (element->pending != NULL)
-    noted->replaced = replace_pending (append, writer, element->pending);
-  replace (append, writer, element->seq);
-  for (guint i = 0; element->older != NULL && i < element->older->len; i++)
-    replace (append, writer, g_array_index (element->older, guint64, i));
-  element->pending = append;
   append->latest = noted;
+  count_replaced (append, element);
   return TRUE;
+}
+
+/* A message that a unit of this batch puts is not in the index yet, so that only its record can be taken away. */
+static void
+replace_pending (ZmAppend *append, ZmStoreWriter *writer, const ZmAppend *pending)
+{
+  zm_store_op op = {
+    .kind = ZM_STORE_REMOVE, .queue = append->queue->number, .seq = pending->seq, .upto = pending->seq
+  };
+
+  zm_queue_op (append->queue, writer, &op);
+  ((Noted *) append->latest)->replaced = pending->seq;
+}
+
+void
+zm_latest_placed (ZmAppend *append, ZmStoreWriter *writer)
+{
+  ZmElement *element = ((Noted *) append->latest)->element;
+  g_autoptr (GArray) seqs = present_of (append->queue, element);
+
+  for (guint i = 0; i < seqs->len; i++) {
+    ZmLeaving leaving;
+
+    if (zm_queue_remove_in (append->queue, writer, g_array_index (seqs, guint64, i), TRUE, &leaving))
+      g_array_append_val (append->dropped, leaving);
+  }
+  if (element->pending != NULL)
+    replace_pending (append, writer, element->pending);
+  element->pending = append;
 }
 
 /* The record of this one never was, as far as anybody can see. */
@@ -281,6 +317,21 @@ forget_all (ZmLatest *latest)
   }
 }
 
+static void
+forget_one (ZmLatest *latest, ZmElement *element, guint64 seq)
+{
+  g_hash_table_remove (latest->by_seq, &seq);
+  if (element->seq == seq)
+    element->seq = 0;
+  for (guint i = 0; element->older != NULL && i < element->older->len; i++) {
+    if (g_array_index (element->older, guint64, i) != seq)
+      continue;
+    g_array_remove_index_fast (element->older, i);
+    break;
+  }
+  drop_unused (latest, element);
+}
+
 void
 zm_latest_removed (ZmQueue *queue, guint64 seq)
 {
@@ -292,10 +343,8 @@ zm_latest_removed (ZmQueue *queue, guint64 seq)
     forget_all (queue->latest);
   } else {
     element = g_hash_table_lookup (queue->latest->by_seq, &seq);
-    if (element != NULL) {
-      set_seq (queue->latest, element, 0);
-      drop_unused (queue->latest, element);
-    }
+    if (element != NULL)
+      forget_one (queue->latest, element, seq);
   }
   zm_latest_wake (queue);
 }

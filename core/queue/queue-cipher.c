@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define MODULE      "zm-cipher.so"
-#define MOST_ABOVE  4            /* a program of the build tree stands at most that deep in it */
+#define MODULE       "zm-cipher.so"
+#define MOST_ABOVE   4            /* a program of the build tree stands at most that deep in it */
 #define FOLDER_THERE "core/queue" /* of the module in it */
 
 struct ZmCipher {
@@ -151,7 +151,8 @@ make_nonce (guint8 *nonce, GError **error)
 }
 
 gboolean
-zm_cipher_seal (const ZmCipher *cipher, ZmSpan bound, const guint8 *plain, gsize size, guint8 *out, GError **error)
+zm_cipher_seal (const ZmCipher *cipher, ZmSpan bound, const guint8 *plain, gsize size, guint8 *out,
+                GError **error)
 {
   if (!make_nonce (out, error))
     return FALSE;
@@ -164,7 +165,8 @@ zm_cipher_seal (const ZmCipher *cipher, ZmSpan bound, const guint8 *plain, gsize
 }
 
 gboolean
-zm_cipher_open (const ZmCipher *cipher, ZmSpan bound, const guint8 *sealed, gsize size, guint8 *out, GError **error)
+zm_cipher_open (const ZmCipher *cipher, ZmSpan bound, const guint8 *sealed, gsize size, guint8 *out,
+                GError **error)
 {
   if (size >= ZM_CIPHER_EXTRA && cipher->module->open (cipher->key, sealed, bound, sealed + ZM_CIPHER_NONCE,
                                                        size - ZM_CIPHER_NONCE, out) == 0)

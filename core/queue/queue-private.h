@@ -30,6 +30,7 @@ G_BEGIN_DECLS
   "queue" /* project NUL name: number, 8 bytes big-endian; created_us, the same; kind, 1 byte; metadata */
 #define ZM_SPACE_GONE   "gone"  /* + seq: left the queue view, is kept for a reader */
 #define ZM_SPACE_CLAIMS "claim" /* claims.c */
+#define ZM_SPACE_COUNTS "count" /* none of ours any more */
 #define ZM_SPACE_SEEN   "seen"  /* window.c; a purge leaves it, the end of the queue does not */
 
 /* tag of a record in the store: when it is due (ZmTime, 0: at once) and what is in it, so that loading reads heads only. */
@@ -209,6 +210,7 @@ struct ZmAppend {
   GArray *dropped;    /* ZmLeaving: drop-oldest, or what it replaces; or NULL */
   ZmPutHow how;
   gpointer latest, window; /* latest.c's, window.c's */
+  guint64 replaces, replaced_bytes; /* messages that it takes the place of, once it has one: bounds leave them out */
 };
 /* Takes record (in any case), and a reference of queue. put, ttl and delay: -1 is the queue's standard. Bounds, number, change. NULL: refused;
  * with error NULL: dropped, as on-full says (counted). topic: what comes has no sender, so that it is dropped where others are refused. */
@@ -330,9 +332,11 @@ void zm_window_figures (const ZmQueue *queue, guint64 *ids, gint64 *seconds);
 
 gboolean zm_latest_load (ZmQueue *queue, GError **error);
 void zm_latest_free (ZmLatest *latest);
-/* In zm_append_in, before anything else of it: FALSE with error EXISTS (IF_EMPTY), or what is there is removed (into append->dropped). ALWAYS is REPLACE for
- * a queue of this kind. */
-gboolean zm_latest_in (ZmAppend *append, ZmStoreWriter *writer, ZmSpan key, GError **error);
+/* In zm_append_in, before anything else of it: FALSE with error EXISTS (IF_EMPTY); else what it will replace is counted. ALWAYS is REPLACE for
+ * a queue of this kind. Then, when it has its place: what was there is removed (into append->dropped). Two steps, as a change once added
+ * to the batch cannot be taken back where a bound refuses the append. */
+gboolean zm_latest_in (ZmAppend *append, ZmSpan key, GError **error);
+void zm_latest_placed (ZmAppend *append, ZmStoreWriter *writer);
 void zm_latest_commit (ZmAppend *append);
 void zm_latest_undo (ZmAppend *append);
 /* A message has gone (of any kind of queue): forgets its key, ends waits of zm_queue_wait_empty. Purge: seq 0: all. */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define VERSION    1
+#define FORM       1
 #define FLAGS      1 /* place of the flags */
 #define ENCRYPTED  1 /* the only flag */
 #define OPEN_BYTES 2 /* version and flags are never sealed */
@@ -80,7 +80,7 @@ write_plain (const ZmQueueRecord *record, guint8 *out)
   const ZmSpan parts[N_PARTS] = { record->key,   record->id,      record->client,
                                   record->topic, record->headers, record->body };
 
-  *out++ = VERSION;
+  *out++ = FORM;
   *out++ = 0;
   out = put_u64 (out, (guint64) record->created_us);
   out = put_u64 (out, (guint64) record->due_us);
@@ -110,15 +110,15 @@ zm_queue_record_set_times (guint8 *data, const ZmQueueRecord *record)
 static ZmSpan
 bind_to (guint8 bound[BOUND_SIZE], guint64 queue, guint64 seq)
 {
-  bound[0] = VERSION;
+  bound[0] = FORM;
   bound[FLAGS] = ENCRYPTED;
   put_u64 (put_u64 (bound + OPEN_BYTES, queue), seq);
   return zm_span ((const char *) bound, BOUND_SIZE);
 }
 
 gboolean
-zm_queue_record_write (const ZmQueueRecord *record, const ZmCipher *cipher, guint64 queue, guint64 seq, guint8 *out,
-                       GError **error)
+zm_queue_record_write (const ZmQueueRecord *record, const ZmCipher *cipher, guint64 queue, guint64 seq,
+                       guint8 *out, GError **error)
 {
   guint8 bound[BOUND_SIZE];
   gsize size = plain_size (record);
@@ -130,7 +130,7 @@ zm_queue_record_write (const ZmQueueRecord *record, const ZmCipher *cipher, guin
   }
   plain = g_malloc (size);
   write_plain (record, plain);
-  out[0] = VERSION;
+  out[0] = FORM;
   out[FLAGS] = ENCRYPTED;
   return zm_cipher_seal (cipher, bind_to (bound, queue, seq), plain + OPEN_BYTES, size - OPEN_BYTES,
                          out + OPEN_BYTES, error);
@@ -195,11 +195,12 @@ read_plain (const guint8 *data, gsize size, ZmQueueRecord *record)
 gboolean
 zm_queue_record_sealed (ZmSpan data)
 {
-  return data.size >= OPEN_BYTES && data.data[0] == VERSION && data.data[FLAGS] == ENCRYPTED;
+  return data.size >= OPEN_BYTES && data.data[0] == FORM && data.data[FLAGS] == ENCRYPTED;
 }
 
 static gboolean
-open_sealed (ZmSpan data, const ZmCipher *cipher, guint64 queue, guint64 seq, GByteArray *plain, GError **error)
+open_sealed (ZmSpan data, const ZmCipher *cipher, guint64 queue, guint64 seq, GByteArray *plain,
+             GError **error)
 {
   guint8 bound[BOUND_SIZE];
 
@@ -232,7 +233,7 @@ zm_queue_record_read (ZmSpan data, const ZmCipher *cipher, guint64 queue, guint6
   /* Nothing that was put is larger than a GByteArray may be. */
   if (data.size < OPEN_BYTES || data.size > G_MAXINT32)
     return refuse (error, queue, seq, "of a wrong size");
-  if (data.data[0] != VERSION)
+  if (data.data[0] != FORM)
     return refuse (error, queue, seq, "of a form that this version does not know");
   if ((data.data[FLAGS] & ~ENCRYPTED) != 0)
     return refuse (error, queue, seq, "with a flag that this version does not know");

@@ -31,8 +31,8 @@ typedef struct ZmQueueRecord {
 gsize zm_queue_record_size (const ZmQueueRecord *record, const ZmCipher *cipher);
 /* Writes that many bytes at out. queue and seq are bound into what is sealed: in another place it does not open. FALSE (cipher
  * only): no random bytes, or the library refused. */
-gboolean zm_queue_record_write (const ZmQueueRecord *record, const ZmCipher *cipher, guint64 queue, guint64 seq,
-                                guint8 *out, GError **error);
+gboolean zm_queue_record_write (const ZmQueueRecord *record, const ZmCipher *cipher, guint64 queue,
+                                guint64 seq, guint8 *out, GError **error);
 
 /* Writes the times of record into a plain one that stands at data. */
 void zm_queue_record_set_times (guint8 *data, const ZmQueueRecord *record);

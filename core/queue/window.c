@@ -16,11 +16,11 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define WINDOW_US  (G_GINT64_CONSTANT (600) * G_USEC_PER_SEC)
+#define WINDOW_US   (G_GINT64_CONSTANT (600) * G_USEC_PER_SEC)
 #define WINDOW_MOST 1000000
-#define MINUTE_US  (G_GINT64_CONSTANT (60) * G_USEC_PER_SEC)
-#define KEY_SIZE   24 /* queue, minute, seq */
-#define TIME_SIZE  8
+#define MINUTE_US   (G_GINT64_CONSTANT (60) * G_USEC_PER_SEC)
+#define KEY_SIZE    24 /* queue, minute, seq */
+#define TIME_SIZE   8
 
 struct ZmWindow {
   ZmSeenIds seen;
@@ -117,10 +117,9 @@ zm_window_load (ZmQueue *queue, GError **error)
 {
   Loading loading = { .window = window_new (), .now_us = zm_wall_us () };
   guint64 prefix = GUINT64_TO_BE (queue->number);
-  gboolean good =
-      zm_store_documents (queue->queues->config.store, NULL, ZM_SPACE_SEEN,
-                          zm_span ((const char *) &prefix, sizeof prefix), zm_span (NULL, 0), 0, load_document,
-                          &loading, error);
+  gboolean good = zm_store_documents (queue->queues->config.store, NULL, ZM_SPACE_SEEN,
+                                      zm_span ((const char *) &prefix, sizeof prefix), zm_span (NULL, 0), 0,
+                                      load_document, &loading, error);
 
   if (good && loading.window->minutes->len > 0)
     queue->window = loading.window;
@@ -208,8 +207,8 @@ zm_window_commit (ZmAppend *append)
 
   if (noted == NULL)
     return;
-  minutes = append->queue->window->minutes;
-  if (noted->swept != 0) {
+  if (noted->swept != 0 && append->queue->window != NULL) {
+    minutes = append->queue->window->minutes;
     append->queue->window->sweeping = FALSE;
     /* A clock that was set back may have put an earlier one before it. */
     for (guint i = 0; i < minutes->len; i++)
@@ -228,9 +227,12 @@ zm_window_undo (ZmAppend *append)
 
   if (noted == NULL)
     return;
-  zm_seen_take_back (&append->queue->window->seen, zm_span (noted->id, noted->size), append->seq);
-  if (noted->swept != 0)
-    append->queue->window->sweeping = FALSE;
+  /* A purge that failed before it in this batch made the queue forget everything; it is read again. */
+  if (append->queue->window != NULL) {
+    zm_seen_take_back (&append->queue->window->seen, zm_span (noted->id, noted->size), append->seq);
+    if (noted->swept != 0)
+      append->queue->window->sweeping = FALSE;
+  }
   g_clear_pointer (&append->window, g_free);
 }
 
