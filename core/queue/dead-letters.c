@@ -61,7 +61,7 @@ make_letter (ZmQueue *queue, const ZmRecord *record, guint count, gint64 now_us,
   GString *headers;
   ZmRecord *letter;
 
-  if (!zm_record_read (record, queue->options.cipher, plain, &stored, error))
+  if (!zm_record_unpack (record, queue->options.cipher, plain, &stored, error))
     return NULL;
   headers = make_headers (queue, &stored, count, now_us);
   put.body = stored.body;

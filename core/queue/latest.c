@@ -107,7 +107,7 @@ load_one (ZmQueue *queue, guint64 seq, GByteArray *plain)
   ZmStored stored;
 
   /* What cannot be read has no key: it stays until its time is over, and is never delivered. */
-  if (record == NULL || !zm_record_read (record, queue->options.cipher, plain, &stored, NULL)) {
+  if (record == NULL || !zm_record_unpack (record, queue->options.cipher, plain, &stored, NULL)) {
     zm_record_unref (record);
     return;
   }
@@ -146,7 +146,8 @@ zm_latest_load (ZmQueue *queue, GError **error)
 static gboolean
 holds_one (const ZmQueue *queue, const ZmElement *element, gint64 now_us)
 {
-  if (element->pending != NULL || zm_queue_has (queue, element->seq, now_us))
+  if ((element->pending != NULL && element->pending->seq > queue->purged) ||
+      zm_queue_has (queue, element->seq, now_us))
     return TRUE;
   for (guint i = 0; element->older != NULL && i < element->older->len; i++)
     if (zm_queue_has (queue, g_array_index (element->older, guint64, i), now_us))

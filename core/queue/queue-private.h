@@ -30,7 +30,6 @@ G_BEGIN_DECLS
   "queue" /* project NUL name: number, 8 bytes big-endian; created_us, the same; kind, 1 byte; metadata */
 #define ZM_SPACE_GONE   "gone"  /* + seq: left the queue view, is kept for a reader */
 #define ZM_SPACE_CLAIMS "claim" /* claims.c */
-#define ZM_SPACE_COUNTS "count" /* none of ours any more */
 #define ZM_SPACE_SEEN   "seen"  /* window.c; a purge leaves it, the end of the queue does not */
 
 /* tag of a record in the store: when it is due (ZmTime, 0: at once) and what is in it, so that loading reads heads only. */
@@ -72,7 +71,7 @@ ZmRecord *zm_record_ref (ZmRecord *record);
 void zm_record_unref (ZmRecord *record); /* NULL is fine */
 /* Its parts; they point into the record, or into plain (which is emptied first), where it is encrypted. All of ZmStored but claim,
  * claim_count and sum is set. FALSE: it is damaged, or of another key; error says which. */
-gboolean zm_record_read (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain, ZmStored *stored,
+gboolean zm_record_unpack (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain, ZmStored *stored,
                          GError **error);
 /* hex: 64 digits. NULL with an error: no such key, or this build has no encryption. */
 ZmCipher *zm_cipher_new (const char *hex, GError **error);

@@ -136,7 +136,7 @@ zm_record_unref (ZmRecord *record)
 }
 
 gboolean
-zm_record_read (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain, ZmStored *stored,
+zm_record_unpack (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain, ZmStored *stored,
                 GError **error)
 {
   ZmQueueRecord parts;

@@ -125,7 +125,7 @@ TEST_P (QueueRecord, ComesBackAsItWas)
     g_autoptr (GError) error = nullptr;
     ZmStored stored;
 
-    ASSERT_TRUE (zm_record_read (record, cipher, plain, &stored, &error)) << error->message;
+    ASSERT_TRUE (zm_record_unpack (record, cipher, plain, &stored, &error)) << error->message;
     expect_same (stored, p);
     EXPECT_EQ (record->expires_us, 1000 + 60 * G_USEC_PER_SEC);
     EXPECT_EQ ((record->tag & ZM_TAG_ID) != 0, !p.id.empty ());
@@ -171,7 +171,7 @@ TEST (QueueRecordDamage, OtherFormsAreNamed)
     ZmStored stored;
 
     record->data[c.at] = static_cast<guint8> (c.value);
-    EXPECT_FALSE (zm_record_read (record, nullptr, nullptr, &stored, &error));
+    EXPECT_FALSE (zm_record_unpack (record, nullptr, nullptr, &stored, &error));
     ASSERT_NE (error, nullptr);
     EXPECT_NE (strstr (error->message, c.said), nullptr) << error->message;
     EXPECT_NE (strstr (error->message, "message 42 of queue number 7"), nullptr) << error->message;
@@ -205,7 +205,7 @@ protected:
     g_autoptr (GError) error = nullptr;
     ZmStored stored;
 
-    return zm_record_read (record, cipher, plain, &stored, &error) ? "" : error->message;
+    return zm_record_unpack (record, cipher, plain, &stored, &error) ? "" : error->message;
   }
   ZmCipher *a = nullptr, *b = nullptr;
   ZmRecord *record = nullptr;
