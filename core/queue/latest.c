@@ -240,7 +240,8 @@ replace_pending (ZmAppend *append, ZmStoreWriter *writer, const ZmAppend *pendin
 void
 zm_latest_placed (ZmAppend *append, ZmStoreWriter *writer)
 {
-  ZmElement *element = ((Noted *) append->latest)->element;
+  Noted *noted = append->latest;
+  ZmElement *element = noted->element;
   g_autoptr (GArray) seqs = present_of (append->queue, element);
 
   for (guint i = 0; i < seqs->len; i++) {
@@ -251,6 +252,7 @@ zm_latest_placed (ZmAppend *append, ZmStoreWriter *writer)
   }
   if (element->pending != NULL)
     replace_pending (append, writer, element->pending);
+  noted->before = element->pending;
   element->pending = append;
 }
 
@@ -270,9 +272,13 @@ static void
 let_go (ZmAppend *append)
 {
   Noted *noted = append->latest;
+  ZmAppend **at = &noted->element->pending;
 
-  if (noted->element->pending == append)
-    noted->element->pending = NULL;
+  /* Out of the chain of those that are pending, wherever it is in it: units end in order, and are refused in the other one. */
+  while (*at != NULL && *at != append)
+    at = &((Noted *) (*at)->latest)->before;
+  if (*at != NULL)
+    *at = noted->before;
   noted->element->uses--;
   drop_unused (append->queue->latest, noted->element);
   g_clear_pointer (&append->latest, g_free);
