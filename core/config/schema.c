@@ -144,6 +144,8 @@ static const ZmKeySpec schema[] = {
 
   TEXT     ("store", "driver", .standard = "sqlite", .doc = "The store plugin: sqlite, memory, or one of yours; none: no store."),
   TEXT     ("store", "uri", .doc = "Where it keeps its data, in its own words; a file in the state directory where not set."),
+  TEXT     ("store", "key", .secret = TRUE,
+            .doc = "Key (64 hexadecimal digits) of queues whose metadata ask for encryption and that have none of their own."),
 
   CHOICE   ("queue", "kind", .standard = "fifo", .choices = "fifo|latest", .doc = "All messages in order, or at most one a key."),
   LIST     ("queue", "topics", .doc = "Action keys, empty parts are any, whose publications are appended."),

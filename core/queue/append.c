@@ -19,32 +19,58 @@ count_dropped (ZmQueue *queue, guint64 n, const char *which)
 
 /* ---- bounds ---- */
 
+/* Would it fit without that many messages and bytes? What it replaces goes in any case. */
 static gboolean
-fits (const ZmQueue *queue, gsize size)
+fits_without (const ZmAppend *append, guint64 n, guint64 bytes)
 {
+  const ZmQueue *queue = append->queue;
   const ZmQueueOptions *options = &queue->options;
-  guint64 bytes = queue->index.bytes - queue->leaving_bytes + queue->pending_bytes;
+  guint64 n_there = queue->index.n_present + queue->pending;
+  guint64 bytes_there = queue->index.bytes - queue->leaving_bytes + queue->pending_bytes;
 
-  return (options->max_messages == 0 || queue->index.n_present + queue->pending < options->max_messages) &&
-         (options->max_bytes == 0 || bytes + size <= options->max_bytes);
+  n += append->replaces;
+  bytes += append->replaced_bytes;
+  return (options->max_messages == 0 || n_there < options->max_messages + n) &&
+         (options->max_bytes == 0 || bytes_there + append->record->size <= options->max_bytes + bytes);
+}
+
+static ZmView
+view_to_drop_of (const ZmQueue *queue)
+{
+  return queue->options.retain == ZM_RETAIN_CONSUMED ? ZM_VIEW_PRESENT : ZM_VIEW_FREE;
+}
+
+/* How many of the oldest have to go; 0: it does not fit all the same. Looks only: what has been added to a batch stays in it. */
+static guint64
+count_to_drop (const ZmAppend *append)
+{
+  const ZmIndex *index = &append->queue->index;
+  guint64 n = 0, bytes = 0, seq = 0;
+
+  while (!fits_without (append, n, bytes)) {
+    seq = zm_index_next (index, view_to_drop_of (append->queue), seq + 1);
+    if (seq == 0)
+      return 0;
+    n++;
+    bytes += zm_index_size (index, seq);
+  }
+  return n;
 }
 
 /* The oldest that nobody holds go, until it fits; those under claims stay. FALSE: it does not fit all the same. */
 static gboolean
 drop_oldest_in (ZmAppend *append, ZmStoreWriter *writer)
 {
-  ZmQueue *queue = append->queue;
-  ZmView view = queue->options.retain == ZM_RETAIN_CONSUMED ? ZM_VIEW_PRESENT : ZM_VIEW_FREE;
+  guint64 n = count_to_drop (append);
 
-  while (!fits (queue, append->record->size)) {
-    guint64 seq = zm_index_next (&queue->index, view, 0);
+  for (guint64 i = 0; i < n; i++) {
+    guint64 seq = zm_index_next (&append->queue->index, view_to_drop_of (append->queue), 0);
     ZmLeaving leaving;
 
-    if (seq == 0 || !zm_queue_remove_in (queue, writer, seq, TRUE, &leaving))
-      return FALSE;
-    g_array_append_val (append->dropped, leaving);
+    if (zm_queue_remove_in (append->queue, writer, seq, TRUE, &leaving))
+      g_array_append_val (append->dropped, leaving);
   }
-  return TRUE;
+  return n > 0;
 }
 
 /* TRUE: go on. FALSE without error: it is dropped, as the queue says. */
@@ -53,7 +79,7 @@ make_room (ZmAppend *append, ZmStoreWriter *writer, gboolean topic, GError **err
 {
   ZmQueue *queue = append->queue;
 
-  if (fits (queue, append->record->size))
+  if (fits_without (append, 0, 0))
     return TRUE;
   if (queue->options.full == ZM_FULL_DROP_OLDEST && drop_oldest_in (append, writer))
     return TRUE;
@@ -123,33 +149,39 @@ place (ZmAppend *append, ZmStoreWriter *writer, gint64 ttl_s, gint64 delay_s, GE
   return TRUE;
 }
 
-ZmAppend *
-zm_append_in (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, gint64 ttl_s, gint64 delay_s,
-              ZmPutHow how, gboolean topic, GError **error)
+static ZmAppend *
+new_append (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, ZmPutHow how)
 {
   ZmAppend *append = g_new0 (ZmAppend, 1);
-  gboolean placed;
-  ZmPut parts;
 
   append->queue = zm_queue_ref (queue);
   append->record = record;
   append->created_us = zm_queues_now (queue->queues, writer);
   append->how = how;
   append->dropped = g_array_new (FALSE, FALSE, sizeof (ZmLeaving));
+  return append;
+}
+
+ZmAppend *
+zm_append_in (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, gint64 ttl_s, gint64 delay_s,
+              ZmPutHow how, gboolean topic, GError **error)
+{
+  ZmAppend *append = new_append (queue, writer, record, how);
+  gboolean latest = queue->options.kind == ZM_QUEUE_LATEST;
+  g_autofree char *id = NULL;
+  ZmPut parts;
+
   zm_record_parts (record, &parts);
-  if (queue->options.kind == ZM_QUEUE_LATEST && !zm_latest_in (append, writer, parts.key, error)) {
-    undo_dropped (append);
-    free_append (append);
-    return NULL;
-  }
-  if (parts.id.size > 0)
-    zm_window_in (append, parts.id);
-  placed = make_room (append, writer, topic, error) && place (append, writer, ttl_s, delay_s, error);
-  if (placed)
+  id = zm_span_dup (parts.id); /* sealing moves the parts */
+  if ((!latest || zm_latest_in (append, parts.key, error)) && make_room (append, writer, topic, error) &&
+      place (append, writer, ttl_s, delay_s, error)) {
+    if (latest)
+      zm_latest_placed (append, writer);
+    if (*id != '\0')
+      zm_window_in (append, writer, zm_span_text (id));
     return append;
-  if (parts.id.size > 0)
-    zm_window_undo (append);
-  if (queue->options.kind == ZM_QUEUE_LATEST)
+  }
+  if (latest)
     zm_latest_undo (append);
   undo_dropped (append);
   free_append (append);

@@ -86,6 +86,24 @@ take_number (ZmSpan metadata, const char *name, gint64 least, gint64 most, gint6
   return FALSE;
 }
 
+/* With the key that is there for queues which have none of their own. */
+static gboolean
+common_cipher (ZmQueueOptions *options, const ZmConfig *config, GError **error)
+{
+  const char *key = zm_config_text (config, "store", "key");
+
+  if (key == NULL) {
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_REFUSED,
+                         "_enable_encrypt_messages: there is no key for this queue; set encrypt in its section "
+                         "[queue NAME], or key in [store] for all that ask for it");
+    return FALSE;
+  }
+  options->cipher = zm_cipher_new (key, error);
+  if (options->cipher == NULL)
+    g_prefix_error (error, "[store] key: ");
+  return options->cipher != NULL;
+}
+
 static gboolean
 from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata, GError **error)
 {
@@ -105,14 +123,8 @@ from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata,
     g_free (options->dead_letter);
     options->dead_letter = zm_json_text (raw);
   }
-  if (zm_json_member (metadata, "_enable_encrypt_messages", &raw) && zm_span_is (raw, "true") &&
-      options->cipher == NULL) {
-    g_set_error (
-        error, ZM_ERROR, ZM_ERROR_REFUSED,
-        "_enable_encrypt_messages: there is no key for this queue; set encrypt in its section [queue NAME]");
-    return FALSE;
-  }
-  return TRUE;
+  return !zm_json_member (metadata, "_enable_encrypt_messages", &raw) || !zm_span_is (raw, "true") ||
+         options->cipher != NULL || common_cipher (options, config, error);
 }
 
 gboolean

@@ -30,7 +30,7 @@ G_BEGIN_DECLS
   "queue" /* project NUL name: number, 8 bytes big-endian; created_us, the same; kind, 1 byte; metadata */
 #define ZM_SPACE_GONE   "gone"  /* + seq: left the queue view, is kept for a reader */
 #define ZM_SPACE_CLAIMS "claim" /* claims.c */
-#define ZM_SPACE_COUNTS "count" /* claims.c */
+#define ZM_SPACE_SEEN   "seen"  /* window.c; a purge leaves it, the end of the queue does not */
 
 /* tag of a record in the store: when it is due (ZmTime, 0: at once) and what is in it, so that loading reads heads only. */
 #define ZM_TAG_DUE(tag) ((ZmTime) (tag))
@@ -71,7 +71,7 @@ ZmRecord *zm_record_ref (ZmRecord *record);
 void zm_record_unref (ZmRecord *record); /* NULL is fine */
 /* Its parts; they point into the record, or into plain (which is emptied first), where it is encrypted. All of ZmStored but claim,
  * claim_count and sum is set. FALSE: it is damaged, or of another key; error says which. */
-gboolean zm_record_read (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain, ZmStored *stored,
+gboolean zm_record_unpack (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain, ZmStored *stored,
                          GError **error);
 /* hex: 64 digits. NULL with an error: no such key, or this build has no encryption. */
 ZmCipher *zm_cipher_new (const char *hex, GError **error);
@@ -209,6 +209,7 @@ struct ZmAppend {
   GArray *dropped;    /* ZmLeaving: drop-oldest, or what it replaces; or NULL */
   ZmPutHow how;
   gpointer latest, window; /* latest.c's, window.c's */
+  guint64 replaces, replaced_bytes; /* messages that it takes the place of, once it has one: bounds leave them out */
 };
 /* Takes record (in any case), and a reference of queue. put, ttl and delay: -1 is the queue's standard. Bounds, number, change. NULL: refused;
  * with error NULL: dropped, as on-full says (counted). topic: what comes has no sender, so that it is dropped where others are refused. */
@@ -319,8 +320,8 @@ gboolean zm_window_load (ZmQueue *queue, GError **error); /* after the index */
 void zm_window_free (ZmWindow *window);
 /* The first of that id, also one that is not durable yet. */
 gboolean zm_window_find (const ZmQueue *queue, ZmSpan id, gint64 now_us, guint64 *seq, gint64 *created_us);
-/* Of an append whose record has an id: noted in prepare, kept by commit, forgotten by undo. record is not sealed yet: parts can be read. */
-void zm_window_in (ZmAppend *append, ZmSpan id);
+/* Of an append whose record has an id: noted in prepare (seq and created_us are known), with its document; kept by commit, forgotten by undo. */
+void zm_window_in (ZmAppend *append, ZmStoreWriter *writer, ZmSpan id);
 void zm_window_commit (ZmAppend *append);
 void zm_window_undo (ZmAppend *append);
 /* Ids and seconds really held, for status. */
@@ -330,9 +331,11 @@ void zm_window_figures (const ZmQueue *queue, guint64 *ids, gint64 *seconds);
 
 gboolean zm_latest_load (ZmQueue *queue, GError **error);
 void zm_latest_free (ZmLatest *latest);
-/* In zm_append_in, before anything else of it: FALSE with error EXISTS (IF_EMPTY), or what is there is removed (into append->dropped). ALWAYS is REPLACE for
- * a queue of this kind. */
-gboolean zm_latest_in (ZmAppend *append, ZmStoreWriter *writer, ZmSpan key, GError **error);
+/* In zm_append_in, before anything else of it: FALSE with error EXISTS (IF_EMPTY); else what it will replace is counted. ALWAYS is REPLACE for
+ * a queue of this kind. Then, when it has its place: what was there is removed (into append->dropped). Two steps, as a change once added
+ * to the batch cannot be taken back where a bound refuses the append. */
+gboolean zm_latest_in (ZmAppend *append, ZmSpan key, GError **error);
+void zm_latest_placed (ZmAppend *append, ZmStoreWriter *writer);
 void zm_latest_commit (ZmAppend *append);
 void zm_latest_undo (ZmAppend *append);
 /* A message has gone (of any kind of queue): forgets its key, ends waits of zm_queue_wait_empty. Purge: seq 0: all. */

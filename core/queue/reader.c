@@ -346,7 +346,7 @@ zm_queue_read (ZmQueues *queues, void *reader, ZmQueueName name, guint64 seq,
   g_autoptr (GByteArray) plain = g_byte_array_new ();
   g_autoptr (GError) error = NULL;
   ZmStored stored = { .seq = seq };
-  gboolean there = record != NULL && zm_record_read (record, cipher, plain, &stored, &error);
+  gboolean there = record != NULL && zm_record_unpack (record, cipher, plain, &stored, &error);
 
   if (there)
     func (&stored, user);

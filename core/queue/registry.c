@@ -229,9 +229,13 @@ zm_queue_forget_in (ZmQueue *queue, ZmStoreWriter *writer)
   zm_store_op op = { .kind = ZM_STORE_DELETE,
                      .space = zm_str_of (ZM_SPAN_LITERAL (ZM_SPACE_QUEUES)),
                      .key = { key, queue->key_size } };
+  zm_store_op seen = { .kind = ZM_STORE_DELETE_PREFIX,
+                       .space = zm_str_of (ZM_SPAN_LITERAL (ZM_SPACE_SEEN)),
+                       .key = zm_queue_doc_key (queue, writer, NULL, 0) };
 
   memcpy (key, queue->key, queue->key_size);
   zm_store_add (writer, &op);
+  zm_queue_op (queue, writer, &seen); /* its number may be given to another one */
 }
 
 /* Takes key. */

@@ -180,7 +180,6 @@ purge_in (ZmRequest *request, ZmStoreWriter *writer)
     zm_queue_op (queue, writer, &op);
   delete_prefix (queue, writer, ZM_SPACE_GONE);
   delete_prefix (queue, writer, ZM_SPACE_CLAIMS);
-  delete_prefix (queue, writer, ZM_SPACE_COUNTS);
   queue->purged = queue->last_seq;
   zm_index_clear (&queue->index);
   zm_heap_clear (&queue->delays);

@@ -75,7 +75,7 @@ add_message (ZmRequest *request, const ZmSeen *seen)
 
   memset (&stored, 0, sizeof stored);
   g_ptr_array_add (request->plains, plain);
-  if (!zm_record_read (seen->record, request->cipher, plain, &stored, &error)) {
+  if (!zm_record_unpack (seen->record, request->cipher, plain, &stored, &error)) {
     damaged (request->queue, seen->seq, error);
     return;
   }
