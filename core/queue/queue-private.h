@@ -151,6 +151,12 @@ struct ZmQueues {
   ZmCache *cache;
 };
 
+/* Wall time outside of prepare. */
+static inline gint64
+zm_queues_wall (const ZmQueues *queues)
+{
+  return queues->config.wall_us != NULL ? queues->config.wall_us (queues->config.user) : zm_wall_us ();
+}
 /* Wall time in prepare. */
 gint64 zm_queues_now (ZmQueues *queues, ZmStoreWriter *writer);
 /* The queue of that name, loaded; a reference. NULL without error: not there, and not to be made. make: then its document is added to the
