@@ -177,7 +177,7 @@ zm_str zm_queue_doc_key (ZmQueue *queue, ZmStoreWriter *writer, const guint64 *n
 /* What is over or due by now, in memory: delays, claims. Called by the request's base before it is decided. */
 void zm_queue_tick (ZmQueue *queue, gint64 now_us);
 /* Something may be free that was not: watchers, readers. */
-void zm_queue_wake (ZmQueue *queue);
+void zm_queue_rouse (ZmQueue *queue);
 /* The background has to look at it at that time (wall). */
 void zm_queue_plan (ZmQueue *queue, gint64 at_us);
 
