@@ -236,7 +236,7 @@ zm_append_commit (ZmAppend *append)
   zm_counter_add (queue->queues->p->put, 1);
   zm_queue_show (queue);
   if (append->due == 0)
-    zm_queue_wake (queue);
+    zm_queue_rouse (queue);
   free_append (append);
 }
 

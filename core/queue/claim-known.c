@@ -238,7 +238,7 @@ commit_release (ZmRequest *base)
   base->answer.n = claim->live;
   zm_claim_end (base->queue, claim);
   zm_claim_unbusy (base->queue, claim);
-  zm_queue_wake (base->queue);
+  zm_queue_rouse (base->queue);
 }
 
 static void

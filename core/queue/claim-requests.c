@@ -139,7 +139,7 @@ undo_claim (ZmRequest *base)
     zm_index_give (&base->queue->index, seq);
   }
   zm_dead_letters_undo (&request->dead, base->queue);
-  zm_queue_wake (base->queue);
+  zm_queue_rouse (base->queue);
 }
 
 static void

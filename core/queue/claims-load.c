@@ -82,7 +82,7 @@ take_claimed (ZmQueue *queue)
 gboolean
 zm_claims_load (ZmQueue *queue, GError **error)
 {
-  Loading loading = { .queue = queue, .now_us = zm_wall_us () };
+  Loading loading = { .queue = queue, .now_us = zm_queues_wall (queue->queues) };
   guint64 prefix = GUINT64_TO_BE (queue->number);
 
   if (!zm_store_documents (queue->queues->config.store, NULL, ZM_SPACE_CLAIMS,

@@ -9,8 +9,8 @@
 /* What an append has to remember. */
 typedef struct Noted {
   ZmElement *element;
-  guint64
-      replaced; /* decided in the same batch, so that it is in the index only when this one is committed; 0: none */
+  ZmAppend *before; /* pending, in whose place it came; NULL: none */
+  guint64 replaced; /* the same one's number: it is in the index only when this one is committed; 0: none */
 } Noted;
 
 /* ---- the tables ---- */

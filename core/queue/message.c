@@ -134,7 +134,7 @@ zm_queue_remove_undo (ZmQueue *queue, const ZmLeaving *leaving)
                            !g_hash_table_contains (queue->delayed, &leaving->seq) &&
                            zm_claims_of (queue, leaving->seq) == NULL);
   zm_index_back (&queue->index, leaving->seq, free);
-  zm_queue_wake (queue);
+  zm_queue_rouse (queue);
 }
 
 /* ---- time ---- */
@@ -169,11 +169,11 @@ zm_queue_tick (ZmQueue *queue, gint64 now_us)
   delays = delays_tick (queue, now_us);
   claims = zm_claims_tick (queue, now_us);
   if (delays || claims)
-    zm_queue_wake (queue);
+    zm_queue_rouse (queue);
 }
 
 void
-zm_queue_wake (ZmQueue *queue)
+zm_queue_rouse (ZmQueue *queue)
 {
   if (queue->loaded)
     zm_readers_wake (queue);

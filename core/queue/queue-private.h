@@ -151,6 +151,12 @@ struct ZmQueues {
   ZmCache *cache;
 };
 
+/* Wall time outside of prepare. */
+static inline gint64
+zm_queues_wall (const ZmQueues *queues)
+{
+  return queues->config.wall_us != NULL ? queues->config.wall_us (queues->config.user) : zm_wall_us ();
+}
 /* Wall time in prepare. */
 gint64 zm_queues_now (ZmQueues *queues, ZmStoreWriter *writer);
 /* The queue of that name, loaded; a reference. NULL without error: not there, and not to be made. make: then its document is added to the
@@ -171,7 +177,7 @@ zm_str zm_queue_doc_key (ZmQueue *queue, ZmStoreWriter *writer, const guint64 *n
 /* What is over or due by now, in memory: delays, claims. Called by the request's base before it is decided. */
 void zm_queue_tick (ZmQueue *queue, gint64 now_us);
 /* Something may be free that was not: watchers, readers. */
-void zm_queue_wake (ZmQueue *queue);
+void zm_queue_rouse (ZmQueue *queue);
 /* The background has to look at it at that time (wall). */
 void zm_queue_plan (ZmQueue *queue, gint64 at_us);
 

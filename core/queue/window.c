@@ -115,7 +115,7 @@ load_document (void *user, zm_str key, zm_str value)
 gboolean
 zm_window_load (ZmQueue *queue, GError **error)
 {
-  Loading loading = { .window = window_new (), .now_us = zm_wall_us () };
+  Loading loading = { .window = window_new (), .now_us = zm_queues_wall (queue->queues) };
   guint64 prefix = GUINT64_TO_BE (queue->number);
   gboolean good = zm_store_documents (queue->queues->config.store, NULL, ZM_SPACE_SEEN,
                                       zm_span ((const char *) &prefix, sizeof prefix), zm_span (NULL, 0), 0,
@@ -240,7 +240,7 @@ void
 zm_window_figures (const ZmQueue *queue, guint64 *ids, gint64 *seconds)
 {
   const ZmSeenEntry *oldest = queue->window != NULL ? zm_seen_oldest (&queue->window->seen) : NULL;
-  gint64 age_us = oldest != NULL ? zm_wall_us () - oldest->created_us : 0;
+  gint64 age_us = oldest != NULL ? zm_queues_wall (queue->queues) - oldest->created_us : 0;
   gboolean full = oldest != NULL && queue->window->seen.live >= queue->window->seen.most;
 
   *ids = oldest != NULL ? queue->window->seen.live : 0;
