@@ -4,9 +4,9 @@
 
 #include "queue/registry-private.h"
 
-/* A queue in memory begins its numbers at a place that no earlier start can have reached at 8,192 messages a second since 2020, so
- * that ids of before a restart do not name messages of today. */
-#define MEMORY_SEQS_PER_S 8192
+/* A queue in memory begins its numbers at a place that no earlier start can have reached at 8,000 messages a second since 2020, so
+ * that ids of before a restart do not name messages of today. The numbers last until 2054. */
+#define MEMORY_SEQS_PER_MS 8
 
 #define SHOW(member, value) __atomic_store_n (&(member), (value), __ATOMIC_RELAXED)
 
@@ -60,10 +60,12 @@ read_all (ZmQueue *queue, GError **error)
 static gboolean
 begin_in_memory (ZmQueue *queue)
 {
-  gint64 seconds = zm_wall_us () / G_USEC_PER_SEC - ZM_TIME_BASE_S;
+  const ZmQueuesConfig *config = &queue->queues->config;
+  gint64 now_us = config->wall_us != NULL ? config->wall_us (config->user) : zm_wall_us ();
+  gint64 ms = now_us / 1000 - ZM_TIME_BASE_S * 1000;
 
   queue->memory = zm_cache_new (G_MAXSIZE);
-  queue->last_seq = (guint64) MAX (seconds, 1) * MEMORY_SEQS_PER_S;
+  queue->last_seq = MAX (queue->last_seq, (guint64) MAX (ms, 1) * MEMORY_SEQS_PER_MS);
   return TRUE;
 }
 

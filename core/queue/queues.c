@@ -10,21 +10,6 @@
 /* ---- configuration ---- */
 
 static void
-check_name (const ZmConfig *config, const char *section, const char *name, ZmProblems *problems)
-{
-  const char *file = NULL;
-  guint line = 0, column = 0;
-  gsize size = strlen (name);
-
-  if (size <= ZM_QUEUE_NAME_MOST &&
-      strspn (name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == size)
-    return;
-  (void) zm_config_place (config, section, "kind", &file, &line, &column);
-  zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_SECTION_NAME, file, line, 0,
-                   "1 to 64 of a-z, A-Z, 0-9, '_', '.' and '-'", NULL, "'%s' is no name of a queue", name);
-}
-
-static void
 add_problem (const ZmConfig *config, const char *section, const char *key, const char *expected,
              const char *todo, ZmProblems *problems, const char *what)
 {
@@ -72,7 +57,6 @@ check_section (const ZmConfig *config, const char *name, ZmProblems *problems)
   g_autofree char *section = g_strconcat ("queue ", name, NULL);
   const char *dead = zm_config_text (config, section, "dead-letter");
 
-  check_name (config, section, name, problems);
   check_topics (config, section, problems);
   if (dead != NULL && strcmp (dead, name) == 0)
     add_problem (config, section, "dead-letter", NULL, "name another queue", problems,

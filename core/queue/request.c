@@ -237,12 +237,12 @@ done (ZmStoreUnit *unit, const GError *error)
 {
   ZmRequest *request = of_unit (unit);
 
-  if (request->queue != NULL && request->ops->make)
-    zm_queue_settle (request->queue, error == NULL && request->error == NULL);
   if (request->error == NULL && error == NULL && request->ops->commit != NULL)
     request->ops->commit (request);
   else if (request->error == NULL && error != NULL && request->ops->undo != NULL)
     request->ops->undo (request);
+  if (request->queue != NULL && request->ops->make)
+    zm_queue_settle (request->queue, error == NULL && request->error == NULL);
   if (request->queue != NULL && request->queue->loaded)
     zm_queue_show (request->queue);
   if (request->error == NULL && error != NULL)

@@ -106,14 +106,13 @@ TEST (QueueLimits, ANewConfigurationChangesBounds)
 TEST (QueueLimits, TheConfigurationIsChecked)
 {
   ZmConfig *config =
-      Room::config_of ({ "queue good.topics=s?c@d?a", "queue bad*name.kind=fifo", "queue t.topics=a~b~c",
+      Room::config_of ({ "queue good.topics=s?c@d?a", "queue t.topics=a~b~c",
                          "queue d.dead-letter=d", "queue e.encrypt=xyz" });
   g_autoptr (ZmProblems) problems = zm_problems_new ();
 
   zm_queues_check (config, problems);
   g_autofree char *text = zm_problems_format (problems);
-  EXPECT_EQ (zm_problems_errors (problems), 4u) << text;
-  EXPECT_NE (strstr (text, "bad*name"), nullptr) << text;
+  EXPECT_EQ (zm_problems_errors (problems), 3u) << text;
   zm_config_unref (config);
 }
 
@@ -218,7 +217,7 @@ message_to (const char *action, const char *body)
 
 TEST (QueueTopics, PublicationsGoToEveryQueueThatIsBound)
 {
-  Room room ({ "queue all.topics=s?", "queue up.topics=s?c@?Up ?c@?Up", "queue other.topics=x?" });
+  Room room ({ "queue all.topics=s??", "queue up.topics=s?c?Up ?c?Up", "queue other.topics=x??" });
   ZmMessage *messages[] = { message_to ("Up", "1"), message_to ("Down", "2"), message_to ("Up", "3") };
 
   zm_queues_tap (messages, 3, room.queues);
@@ -243,7 +242,7 @@ TEST (QueueTopics, PublicationsGoToEveryQueueThatIsBound)
 
 TEST (QueueTopics, WhatAQueueDoesNotGetIsCounted)
 {
-  Room room ({ "queue q.topics=s?", "queue q.max-messages=1" });
+  Room room ({ "queue q.topics=s??", "queue q.max-messages=1" });
   ZmMessage *messages[] = { message_to ("Up", "1"), message_to ("Up", "2") };
 
   zm_queues_tap (messages, 2, room.queues);
@@ -390,7 +389,7 @@ TEST (QueueReader, WhatIsGoneFromTheQueueViewStaysSoAfterARestart)
 
 TEST (QueueJoin, AppendAndConsumeAreOneWithTheCallersUnit)
 {
-  Room room ({ "queue bound.topics=s?" });
+  Room room ({ "queue bound.topics=s??" });
   ZmPut put = Room::a_put ("result");
   Answer first = room.put ("q", "question");
 
