@@ -268,6 +268,19 @@ restore (Offline *offline, int from, zm_store_report_fn report, gpointer user, c
   return good;
 }
 
+/* To a store's plugin an empty file, or none, is a store to be made. */
+static gboolean
+has_content (int fd, const char *file, GError **error)
+{
+  struct stat info;
+
+  if (fstat (fd, &info) == 0 && S_ISREG (info.st_mode) && info.st_size > 0)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID,
+               "%s is empty or no file: it is no whole store, and the store stays as it was", file);
+  return FALSE;
+}
+
 /* The file is opened before we act as the daemon's user, who may not be allowed to read it. */
 gboolean
 zm_store_offline_restore (const char *dir, const char *file, zm_store_report_fn report, gpointer user,
@@ -281,6 +294,10 @@ zm_store_offline_restore (const char *dir, const char *file, zm_store_report_fn 
   if (from < 0) {
     g_set_error (error, ZM_ERROR, errno == ENOENT ? ZM_ERROR_NOT_FOUND : ZM_ERROR_IO, "cannot read %s: %s",
                  file, g_strerror (errno));
+    return FALSE;
+  }
+  if (!has_content (from, file, error)) {
+    close (from);
     return FALSE;
   }
   good = offline_open (&offline, dir, error) && is_file (&offline, error);
