@@ -6,7 +6,7 @@
 #include "config.h"
 
 #include "ctl/ctl.h"
-#include "runtime/store-offline.h"
+#include "runtime/zm-store-offline.h"
 
 #include <stdio.h>
 #include <string.h>

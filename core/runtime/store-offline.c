@@ -6,7 +6,7 @@
 
 #include "runtime/durable.h"
 #include "runtime/store-files.h"
-#include "runtime/store-offline.h"
+#include "runtime/zm-store-offline.h"
 
 #include <errno.h>
 #include <fcntl.h>
