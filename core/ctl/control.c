@@ -219,10 +219,13 @@ take_answer (ZmCtl *ctl, void *socket, const ZmCtlStream *stream, const char *st
     if (stream->part (ctl, node, stream->user))
       return TRUE;
     cancel (socket);
-  } else if (strcmp (status, "OK") != 0) {
+  } else {
     JsonObject *answer = node_object (node);
 
-    set_answer_error (answer, error);
+    if (strcmp (status, "OK") != 0)
+      set_answer_error (answer, error);
+    else if (stream->done != NULL)
+      stream->done (ctl, answer, stream->user);
     json_object_unref (answer);
   }
   return FALSE;

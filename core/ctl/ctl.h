@@ -215,7 +215,8 @@ typedef struct ZmCtlStream {
   void (*ready) (ZmCtl *ctl, gpointer user); /* it is open: all that happens from now on comes; or NULL */
   void (*quiet) (ZmCtl *ctl,
                  gpointer user); /* nothing came in the first ZM_CTL_QUIET_US, told once; or NULL */
-  gint64 until_us;               /* zm_now_us of its end; 0: none */
+  void (*done) (ZmCtl *ctl, JsonObject *answer, gpointer user); /* the daemon ended it, with this; or NULL */
+  gint64 until_us;                                              /* zm_now_us of its end; 0: none */
   gpointer user;
 } ZmCtlStream;
 /* Follows it until the part had enough, the time is over, a signal comes, or the daemon ends it. FALSE: error. */
@@ -282,6 +283,10 @@ int zm_ctl_cmd_dead_show (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_dead_rm (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_reload (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_drain (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_store_status (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_store_check (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_store_backup (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_store_restore (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_log (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments);

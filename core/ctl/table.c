@@ -109,6 +109,11 @@ static const ZmCtlOption dead_rm_options[] = {
   END_OF_OPTIONS,
 };
 
+static const ZmCtlOption store_check_options[] = {
+  { "repair", ZM_OPT_FLAG, NULL, N_ ("Mend what can be mended, and tell each message that is lost"), NULL },
+  END_OF_OPTIONS,
+};
+
 static const ZmCtlOption help_options[] = {
   { "all", ZM_OPT_FLAG, NULL, N_ ("All groups of commands"), NULL },
   { "man", ZM_OPT_FLAG, NULL, N_ ("The list as the manual page has it"), NULL },
@@ -167,6 +172,14 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_dead_rm },
   { "workers", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the workers in other languages"), NULL,
     zm_ctl_cmd_workers },
+  { "store status", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Show how the store is doing"), NULL,
+    zm_ctl_cmd_store_status },
+  { "store check", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Read all of the store and tell what is wrong with it"),
+    store_check_options, zm_ctl_cmd_store_check },
+  { "store backup", ZM_GROUP_OPERATE, "FILE", 1, 1, N_ ("Copy the store into a new file, while it is in use"),
+    NULL, zm_ctl_cmd_store_backup },
+  { "store restore", ZM_GROUP_OPERATE, "FILE", 1, 1,
+    N_ ("Put a copy in the place of the store; the daemon must not run"), NULL, zm_ctl_cmd_store_restore },
   { "reload", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Read configuration, mappings, flows and plugins again"), NULL,
     zm_ctl_cmd_reload },
   { "drain", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Finish what is inside, then end the daemon"), NULL,

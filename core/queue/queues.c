@@ -39,25 +39,29 @@ check_topics (const ZmConfig *config, const char *section, ZmProblems *problems)
 }
 
 static void
+check_cipher (const ZmConfig *config, const char *section, const char *key, ZmProblems *problems)
+{
+  const char *hex = zm_config_text (config, section, key);
+  g_autoptr (GError) error = NULL;
+  ZmCipher *cipher = hex != NULL ? zm_cipher_new (hex, &error) : NULL;
+
+  if (error != NULL)
+    add_problem (config, section, key, "64 hexadecimal digits, and a build with OpenSSL", NULL, problems,
+                 error->message);
+  zm_cipher_unref (cipher);
+}
+
+static void
 check_section (const ZmConfig *config, const char *name, ZmProblems *problems)
 {
   g_autofree char *section = g_strconcat ("queue ", name, NULL);
-  const char *encrypt = zm_config_text (config, section, "encrypt");
   const char *dead = zm_config_text (config, section, "dead-letter");
-  g_autoptr (GError) error = NULL;
-  ZmCipher *cipher;
 
   check_topics (config, section, problems);
   if (dead != NULL && strcmp (dead, name) == 0)
     add_problem (config, section, "dead-letter", NULL, "name another queue", problems,
                  "a queue cannot be its own dead-letter queue");
-  if (encrypt == NULL)
-    return;
-  cipher = zm_cipher_new (encrypt, &error);
-  if (cipher == NULL)
-    add_problem (config, section, "encrypt", "64 hexadecimal digits, and a build with OpenSSL", NULL,
-                 problems, error->message);
-  zm_cipher_unref (cipher);
+  check_cipher (config, section, "encrypt", problems);
 }
 
 void
@@ -65,6 +69,7 @@ zm_queues_check (const ZmConfig *config, ZmProblems *problems)
 {
   g_auto (GStrv) names = zm_config_names (config, "queue");
 
+  check_cipher (config, "store", "key", problems);
   for (guint i = 0; names[i] != NULL; i++)
     check_section (config, names[i], problems);
 }

@@ -85,7 +85,8 @@ on_report (void *user, int severity, const char *text, uint64_t done, uint64_t t
     work->found++;
     work->errors += severity <= ZM_LOG_ERROR;
     zm_log_limited (work->runtime->log, severity <= ZM_LOG_ERROR ? ZM_LEVEL_ERROR : ZM_LEVEL_WARNING, "store",
-                    "what a check of the store found", "check of the store: %s", text != NULL ? text : "");
+                    "what a check of the store found", "%s of the store: %s",
+                    work->path != NULL ? "copy" : "check", text != NULL ? text : "");
   }
   if (work->progress && (found ? work->found <= FOUND_MOST : now_us - work->told_us >= PROGRESS_US)) {
     work->told_us = found ? work->told_us : now_us;

@@ -16,9 +16,8 @@
 
 #define SECTION "store"
 
-/* `host` is the first member, so the table that comes back from the plugin is ours. */
 struct ZmDurable {
-  zm_host host;
+  ZmDurableHost host;
   ZmConfig *config; /* that it was opened with */
   ZmGeneration *generation;
   ZmStore *store;
@@ -142,9 +141,9 @@ zm_durable_check_set (const ZmConfig *config, ZmPlugins *plugins, ZmPluginSet *s
 static const char *
 store_config (const zm_host *host, const char *key, unsigned index)
 {
-  const ZmDurable *durable = (const ZmDurable *) host;
-  const zm_plugin_desc *desc = zm_generation_descriptor (durable->generation);
-  const char *const *values = key != NULL ? zm_config_list (durable->config, SECTION, key) : NULL;
+  const ZmDurableHost *own = (const ZmDurableHost *) host;
+  const zm_plugin_desc *desc = zm_generation_descriptor (own->generation);
+  const char *const *values = key != NULL ? zm_config_list (own->config, SECTION, key) : NULL;
 
   for (unsigned i = 0; values != NULL && values[i] != NULL; i++)
     if (i == index)
@@ -157,14 +156,22 @@ store_config (const zm_host *host, const char *key, unsigned index)
   return NULL;
 }
 
-/* The plugin of the current set, or why there is none that could be opened. */
-static ZmGeneration *
-find_driver (ZmRuntime *runtime, const char *driver, GError **error)
+void
+zm_durable_host_init (ZmDurableHost *host, ZmGeneration *generation, const ZmConfig *config)
 {
-  g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
+  host->table = *zm_generation_host (generation);
+  host->table.config = store_config;
+  host->generation = generation;
+  host->config = config;
+}
+
+ZmGeneration *
+zm_durable_find (ZmPlugins *plugins, const char *driver, GError **error)
+{
+  g_autoptr (ZmPluginSet) set = zm_plugins_current (plugins);
   ZmGeneration *generation = set != NULL ? zm_plugin_set_find (set, driver) : NULL;
 
-  if (generation == NULL && zm_plugins_check_name (runtime->plugins, driver, error))
+  if (generation == NULL && zm_plugins_check_name (plugins, driver, error))
     g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE, "the plugin %s could not be loaded; the log says why",
                  driver);
   if (generation == NULL) {
@@ -214,15 +221,14 @@ open_store (ZmRuntime *runtime, ZmDurable *durable, GError **error)
     .driver = durable->driver,
     .ops = zm_generation_descriptor (durable->generation)->store,
     .state = zm_generation_state (durable->generation),
-    .host = &durable->host,
+    .host = &durable->host.table,
     .uri = durable->uri,
     .owner = owner,
     .log = runtime->log,
     .metrics = runtime->metrics,
   };
 
-  durable->host = *zm_generation_host (durable->generation);
-  durable->host.config = store_config;
+  zm_durable_host_init (&durable->host, durable->generation, durable->config);
   durable->store = zm_store_new (&config, error);
   return durable->store != NULL;
 }
@@ -238,7 +244,7 @@ zm_durable_open (ZmRuntime *runtime, GError **error)
   durable->config = zm_config_ref (runtime->config);
   durable->driver = g_strdup (zm_durable_driver (runtime->config));
   durable->uri = zm_durable_uri (runtime->config, runtime->instance);
-  durable->generation = find_driver (runtime, durable->driver, error);
+  durable->generation = zm_durable_find (runtime->plugins, durable->driver, error);
   if (durable->generation == NULL || !open_store (runtime, durable, error)) {
     durable_free (durable);
     return FALSE;

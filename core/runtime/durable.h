@@ -31,6 +31,18 @@ zm_durable_check_set (const ZmConfig *config, ZmPlugins *plugins, ZmPluginSet *s
 void zm_durable_check_file (const ZmConfig *config, ZmPlugins *plugins, const ZmDescription *description,
                             ZmProblems *problems);
 
+/* ---- opening a store, in the daemon or without one ---- */
+
+/* What the plugin's functions get as their host: the generation's, with `config` reading [store]. */
+typedef struct ZmDurableHost {
+  zm_host table; /* first, so that the table that comes back is ours */
+  ZmGeneration *generation;
+  const ZmConfig *config;
+} ZmDurableHost;
+void zm_durable_host_init (ZmDurableHost *host, ZmGeneration *generation, const ZmConfig *config);
+/* The plugin of the current set, held as "store"; NULL: why there is none that could be opened. */
+ZmGeneration *zm_durable_find (ZmPlugins *plugins, const char *driver, GError **error);
+
 /* ---- in the daemon ---- */
 
 /* Opens the store where it is wanted and not open yet; after a commit of plugins. TRUE as well where none is wanted. */

@@ -314,7 +314,7 @@ def bash_completes():
         assert done.returncode == 0 and not done.stderr, done
         return done.stdout.split()
 
-    assert complete("zmanagerctl", "st") == ["status"]
+    assert complete("zmanagerctl", "st") == ["status", "store"]
     assert complete("zmanagerctl", "plugin", "in") == ["inspect"]
     assert complete("zmanagerctl", "--dir", "/tmp", "plugin", "un") == ["unload"]
     assert complete("zmanagerctl", "send", "--fl") == ["--flow"]

@@ -16,7 +16,7 @@ struct LogStore {
     std::string data;
   };
   std::mutex lock;
-  int fail_next = 0; /* that many writes */
+  bool failing = false; /* whatever is written, on its own too */
   int writes = 0;
   std::map<std::pair<guint64, guint64>, Record> records;
   std::map<std::pair<std::string, std::string>, std::string> documents;
@@ -76,10 +76,10 @@ struct LogStore {
   }
 
   void
-  fail (int n)
+  fail (bool yes)
   {
     std::lock_guard<std::mutex> guard (lock);
-    fail_next = n;
+    failing = yes;
   }
 
 private:
@@ -114,10 +114,9 @@ private:
     std::lock_guard<std::mutex> guard (lock);
 
     writes++;
-    if (fail_next > 0) {
-      fail_next--;
+    if (failing) {
       snprintf (batch->error, batch->error_size, "the test says so");
-      return ZM_E_AGAIN;
+      return ZM_E_INVALID;
     }
     for (size_t i = 0; i < batch->n; i++)
       apply (batch->ops[i]);

@@ -397,19 +397,23 @@ TEST_F (Queues, AFailedWriteGivesBack)
 {
   put ("a");
   put ("b");
-  disk.fail (1);
+  disk.fail (true);
   EXPECT_NE (claim (1).code, -1);
+  disk.fail (false);
   Answer mine = claim (1);
   ASSERT_EQ (mine.bodies (), (Texts{ "a" }));
   EXPECT_EQ (mine.messages[0].count, 1u);
-  disk.fail (1);
+  disk.fail (true);
   EXPECT_NE (release (mine.claim).code, -1);
+  disk.fail (false);
   EXPECT_EQ (get (mine.claim).bodies (), (Texts{ "a" }));
-  disk.fail (1);
+  disk.fail (true);
   EXPECT_NE (renew (mine.claim, 1000).code, -1);
+  disk.fail (false);
   EXPECT_EQ (get (mine.claim).claim_ttl, 60);
-  disk.fail (1);
+  disk.fail (true);
   EXPECT_NE (remove (mine.messages[0].id, mine.claim).code, -1);
+  disk.fail (false);
   EXPECT_EQ (get (mine.claim).bodies (), (Texts{ "a" }));
   EXPECT_EQ (remove (mine.messages[0].id, mine.claim).code, -1);
 }
@@ -456,6 +460,105 @@ TEST_F (Queues, EightThreadsPopEachMessageOnce)
     EXPECT_EQ (got.count (std::to_string (i)), 1u) << i;
 }
 
+/* Two claimants, a moving clock and restarts beside a model that knows who has what until when. */
+TEST_F (Queues, ARandomWalkIsAsTheModel)
+{
+  struct Held {
+    std::string claim;
+    gint64 ends = 0;
+    guint count = 0;
+    bool gone = false;
+  };
+  std::mt19937 random (4711);
+  std::map<std::string, Held> model; /* by body */
+  std::map<std::string, std::string> ids;
+  std::vector<std::string> order;
+  std::string claims[2];
+
+  auto is_free = [&] (const std::string &body) {
+    const Held &held = model[body];
+    return !held.gone && (held.claim.empty () || held.ends <= now);
+  };
+  for (int step = 0; step < 1500; step++) {
+    SCOPED_TRACE (step);
+    std::string &claim_id = claims[random () % 2];
+    bool fails = random () % 8 == 0;
+    guint what = random () % 100;
+
+    if (what < 30) {
+      std::string body = std::to_string (step);
+      ids[body] = put (body).ids[0];
+      order.push_back (body);
+      model[body] = {};
+    } else if (what < 50) {
+      Texts expected;
+      for (const std::string &body : order)
+        if (expected.size () < 3 && is_free (body))
+          expected.push_back (body);
+      gint64 ttl = 1 + random () % 50;
+      disk.fail (fails);
+      Answer answer = claim (3, ttl);
+      disk.fail (false);
+      if (fails && !expected.empty ()) {
+        EXPECT_NE (answer.code, -1);
+        continue;
+      }
+      ASSERT_EQ (answer.bodies (), expected);
+      for (const Message &m : answer.messages) {
+        ASSERT_EQ (m.count, model[m.body].count + 1);
+        model[m.body] = { answer.claim, now + ttl * SECOND, m.count, false };
+      }
+      if (!expected.empty ())
+        claim_id = answer.claim;
+    } else if (what < 70 && !claim_id.empty ()) {
+      for (auto &entry : model) {
+        Held &held = entry.second;
+        if (held.gone || held.claim != claim_id)
+          continue;
+        bool over = held.ends <= now;
+        disk.fail (fails);
+        int code = remove (ids[entry.first], claim_id).code;
+        disk.fail (false);
+        if (over)
+          ASSERT_EQ (code, ZM_ERROR_INVALID);
+        else
+          ASSERT_EQ (code == -1, !fails);
+        held.gone = code == -1;
+        break;
+      }
+    } else if (what < 78 && !claim_id.empty ()) {
+      disk.fail (fails);
+      int code = release (claim_id).code;
+      disk.fail (false);
+      for (auto &entry : model)
+        if (code == -1 && entry.second.claim == claim_id)
+          entry.second.claim = "";
+    } else if (what < 86 && !claim_id.empty ()) {
+      gint64 ttl = 1 + random () % 50;
+      bool there = false;
+      for (auto &entry : model)
+        there |= !entry.second.gone && entry.second.claim == claim_id && entry.second.ends > now;
+      int code = renew (claim_id, ttl).code;
+      ASSERT_EQ (code, there ? -1 : ZM_ERROR_NOT_FOUND);
+      for (auto &entry : model)
+        if (there && entry.second.claim == claim_id)
+          entry.second.ends = now + ttl * SECOND;
+    } else if (what < 98) {
+      pass (random () % 20);
+    } else {
+      restart ();
+    }
+    guint64 n_free = 0, n_claimed = 0;
+    for (const std::string &body : order) {
+      n_free += is_free (body);
+      n_claimed += !model[body].gone && !is_free (body);
+    }
+    Answer told = stats ();
+    ASSERT_EQ (told.stats.free, n_free);
+    ASSERT_EQ (told.stats.claimed, n_claimed);
+  }
+}
+
 /* ---- dead letters ---- */
 
 TEST_F (Queues, ClaimedTooOftenGoesToTheDeadLetters)
@@ -488,8 +591,9 @@ TEST_F (Queues, ADeadLetterThatCannotBeWrittenStays)
   put ("bad");
   claim (1, 10);
   pass (10);
-  disk.fail (1);
+  disk.fail (true);
   EXPECT_NE (claim (1).code, -1);
+  disk.fail (false);
   EXPECT_EQ (stats ().stats.total, 1u);
   EXPECT_EQ (claim (1).messages.size (), 0u);
   EXPECT_EQ (stats ().stats.total, 0u);
@@ -519,8 +623,9 @@ TEST_F (Queues, ASendersIdIsKnownForTenMinutes)
 
 TEST_F (Queues, AnIdWhosePutFailedIsNew)
 {
-  disk.fail (1);
+  disk.fail (true);
   EXPECT_NE (put ("a", "id-1").code, -1);
+  disk.fail (false);
   EXPECT_FALSE (put ("a", "id-1").duplicate);
   EXPECT_TRUE (put ("a", "id-1").duplicate);
 }
@@ -574,8 +679,9 @@ TEST_F (Latest, WhatWasReplacedCannotComeBack)
 TEST_F (Latest, AFailedReplacementLeavesTheOldOne)
 {
   put ("old", "", "k");
-  disk.fail (1);
+  disk.fail (true);
   EXPECT_NE (put_how (ZM_PUT_REPLACE_, "new", "k").code, -1);
+  disk.fail (false);
   EXPECT_EQ (put_how (ZM_PUT_IF_EMPTY_, "x", "k").code, ZM_ERROR_EXISTS);
   EXPECT_EQ (pop (10).bodies (), (Texts{ "old" }));
   EXPECT_EQ (put_how (ZM_PUT_IF_EMPTY_, "x", "k").code, -1);
