@@ -4,6 +4,8 @@
 
 #include "http/zm-http.h"
 
+#include "http/queue-weak.h"
+
 G_BEGIN_DECLS
 
 /* Roles; a request needs one of those that its route names (0: none is asked for). */
