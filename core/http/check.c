@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Everything that can be wrong in [http] and [zaqar] beyond the schema; in the daemon. */
+/* Everything that can be wrong in [http] and [zaqar] beyond the schema; in the daemon. Relative paths count from the instance's directory,
+ * which is not known here: those are looked at when they are opened. */
 #include "config.h"
 
 #include "http/address.h"
@@ -50,10 +51,10 @@ check_tls (const ZmConfig *config, ZmProblems *problems)
   if ((certificate != NULL) != (key != NULL))
     add (config, problems, ZM_CODE_MISSING_KEY, "http", certificate != NULL ? "tls-certificate" : "tls-key",
          "set both, or neither", "tls-certificate and tls-key belong together");
-  else if (certificate != NULL && !g_file_test (certificate, G_FILE_TEST_IS_REGULAR))
+  else if (certificate != NULL && g_path_is_absolute (certificate) && !g_file_test (certificate, G_FILE_TEST_IS_REGULAR))
     add (config, problems, ZM_CODE_NOT_READABLE, "http", "tls-certificate", "correct the path",
          "there is no such file");
-  else if (key != NULL && !g_file_test (key, G_FILE_TEST_IS_REGULAR))
+  else if (key != NULL && g_path_is_absolute (key) && !g_file_test (key, G_FILE_TEST_IS_REGULAR))
     add (config, problems, ZM_CODE_NOT_READABLE, "http", "tls-key", "correct the path",
          "there is no such file");
 }
@@ -63,9 +64,9 @@ check_tokens (const ZmConfig *config, ZmProblems *problems)
 {
   const char *path = zm_config_text (config, "http", "tokens");
   g_autoptr (GError) error = NULL;
-  g_autoptr (ZmTokens) tokens = path != NULL ? zm_tokens_read (path, &error) : NULL;
+  g_autoptr (ZmTokens) tokens = path != NULL && g_path_is_absolute (path) ? zm_tokens_read (path, &error) : NULL;
 
-  if (path != NULL && tokens == NULL)
+  if (error != NULL)
     add (config, problems, ZM_CODE_BAD_VALUE, "http", "tokens", "zmanagerctl token ls says the same",
          error->message);
 }

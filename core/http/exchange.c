@@ -283,7 +283,7 @@ zm_request_answer_json (ZmRequest *request, guint status, const char *json)
 }
 
 /* Told once. The handler still answers, and thereby lets its reference go. */
-void
+gboolean
 zm_exchange_gone (ZmExchange *exchange)
 {
   void (*gone) (ZmRequest * request);
@@ -299,6 +299,7 @@ zm_exchange_gone (ZmExchange *exchange)
   pthread_mutex_unlock (&exchange->lock);
   if (gone != NULL)
     gone (&exchange->request);
+  return gone != NULL;
 }
 
 /* ---- libmicrohttpd's side ---- */

@@ -52,8 +52,9 @@ static ZmTokens *
 read_tokens (const ZmHttp *http, const ZmConfig *config, GError **error)
 {
   g_autofree char *standard = zm_tokens_standard (http->host.config_dir);
-  const char *path = zm_config_text (config, "http", "tokens");
-  ZmTokens *tokens = zm_tokens_read (path != NULL ? path : standard, error);
+  const char *set = zm_config_text (config, "http", "tokens");
+  g_autofree char *path = g_canonicalize_filename (set != NULL ? set : standard, http->host.config_dir);
+  ZmTokens *tokens = zm_tokens_read (path, error);
 
   if (tokens == NULL)
     g_prefix_error (error, "[http] tokens: ");
@@ -161,31 +162,37 @@ waiting_ones (ZmHttp *http)
   return list;
 }
 
-/* A request that a handler has at this moment may begin to wait afterwards: so free asks again until there is none. */
+/* all: those too that have a result to come. */
+static void
+send_away (ZmHttp *http, gboolean all)
+{
+  g_autoptr (GPtrArray) list = waiting_ones (http);
+
+  for (guint i = 0; i < list->len; i++)
+    if (zm_exchange_gone (list->pdata[i]) || all)
+      zm_exchange_end (list->pdata[i], 503, "the daemon is stopping");
+}
+
+/* Long polls and streams would wait for nothing; a call's result is on its way. */
 void
 zm_http_pause (ZmHttp *http)
 {
-  g_autoptr (GPtrArray) list = NULL;
-
   atomic_store (&http->paused, 1);
-  list = waiting_ones (http);
-  for (guint i = 0; i < list->len; i++) {
-    zm_exchange_gone (list->pdata[i]);
-    zm_exchange_end (list->pdata[i], 503, "the daemon is stopping");
-  }
+  send_away (http, FALSE);
 }
 
-/* Until nobody waits: a suspended connection may not be left to libmicrohttpd's end. */
+/* Until nobody waits; a request that a handler has at this moment may begin to wait afterwards, so it is asked again. A suspended connection may not be left to libmicrohttpd's end. */
 static void
 settle (ZmHttp *http)
 {
   gint64 until_us = zm_now_us () + END_US;
   gboolean busy = TRUE;
 
+  atomic_store (&http->paused, 1);
   while (busy && zm_now_us () < until_us) {
     gint64 soon_us = zm_now_us () + 10 * 1000;
 
-    zm_http_pause (http);
+    send_away (http, TRUE);
     pthread_mutex_lock (&http->lock);
     while (atomic_load (&http->exchanges) > 0 && zm_cond_wait_until (&http->idle, &http->lock, soon_us))
       ;

@@ -161,8 +161,8 @@ gint64 zm_http_setting (ZmHttp *http, const char *key);
 ZmExchange *zm_exchange_new (ZmHttp *http, struct MHD_Connection *connection, const char *raw);
 ZmExchange *zm_exchange_ref (ZmExchange *exchange);
 void zm_exchange_unref (ZmExchange *exchange);
-/* The client has gone, or the daemon ends: its handler is told once, and answers nobody. */
-void zm_exchange_gone (ZmExchange *exchange);
+/* The client has gone, or the daemon ends: its handler is told once, and answers nobody. TRUE: it was told, as it asked for that. */
+gboolean zm_exchange_gone (ZmExchange *exchange);
 /* The first answer stands. by_server: in place of the handler, which still gives its own. Takes body. */
 void zm_exchange_answer (ZmExchange *exchange, gboolean by_server, guint status, const char *content_type,
                          GString *body);

@@ -184,11 +184,13 @@ static char *
 read_pem (ZmHttp *http, const char *key, GError **error)
 {
   g_autofree char *path = NULL, *text = NULL;
+  const char *set;
   g_autoptr (GError) why = NULL;
   gsize size;
 
   pthread_mutex_lock (&http->lock);
-  path = g_strdup (zm_config_text (http->config, "http", key));
+  set = zm_config_text (http->config, "http", key);
+  path = set != NULL ? g_canonicalize_filename (set, http->host.config_dir) : NULL;
   pthread_mutex_unlock (&http->lock);
   if (path != NULL && g_file_get_contents (path, &text, &size, &why) && size < 1 << 20)
     return g_steal_pointer (&text);

@@ -57,7 +57,7 @@ typedef struct ZmHttpHost {
 ZmHttp *zm_http_new (const ZmHttpHost *host, GError **error);
 /* The new configuration: tokens and limits are taken at once; FALSE: what needs a restart (listen, TLS files are read again), error says. */
 gboolean zm_http_configure (ZmHttp *http, ZmConfig *config, GError **error);
-/* Waiting requests are answered 503, new connections refused. */
+/* New connections and requests are refused; event streams and long polls end. What has a result to come goes on, until free. */
 void zm_http_pause (ZmHttp *http);
 void zm_http_free (ZmHttp *http);
 /* What is bound, NULL-terminated: "http://127.0.0.1:8888", "unix:/run/…". */

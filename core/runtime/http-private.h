@@ -5,6 +5,8 @@
 #include "runtime/http.h"
 #include "runtime/private.h"
 
+#include <stdatomic.h>
+
 G_BEGIN_DECLS
 
 #define ZM_WEB_TAILS_MOST    256
