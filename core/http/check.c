@@ -51,7 +51,8 @@ check_tls (const ZmConfig *config, ZmProblems *problems)
   if ((certificate != NULL) != (key != NULL))
     add (config, problems, ZM_CODE_MISSING_KEY, "http", certificate != NULL ? "tls-certificate" : "tls-key",
          "set both, or neither", "tls-certificate and tls-key belong together");
-  else if (certificate != NULL && g_path_is_absolute (certificate) && !g_file_test (certificate, G_FILE_TEST_IS_REGULAR))
+  else if (certificate != NULL && g_path_is_absolute (certificate) &&
+           !g_file_test (certificate, G_FILE_TEST_IS_REGULAR))
     add (config, problems, ZM_CODE_NOT_READABLE, "http", "tls-certificate", "correct the path",
          "there is no such file");
   else if (key != NULL && g_path_is_absolute (key) && !g_file_test (key, G_FILE_TEST_IS_REGULAR))
@@ -64,7 +65,8 @@ check_tokens (const ZmConfig *config, ZmProblems *problems)
 {
   const char *path = zm_config_text (config, "http", "tokens");
   g_autoptr (GError) error = NULL;
-  g_autoptr (ZmTokens) tokens = path != NULL && g_path_is_absolute (path) ? zm_tokens_read (path, &error) : NULL;
+  g_autoptr (ZmTokens) tokens =
+      path != NULL && g_path_is_absolute (path) ? zm_tokens_read (path, &error) : NULL;
 
   if (error != NULL)
     add (config, problems, ZM_CODE_BAD_VALUE, "http", "tokens", "zmanagerctl token ls says the same",

@@ -95,6 +95,14 @@ typedef struct ZmListener {
 
 typedef enum { ZM_REFUSED_FULL, ZM_REFUSED_ADDRESS, ZM_REFUSED_CUT, ZM_REFUSED_N } ZmRefusedWhy;
 
+/* Settings that are asked for with each request or connection; a walk over the schema each time would be too much. */
+typedef struct ZmHttpLimits {
+  gboolean token;
+  guint connections, per_address, streams;
+  gsize body_most;
+  gint64 header_us, body_us, idle_us;
+} ZmHttpLimits;
+
 struct ZmHttp {
   ZmHttpHost host; /* copied */
   guint threads;

@@ -162,7 +162,8 @@ zm_web_send (ZmMessage *message, ZmHttpHow how, ZmHttpResult done, gpointer done
 
   if (atomic_load (&web->closed)) {
     zm_message_unref (message);
-    say_error (done, done_user, ZM_E_AGAIN, "draining", "the daemon is draining; call another, or again later");
+    say_error (done, done_user, ZM_E_AGAIN, "draining",
+               "the daemon is draining; call another, or again later");
   } else if (how == ZM_HTTP_CALL) {
     send_call (web, message, done, done_user);
   } else if (how == ZM_HTTP_PUSH) {
