@@ -189,7 +189,7 @@ check_body (ZmExchange *exchange)
   guint64 size = length != NULL ? g_ascii_strtoull (length, NULL, 10) : 0;
 
   exchange->body_most =
-      MIN (request->route->body_most, (gsize) zm_config_integer (exchange->config, "http", "max-body"));
+      MIN (request->route->body_most, exchange->limits.body_most);
   if (size <= exchange->body_most)
     return TRUE;
   zm_request_fail (request, 413, NULL, NULL,
@@ -207,7 +207,7 @@ check_streams (ZmExchange *exchange)
   if ((exchange->request.route->flags & ZM_ROUTE_STREAM) == 0)
     return TRUE;
   pthread_mutex_lock (&http->lock);
-  full = g_hash_table_size (http->streams) >= (guint) zm_config_integer (exchange->config, "http", "streams");
+  full = g_hash_table_size (http->streams) >= exchange->limits.streams;
   pthread_mutex_unlock (&http->lock);
   if (full)
     zm_request_fail (&exchange->request, 503, "streams", NULL,
@@ -220,14 +220,13 @@ gboolean
 zm_admit (ZmExchange *exchange, const char *method)
 {
   ZmRequest *request = &exchange->request;
-  gboolean token = g_strcmp0 (zm_config_text (exchange->config, "http", "auth"), "token") == 0;
 
   if (atomic_load (&request->http->paused)) {
     zm_request_fail (request, 503, NULL, NULL, "the daemon is stopping");
     return FALSE;
   }
   return set_target (exchange) && set_route (exchange, method) &&
-         (token ? admit_token (exchange) : admit_open (exchange)) && set_project (exchange) &&
+         (exchange->limits.token ? admit_token (exchange) : admit_open (exchange)) && set_project (exchange) &&
          check_body (exchange) && check_streams (exchange) &&
          ((request->route->flags & ZM_ROUTE_ZAQAR) == 0 || zm_zaqar_admit (request));
 }

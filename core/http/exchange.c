@@ -25,6 +25,7 @@ zm_exchange_new (ZmHttp *http, struct MHD_Connection *connection, const char *ra
   pthread_mutex_init (&exchange->lock, NULL);
   pthread_mutex_lock (&http->lock);
   exchange->config = zm_config_ref (http->config);
+  exchange->limits = http->limits;
   exchange->tokens = zm_tokens_ref (http->tokens);
   pthread_mutex_unlock (&http->lock);
   atomic_fetch_add (&http->exchanges, 1);
@@ -334,7 +335,7 @@ answer_deadline (const ZmExchange *exchange)
 {
   gsize size = exchange->answer != NULL ? exchange->answer->len : 0;
 
-  return zm_now_us () + zm_config_integer (exchange->config, "http", "body-timeout") * 1000 +
+  return zm_now_us () + exchange->limits.body_us +
          (gint64) (size / 4096) * G_USEC_PER_SEC;
 }
 

@@ -65,15 +65,15 @@ enter (ZmHttp *http, int fd, const ZmListener *listener, const struct sockaddr_s
   *why = ZM_REFUSED_FULL;
   if (!listener->address.local &&
       GPOINTER_TO_UINT (g_hash_table_lookup (http->per_peer, peer)) >=
-          (guint) zm_config_integer (http->config, "http", "connections-per-address"))
+          http->limits.per_address)
     *why = ZM_REFUSED_ADDRESS;
-  else if (g_hash_table_size (http->conns) < (guint) zm_config_integer (http->config, "http", "connections"))
+  else if (g_hash_table_size (http->conns) < http->limits.connections)
     conn = g_new0 (ZmConn, 1);
   if (conn != NULL) {
     conn->fd = fd;
     conn->local = listener->address.local;
     conn->secure = !conn->local && http->secure != NULL;
-    conn->deadline_us = zm_now_us () + zm_config_integer (http->config, "http", "header-timeout") * 1000;
+    conn->deadline_us = zm_now_us () + http->limits.header_us;
     conn->peer = g_steal_pointer (&peer);
     if (!conn->local)
       count_peer (http, conn->peer, 1);

@@ -80,6 +80,7 @@ zm_http_new (const ZmHttpHost *host, GError **error)
   http->host = *host;
   http->epoll = http->waker = -1;
   http->config = zm_config_ref (host->config);
+  zm_http_limits_set (http, host->config);
   http->threads = (guint) zm_config_integer (host->config, "http", "threads");
   http->conns = g_hash_table_new_full (NULL, NULL, NULL, conn_free);
   http->per_peer = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -118,6 +119,7 @@ zm_http_configure (ZmHttp *http, ZmConfig *config, GError **error)
   pthread_mutex_lock (&http->lock);
   before = http->config;
   http->config = zm_config_ref (config);
+  zm_http_limits_set (http, config);
   zm_tokens_unref (http->tokens);
   http->tokens = tokens;
   pthread_mutex_unlock (&http->lock);

@@ -62,6 +62,7 @@ struct ZmExchange {
   GPtrArray *lists; /* GPtrArray*: given out by zm_request_query_list */
   char **names;     /* given out by zm_request_query_names */
   ZmConfig *config;
+  ZmHttpLimits limits; /* of config */
   ZmTokens *tokens;
   const ZmToken *token; /* of tokens; NULL: none was given, or none is needed */
   gint64 began_us;
@@ -118,7 +119,8 @@ struct ZmHttp {
 
   pthread_mutex_t lock;
   pthread_cond_t idle;    /* exchanges became 0 */
-  ZmConfig *config;       /* lock; references are handed to exchanges */
+  ZmConfig *config;      /* lock; references are handed to exchanges */
+  ZmHttpLimits limits;   /* lock; of config */
   ZmTokens *tokens;       /* lock; the same */
   GHashTable *conns;      /* lock; fd -> ZmConn */
   GHashTable *per_peer;   /* lock; address -> count */
@@ -160,9 +162,10 @@ ZmServing *zm_serving_new (ZmHttp *http, gboolean secure, GError **error);
 /* All of its requests have to be answered before. */
 void zm_serving_free (ZmServing *serving);
 guint zm_serving_connections (const ZmServing *serving);
-/* A setting in milliseconds as microseconds, of the configuration in use. */
-gint64 zm_http_setting_us (ZmHttp *http, const char *key);
-gint64 zm_http_setting (ZmHttp *http, const char *key);
+/* Those of the configuration in use. */
+ZmHttpLimits zm_http_limits (ZmHttp *http);
+/* From a configuration; with the lock, or before there are threads. */
+void zm_http_limits_set (ZmHttp *http, const ZmConfig *config);
 
 /* ---- exchange.c ---- */
 

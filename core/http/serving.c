@@ -12,21 +12,30 @@
 #include <string.h>
 #include <unistd.h>
 
-gint64
-zm_http_setting (ZmHttp *http, const char *key)
+ZmHttpLimits
+zm_http_limits (ZmHttp *http)
 {
-  gint64 value;
+  ZmHttpLimits limits;
 
   pthread_mutex_lock (&http->lock);
-  value = zm_config_integer (http->config, "http", key);
+  limits = http->limits;
   pthread_mutex_unlock (&http->lock);
-  return value;
+  return limits;
 }
 
-gint64
-zm_http_setting_us (ZmHttp *http, const char *key)
+void
+zm_http_limits_set (ZmHttp *http, const ZmConfig *config)
 {
-  return zm_http_setting (http, key) * 1000;
+  http->limits = (ZmHttpLimits){
+    .token = g_strcmp0 (zm_config_text (config, "http", "auth"), "token") == 0,
+    .connections = (guint) zm_config_integer (config, "http", "connections"),
+    .per_address = (guint) zm_config_integer (config, "http", "connections-per-address"),
+    .streams = (guint) zm_config_integer (config, "http", "streams"),
+    .body_most = (gsize) zm_config_integer (config, "http", "max-body"),
+    .header_us = zm_config_integer (config, "http", "header-timeout") * 1000,
+    .body_us = zm_config_integer (config, "http", "body-timeout") * 1000,
+    .idle_us = zm_config_integer (config, "http", "idle-timeout") * 1000,
+  };
 }
 
 static int
@@ -55,9 +64,9 @@ cut_off (ZmExchange *exchange, const char *status)
 
 /* All bodies together: what a server may hold does not grow with the clients that it has. */
 static gsize
-held_most (ZmHttp *http)
+held_most (const ZmExchange *exchange)
 {
-  return MAX ((gsize) zm_http_setting (http, "max-body") * 4, (gsize) 64 << 20);
+  return MAX (exchange->limits.body_most * 4, (gsize) 64 << 20);
 }
 
 static enum MHD_Result
@@ -74,7 +83,7 @@ take_body (ZmExchange *exchange, const char *data, size_t *size)
     exchange->body = g_byte_array_new ();
   if (exchange->body->len + n > exchange->body_most)
     return cut_off (exchange, "413 Content Too Large");
-  if (atomic_load (&http->held) + n > held_most (http))
+  if (atomic_load (&http->held) + n > held_most (exchange))
     return cut_off (exchange, "503 Service Unavailable");
   atomic_fetch_add (&http->held, n);
   g_byte_array_append (exchange->body, (const guint8 *) data, (guint) n);
@@ -93,8 +102,17 @@ on_target (void *user, const char *target, struct MHD_Connection *connection)
 
   exchange->conn = conn;
   if (conn != NULL && conn->phase == ZM_CONN_IDLE)
-    zm_conn_phase (http, conn, ZM_CONN_HEAD, zm_now_us () + zm_http_setting_us (http, "header-timeout"));
+    zm_conn_phase (http, conn, ZM_CONN_HEAD, zm_now_us () + exchange->limits.header_us);
   return exchange;
+}
+
+static gboolean
+announces_body (struct MHD_Connection *connection)
+{
+  const char *length = MHD_lookup_connection_value (connection, MHD_HEADER_KIND, "Content-Length");
+
+  return (length != NULL && strcmp (length, "0") != 0) ||
+         MHD_lookup_connection_value (connection, MHD_HEADER_KIND, "Transfer-Encoding") != NULL;
 }
 
 /* Called first when the head is there, then with each piece of the body, at its end with none; and once more when a suspended
@@ -107,7 +125,6 @@ on_request (void *user, struct MHD_Connection *connection, const char *url, cons
   ZmExchange *exchange = *context;
   enum MHD_Result result;
 
-  (void) connection;
   (void) url;
   (void) version;
   if (exchange == NULL || exchange->conn == NULL)
@@ -116,8 +133,9 @@ on_request (void *user, struct MHD_Connection *connection, const char *url, cons
     exchange->admitted = TRUE;
     zm_counter_add (http->requests, 1);
     zm_conn_phase (http, exchange->conn, ZM_CONN_BODY,
-                   zm_now_us () + zm_http_setting_us (http, "body-timeout"));
-    return zm_admit (exchange, method) ? MHD_YES : zm_exchange_queue (exchange);
+                   zm_now_us () + exchange->limits.body_us);
+    /* Answered at this point libmicrohttpd would close the connection, which without a body there is no need for. */
+    return zm_admit (exchange, method) || !announces_body (connection) ? MHD_YES : zm_exchange_queue (exchange);
   }
   if (*size > 0)
     return take_body (exchange, data, size);
@@ -141,7 +159,7 @@ on_completed (void *user, struct MHD_Connection *connection, void **context,
     return;
   if (exchange->conn != NULL)
     zm_conn_phase (http, exchange->conn, ZM_CONN_IDLE,
-                   zm_now_us () + zm_http_setting_us (http, "idle-timeout"));
+                   zm_now_us () + exchange->limits.idle_us);
   zm_exchange_completed (exchange);
 }
 
@@ -227,7 +245,8 @@ start_secure (ZmHttp *http, const struct MHD_OptionItem *options, GError **error
 ZmServing *
 zm_serving_new (ZmHttp *http, gboolean secure, GError **error)
 {
-  gint64 most = MAX (zm_http_setting (http, "connections"), (gint64) http->threads);
+  ZmHttpLimits limits = zm_http_limits (http);
+  guint most = MAX (limits.connections, http->threads);
   const struct MHD_OptionItem options[] = {
     { MHD_OPTION_NOTIFY_CONNECTION, (intptr_t) on_connection, http },
     { MHD_OPTION_NOTIFY_COMPLETED, (intptr_t) on_completed, http },
@@ -237,7 +256,7 @@ zm_serving_new (ZmHttp *http, gboolean secure, GError **error)
     { MHD_OPTION_CONNECTION_MEMORY_LIMIT, ZM_HTTP_HEAD_MOST, NULL },
     /* Ours is the keeper's; a pool's is that of each of its threads, which do not fill evenly. */
     { MHD_OPTION_CONNECTION_LIMIT, (intptr_t) most * http->threads + 16, NULL },
-    { MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t) (zm_http_setting (http, "idle-timeout") / 1000 + 1), NULL },
+    { MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t) (limits.idle_us / G_USEC_PER_SEC + 1), NULL },
     { http->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, http->threads, NULL },
     { MHD_OPTION_END, 0, NULL },
   };
