@@ -4,7 +4,7 @@
 
 #include "ctl/ctl.h"
 #include "http/tokens.h"
-#include "runtime/private.h"
+#include "runtime/zm-runtime.h"
 
 #include <string.h>
 
@@ -13,17 +13,12 @@ static char *
 tokens_path (ZmCtl *ctl, GError **error)
 {
   ZmInstance *instance = zm_ctl_instance (ctl, error);
-  g_autoptr (ZmProblems) problems = zm_problems_new ();
-  const ZmRuntimeOptions options = { 0 };
-  g_autoptr (ZmConfig) config = NULL;
-  const char *set = zm_ctl_text (ctl, "file");
+  const ZmRuntimeOptions options = { .dir = instance != NULL ? instance->dir : NULL };
+  g_autofree char *set = NULL;
 
-  if (set != NULL)
-    return g_strdup (set);
   if (instance == NULL)
     return NULL;
-  config = zm_load_config (instance, &options, problems);
-  set = zm_config_text (config, "http", "tokens");
+  set = zm_runtime_setting (&options, "http", "tokens");
   return set != NULL ? g_canonicalize_filename (set, instance->dir) : zm_tokens_standard (instance->dir);
 }
 

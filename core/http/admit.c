@@ -188,8 +188,7 @@ check_body (ZmExchange *exchange)
   const char *length = zm_request_header (request, "Content-Length");
   guint64 size = length != NULL ? g_ascii_strtoull (length, NULL, 10) : 0;
 
-  exchange->body_most =
-      MIN (request->route->body_most, exchange->limits.body_most);
+  exchange->body_most = MIN (request->route->body_most, exchange->limits.body_most);
   if (size <= exchange->body_most)
     return TRUE;
   zm_request_fail (request, 413, NULL, NULL,
@@ -226,7 +225,7 @@ zm_admit (ZmExchange *exchange, const char *method)
     return FALSE;
   }
   return set_target (exchange) && set_route (exchange, method) &&
-         (exchange->limits.token ? admit_token (exchange) : admit_open (exchange)) && set_project (exchange) &&
-         check_body (exchange) && check_streams (exchange) &&
+         (exchange->limits.token ? admit_token (exchange) : admit_open (exchange)) &&
+         set_project (exchange) && check_body (exchange) && check_streams (exchange) &&
          ((request->route->flags & ZM_ROUTE_ZAQAR) == 0 || zm_zaqar_admit (request));
 }

@@ -335,8 +335,7 @@ answer_deadline (const ZmExchange *exchange)
 {
   gsize size = exchange->answer != NULL ? exchange->answer->len : 0;
 
-  return zm_now_us () + exchange->limits.body_us +
-         (gint64) (size / 4096) * G_USEC_PER_SEC;
+  return zm_now_us () + exchange->limits.body_us + (gint64) (size / 4096) * G_USEC_PER_SEC;
 }
 
 enum MHD_Result

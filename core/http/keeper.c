@@ -64,8 +64,7 @@ enter (ZmHttp *http, int fd, const ZmListener *listener, const struct sockaddr_s
   pthread_mutex_lock (&http->lock);
   *why = ZM_REFUSED_FULL;
   if (!listener->address.local &&
-      GPOINTER_TO_UINT (g_hash_table_lookup (http->per_peer, peer)) >=
-          http->limits.per_address)
+      GPOINTER_TO_UINT (g_hash_table_lookup (http->per_peer, peer)) >= http->limits.per_address)
     *why = ZM_REFUSED_ADDRESS;
   else if (g_hash_table_size (http->conns) < http->limits.connections)
     conn = g_new0 (ZmConn, 1);

@@ -44,6 +44,14 @@ typedef struct ZmConn {
   ZmExchange *exchange; /* of the request that waits for its handler; or NULL */
 } ZmConn;
 
+/* Settings that are asked for with each request or connection; a walk over the schema each time would be too much. */
+typedef struct ZmHttpLimits {
+  gboolean token;
+  guint connections, per_address, streams;
+  gsize body_most;
+  gint64 header_us, body_us, idle_us;
+} ZmHttpLimits;
+
 /* A request with its answer. Reference counted: libmicrohttpd's callbacks hold one until the request is completed, the handler one
  * until its first answer, an armed deadline one. */
 struct ZmExchange {
@@ -96,14 +104,6 @@ typedef struct ZmListener {
 
 typedef enum { ZM_REFUSED_FULL, ZM_REFUSED_ADDRESS, ZM_REFUSED_CUT, ZM_REFUSED_N } ZmRefusedWhy;
 
-/* Settings that are asked for with each request or connection; a walk over the schema each time would be too much. */
-typedef struct ZmHttpLimits {
-  gboolean token;
-  guint connections, per_address, streams;
-  gsize body_most;
-  gint64 header_us, body_us, idle_us;
-} ZmHttpLimits;
-
 struct ZmHttp {
   ZmHttpHost host; /* copied */
   guint threads;
@@ -119,8 +119,8 @@ struct ZmHttp {
 
   pthread_mutex_t lock;
   pthread_cond_t idle;    /* exchanges became 0 */
-  ZmConfig *config;      /* lock; references are handed to exchanges */
-  ZmHttpLimits limits;   /* lock; of config */
+  ZmConfig *config;       /* lock; references are handed to exchanges */
+  ZmHttpLimits limits;    /* lock; of config */
   ZmTokens *tokens;       /* lock; the same */
   GHashTable *conns;      /* lock; fd -> ZmConn */
   GHashTable *per_peer;   /* lock; address -> count */

@@ -132,10 +132,10 @@ on_request (void *user, struct MHD_Connection *connection, const char *url, cons
   if (!exchange->admitted) {
     exchange->admitted = TRUE;
     zm_counter_add (http->requests, 1);
-    zm_conn_phase (http, exchange->conn, ZM_CONN_BODY,
-                   zm_now_us () + exchange->limits.body_us);
+    zm_conn_phase (http, exchange->conn, ZM_CONN_BODY, zm_now_us () + exchange->limits.body_us);
     /* Answered at this point libmicrohttpd would close the connection, which without a body there is no need for. */
-    return zm_admit (exchange, method) || !announces_body (connection) ? MHD_YES : zm_exchange_queue (exchange);
+    return zm_admit (exchange, method) || !announces_body (connection) ? MHD_YES
+                                                                       : zm_exchange_queue (exchange);
   }
   if (*size > 0)
     return take_body (exchange, data, size);
@@ -158,8 +158,7 @@ on_completed (void *user, struct MHD_Connection *connection, void **context,
   if (exchange == NULL)
     return;
   if (exchange->conn != NULL)
-    zm_conn_phase (http, exchange->conn, ZM_CONN_IDLE,
-                   zm_now_us () + exchange->limits.idle_us);
+    zm_conn_phase (http, exchange->conn, ZM_CONN_IDLE, zm_now_us () + exchange->limits.idle_us);
   zm_exchange_completed (exchange);
 }
 
