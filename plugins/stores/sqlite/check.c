@@ -284,7 +284,15 @@ zs_check (void *user, int repair, zm_store_report_fn report, void *told)
   look (&check);
   if (check.stopped)
     return ZM_E_AGAIN;
-  if (check.broken && repair)
-    return zs_salvage (check.store, report, told);
+  if (check.broken && repair) {
+    int status = zs_salvage (check.store, report, told);
+
+    if (status != ZM_OK)
+      return status;
+    /* The new file is sound; what came into it may not be. */
+    check.broken = 0;
+    check.done = check.damaged = 0;
+    look (&check);
+  }
   return check.broken || check.damaged > 0 ? ZM_E_FAILED : ZM_OK;
 }

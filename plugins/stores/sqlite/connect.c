@@ -127,6 +127,18 @@ zs_beside (const char *path, const char *ending)
   return name;
 }
 
+/* SQLite would make it with whatever the umask leaves. */
+int
+zs_make_empty (const char *path)
+{
+  int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+  if (fd < 0)
+    return -1;
+  close (fd);
+  return 0;
+}
+
 int
 zs_sync_path (const char *path)
 {

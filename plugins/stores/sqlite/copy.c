@@ -60,8 +60,11 @@ take (zs_store *store, sqlite3 *from, const char *target, zm_store_report_fn rep
       size_t size)
 {
   sqlite3 *to = NULL;
-  int rc = sqlite3_open_v2 (target, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+  int rc = SQLITE_CANTOPEN;
   int status;
+
+  if (zs_make_empty (target) == 0)
+    rc = sqlite3_open_v2 (target, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
   if (rc == SQLITE_OK)
     sqlite3_extended_result_codes (to, 1);

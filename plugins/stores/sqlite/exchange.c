@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define DAMAGED " is damaged: run zmanagerctl store check --repair, or restore a backup"
+
 static int
 remove_one (const char *path, const char *ending)
 {
@@ -114,7 +116,7 @@ is_whole (zs_store *store, const char *path, char *error, size_t size)
   sqlite3_finalize (statement);
   sqlite3_close (db);
   if (!whole)
-    zs_say (error, size, "%s is damaged: run zmanagerctl store check --repair, or restore a backup", store->path);
+    zs_say (error, size, "%s" DAMAGED, store->path);
   return whole;
 }
 
@@ -129,6 +131,8 @@ copy_anew (zs_store *store, char *error, size_t size)
     if (store->db != NULL && !sqlite3_get_autocommit (store->db))
       zs_run (store->db, "ROLLBACK");
     status = zs_copy (store, fresh, NULL, NULL, error, size);
+    if (status != ZM_OK && store->corrupt)
+      zs_say (error, size, "%s" DAMAGED, store->path);
     if (status == ZM_OK && !is_whole (store, fresh, error, size))
       status = ZM_E_FAILED;
   }

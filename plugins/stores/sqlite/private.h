@@ -110,6 +110,8 @@ int zs_bind (sqlite3_stmt *statement, int index, zm_str bytes);
 zm_str zs_column (sqlite3_stmt *statement, int index);
 /* FILE with an ending, in malloc's memory; NULL: none left. */
 char *zs_beside (const char *path, const char *ending);
+/* An empty file that nobody else may read. */
+int zs_make_empty (const char *path);
 int zs_sync_path (const char *path);
 int zs_sync_directory (const char *path);
 uint64_t zs_file_size (const char *path, const char *ending);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Where the file's structure is broken: all rows that can be read go into a new file. A broken page hides a stretch of
- * positions. It is stepped over with growing steps until something can be read again, and from there it is read backwards to
- * the stretch.
+ * positions. It is stepped over with growing steps until something can be read again; from there it is read backwards to the
+ * stretch, within which places are tried by halving. What is wrong in itself is taken out of the new file by check.
  */
 #include "plugins/stores/sqlite/private.h"
 
 #include <stdlib.h>
+
+#define GAP_DEPTH 12 /* halvings of a stretch that cannot be read: 4,096 places are tried */
 
 typedef struct zs_rescue {
   sqlite3 *from, *to;
@@ -15,9 +17,11 @@ typedef struct zs_rescue {
   int rc; /* of writing; reading may fail */
 } zs_rescue;
 
-static const char *const forward = "SELECT pos, expires, tag, sum, data FROM records WHERE pos >= ?1 ORDER BY pos";
-static const char *const backward
-    = "SELECT pos, expires, tag, sum, data FROM records WHERE pos < ?1 ORDER BY pos DESC";
+/* Both between two positions that are not meant themselves. */
+static const char *const forward = "SELECT pos, expires, tag, sum, data FROM records WHERE pos > ?1 AND pos < ?2"
+                                   " ORDER BY pos";
+static const char *const backward = "SELECT pos, expires, tag, sum, data FROM records WHERE pos > ?1 AND pos < ?2"
+                                    " ORDER BY pos DESC";
 
 /* The row goes where it belongs: among the records, or, with a wrong checksum, aside. */
 static void
@@ -32,29 +36,25 @@ keep (zs_rescue *all, sqlite3_stmt *row)
     sqlite3_bind_value (into, i + 1, sqlite3_column_value (row, i));
   all->rc = sqlite3_step (into) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode (all->to);
   sqlite3_reset (into);
-  if (holds)
-    all->saved++;
+  if (all->rc == SQLITE_OK && holds)
+    all->saved += (uint64_t) sqlite3_changes (all->to);
   else
     all->damaged++;
 }
 
-/* Reads from `start` on; *last is the last that could be read. SQLITE_DONE: to the end, or to `stop`. */
+/* *last is the last that could be read. SQLITE_DONE: all of it could. */
 static int
-stretch (zs_rescue *all, const char *sql, int64_t start, int64_t stop, int64_t *last)
+stretch (zs_rescue *all, const char *sql, int64_t low, int64_t high, int64_t *last)
 {
   sqlite3_stmt *statement = NULL;
   int rc = sqlite3_prepare_v2 (all->from, sql, -1, &statement, NULL);
 
-  if (rc == SQLITE_OK)
-    sqlite3_bind_int64 (statement, 1, start);
-  while (all->rc == SQLITE_OK && rc != SQLITE_DONE && (rc == SQLITE_OK || rc == SQLITE_ROW)) {
-    rc = sqlite3_step (statement);
-    if (rc != SQLITE_ROW)
-      break;
-    if (sql == backward && sqlite3_column_int64 (statement, 0) <= stop) {
-      rc = SQLITE_DONE;
-      break;
-    }
+  if (rc == SQLITE_OK) {
+    sqlite3_bind_int64 (statement, 1, low);
+    sqlite3_bind_int64 (statement, 2, high);
+    rc = SQLITE_ROW;
+  }
+  while (all->rc == SQLITE_OK && rc == SQLITE_ROW && (rc = sqlite3_step (statement)) == SQLITE_ROW) {
     keep (all, statement);
     *last = sqlite3_column_int64 (statement, 0);
   }
@@ -62,42 +62,73 @@ stretch (zs_rescue *all, const char *sql, int64_t start, int64_t stop, int64_t *
   return rc;
 }
 
-/* The first position after `from` at which something can be read again; 0: none. */
+/* The first row from `from` to before `high`: SQLITE_ROW with its position, SQLITE_DONE: none, or it cannot be read. */
+static int
+first_row (zs_rescue *all, int64_t from, int64_t high, int64_t *found)
+{
+  sqlite3_stmt *statement = NULL;
+  int rc = sqlite3_prepare_v2 (
+      all->from, "SELECT pos FROM records WHERE pos >= ?1 AND pos < ?2 ORDER BY pos LIMIT 1", -1, &statement, NULL);
+
+  if (rc == SQLITE_OK) {
+    sqlite3_bind_int64 (statement, 1, from);
+    sqlite3_bind_int64 (statement, 2, high);
+    rc = sqlite3_step (statement);
+  }
+  if (rc == SQLITE_ROW)
+    *found = sqlite3_column_int64 (statement, 0);
+  sqlite3_finalize (statement);
+  return rc;
+}
+
+/* Sound pages between two broken ones, found by halving. */
+static void
+fill_gap (zs_rescue *all, int64_t low, int64_t high, unsigned depth)
+{
+  int64_t middle = low + (high - low) / 2, found, upper, lower;
+  int rc;
+
+  if (depth == 0 || high - low < 2 || all->rc != SQLITE_OK)
+    return;
+  rc = first_row (all, middle, high, &found);
+  if (rc != SQLITE_ROW) {
+    fill_gap (all, low, middle, depth - 1);
+    if (rc != SQLITE_DONE)
+      fill_gap (all, middle, high, depth - 1);
+    return;
+  }
+  upper = lower = found;
+  if (stretch (all, forward, found - 1, high, &upper) != SQLITE_DONE)
+    fill_gap (all, upper, high, depth - 1);
+  if (stretch (all, backward, low, found, &lower) != SQLITE_DONE)
+    fill_gap (all, low, lower, depth - 1);
+}
+
+/* The first position after `from` at which something can be read again, by growing steps; INT64_MAX: none. */
 static int64_t
 beyond (zs_rescue *all, int64_t from)
 {
-  int64_t found = 0;
+  int64_t found;
 
-  for (unsigned bit = 0; bit < 62 && found == 0 && from <= INT64_MAX - (INT64_C (1) << bit); bit++) {
-    sqlite3_stmt *statement = NULL;
-
-    if (sqlite3_prepare_v2 (all->from, "SELECT pos FROM records WHERE pos >= ?1 ORDER BY pos LIMIT 1", -1,
-                            &statement, NULL) == SQLITE_OK) {
-      sqlite3_bind_int64 (statement, 1, from + (INT64_C (1) << bit));
-      if (sqlite3_step (statement) == SQLITE_ROW)
-        found = sqlite3_column_int64 (statement, 0);
-    }
-    sqlite3_finalize (statement);
-  }
-  return found;
+  for (unsigned bit = 0; bit < 62 && from <= INT64_MAX - (INT64_C (1) << bit); bit++)
+    if (first_row (all, from + (INT64_C (1) << bit), INT64_MAX, &found) == SQLITE_ROW)
+      return found;
+  return INT64_MAX;
 }
 
 static void
 save_records (zs_rescue *all)
 {
-  int64_t last = 0, next = 0, back = 0;
+  int64_t last = 0, next = 0, back;
 
-  while (all->rc == SQLITE_OK && stretch (all, forward, next, 0, &last) != SQLITE_DONE) {
+  while (all->rc == SQLITE_OK && next < INT64_MAX &&
+         stretch (all, forward, next > 0 ? next - 1 : 0, INT64_MAX, &last) != SQLITE_DONE) {
     all->stretches++;
-    next = beyond (all, last);
-    if (next == 0)
-      break;
-    stretch (all, backward, next, last, &back);
-    /* `next` itself is the first of the next stretch; a stretch that cannot be read at all must not be tried for ever. */
+    next = back = beyond (all, last > next ? last : next);
+    stretch (all, backward, last, next, &back);
+    fill_gap (all, last, back, GAP_DEPTH);
     last = next;
   }
-  if (next == 0 && all->stretches > 0)
-    stretch (all, backward, INT64_MAX, last, &back);
 }
 
 /* Small tables: from both ends. What is there already came from the other end. */

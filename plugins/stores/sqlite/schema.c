@@ -118,8 +118,10 @@ zs_schema_make (const char *path, char *error, size_t size)
 {
   sqlite3 *db = NULL;
   char head[96];
-  int rc = sqlite3_open_v2 (path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+  int rc = SQLITE_CANTOPEN;
 
+  if (zs_make_empty (path) == 0)
+    rc = sqlite3_open_v2 (path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
   snprintf (head, sizeof head, "PRAGMA application_id=%d; PRAGMA user_version=%d;", ZS_APPLICATION, ZS_SCHEMA);
   if (rc == SQLITE_OK)
     rc = zs_run (db, "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL; BEGIN IMMEDIATE;");
@@ -130,7 +132,7 @@ zs_schema_make (const char *path, char *error, size_t size)
   if (rc == SQLITE_OK)
     rc = zs_run (db, "COMMIT");
   if (rc != SQLITE_OK)
-    zs_say (error, size, "%s cannot be made: %s", path, sqlite3_errmsg (db));
+    zs_say (error, size, "%s cannot be made: %s", path, db != NULL ? sqlite3_errmsg (db) : strerror (errno));
   rc = zs_code (db, rc);
   sqlite3_close (db);
   return rc;

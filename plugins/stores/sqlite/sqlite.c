@@ -50,7 +50,7 @@ make_or_look (const char *path, char *error, size_t size)
     return ZM_E_MEMORY;
   status = zs_schema_make (fresh, error, size);
   if (status == ZM_OK &&
-      (chmod (fresh, 0600) != 0 || zs_sync_path (fresh) != 0 || rename (fresh, path) != 0 ||
+      (zs_sync_path (fresh) != 0 || rename (fresh, path) != 0 ||
        zs_sync_directory (path) != 0)) {
     zs_say (error, size, "%s cannot be made: %s", path, strerror (errno));
     status = ZM_E_FAILED;
