@@ -204,8 +204,7 @@ static ZmGeneration *
 make_generation (ZmPlugins *plugins, const ZmWish *wish, ZmConfig *config, GError **error)
 {
   const ZmScanned *scanned = wish->scanned;
-  g_autofree char *copy =
-      check_place (plugins, wish, error) ? copy_file (plugins, scanned, error) : NULL;
+  g_autofree char *copy = check_place (plugins, wish, error) ? copy_file (plugins, scanned, error) : NULL;
   g_autoptr (ZmManifest) manifest = copy != NULL ? read_copy (copy, error) : NULL;
   const ZmGenerationConfig how = {
     .name = wish->name,

@@ -177,6 +177,6 @@ zm_descriptor_adopt (ZmGeneration *generation, const zm_plugin_desc *theirs, GEr
   }
   generation->flags = generation->descriptor.flags;
   return check_options (generation->descriptor.options, error) && adopt_interfaces (generation, error) &&
-         adopt_store (generation, error) &&
-         adopt_noted (generation, error) && adopt_listed (generation, generation->descriptor.actions, error);
+         adopt_store (generation, error) && adopt_noted (generation, error) &&
+         adopt_listed (generation, generation->descriptor.actions, error);
 }

@@ -30,4 +30,5 @@ static const zm_plugin_desc descriptor = {
   .hooks = &hooks,
 };
 
-ZM_PLUGIN_FULL ("abi-first", "1.0", "LGPL-2.1-or-later", "Of the first version", "kind=component\n", &descriptor);
+ZM_PLUGIN_FULL ("abi-first", "1.0", "LGPL-2.1-or-later", "Of the first version", "kind=component\n",
+                &descriptor);

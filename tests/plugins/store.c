@@ -55,8 +55,8 @@ do_read (void *reader, const zm_store_range *range, zm_store_record_fn func, voi
 }
 
 static int
-do_documents (void *reader, zm_str space, zm_str prefix, zm_str after, uint64_t most, zm_store_document_fn func,
-              void *user)
+do_documents (void *reader, zm_str space, zm_str prefix, zm_str after, uint64_t most,
+              zm_store_document_fn func, void *user)
 {
   (void) space;
   (void) prefix;

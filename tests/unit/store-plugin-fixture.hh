@@ -213,9 +213,12 @@ public:
 
     table.struct_size = sizeof table;
     table.log = [] (const zm_host *, int, const char *) {};
-    table.config = [] (const zm_host *, const char *, unsigned) { return static_cast<const char *> (nullptr); };
+    table.config = [] (const zm_host *, const char *, unsigned) {
+      return static_cast<const char *> (nullptr);
+    };
     handle = dlopen (path.c_str (), RTLD_NOW | RTLD_LOCAL);
-    auto query = handle ? reinterpret_cast<zm_plugin_query_fn> (dlsym (handle, ZM_PLUGIN_QUERY_SYMBOL)) : nullptr;
+    auto query =
+        handle ? reinterpret_cast<zm_plugin_query_fn> (dlsym (handle, ZM_PLUGIN_QUERY_SYMBOL)) : nullptr;
     desc = query ? query (&table) : nullptr;
     if (desc == nullptr)
       ADD_FAILURE () << path << " cannot be opened: " << (handle ? "" : dlerror ());
@@ -224,7 +227,10 @@ public:
   }
 
   /* The library stays: it is RESIDENT. */
-  ~Store () { close (); }
+  ~Store ()
+  {
+    close ();
+  }
   Store (const Store &) = delete;
   Store &operator= (const Store &) = delete;
 
@@ -295,8 +301,9 @@ public:
         by ? by : reader, &range,
         [] (void *user, const zm_store_record *record) {
           static_cast<Records *> (user)->push_back (
-              { record->queue, record->seq, record->data.data ? text (record->data) : Text (record->size, '#'),
-                record->expires_us, record->tag, (record->flags & ZM_STORE_DAMAGED) != 0 });
+              { record->queue, record->seq,
+                record->data.data ? text (record->data) : Text (record->size, '#'), record->expires_us,
+                record->tag, (record->flags & ZM_STORE_DAMAGED) != 0 });
           return 0;
         },
         &all);

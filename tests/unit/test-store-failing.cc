@@ -83,7 +83,9 @@ sync_file (sqlite3_file *file, int flags)
 const sqlite3_io_methods methods = {
   2,
   [] (sqlite3_file *f) { return real (f)->pMethods->xClose (real (f)); },
-  [] (sqlite3_file *f, void *to, int n, sqlite3_int64 at) { return real (f)->pMethods->xRead (real (f), to, n, at); },
+  [] (sqlite3_file *f, void *to, int n, sqlite3_int64 at) {
+    return real (f)->pMethods->xRead (real (f), to, n, at);
+  },
   write_file,
   truncate_file,
   sync_file,
@@ -100,7 +102,9 @@ const sqlite3_io_methods methods = {
   [] (sqlite3_file *f, int page, int size, int extend, void volatile **at) {
     return real (f)->pMethods->xShmMap (real (f), page, size, extend, at);
   },
-  [] (sqlite3_file *f, int offset, int n, int flags) { return real (f)->pMethods->xShmLock (real (f), offset, n, flags); },
+  [] (sqlite3_file *f, int offset, int n, int flags) {
+    return real (f)->pMethods->xShmLock (real (f), offset, n, flags);
+  },
   [] (sqlite3_file *f) { real (f)->pMethods->xShmBarrier (real (f)); },
   [] (sqlite3_file *f, int gone) { return real (f)->pMethods->xShmUnmap (real (f), gone); },
   nullptr,
@@ -146,7 +150,9 @@ private:
 
 class Failing : public ::testing::Test {
 protected:
-  Failing () : store ("sqlite"), path (folder.path + "/store.db") {}
+  Failing () : store ("sqlite"), path (folder.path + "/store.db")
+  {
+  }
 
   void
   SetUp () override
@@ -253,7 +259,8 @@ TEST_F (Failing, AFullDiskTakesNothingButRemoves)
   ASSERT_EQ (store.write (remove.remove (1, 1, n / 2)), ZM_OK) << remove.error;
   EXPECT_EQ (store.read (1).size (), n - n / 2);
   Batch again;
-  EXPECT_EQ (store.write (again.append (1, Text (1000, 'y'))), ZM_OK) << "into what became free: " << again.error;
+  EXPECT_EQ (store.write (again.append (1, Text (1000, 'y'))), ZM_OK)
+      << "into what became free: " << again.error;
   EXPECT_EQ (again.ops[0].seq, n + 1);
   disk.room = INT64_MAX;
   for (int i = 0; i < 300; i++)

@@ -15,7 +15,9 @@ const char *const names[] = { "memory",
 
 class Every : public ::testing::TestWithParam<const char *> {
 protected:
-  Every () : store (GetParam ()) {}
+  Every () : store (GetParam ())
+  {
+  }
 
   void
   SetUp () override
@@ -65,10 +67,12 @@ TEST_P (Every, EmptyAndLargeBodiesAreWhole)
   Text large (3 << 20, 'x');
   for (size_t i = 0; i < large.size (); i++)
     large[i] = static_cast<char> (i * 31 + (i >> 8));
-  ASSERT_EQ (store.write (Batch ().append (1, "").append (1, large).put ("s", "k", "").put ("s", "l", large)), ZM_OK);
+  ASSERT_EQ (store.write (Batch ().append (1, "").append (1, large).put ("s", "k", "").put ("s", "l", large)),
+             ZM_OK);
   EXPECT_EQ (store.read (1), (Records{ { 1, 1, "" }, { 1, 2, large } }));
   EXPECT_EQ (store.documents ("s"), (Documents{ { "k", "" }, { "l", large } }));
-  EXPECT_EQ (store.read (1, 0, 0, 0, ZM_STORE_HEADS)[1].data.size (), large.size ()) << "told without its data";
+  EXPECT_EQ (store.read (1, 0, 0, 0, ZM_STORE_HEADS)[1].data.size (), large.size ())
+      << "told without its data";
 }
 
 TEST_P (Every, RangesAreOfBothEndsAndBounded)
@@ -118,7 +122,8 @@ TEST_P (Every, RemovesRanges)
   for (int i = 1; i <= 10; i++)
     batch.append (1, std::to_string (i));
   ASSERT_EQ (store.write (batch.append (2, "other")), ZM_OK);
-  ASSERT_EQ (store.write (Batch ().remove (1, 3, 5).remove (1, 8, 8).remove (1, 50, 60).remove (9, 1, 9)), ZM_OK);
+  ASSERT_EQ (store.write (Batch ().remove (1, 3, 5).remove (1, 8, 8).remove (1, 50, 60).remove (9, 1, 9)),
+             ZM_OK);
   Text left;
   for (const Record &record : store.read (1))
     left += record.data + " ";
@@ -189,7 +194,9 @@ TEST_P (Every, DocumentsAreInBytewiseOrder)
                               .put ("t", "a", "6")
                               .put ("s", "Z", "7")),
              ZM_OK);
-  EXPECT_EQ (store.documents ("s"), (Documents{ { "Z", "7" }, { "a", "2" }, { zero, "3" }, { "ab", "5" }, { "b", "1" }, { high, "4" } }));
+  EXPECT_EQ (
+      store.documents ("s"),
+      (Documents{ { "Z", "7" }, { "a", "2" }, { zero, "3" }, { "ab", "5" }, { "b", "1" }, { high, "4" } }));
   EXPECT_EQ (store.documents ("s", "a"), (Documents{ { "a", "2" }, { zero, "3" }, { "ab", "5" } }));
   EXPECT_EQ (store.documents ("s", "a", "a"), (Documents{ { zero, "3" }, { "ab", "5" } }));
   EXPECT_EQ (store.documents ("s", "a", zero, 1), (Documents{ { "ab", "5" } }));
@@ -212,8 +219,13 @@ TEST_P (Every, DocumentsAreReplacedAndDeleted)
 TEST_P (Every, APrefixIsDeleted)
 {
   const Text high ("\xff", 1);
-  ASSERT_EQ (store.write (Batch ().put ("s", "a", "").put ("s", "ab", "").put ("s", "b", "").put ("s", high, "").put (
-                 "s", high + high, "").put ("t", "a", "")),
+  ASSERT_EQ (store.write (Batch ()
+                              .put ("s", "a", "")
+                              .put ("s", "ab", "")
+                              .put ("s", "b", "")
+                              .put ("s", high, "")
+                              .put ("s", high + high, "")
+                              .put ("t", "a", "")),
              ZM_OK);
   ASSERT_EQ (store.write (Batch ().erase_prefix ("s", "a")), ZM_OK);
   EXPECT_EQ (store.documents ("s").size (), 3u);
@@ -242,16 +254,15 @@ TEST_P (Every, AUnitDependsOnItsConditions)
 {
   Batch batch;
   ASSERT_EQ (store.write (Batch ().put ("s", "k", "1")), ZM_OK);
-  batch.expect ("s", "k", "1").append (1, "a"); /* holds */
+  batch.expect ("s", "k", "1").append (1, "a");                             /* holds */
   batch.unit ().append (1, "b").expect ("s", "k", "2").put ("s", "k", "9"); /* another value */
   batch.unit ().expect_none ("s", "k").append (1, "c");                     /* it is there */
   batch.unit ().expect_none ("s", "new").put ("s", "new", "x").append (1, "d");
   batch.unit ().expect ("s", "none", "").append (1, "e"); /* an empty value is not none */
   batch.unit ().expect ("s", "new", "x").append (1, "f"); /* sees what the units before it did */
   ASSERT_EQ (store.write (batch), ZM_OK) << batch.error;
-  EXPECT_EQ (batch.statuses (),
-             (std::vector<int>{ 0, 0, ZM_E_AGAIN, ZM_E_DENIED, ZM_E_AGAIN, ZM_E_DENIED, ZM_E_AGAIN, 0, 0, 0,
-                                ZM_E_DENIED, ZM_E_AGAIN, 0, 0 }));
+  EXPECT_EQ (batch.statuses (), (std::vector<int>{ 0, 0, ZM_E_AGAIN, ZM_E_DENIED, ZM_E_AGAIN, ZM_E_DENIED,
+                                                   ZM_E_AGAIN, 0, 0, 0, ZM_E_DENIED, ZM_E_AGAIN, 0, 0 }));
   EXPECT_EQ (store.read (1), (Records{ { 1, 1, "a" }, { 1, 2, "d" }, { 1, 3, "f" } }));
   EXPECT_EQ (batch.ops[2].seq, 0u) << "what is not done has no number";
   EXPECT_EQ (store.documents ("s"), (Documents{ { "k", "1" }, { "new", "x" } }));
@@ -348,7 +359,8 @@ TEST_P (Every, ReadersSeeWholeBatches)
       int status;
       Records all = store.read (1, 1, 0, 0, 0, &status, reader);
       if (status != ZM_OK || all.size () < before)
-        mine.push_back ("not all that had ended: " + std::to_string (all.size ()) + " of " + std::to_string (before));
+        mine.push_back ("not all that had ended: " + std::to_string (all.size ()) + " of " +
+                        std::to_string (before));
       for (size_t i = 0; i < all.size (); i++)
         if (all[i].seq != i + 1 || all[i].data != std::to_string (i))
           mine.push_back ("record " + std::to_string (i));
@@ -396,7 +408,8 @@ TEST_P (Every, FiguresCount)
 
 TEST_P (Every, RecoverOfASoundOneKeepsAll)
 {
-  ASSERT_EQ (store.write (Batch ().append (1, "a").append (2, "b").put ("s", "k", "v").remove (2, 1, 1)), ZM_OK);
+  ASSERT_EQ (store.write (Batch ().append (1, "a").append (2, "b").put ("s", "k", "v").remove (2, 1, 1)),
+             ZM_OK);
   ASSERT_EQ (store.recover (), ZM_OK) << store.error;
   EXPECT_EQ (store.read (), (Records{ { 1, 1, "a" } })) << "the reader follows";
   EXPECT_EQ (store.last (2), 1u);

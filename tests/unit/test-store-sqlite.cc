@@ -15,7 +15,9 @@ namespace {
 
 class Sqlite : public ::testing::Test {
 protected:
-  Sqlite () : store ("sqlite"), path (folder.path + "/store.db") {}
+  Sqlite () : store ("sqlite"), path (folder.path + "/store.db")
+  {
+  }
 
   void
   sql (const Text &file, const Text &statements)
@@ -82,7 +84,9 @@ TEST_F (Sqlite, AnOlderVersionIsMigrated)
   const char *source = std::getenv ("ZM_SRCDIR");
   sql (path, slurp (Text (source ? source : "..") + "/tests/unit/data/store-1.sql"));
   ASSERT_EQ (store.open (path), ZM_OK) << store.error;
-  EXPECT_EQ (store.read (1), (Records{ { 1, 1, "one", 1700000000000000, 7 }, { 1, 2, "two" }, { 1, 3, Text ("\0\xff", 2) } }));
+  EXPECT_EQ (
+      store.read (1),
+      (Records{ { 1, 1, "one", 1700000000000000, 7 }, { 1, 2, "two" }, { 1, 3, Text ("\0\xff", 2) } }));
   EXPECT_EQ (store.read (5), (Records{ { 5, 900, "five" } }));
   EXPECT_EQ (store.documents ("q"), (Documents{ { "alpha", "{\"a\": 1}" }, { Text ("b\0c", 3), "" } }));
   EXPECT_EQ (store.last (9), 1u);
@@ -171,7 +175,9 @@ TEST_F (Sqlite, ABackupIsAWholeStore)
   const Text copy = folder.path + "/copy.db";
   fill (3000);
   ASSERT_EQ (store.open (path), ZM_OK) << store.error;
-  ASSERT_EQ (store.write (Batch ().append (3, "in the log only").remove (2, 1, 100).append (4, "x").remove (4, 1, 1)), ZM_OK);
+  ASSERT_EQ (store.write (
+                 Batch ().append (3, "in the log only").remove (2, 1, 100).append (4, "x").remove (4, 1, 1)),
+             ZM_OK);
   Records records = store.read ();
   Documents documents = store.documents ("docs");
   Report report;
@@ -200,7 +206,9 @@ TEST_F (Sqlite, ABackupIsNeverHalf)
   EXPECT_EQ (store.ops->backup (store.store, copy.c_str (), Report::tell, &taken), ZM_E_EXISTS);
   ASSERT_EQ (taken.errors.size (), 1u);
   EXPECT_EQ (slurp (copy), "something of value");
-  EXPECT_NE (store.ops->backup (store.store, (folder.path + "/none/copy.db").c_str (), Report::tell, &nowhere), ZM_OK);
+  EXPECT_NE (
+      store.ops->backup (store.store, (folder.path + "/none/copy.db").c_str (), Report::tell, &nowhere),
+      ZM_OK);
   EXPECT_EQ (nowhere.errors.size (), 1u);
   EXPECT_EQ (store.write (Batch ().append (1, "goes on")), ZM_OK);
 }
@@ -358,7 +366,8 @@ TEST_F (Sqlite, ATruncatedFileIsOpenedToBeRepaired)
     Records left = store.read ();
     ASSERT_NO_FATAL_FAILURE (expect_no_lie (left, body, damaged));
     EXPECT_GT (left.size (), static_cast<size_t> (3000 * (part - 0.3)));
-    EXPECT_GE (store.last (1), left.empty () ? 0 : 1000000u) << "numbers that may have been used are not used again";
+    EXPECT_GE (store.last (1), left.empty () ? 0 : 1000000u)
+        << "numbers that may have been used are not used again";
     store.close ();
   }
 }

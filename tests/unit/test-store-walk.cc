@@ -17,7 +17,9 @@ struct Model {
 
 class Walk {
 public:
-  Walk (Store &to, const Text &where, unsigned seed) : store (to), uri (where), random (seed) {}
+  Walk (Store &to, const Text &where, unsigned seed) : store (to), uri (where), random (seed)
+  {
+  }
 
   /* n changes, in batches of 1 to 40. */
   void
@@ -54,9 +56,14 @@ private:
 
     batch.unit ();
     switch (number (10)) {
-    case 0: case 1: case 2: case 3: append (batch, queue, data); break;
-    case 4: case 5: remove (batch, queue); break;
-    case 6: case 7:
+    case 0:
+    case 1:
+    case 2:
+    case 3: append (batch, queue, data); break;
+    case 4:
+    case 5: remove (batch, queue); break;
+    case 6:
+    case 7:
       batch.put (space, key, data);
       model.documents[{ space, key }] = data;
       break;
@@ -86,12 +93,14 @@ private:
   remove (Batch &batch, uint64_t queue)
   {
     auto first = model.records.lower_bound ({ queue, 0 });
-    uint64_t from = first != model.records.end () && first->first.first == queue && number (3) ? first->first.second
-                                                                                                : number (model.last[queue] + 2);
+    uint64_t from = first != model.records.end () && first->first.first == queue && number (3)
+                        ? first->first.second
+                        : number (model.last[queue] + 2);
     uint64_t upto = number (30) == 0 ? UINT64_MAX : from + number (4);
 
     batch.remove (queue, from, upto);
-    model.records.erase (model.records.lower_bound ({ queue, from }), model.records.upper_bound ({ queue, upto }));
+    model.records.erase (model.records.lower_bound ({ queue, from }),
+                         model.records.upper_bound ({ queue, upto }));
   }
 
   void

@@ -124,5 +124,6 @@ static const zm_plugin_desc descriptor = {
   .store = &ops,
 };
 
-ZM_PLUGIN_FULL ("memory", "1.0", "LGPL-2.1-or-later", "Keeps queues and documents in memory, until the daemon ends",
+ZM_PLUGIN_FULL ("memory", "1.0", "LGPL-2.1-or-later",
+                "Keeps queues and documents in memory, until the daemon ends",
                 "kind=store\nisolation=thread\n", &descriptor);

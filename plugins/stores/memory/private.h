@@ -33,7 +33,7 @@ typedef struct zs_queue {
 
 /* How to undo one change; in order. */
 typedef struct zs_undo {
-  zs_list *list;   /* NULL: queue->last was `last` */
+  zs_list *list; /* NULL: queue->last was `last` */
   zs_queue *queue;
   uint64_t last;
   zs_item *item;

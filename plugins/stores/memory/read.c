@@ -124,8 +124,8 @@ take_documents (zs_store *store, zs_chunk *chunk, zm_str space, zm_str prefix, z
 }
 
 int
-zs_documents (void *reader, zm_str space, zm_str prefix, zm_str after, uint64_t most, zm_store_document_fn func,
-              void *user)
+zs_documents (void *reader, zm_str space, zm_str prefix, zm_str after, uint64_t most,
+              zm_store_document_fn func, void *user)
 {
   zs_store *store = reader;
   char last[ZM_STORE_KEY_MOST];

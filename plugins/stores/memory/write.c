@@ -98,8 +98,7 @@ take_out (zs_store *store, const zm_store_op *op)
   if (queue == NULL)
     return ZM_OK;
   place = zs_list_record (&queue->records, op->seq);
-  while (status == ZM_OK && place < queue->records.n &&
-         zs_list_nth (&queue->records, place)->seq <= op->upto)
+  while (status == ZM_OK && place < queue->records.n && zs_list_nth (&queue->records, place)->seq <= op->upto)
     status = take_from (store, &queue->records, place);
   return status;
 }

@@ -31,8 +31,8 @@ say (zs_look *check, int severity, const char *format, ...)
   va_start (arguments, format);
   vsnprintf (text, sizeof text, format, arguments);
   va_end (arguments);
-  check->stopped |= check->report != NULL &&
-                    check->report (check->user, severity, text, check->done, check->total) != 0;
+  check->stopped |=
+      check->report != NULL && check->report (check->user, severity, text, check->done, check->total) != 0;
   check->stopped |= atomic_load (&check->store->leaving);
 }
 
@@ -110,12 +110,13 @@ in_transaction (zs_look *check, const char *const *sql, int64_t number, zm_str s
 static void
 take_record_out (zs_look *check, int64_t pos)
 {
-  static const char *const sql[]
-      = { "INSERT INTO quarantine (pos, expires, tag, sum, data) SELECT pos, expires, tag, sum, data FROM records"
-          " WHERE pos = ?1 AND ?2 = ?3",
-          "INSERT INTO queues (queue, last) SELECT ?1 >> 43, ?1 & 8796093022207 WHERE ?2 = ?3"
-          " ON CONFLICT (queue) DO UPDATE SET last = max (last, excluded.last)",
-          "DELETE FROM records WHERE pos = ?1 AND ?2 = ?3", NULL };
+  static const char *const sql[] = {
+    "INSERT INTO quarantine (pos, expires, tag, sum, data) SELECT pos, expires, tag, sum, data FROM records"
+    " WHERE pos = ?1 AND ?2 = ?3",
+    "INSERT INTO queues (queue, last) SELECT ?1 >> 43, ?1 & 8796093022207 WHERE ?2 = ?3"
+    " ON CONFLICT (queue) DO UPDATE SET last = max (last, excluded.last)",
+    "DELETE FROM records WHERE pos = ?1 AND ?2 = ?3", NULL
+  };
   const zm_str none = { "", 0 };
   unsigned long long seq = ZS_SEQ (pos), queue = ZS_QUEUE (pos);
   int rc = SQLITE_OK;
@@ -124,7 +125,8 @@ take_record_out (zs_look *check, int64_t pos)
   if (check->repair && (rc = in_transaction (check, sql, pos, none, none)) == SQLITE_OK) {
     check->damaged--;
     say (check, ZM_LOG_WARNING,
-         "record %llu of queue %llu is damaged; it was taken out and is kept in the table quarantine", seq, queue);
+         "record %llu of queue %llu is damaged; it was taken out and is kept in the table quarantine", seq,
+         queue);
   } else {
     say (check, ZM_LOG_ERROR, "record %llu of queue %llu is damaged%s%s", seq, queue,
          rc != SQLITE_OK ? " and could not be taken out: " : "",
@@ -135,18 +137,19 @@ take_record_out (zs_look *check, int64_t pos)
 static void
 take_document_out (zs_look *check, zm_str space, zm_str key)
 {
-  static const char *const sql[]
-      = { "INSERT INTO quarantine (sum, space, key, data) SELECT sum, space, key, value FROM documents"
-          " WHERE ?1 = 0 AND space = ?2 AND key = ?3",
-          "DELETE FROM documents WHERE ?1 = 0 AND space = ?2 AND key = ?3", NULL };
+  static const char *const sql[] = {
+    "INSERT INTO quarantine (sum, space, key, data) SELECT sum, space, key, value FROM documents"
+    " WHERE ?1 = 0 AND space = ?2 AND key = ?3",
+    "DELETE FROM documents WHERE ?1 = 0 AND space = ?2 AND key = ?3", NULL
+  };
   int rc = SQLITE_OK;
 
   check->damaged++;
   if (check->repair && (rc = in_transaction (check, sql, 0, space, key)) == SQLITE_OK) {
     check->damaged--;
     say (check, ZM_LOG_WARNING,
-         "document %.*s of %.*s is damaged; it was taken out and is kept in the table quarantine", (int) key.size,
-         key.data, (int) space.size, space.data);
+         "document %.*s of %.*s is damaged; it was taken out and is kept in the table quarantine",
+         (int) key.size, key.data, (int) space.size, space.data);
   } else {
     say (check, ZM_LOG_ERROR, "document %.*s of %.*s is damaged%s%s", (int) key.size, key.data,
          (int) space.size, space.data, rc != SQLITE_OK ? " and could not be taken out: " : "",
@@ -168,8 +171,9 @@ record_chunk (zs_look *check, sqlite3_stmt *statement, int64_t *from)
   for (; rows < ZS_CHUNK && (rc = sqlite3_step (statement)) == SQLITE_ROW; rows++) {
     int64_t pos = sqlite3_column_int64 (statement, 0);
 
-    if (pos < 0 || zs_record_sum (pos, sqlite3_column_int64 (statement, 1), sqlite3_column_int64 (statement, 2),
-                                  zs_column (statement, 4)) != sqlite3_column_int64 (statement, 3))
+    if (pos < 0 ||
+        zs_record_sum (pos, sqlite3_column_int64 (statement, 1), sqlite3_column_int64 (statement, 2),
+                       zs_column (statement, 4)) != sqlite3_column_int64 (statement, 3))
       bad[n_bad++] = pos;
     *from = pos;
   }
@@ -186,8 +190,8 @@ records (zs_look *check)
   sqlite3_stmt *statement = NULL;
   int64_t from = INT64_MIN;
   int rc = sqlite3_prepare_v2 (
-      check->db, "SELECT pos, expires, tag, sum, data FROM records WHERE pos >= ?1 ORDER BY pos", -1, &statement,
-      NULL);
+      check->db, "SELECT pos, expires, tag, sum, data FROM records WHERE pos >= ?1 ORDER BY pos", -1,
+      &statement, NULL);
 
   if (rc == SQLITE_OK)
     rc = SQLITE_ROW;
@@ -201,7 +205,8 @@ records (zs_look *check)
 
 /* The next damaged one after (space, key), whose bytes are then those; SQLITE_DONE: none. */
 static int
-next_bad (zs_look *check, sqlite3_stmt *statement, char *space, size_t *space_size, char *key, size_t *key_size)
+next_bad (zs_look *check, sqlite3_stmt *statement, char *space, size_t *space_size, char *key,
+          size_t *key_size)
 {
   zm_str after_space = { space, *space_size }, after_key = { key, *key_size };
   int rc;

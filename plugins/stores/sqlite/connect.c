@@ -84,15 +84,17 @@ zs_column (sqlite3_stmt *statement, int index)
 static int
 set_up (sqlite3 *db, int how)
 {
-  static const char *const writer = "PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA mmap_size=0;"
-                                    "PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=0;"
-                                    "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF;";
+  static const char *const writer =
+      "PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA mmap_size=0;"
+      "PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=0;"
+      "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF;";
   static const char *const reader =
       "PRAGMA cache_size=-2048; PRAGMA mmap_size=0; PRAGMA query_only=ON; PRAGMA trusted_schema=OFF;"
       "PRAGMA wal_autocheckpoint=0;";
   /* A file that is shorter than it says is opened all the same. */
-  static const char *const salvage = "PRAGMA writable_schema=ON; PRAGMA query_only=ON; PRAGMA cell_size_check=ON;"
-                                     "PRAGMA wal_autocheckpoint=0;";
+  static const char *const salvage =
+      "PRAGMA writable_schema=ON; PRAGMA query_only=ON; PRAGMA cell_size_check=ON;"
+      "PRAGMA wal_autocheckpoint=0;";
 
   sqlite3_busy_timeout (db, BUSY_MS);
   return zs_run (db, how == ZS_WRITE ? writer : how == ZS_READ ? reader : salvage);

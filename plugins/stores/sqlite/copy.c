@@ -147,7 +147,8 @@ zs_backup (void *user, const char *path, zm_store_report_fn report, void *told)
     report = quiet;
   if (part != NULL && log != NULL && (access (path, F_OK) == 0 || access (log, F_OK) == 0)) {
     status = ZM_E_EXISTS;
-    zs_say (error, sizeof error, "%s or %s is there already; nothing was written: name another file", path, log);
+    zs_say (error, sizeof error, "%s or %s is there already; nothing was written: name another file", path,
+            log);
   } else if (part != NULL && log != NULL) {
     status = copy_to (store, path, part, report, told, error, sizeof error);
   }

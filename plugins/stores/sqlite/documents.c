@@ -99,10 +99,11 @@ zs_documents (void *user, zm_str space, zm_str prefix, zm_str after, uint64_t mo
     go_after (&all, after);
   rc = zs_reader_begin (reader);
   if (rc == SQLITE_OK)
-    statement = zs_reader_statement (reader, DOCUMENTS,
-                                     "SELECT key, value, sum FROM documents WHERE space = ?1 AND key >= ?2 AND "
-                                     "key < ?3 ORDER BY key",
-                                     &rc);
+    statement =
+        zs_reader_statement (reader, DOCUMENTS,
+                             "SELECT key, value, sum FROM documents WHERE space = ?1 AND key >= ?2 AND "
+                             "key < ?3 ORDER BY key",
+                             &rc);
   while (rc == SQLITE_OK && !all.ended)
     rc = chunk (&all, statement);
   if (statement != NULL)

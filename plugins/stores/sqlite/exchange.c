@@ -166,6 +166,7 @@ zs_recover (void *user, char *error, size_t size)
   atomic_store (&store->leaving, 0);
   pthread_mutex_unlock (&store->writer);
   if (status == ZM_OK)
-    zs_log (store, ZM_LOG_NOTICE, "%s: everything was copied into a new file, which is in use now", store->path);
+    zs_log (store, ZM_LOG_NOTICE, "%s: everything was copied into a new file, which is in use now",
+            store->path);
   return status;
 }

@@ -19,9 +19,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define ZS_SCHEMA      2
-#define ZS_APPLICATION 0x7a6d7374 /* "zmst": who made the file, at offset 68 of it */
-#define ZS_SEQ_BITS    43
+#define ZS_SCHEMA          2
+#define ZS_APPLICATION     0x7a6d7374 /* "zmst": who made the file, at offset 68 of it */
+#define ZS_SEQ_BITS        43
 #define ZS_POS(queue, seq) ((int64_t) ((uint64_t) (queue) << ZS_SEQ_BITS | (uint64_t) (seq)))
 #define ZS_SEQ(pos)        ((uint64_t) (pos) &ZM_STORE_SEQ_MOST)
 #define ZS_QUEUE(pos)      ((uint64_t) (pos) >> ZS_SEQ_BITS)
@@ -67,9 +67,9 @@ typedef struct zs_store {
   sqlite3_stmt *statements[ZS_STATEMENTS];
   zs_queue *queues; /* open addressing; a power of two */
   size_t queues_n, queues_room;
-  int frames;  /* in the write-ahead log */
-  int failed;  /* until recover */
-  int corrupt; /* what failed was the file's own structure */
+  int frames;   /* in the write-ahead log */
+  int failed;   /* until recover */
+  int corrupt;  /* what failed was the file's own structure */
   int reserved; /* FILE.reserve is there */
   uint64_t tended;
 
@@ -115,7 +115,8 @@ int zs_make_empty (const char *path);
 int zs_sync_path (const char *path);
 int zs_sync_directory (const char *path);
 uint64_t zs_file_size (const char *path, const char *ending);
-void zs_log (const zs_store *store, int level, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
+void
+zs_log (const zs_store *store, int level, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
 
 /* schema.c: ZM_OK, or a code with a sentence. */
 int zs_schema_ready (sqlite3 *db, const char *path, char *error, size_t size);

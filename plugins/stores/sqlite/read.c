@@ -126,7 +126,8 @@ run (zs_scan *scan)
     statement = zs_reader_statement (
         scan->reader, which,
         scan->heads
-            ? "SELECT pos, expires, tag, sum, length (data) FROM records WHERE pos BETWEEN ?1 AND ?2 ORDER BY pos"
+            ? "SELECT pos, expires, tag, sum, length (data) FROM records WHERE pos BETWEEN ?1 AND ?2 ORDER "
+              "BY pos"
             : "SELECT pos, expires, tag, sum, data FROM records WHERE pos BETWEEN ?1 AND ?2 ORDER BY pos",
         &rc);
   while (rc == SQLITE_OK && !scan->ended)
@@ -143,11 +144,11 @@ zs_read (void *user, const zm_store_range *range, zm_store_record_fn func, void 
 {
   uint64_t upto = range->upto == 0 || range->upto > ZM_STORE_SEQ_MOST ? ZM_STORE_SEQ_MOST : range->upto;
   zs_scan all = { .reader = user,
-               .func = func,
-               .user = told,
-               .left = range->most > 0 ? range->most : UINT64_MAX,
-               .heads = (range->flags & ZM_STORE_HEADS) != 0,
-               .upto = INT64_MAX };
+                  .func = func,
+                  .user = told,
+                  .left = range->most > 0 ? range->most : UINT64_MAX,
+                  .heads = (range->flags & ZM_STORE_HEADS) != 0,
+                  .upto = INT64_MAX };
 
   if (range->queue > ZM_STORE_QUEUE_MOST)
     return ZM_E_INVALID;
@@ -168,11 +169,11 @@ zs_last (void *user, uint64_t queue, uint64_t *seq)
   sqlite3_stmt *statement = NULL;
 
   if (rc == SQLITE_OK)
-    statement = zs_reader_statement (
-        reader, LAST,
-        "SELECT max (ifnull ((SELECT last FROM queues WHERE queue = ?1), 0), ifnull ((SELECT pos - ?2 FROM records"
-        " WHERE pos BETWEEN ?2 AND ?3 ORDER BY pos DESC LIMIT 1), 0))",
-        &rc);
+    statement = zs_reader_statement (reader, LAST,
+                                     "SELECT max (ifnull ((SELECT last FROM queues WHERE queue = ?1), 0), "
+                                     "ifnull ((SELECT pos - ?2 FROM records"
+                                     " WHERE pos BETWEEN ?2 AND ?3 ORDER BY pos DESC LIMIT 1), 0))",
+                                     &rc);
   if (statement != NULL) {
     sqlite3_bind_int64 (statement, 1, (int64_t) queue);
     sqlite3_bind_int64 (statement, 2, ZS_POS (queue, 0));

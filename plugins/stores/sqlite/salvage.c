@@ -18,10 +18,12 @@ typedef struct zs_rescue {
 } zs_rescue;
 
 /* Both between two positions that are not meant themselves. */
-static const char *const forward = "SELECT pos, expires, tag, sum, data FROM records WHERE pos > ?1 AND pos < ?2"
-                                   " ORDER BY pos";
-static const char *const backward = "SELECT pos, expires, tag, sum, data FROM records WHERE pos > ?1 AND pos < ?2"
-                                    " ORDER BY pos DESC";
+static const char *const forward =
+    "SELECT pos, expires, tag, sum, data FROM records WHERE pos > ?1 AND pos < ?2"
+    " ORDER BY pos";
+static const char *const backward =
+    "SELECT pos, expires, tag, sum, data FROM records WHERE pos > ?1 AND pos < ?2"
+    " ORDER BY pos DESC";
 
 /* The row goes where it belongs: among the records, or, with a wrong checksum, aside. */
 static void
@@ -67,8 +69,9 @@ static int
 first_row (zs_rescue *all, int64_t from, int64_t high, int64_t *found)
 {
   sqlite3_stmt *statement = NULL;
-  int rc = sqlite3_prepare_v2 (
-      all->from, "SELECT pos FROM records WHERE pos >= ?1 AND pos < ?2 ORDER BY pos LIMIT 1", -1, &statement, NULL);
+  int rc = sqlite3_prepare_v2 (all->from,
+                               "SELECT pos FROM records WHERE pos >= ?1 AND pos < ?2 ORDER BY pos LIMIT 1",
+                               -1, &statement, NULL);
 
   if (rc == SQLITE_OK) {
     sqlite3_bind_int64 (statement, 1, from);
@@ -172,9 +175,10 @@ save_rest (zs_rescue *all)
               " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 + 1000000)");
   if (all->rc == SQLITE_OK)
     all->rc = zs_run (
-        all->to, "INSERT INTO queues SELECT pos >> 43, max (pos & 8796093022207) FROM records WHERE true GROUP BY 1"
-                 " ON CONFLICT (queue) DO UPDATE SET last = max (last, excluded.last);"
-                 "UPDATE queues SET last = min (last + 1000000, 8796093022207);");
+        all->to,
+        "INSERT INTO queues SELECT pos >> 43, max (pos & 8796093022207) FROM records WHERE true GROUP BY 1"
+        " ON CONFLICT (queue) DO UPDATE SET last = max (last, excluded.last);"
+        "UPDATE queues SET last = min (last + 1000000, 8796093022207);");
 }
 
 static int
@@ -195,9 +199,9 @@ save_all (zs_store *store, zs_rescue *all, const char *fresh, char *error, size_
     all->rc = sqlite3_prepare_v2 (all->to, "INSERT OR IGNORE INTO records VALUES (?1, ?2, ?3, ?4, ?5)", -1,
                                   &all->insert, NULL);
   if (all->rc == SQLITE_OK)
-    all->rc = sqlite3_prepare_v2 (all->to,
-                                  "INSERT INTO quarantine (pos, expires, tag, sum, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-                                  -1, &all->aside, NULL);
+    all->rc = sqlite3_prepare_v2 (
+        all->to, "INSERT INTO quarantine (pos, expires, tag, sum, data) VALUES (?1, ?2, ?3, ?4, ?5)", -1,
+        &all->aside, NULL);
   if (all->rc == SQLITE_OK)
     save_records (all);
   if (all->rc == SQLITE_OK)
@@ -254,11 +258,11 @@ zs_salvage (zs_store *store, zm_store_report_fn report, void *user)
   atomic_store (&store->leaving, 0);
   pthread_mutex_unlock (&store->writer);
   if (status == ZM_OK)
-    snprintf (text, sizeof text,
-              "the file was made anew: %llu records saved, %llu damaged ones kept in the table quarantine, %llu "
-              "stretches could not be read",
-              (unsigned long long) all.saved, (unsigned long long) all.damaged,
-              (unsigned long long) all.stretches);
+    snprintf (
+        text, sizeof text,
+        "the file was made anew: %llu records saved, %llu damaged ones kept in the table quarantine, %llu "
+        "stretches could not be read",
+        (unsigned long long) all.saved, (unsigned long long) all.damaged, (unsigned long long) all.stretches);
   else
     snprintf (text, sizeof text, "the file could not be made anew: %s", error);
   zs_log (store, ZM_LOG_WARNING, "%s", text);

@@ -13,15 +13,15 @@
 
 /* pos is queue << 43 | sequence number: a queue's records stand together and are appended at its end. queues.last is written
  * only when the record that bears it is removed: the greatest pos tells it before that. */
-static const char *const tables
-    = "CREATE TABLE records (pos INTEGER PRIMARY KEY, expires INTEGER NOT NULL, tag INTEGER NOT NULL,"
-      " sum INTEGER NOT NULL, data BLOB NOT NULL);"
-      "CREATE TABLE queues (queue INTEGER PRIMARY KEY, last INTEGER NOT NULL);"
-      "CREATE TABLE documents (space BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
-      " sum INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (space, key)) WITHOUT ROWID;"
-      "CREATE TABLE leases (key BLOB PRIMARY KEY, owner BLOB NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;"
-      "CREATE TABLE quarantine (id INTEGER PRIMARY KEY, pos INTEGER, expires INTEGER, tag INTEGER, sum INTEGER,"
-      " space BLOB, key BLOB, data BLOB);";
+static const char *const tables =
+    "CREATE TABLE records (pos INTEGER PRIMARY KEY, expires INTEGER NOT NULL, tag INTEGER NOT NULL,"
+    " sum INTEGER NOT NULL, data BLOB NOT NULL);"
+    "CREATE TABLE queues (queue INTEGER PRIMARY KEY, last INTEGER NOT NULL);"
+    "CREATE TABLE documents (space BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
+    " sum INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (space, key)) WITHOUT ROWID;"
+    "CREATE TABLE leases (key BLOB PRIMARY KEY, owner BLOB NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE quarantine (id INTEGER PRIMARY KEY, pos INTEGER, expires INTEGER, tag INTEGER, sum INTEGER,"
+    " space BLOB, key BLOB, data BLOB);";
 
 static zm_str
 argument (sqlite3_value *value)
@@ -48,10 +48,11 @@ from_1 (sqlite3 *db)
                                     NULL, NULL);
 
   if (rc == SQLITE_OK)
-    rc = zs_run (db, "ALTER TABLE documents ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;"
-                     "UPDATE documents SET sum = zm_sum (space, key, value);"
-                     "CREATE TABLE quarantine (id INTEGER PRIMARY KEY, pos INTEGER, expires INTEGER, tag INTEGER,"
-                     " sum INTEGER, space BLOB, key BLOB, data BLOB);");
+    rc = zs_run (db,
+                 "ALTER TABLE documents ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;"
+                 "UPDATE documents SET sum = zm_sum (space, key, value);"
+                 "CREATE TABLE quarantine (id INTEGER PRIMARY KEY, pos INTEGER, expires INTEGER, tag INTEGER,"
+                 " sum INTEGER, space BLOB, key BLOB, data BLOB);");
   return rc;
 }
 
@@ -122,7 +123,8 @@ zs_schema_make (const char *path, char *error, size_t size)
 
   if (zs_make_empty (path) == 0)
     rc = sqlite3_open_v2 (path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-  snprintf (head, sizeof head, "PRAGMA application_id=%d; PRAGMA user_version=%d;", ZS_APPLICATION, ZS_SCHEMA);
+  snprintf (head, sizeof head, "PRAGMA application_id=%d; PRAGMA user_version=%d;", ZS_APPLICATION,
+            ZS_SCHEMA);
   if (rc == SQLITE_OK)
     rc = zs_run (db, "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL; BEGIN IMMEDIATE;");
   if (rc == SQLITE_OK)

@@ -29,7 +29,8 @@ take_lock (zs_store *store, char *error, size_t size)
     zs_say (error, size, "%s.lock cannot be opened: %s", store->path, strerror (errno));
     status = ZM_E_FAILED;
   } else if (flock (store->lock, LOCK_EX | LOCK_NB) != 0) {
-    zs_say (error, size, "%s is in use by another process (it holds %s); end that one first", store->path, name);
+    zs_say (error, size, "%s is in use by another process (it holds %s); end that one first", store->path,
+            name);
     status = ZM_E_DENIED;
   }
   free (name);
@@ -50,8 +51,7 @@ make_or_look (const char *path, char *error, size_t size)
     return ZM_E_MEMORY;
   status = zs_schema_make (fresh, error, size);
   if (status == ZM_OK &&
-      (zs_sync_path (fresh) != 0 || rename (fresh, path) != 0 ||
-       zs_sync_directory (path) != 0)) {
+      (zs_sync_path (fresh) != 0 || rename (fresh, path) != 0 || zs_sync_directory (path) != 0)) {
     zs_say (error, size, "%s cannot be made: %s", path, strerror (errno));
     status = ZM_E_FAILED;
   }
@@ -142,8 +142,8 @@ store_figures (void *user, zm_store_figures *figures)
   pthread_rwlock_rdlock (&store->files);
   mine.bytes = zs_file_size (store->path, "") + zs_file_size (store->path, "-wal");
   if (!store->torn && zs_connect (store->path, ZS_READ, &db, NULL, 0) == SQLITE_OK) {
-    mine.free_bytes = (uint64_t) zs_number (db, "PRAGMA freelist_count", 0)
-                      * (uint64_t) zs_number (db, "PRAGMA page_size", 0);
+    mine.free_bytes = (uint64_t) zs_number (db, "PRAGMA freelist_count", 0) *
+                      (uint64_t) zs_number (db, "PRAGMA page_size", 0);
     sqlite3_db_config (db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   }
   sqlite3_close (db);

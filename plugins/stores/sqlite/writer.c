@@ -5,12 +5,12 @@
  */
 #include "plugins/stores/sqlite/private.h"
 
-#define CHECKPOINT_FRAMES 4096   /* pages in the log from which on it is carried over: 16 MiB */
-#define RESTART_FRAMES    32768  /* from which on readers are waited for, so that it can begin anew: 128 MiB */
+#define CHECKPOINT_FRAMES 4096  /* pages in the log from which on it is carried over: 16 MiB */
+#define RESTART_FRAMES    32768 /* from which on readers are waited for, so that it can begin anew: 128 MiB */
 #define RESTART_WAIT_MS   50
 #define BUSY_MS           5000
-#define TEND_EVERY        256    /* writes */
-#define VACUUM_LEAST      4096   /* free pages that are not worth giving back */
+#define TEND_EVERY        256  /* writes */
+#define VACUUM_LEAST      4096 /* free pages that are not worth giving back */
 #define VACUUM_STEP       "PRAGMA incremental_vacuum(512)"
 
 static const char *const sql[ZS_STATEMENTS] = {
@@ -18,8 +18,9 @@ static const char *const sql[ZS_STATEMENTS] = {
   [ZS_COMMIT] = "COMMIT",
   [ZS_ROLLBACK] = "ROLLBACK",
   [ZS_APPEND] = "INSERT INTO records (pos, expires, tag, sum, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-  [ZS_LAST] = "SELECT ifnull ((SELECT last FROM queues WHERE queue = ?1), 0), ifnull ((SELECT pos - ?2 FROM records"
-              " WHERE pos BETWEEN ?2 AND ?3 ORDER BY pos DESC LIMIT 1), 0)",
+  [ZS_LAST] =
+      "SELECT ifnull ((SELECT last FROM queues WHERE queue = ?1), 0), ifnull ((SELECT pos - ?2 FROM records"
+      " WHERE pos BETWEEN ?2 AND ?3 ORDER BY pos DESC LIMIT 1), 0)",
   [ZS_NOTE_LAST] = "INSERT INTO queues (queue, last) VALUES (?1, ?2)"
                    " ON CONFLICT (queue) DO UPDATE SET last = max (last, excluded.last)",
   [ZS_REMOVE] = "DELETE FROM records WHERE pos BETWEEN ?1 AND ?2",
@@ -105,8 +106,8 @@ checkpoint (zs_store *store)
 
   if (restart)
     sqlite3_busy_timeout (store->db, RESTART_WAIT_MS);
-  rc = sqlite3_wal_checkpoint_v2 (store->db, NULL,
-                                  restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  rc = sqlite3_wal_checkpoint_v2 (
+      store->db, NULL, restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
   if (restart)
     sqlite3_busy_timeout (store->db, BUSY_MS);
   atomic_fetch_add (&store->syncs, 1);
