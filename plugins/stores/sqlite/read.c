@@ -92,7 +92,7 @@ tell (zs_scan *scan, sqlite3_stmt *row)
   }
   record.flags = holds ? 0 : ZM_STORE_DAMAGED;
   scan->ended = scan->func (scan->user, &record) != 0 || --scan->left == 0 || pos == scan->upto;
-  scan->from = pos + 1;
+  scan->from = pos < INT64_MAX ? pos + 1 : pos;
 }
 
 /* Under one snapshot. */
