@@ -63,7 +63,7 @@ static const ZmCtlOption tail_options[] = {
 
 /* plugin new. Its --dir hides the global one: there is no instance that it could mean. */
 static const ZmCtlOption new_options[] = {
-  { "kind", ZM_OPT_TEXT, "KIND", N_ ("What it is to be (default component)"), "component|source" },
+  { "kind", ZM_OPT_TEXT, "KIND", N_ ("What it is to be (default component)"), "component|source|store" },
   { "dir", ZM_OPT_TEXT, "DIR", N_ ("Where to make the folder (default: here)"), NULL },
   END_OF_OPTIONS,
 };

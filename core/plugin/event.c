@@ -65,9 +65,9 @@ zm_metric_check (int kind, const char *name, double value)
 char *
 zm_status_text (int status)
 {
-  static const char *const names[] = { "ZM_E_INVALID",     "ZM_E_AGAIN",  "ZM_E_LATE",
-                                       "ZM_E_MEMORY",      "ZM_E_DENIED", "ZM_E_NOT_FOUND",
-                                       "ZM_E_UNSUPPORTED", "ZM_E_FAILED", "ZM_E_TIMEOUT" };
+  static const char *const names[] = { "ZM_E_INVALID", "ZM_E_AGAIN",     "ZM_E_LATE",        "ZM_E_MEMORY",
+                                       "ZM_E_DENIED",  "ZM_E_NOT_FOUND", "ZM_E_UNSUPPORTED", "ZM_E_FAILED",
+                                       "ZM_E_TIMEOUT", "ZM_E_EXISTS" };
 
   /* They count down from -1. */
   if (status >= 0 || status < -(int) G_N_ELEMENTS (names))

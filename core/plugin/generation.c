@@ -212,6 +212,12 @@ zm_generation_descriptor (const ZmGeneration *generation)
   return &generation->descriptor;
 }
 
+const struct zm_store_ops *
+zm_generation_store (const ZmGeneration *generation)
+{
+  return generation->descriptor.store;
+}
+
 const zm_host *
 zm_generation_host (const ZmGeneration *generation)
 {

@@ -118,6 +118,18 @@ zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean 
   return FALSE;
 }
 
+gboolean
+zm_placement_allows_kind (const ZmPlacement *placement, const char *plugin, const char *kind, GError **error)
+{
+  if (placement->isolation == ZM_ISOLATION_THREAD || strcmp (kind, "store") != 0)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, strcmp (placement->reason, MAPPED) == 0 ? ZM_ERROR_EXISTS : ZM_ERROR_REFUSED,
+               "it is a store, which runs in the daemon itself, and is to run as %s (%s); set isolation = "
+               "thread in [plugin %s]",
+               zm_isolation_name (placement->isolation), placement->reason, plugin);
+  return FALSE;
+}
+
 /* An EXCLUSIVE one holds something that only one can hold; a source would take everything in twice. */
 gboolean
 zm_placement_varies (const char *plugin, guint flags, gboolean source, GError **error)
@@ -186,7 +198,8 @@ zm_placement_check_mapped (const ZmPlugins *plugins, const ZmConfig *config, con
   ZmPlacement placement = zm_plugins_place (plugins, config, file, mapped);
 
   return own.isolation == placement.isolation ||
-         (zm_placement_allows (&placement, file->name, description->hooks, error) &&
+         (zm_placement_allows_kind (&placement, file->name, file->manifest->kind, error) &&
+          zm_placement_allows (&placement, file->name, description->hooks, error) &&
           zm_placement_varies (file->name, description->flags, description->source, error));
 }
 
@@ -197,7 +210,8 @@ zm_placement_check (const ZmPlugins *plugins, const ZmConfig *config, const ZmPl
   ZmPlacement placement = zm_plugins_place (plugins, config, file, NULL);
   g_autoptr (GError) error = NULL;
 
-  if (!zm_placement_allows (&placement, file->name, description->hooks, &error))
+  if (!zm_placement_allows_kind (&placement, file->name, file->manifest->kind, &error) ||
+      !zm_placement_allows (&placement, file->name, description->hooks, &error))
     zm_problems_add (problems, ZM_PROBLEM_ERROR,
                      error->code == ZM_ERROR_UNGUARDED ? ZM_CODE_HOOKS_OUTSIDE : ZM_CODE_PLUGIN_REFUSED,
                      file->path, 0, 0, NULL, NULL, "plugin '%s': %s", file->name, error->message);

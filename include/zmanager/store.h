@@ -7,7 +7,8 @@
  *     some day removed;
  *   - documents: small values under a key in a space (a short word), which are put, replaced and deleted.
  * All changes come in batches. One `write` is one transaction: all of it is there afterwards, also after a loss of power, or
- * nothing is. What belongs together within a batch, and may fail on its own, is a unit.
+ * nothing is. What belongs together within a batch, and may fail on its own, is a unit. The conditions of a unit are looked at
+ * before any of its changes, and after the units before it.
  *
  * The daemon serves many callers with one write (group commit), so that a store need not be fast at one change, only at many.
  *
