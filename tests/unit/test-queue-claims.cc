@@ -691,11 +691,12 @@ TEST_F (Latest, AFailedReplacementLeavesTheOldOne)
 TEST_F (Latest, OfManyAtOnceOneIsLeft)
 {
   constexpr int N = 200;
+  const std::string none, key = "k"; /* a put borrows them */
   std::vector<std::unique_ptr<Waiting>> waiting;
 
   for (int i = 0; i < N; i++) {
     std::string body = std::to_string (i);
-    ZmPut one = put_of (body, "", "k");
+    ZmPut one = put_of (body, none, key);
 
     waiting.push_back (std::make_unique<Waiting> ());
     zm_queue_put_how (queues, q, &one, i % 3 == 0 ? ZM_PUT_IF_EMPTY_ : ZM_PUT_REPLACE_, Waiting::done,
