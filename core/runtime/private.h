@@ -11,6 +11,7 @@
 #include "base/zm-metrics.h"
 #include "base/zm-timers.h"
 #include "config/zm-watch.h"
+#include "delivery/zm-delivery.h"
 #include "hosts/zm-hosts.h"
 #include "integration/zm-integration.h"
 #include "plugin/zm-plugins.h"
@@ -70,6 +71,10 @@ struct ZmRuntime {
   ZmPool *pool;               /* * */
   ZmHosting *hosting;         /* * */
   ZmPlugins *plugins;         /* * */
+
+  ZmStore *store; /* * */     /* NULL: there is none; then there are no queues, and no delivery */
+  ZmQueues *queues;           /* * */
+  ZmDelivery *delivery;       /* * */
 
   ZmSources *sources;
   ZmWatch *watch;
