@@ -111,6 +111,72 @@ static const ZmCtlOption log_options[] = {
   END_OF_OPTIONS,
 };
 
+#define PROJECT_OPTION                                                                                  \
+  {                                                                                                     \
+    "project", ZM_OPT_TEXT, "PROJECT", N_ ("The project of the queue (default: [zaqar] project)"), NULL \
+  }
+
+static const ZmCtlOption queue_options[] = {
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption queue_create_options[] = {
+  { "metadata", ZM_OPT_TEXT, "JSON", N_ ("An object; members that begin with _ are settings"), NULL },
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption queue_rm_options[] = {
+  { "yes", ZM_OPT_FLAG, NULL, N_ ("The messages are to be gone"), NULL },
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption queue_put_options[] = {
+  { "key", ZM_OPT_TEXT, "KEY",
+    N_ ("Which element, of a queue that keeps the latest; else the key of its order"), NULL },
+  { "id", ZM_OPT_TEXT, "ID", N_ ("By which it is recognised when it comes again"), NULL },
+  { "header", ZM_OPT_LIST, "NAME=VALUE", N_ ("A header; may be given several times"), NULL },
+  { "ttl", ZM_OPT_DURATION, "TIME", N_ ("How long it is kept"), NULL },
+  { "delay", ZM_OPT_DURATION, "TIME", N_ ("How long it is held back"), NULL },
+  { "if-empty", ZM_OPT_FLAG, NULL, N_ ("Only where no such element is there"), NULL },
+  { "replace", ZM_OPT_FLAG, NULL, N_ ("In place of what is there"), NULL },
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption queue_get_options[] = {
+  { "count", ZM_OPT_COUNT, "N", N_ ("At most so many (default 1)"), NULL },
+  { "wait", ZM_OPT_DURATION, "TIME", N_ ("How long to wait for the first one"), NULL },
+  { "ttl", ZM_OPT_DURATION, "TIME", N_ ("How long the claim stands"), NULL },
+  { "pop", ZM_OPT_FLAG, NULL, N_ ("Take them for good, instead of claiming them"), NULL },
+  { "body", ZM_OPT_FLAG, NULL, N_ ("Of one message only its body, as it is"), NULL },
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption queue_peek_options[] = {
+  { "count", ZM_OPT_COUNT, "N", N_ ("At most so many (default 10)"), NULL },
+  { "after", ZM_OPT_TEXT, "ID", N_ ("Those behind this one"), NULL },
+  { "newest", ZM_OPT_FLAG, NULL, N_ ("From the end"), NULL },
+  { "body", ZM_OPT_FLAG, NULL, N_ ("Of one message only its body, as it is"), NULL },
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption queue_ack_options[] = {
+  { "claim", ZM_OPT_TEXT, "CLAIM", N_ ("The claim under which they are"), NULL },
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption export_options[] = {
+  { "output", ZM_OPT_TEXT, "FILE", N_ ("Where to write it (default: the standard output)"), NULL },
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
 static const ZmCtlOption dead_rm_options[] = {
   { "all", ZM_OPT_FLAG, NULL, N_ ("All that are set aside, instead of one"), NULL },
   END_OF_OPTIONS,
@@ -153,6 +219,25 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_plugin_new },
   { "plugin test", ZM_GROUP_FIRST, "FILE [BODY|-|@FILE]", 1, 2,
     N_ ("Call each action of a plugin in a daemon of its own"), NULL, zm_ctl_cmd_plugin_test },
+  { "queue ls", ZM_GROUP_FIRST, "", 0, 0, N_ ("List the queues"), NULL, zm_ctl_cmd_queue_ls },
+  { "queue show", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Show a queue's figures and settings"), queue_options,
+    zm_ctl_cmd_queue_show },
+  { "queue create", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Make a queue"), queue_create_options,
+    zm_ctl_cmd_queue_create },
+  { "queue rm", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Remove a queue with its messages"), queue_rm_options,
+    zm_ctl_cmd_queue_rm },
+  { "queue purge", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Remove all messages of a queue"), queue_rm_options,
+    zm_ctl_cmd_queue_purge },
+  { "queue put", ZM_GROUP_FIRST, "NAME [BODY|-|@FILE]", 1, 2, N_ ("Put a message into a queue"),
+    queue_put_options, zm_ctl_cmd_queue_put },
+  { "queue get", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Claim messages of a queue"), queue_get_options,
+    zm_ctl_cmd_queue_get },
+  { "queue ack", ZM_GROUP_FIRST, "NAME ID …", 2, 100, N_ ("Remove messages that were dealt with"),
+    queue_ack_options, zm_ctl_cmd_queue_ack },
+  { "queue release", ZM_GROUP_FIRST, "NAME CLAIM", 2, 2, N_ ("Give the messages of a claim back"),
+    queue_options, zm_ctl_cmd_queue_release },
+  { "queue peek", ZM_GROUP_FIRST, "NAME", 1, 1, N_ ("Look at messages without claiming them"),
+    queue_peek_options, zm_ctl_cmd_queue_peek },
   /* for who wants to know why something happens, or does not */
   { "top", ZM_GROUP_UNDERSTAND, "", 0, 0, N_ ("Show actions by rate and time, live"), top_options,
     zm_ctl_cmd_top },
@@ -199,7 +284,10 @@ static const ZmCtlCommand commands[] = {
     zm_ctl_cmd_drain },
   { "log", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Print the daemon's log, as it comes, or set its level"),
     log_options, zm_ctl_cmd_log },
-  { "completion", ZM_GROUP_OPERATE, "bash|zsh|fish|dead|flows|plugins|services", 1, 1,
+  { "export", ZM_GROUP_OPERATE, "[QUEUE …]", 0, 100, N_ ("Write queues and their messages as JSON lines"),
+    export_options, zm_ctl_cmd_export },
+  { "import", ZM_GROUP_OPERATE, "[FILE|-]", 0, 1, N_ ("Read what export wrote"), NULL, zm_ctl_cmd_import },
+  { "completion", ZM_GROUP_OPERATE, "bash|zsh|fish|dead|flows|plugins|queues|services", 1, 1,
     N_ ("Print the completion script for a shell, or the daemon's names that it offers"), NULL,
     zm_ctl_cmd_completion },
   { "help", ZM_GROUP_OPERATE, "[COMMAND]", 0, 2, N_ ("Print help"), help_options, zm_ctl_cmd_help },

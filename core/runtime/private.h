@@ -13,6 +13,7 @@
 #include "base/zm-metrics.h"
 #include "base/zm-timers.h"
 #include "config/zm-watch.h"
+#include "delivery/zm-delivery.h"
 #include "hosts/zm-hosts.h"
 #include "integration/zm-integration.h"
 #include "plugin/zm-plugins.h"
@@ -81,6 +82,10 @@ struct ZmRuntime {
   /* Takes the message; done as with ZmHttpHost.send. NULL: messages are not kept. Any thread. */
   void (*send_durable) (ZmMessage *message, ZmHttpResult done, gpointer done_user, ZmRuntime *runtime);
   ZmStoreWork *store_work; /* the last check or backup; NULL: there was none */
+
+  ZmStore *store; /* * */     /* NULL: there is none; then there are no queues, and no delivery */
+  ZmQueues *queues;           /* * */
+  ZmDelivery *delivery;       /* * */
 
   ZmSources *sources;
   ZmWatch *watch;
