@@ -4,6 +4,7 @@
 
 #include "runtime/control.h"
 #include "runtime/durable.h"
+#include "runtime/flow-states.h"
 #include "runtime/hosting.h"
 #include "runtime/http.h"
 #include "runtime/sdnotify.h"
@@ -65,16 +66,21 @@ struct ZmRuntime {
   ZmConfig *config;
   char *node;
 
-  ZmGates *gates;             /* * */
-  ZmIntegration *integration; /* * */
-  ZmSubject *subject;         /* * */
-  ZmExternals *externals;     /* * */
-  ZmKeeper *keeper;           /* * */
-  ZmTableSlot *tables;        /* * */
-  ZmHosts *hosts;             /* * */
-  ZmPool *pool;               /* * */
-  ZmHosting *hosting;         /* * */
-  ZmPlugins *plugins;         /* * */
+  ZmGates *gates;                    /* * */
+  ZmIntegration *integration;        /* * */
+  ZmSubject *subject;                /* * */
+  ZmExternals *externals;            /* * */
+  ZmKeeper *keeper;                  /* * */
+  ZmTableSlot *tables;               /* * */
+  ZmHosts *hosts;                    /* * */
+  ZmPool *pool;                      /* * */
+  ZmStore *store; /* * */            /* NULL: there is none; then there are no queues, and no delivery */
+  ZmQueues *queues;                  /* * */
+  ZmDelivery *delivery;              /* * */
+  ZmFlowStates *flow_states; /* * */ /* of durable messages; NULL: there are none */
+  ZmCheckpoints checkpoints; /* * */ /* the pool's door to it */
+  ZmHosting *hosting;                /* * */
+  ZmPlugins *plugins;                /* * */
   ZmDurable
       *durable; /* NULL: nothing needs a store. Set before the Subject starts, and gone after the workers */
   ZmQueues *queues; /* NULL: no store. As durable */
@@ -163,6 +169,8 @@ void zm_load_check_limits (const ZmConfig *config, const GPtrArray *mappings, Zm
                            ZmProblems *problems);
 /* key= of [source NAME], where it is given, is an action key. */
 void zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems);
+/* queue= of [source NAME], where it is given, is a queue's name. */
+void zm_load_check_source_queue (const ZmConfig *config, const char *name, ZmProblems *problems);
 /* Says that the plugin of [source NAME] takes no events in. placed: at its line, which refuses the whole load. */
 void zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
                          gboolean placed, ZmProblems *problems);
