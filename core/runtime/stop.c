@@ -164,7 +164,8 @@ stop_plugins (ZmRuntime *runtime)
   if (runtime->tables != NULL)
     zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
                                                         g_ptr_array_new (), NULL, ignored));
-  /* Nothing asks for the store any more, and its plugin is still there. */
+  /* What was published goes through the tap into queues; then nothing asks for the store any more, and its plugin is still there. */
+  zm_integration_finish (runtime->integration, FLUSH_MS);
   zm_store_work_end (runtime);
   zm_durable_close (runtime);
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
