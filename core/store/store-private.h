@@ -101,8 +101,10 @@ struct ZmStore {
   ZmStoreReader own;
   gint64 recover_us, probe_us, lease_us, figures_us; /* monotonic: when next */
   gint64 lease_until_us;                             /* monotonic: until then it is ours for sure */
-  gboolean lease_lost;                               /* for good */
-  gboolean running;                                  /* the thread is there; set before it looks */
+  GArray *
+      doubtful; /* zm_store_op: removals of records that may be there though their units were told that they failed */
+  gboolean lease_lost; /* for good */
+  gboolean running;    /* the thread is there; set before it looks */
 
   atomic_uint
       generation; /* counts recoveries: readers opened before one look at what is no longer the store */

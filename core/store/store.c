@@ -151,6 +151,7 @@ store_alloc (const ZmStoreConfig *config)
   store->writer.ops = g_array_new (FALSE, FALSE, sizeof (zm_store_op));
   store->writer.part = g_array_new (FALSE, FALSE, sizeof (zm_store_op));
   store->writer.units = g_array_new (FALSE, FALSE, sizeof (ZmUnitState));
+  store->doubtful = g_array_new (FALSE, FALSE, sizeof (zm_store_op));
   store->own.store = store;
   zm_store_count (store);
   return store;
@@ -223,6 +224,7 @@ zm_store_free (ZmStore *store)
   g_array_unref (store->writer.ops);
   g_array_unref (store->writer.part);
   g_array_unref (store->writer.units);
+  g_array_unref (store->doubtful);
   pthread_mutex_destroy (&store->lock);
   pthread_cond_destroy (&store->wake);
   pthread_mutex_destroy (&store->jobs_lock);

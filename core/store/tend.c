@@ -261,6 +261,21 @@ still_failed (ZmStore *store, const char *why)
                   "the store %s cannot be recovered yet (%u tries): %s", store->driver, tries, store->why);
 }
 
+/* Before anybody writes again. What is not there is no error. */
+static gboolean
+remove_doubtful (ZmStore *store, char *why)
+{
+  GArray *doubtful = store->doubtful;
+  int code = ZM_OK;
+
+  if (doubtful->len > 0)
+    code = zm_store_write_ops (store, (zm_store_op *) (void *) doubtful->data, doubtful->len, zm_wall_us (),
+                               why, NULL);
+  if (code == ZM_OK)
+    g_array_set_size (doubtful, 0);
+  return code == ZM_OK;
+}
+
 /* Readers that are open may look at files that are no longer the store's, so that each opens anew. */
 static void
 try_recover (ZmStore *store)
@@ -277,6 +292,10 @@ try_recover (ZmStore *store)
   atomic_fetch_add (&store->generation, 1);
   if (shared (store) && !renew_lease (store)) {
     still_failed (store, store->lease_lost ? store->why : "its lease cannot be renewed");
+    return;
+  }
+  if (!remove_doubtful (store, why)) {
+    still_failed (store, why);
     return;
   }
   well_again (store, "has recovered");

@@ -236,6 +236,30 @@ go_on_without_adding (ZmStore *store, guint from, guint to)
   return FALSE;
 }
 
+/* After a failure nobody knows whether a write is there. Its units are told that they failed, and their numbers are not given again;
+ * so what they appended is removed when the store has recovered, or it would turn up at the next start. */
+static void
+doubt (ZmStore *store, const ZmStoreUnit *unit)
+{
+  for (guint i = 0; i < unit->n; i++) {
+    const zm_store_op *op = ops_of (store, unit) + i;
+    zm_store_op removal = { .kind = ZM_STORE_REMOVE, .queue = op->queue, .seq = op->seq, .upto = op->seq };
+
+    if (op->kind == ZM_STORE_APPEND && op->seq > 0)
+      g_array_append_val (store->doubtful, removal);
+  }
+}
+
+static void
+fail_open (ZmStore *store, guint from, guint to)
+{
+  zm_store_set_failed (store, store->writer.why);
+  for (guint i = from; i < to; i++)
+    if (state_at (store, i)->end == ZM_UNIT_OPEN)
+      doubt (store, state_at (store, i)->unit);
+  end_open (store, from, to, ZM_UNIT_LOST);
+}
+
 /* Ends with every unit between these two decided. */
 static void
 write_range (ZmStore *store, guint from, guint to)
@@ -243,8 +267,14 @@ write_range (ZmStore *store, guint from, guint to)
   guint again = 0;
 
   while (count_open (store, from, to) > 0) {
-    int code = zm_store_is_failed (store) ? ZM_E_FAILED : write_open (store, from, to);
+    int code;
 
+    /* By another of this batch, where each is written alone. */
+    if (zm_store_is_failed (store)) {
+      end_open (store, from, to, ZM_UNIT_LOST);
+      return;
+    }
+    code = write_open (store, from, to);
     if (code == ZM_OK)
       return;
     if (code == ZM_E_MEMORY) {
@@ -261,8 +291,7 @@ write_range (ZmStore *store, guint from, guint to)
       write_singly (store, from, to);
       return;
     } else {
-      zm_store_set_failed (store, store->writer.why);
-      end_open (store, from, to, ZM_UNIT_LOST);
+      fail_open (store, from, to);
     }
   }
 }

@@ -31,7 +31,8 @@ struct ZmStoreUnit {
    * in memory on the way must be undone by done where error is set. May be NULL. */
   void (*prepare) (ZmStoreUnit *unit, ZmStoreWriter *writer);
   /* In the store's thread, after the sync. error NULL: all of the unit is durable. ZM_ERROR_EXISTS: a condition of it (EXPECT,
-   * LEASE) did not hold. Must be short; may submit. */
+   * LEASE) did not hold. ZM_ERROR_UNAVAILABLE: it is not known; records that it appended will not be there, as their numbers must not be
+   * given again, but a document may have changed. Must be short; may submit. */
   void (*done) (ZmStoreUnit *unit, const GError *error);
   gsize size;      /* about what it will write, bytes: bounds what waits */
   gboolean adds;   /* it needs room on disk: refused while there is none */

@@ -27,6 +27,7 @@ struct FakeStore {
   std::deque<int> script;
   int always = ZM_OK;
   int recover_fails = 0; /* that many times */
+  bool lands = false;    /* what fails is there all the same */
   bool full = false;     /* whatever puts or appends, but for the key `first`, answers ZM_E_MEMORY */
   bool held = false;     /* a write waits until it is let go */
   std::string bad_key;   /* a batch with this key is ZM_E_INVALID */
@@ -158,6 +159,28 @@ refuses (FakeStore *fake, const zm_store_batch *batch)
   return ZM_OK;
 }
 
+/* Unit by unit. */
+inline void
+write_all (FakeStore *fake, zm_store_batch *batch)
+{
+  for (size_t i = 0; i < batch->n;) {
+    size_t end = i;
+    bool met = true;
+
+    for (; end < batch->n && batch->ops[end].unit == batch->ops[i].unit; end++)
+      if (!holds (fake, batch->ops[end], batch->now_us)) {
+        batch->ops[end].status = ZM_E_DENIED;
+        met = false;
+      }
+    for (; i < end; i++)
+      if (met)
+        apply (fake, batch->ops[i]);
+      else if (batch->ops[i].status == ZM_OK)
+        batch->ops[i].status = ZM_E_AGAIN;
+  }
+  fake->ops_written += (int) batch->n;
+}
+
 inline int
 write (void *store, zm_store_batch *batch)
 {
@@ -178,24 +201,11 @@ write (void *store, zm_store_batch *batch)
     code = refuses (fake, batch);
   if (code != ZM_OK) {
     snprintf (batch->error, batch->error_size, "injected %d", code);
+    if (code == ZM_E_FAILED && fake->lands)
+      write_all (fake, batch);
     return code;
   }
-  for (size_t i = 0; i < batch->n;) {
-    size_t end = i;
-    bool met = true;
-
-    for (; end < batch->n && batch->ops[end].unit == batch->ops[i].unit; end++)
-      if (!holds (fake, batch->ops[end], batch->now_us)) {
-        batch->ops[end].status = ZM_E_DENIED;
-        met = false;
-      }
-    for (; i < end; i++)
-      if (met)
-        apply (fake, batch->ops[i]);
-      else if (batch->ops[i].status == ZM_OK)
-        batch->ops[i].status = ZM_E_AGAIN;
-  }
-  fake->ops_written += (int) batch->n;
+  write_all (fake, batch);
   return ZM_OK;
 }
 

@@ -388,6 +388,33 @@ TEST_F (Store, RecoveryIsTriedAtOnceAndReadersOpenAnew)
   EXPECT_EQ (fake.readers_open, 1);
 }
 
+TEST_F (Store, WhatWasSaidToHaveFailedDoesNotTurnUpLater)
+{
+  open ();
+  Unit *unit = make ("a");
+  unit->prepare = [] (Unit *self, ZmStoreWriter *writer) {
+    zm_store_op op = self->op (ZM_STORE_APPEND);
+
+    op.queue = 3;
+    for (op.seq = 17; op.seq < 20; op.seq++)
+      zm_store_add (writer, &op);
+  };
+  {
+    std::lock_guard<std::mutex> guard (fake.lock);
+    fake.records[{ 3, 16 }] = "confirmed before";
+    fake.lands = true;
+  }
+  fake.fail_next ({ ZM_E_FAILED, ZM_E_AGAIN });
+  submit (unit);
+  ASSERT_TRUE (told.wait (1));
+  EXPECT_EQ (told.codes[0], ZM_ERROR_UNAVAILABLE);
+  ASSERT_TRUE (wait_trouble (false));
+  std::lock_guard<std::mutex> guard (fake.lock);
+  EXPECT_GE (fake.recovers, 2) << "the removal did not work at first";
+  EXPECT_EQ (fake.records.size (), 1u);
+  EXPECT_EQ (fake.records.count ({ 3, 16 }), 1u);
+}
+
 TEST_F (Store, WithoutSpaceWhatAddsIsRefusedAndTheRestGoesOn)
 {
   open ();
