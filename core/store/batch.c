@@ -161,17 +161,24 @@ tell_all (ZmStoreWriter *writer)
   }
 }
 
-/* What the batch held may be taken by others now. */
+/* Before anybody is told: who hears that it is done may submit the next at once. */
 static void
-end_batch (ZmStore *store)
+end_waiting (ZmStore *store)
 {
-  ZmStoreWriter *writer = &store->writer;
+  const ZmStoreWriter *writer = &store->writer;
 
   pthread_mutex_lock (&store->lock);
   store->waiting -= writer->bytes;
   store->waiting_units -= writer->units->len;
   pthread_mutex_unlock (&store->lock);
   zm_counter_add (store->units, writer->units->len);
+}
+
+static void
+end_batch (ZmStore *store)
+{
+  ZmStoreWriter *writer = &store->writer;
+
   g_array_set_size (writer->ops, 0);
   g_array_set_size (writer->units, 0);
   g_array_set_size (writer->part, 0);
@@ -184,6 +191,7 @@ zm_batch_run (ZmStore *store)
 {
   prepare_batch (store);
   zm_batch_write (store);
+  end_waiting (store);
   tell_all (&store->writer);
   end_batch (store);
 }
