@@ -71,8 +71,8 @@ ZmRecord *zm_record_ref (ZmRecord *record);
 void zm_record_unref (ZmRecord *record); /* NULL is fine */
 /* Its parts; they point into the record, or into plain (which is emptied first), where it is encrypted. All of ZmStored but claim,
  * claim_count and sum is set. FALSE: it is damaged, or of another key; error says which. */
-gboolean zm_record_unpack (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain, ZmStored *stored,
-                         GError **error);
+gboolean zm_record_unpack (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain,
+                           ZmStored *stored, GError **error);
 /* hex: 64 digits. NULL with an error: no such key, or this build has no encryption. */
 ZmCipher *zm_cipher_new (const char *hex, GError **error);
 ZmCipher *zm_cipher_ref (ZmCipher *cipher);
@@ -215,7 +215,8 @@ struct ZmAppend {
   GArray *dropped;    /* ZmLeaving: drop-oldest, or what it replaces; or NULL */
   ZmPutHow how;
   gpointer latest, window; /* latest.c's, window.c's */
-  guint64 replaces, replaced_bytes; /* messages that it takes the place of, once it has one: bounds leave them out */
+  guint64 replaces,
+      replaced_bytes; /* messages that it takes the place of, once it has one: bounds leave them out */
 };
 /* Takes record (in any case), and a reference of queue. put, ttl and delay: -1 is the queue's standard. Bounds, number, change. NULL: refused;
  * with error NULL: dropped, as on-full says (counted). topic: what comes has no sender, so that it is dropped where others are refused. */
@@ -265,6 +266,7 @@ struct ZmRequest {
   gint64 now_us;    /* wall time of prepare */
   gboolean created; /* the queue is new */
   gboolean answered;
+  gboolean sums; /* messages of the answer have their checksums */
   GError *error;
   ZmQueueDone done;
   gpointer user;

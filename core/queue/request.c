@@ -83,7 +83,7 @@ add_message (ZmRequest *request, const ZmSeen *seen)
   memcpy (stored.claim, seen->claim, sizeof stored.claim);
   stored.ttl_s = seen->ttl_s != 0 ? seen->ttl_s : stored.ttl_s;
   stored.expires_us = seen->expires_us != 0 ? seen->expires_us : stored.expires_us;
-  if (request->queue->options.sums) {
+  if (request->sums) {
     g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_MD5);
     gsize size = sizeof stored.sum;
 
@@ -224,6 +224,7 @@ prepare (ZmStoreUnit *unit, ZmStoreWriter *writer)
     return;
   if (request->queue != NULL) {
     zm_queue_tick (request->queue, request->now_us);
+    request->sums = request->queue->options.sums;
     if (request->cipher == NULL)
       request->cipher = zm_queue_cipher (request->queue);
   }

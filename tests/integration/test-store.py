@@ -288,6 +288,55 @@ def a_full_disk_at_the_start_degrades_and_heals_by_itself():
         assert disk.daemon.control("store-status")["store"]["state"] == "ok"
 
 
+class SmallDisk:
+    """A file system of its own with little room, which only root can have."""
+
+    def __init__(self, size):
+        self.path = tempfile.mkdtemp(prefix="zm-disk-")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", self.path], capture_output=True, text=True)
+        if done.returncode != 0:
+            os.rmdir(self.path)
+            raise Skip(f"no file system can be mounted here: {done.stderr.strip()}")
+
+    def fill(self):
+        with open(os.path.join(self.path, "filler"), "wb", buffering=0) as out:
+            try:
+                while True:
+                    out.write(b"x" * 4096)
+            except OSError:
+                pass
+
+    def make_room(self):
+        os.unlink(os.path.join(self.path, "filler"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        subprocess.run(["umount", self.path], check=True)
+        os.rmdir(self.path)
+
+
+@case
+def a_disk_that_is_really_full_harms_nothing():
+    with SmallDisk("8m") as disk:
+        with a_daemon(config=SQLITE + f"uri = {disk.path}/store.db\n", expect=["."]) as daemon:
+            daemon.stop()
+            disk.fill()
+            try:
+                daemon.start()
+            except AssertionError:
+                assert "store.db cannot be opened" in daemon.log_text(), daemon.log_text()
+            else:
+                daemon.stop()
+            disk.make_room()
+            # What the refused one may have left behind.
+            daemon.write("log", "")
+            daemon.start()
+            assert daemon.control("status")["state"] == "ready"
+            assert daemon.control("store-check")["found"] == 0
+
+
 @case
 def a_disk_whose_syncs_fail_at_the_start_is_told():
     with FailingDisk(expect=["."]) as disk:
