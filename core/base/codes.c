@@ -106,6 +106,10 @@ static const ZmCodeInfo codes[] = {
     "runs goes on, degraded, and the acts stand in its log only.\n"
     "Example: audit-log = no/such/directory/audit.json\n"
     "Cure: correct the path, or chmod go-w the file and check who owns it." },
+  { ZM_CODE_OPEN_HTTP_REFUSED, "HTTP beyond this machine without tokens",
+    "Without tokens whoever reaches the HTTP API may do anything, so it is open to this machine only.\n"
+    "Example: in [http], listen = 0.0.0.0:8888 with auth = none.\n"
+    "Cure: set auth = token (zmanagerctl token new makes one), or listen on 127.0.0.1 or unix:PATH." },
   /* action mappings */
   { ZM_CODE_DUPLICATE_MAPPING, "Key mapped twice",
     "Two lines map the same key; the later one in name order of the files counts.\n"

@@ -73,6 +73,13 @@ static const ZmCtlOption show_options[] = {
   END_OF_OPTIONS,
 };
 
+static const ZmCtlOption token_options[] = {
+  { "roles", ZM_OPT_TEXT, "ROLE,...",
+    N_ ("What it may do: admin, publish, consume, subscribe (default: all but admin)"), NULL },
+  { "project", ZM_OPT_TEXT, "NAME", N_ ("The project that it is for (default: any)"), NULL },
+  END_OF_OPTIONS,
+};
+
 static const ZmCtlOption inspect_options[] = {
   { "options", ZM_OPT_FLAG, NULL,
     N_ ("Of a file: also what its code tells, such as its options; it runs in a process of its own"), NULL },
@@ -180,6 +187,12 @@ static const ZmCtlCommand commands[] = {
     NULL, zm_ctl_cmd_store_backup },
   { "store restore", ZM_GROUP_OPERATE, "FILE", 1, 1,
     N_ ("Put a copy in the place of the store; the daemon must not run"), NULL, zm_ctl_cmd_store_restore },
+  { "token new", ZM_GROUP_OPERATE, "NAME [KEY ...]", 1, 65,
+    N_ ("Make a token for the HTTP API; KEYs (parts may be empty) are what it may send"), token_options,
+    zm_ctl_cmd_token_new },
+  { "token ls", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the tokens of the HTTP API"), NULL,
+    zm_ctl_cmd_token_ls },
+  { "token rm", ZM_GROUP_OPERATE, "NAME", 1, 1, N_ ("Take a token back"), NULL, zm_ctl_cmd_token_rm },
   { "reload", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Read configuration, mappings, flows and plugins again"), NULL,
     zm_ctl_cmd_reload },
   { "drain", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Finish what is inside, then end the daemon"), NULL,

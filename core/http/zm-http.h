@@ -37,7 +37,7 @@ typedef struct ZmHttpHost {
   ZmTimers *timers;
   ZmLog *log;
   ZmMetrics *metrics;
-  const char *run_dir, *state_dir;
+  const char *run_dir, *state_dir, *config_dir;
   /* Sends; takes the message. */
   void (*send) (ZmMessage *message, ZmHttpHow how, ZmHttpResult done, gpointer done_user, gpointer user);
   /* Runs a command of the control socket (a JSON object with "command") in the runtime's thread; done is called there. ok: whether reply is its
@@ -57,7 +57,7 @@ typedef struct ZmHttpHost {
 ZmHttp *zm_http_new (const ZmHttpHost *host, GError **error);
 /* The new configuration: tokens and limits are taken at once; FALSE: what needs a restart (listen, TLS files are read again), error says. */
 gboolean zm_http_configure (ZmHttp *http, ZmConfig *config, GError **error);
-/* Waiting requests are answered 503, new connections refused. */
+/* New connections and requests are refused; event streams and long polls end. What has a result to come goes on, until free. */
 void zm_http_pause (ZmHttp *http);
 void zm_http_free (ZmHttp *http);
 /* What is bound, NULL-terminated: "http://127.0.0.1:8888", "unix:/run/…". */
@@ -78,5 +78,11 @@ typedef struct ZmHttpModule {
   char *(*status_json) (ZmHttp *http);
 } ZmHttpModule;
 #define ZM_HTTP_MODULE_SYMBOL "zm_http_module"
+
+/* Finds and opens the module (module.c, in the daemon): beside the program in a build tree, else where it is installed. It stays in the
+ * process. NULL: not there, or of another build; error says what to do. */
+const ZmHttpModule *zm_http_module_open (GError **error);
+/* ZM_BUILD_ID of this program: a sum over all headers of the rooms and the version, so that two of them that agree have the same structures. */
+const char *zm_http_build (void);
 
 G_END_DECLS

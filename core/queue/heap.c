@@ -1,8 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Times, the least first: a binary heap. Equal times come in the order of what they are for. */
+/* Times: whole seconds, and a binary heap with the least first, where equal ones come in the order of what they are for. */
 #include "config.h"
 
 #include "queue/index.h"
+
+/* ---- times ---- */
+
+ZmTime
+zm_time_of (gint64 wall_us)
+{
+  gint64 seconds;
+
+  if (wall_us == G_MAXINT64)
+    return ZM_TIME_NEVER;
+  seconds = wall_us / G_USEC_PER_SEC + (wall_us % G_USEC_PER_SEC > 0) - ZM_TIME_BASE_S;
+  return (ZmTime) CLAMP (seconds, 1, (gint64) ZM_TIME_NEVER - 1);
+}
+
+gint64
+zm_time_us (ZmTime time)
+{
+  return time == ZM_TIME_NEVER ? G_MAXINT64 : ((gint64) time + ZM_TIME_BASE_S) * G_USEC_PER_SEC;
+}
+
+ZmTime
+zm_time_now (gint64 wall_us)
+{
+  return (ZmTime) CLAMP (wall_us / G_USEC_PER_SEC - ZM_TIME_BASE_S, 0, (gint64) ZM_TIME_NEVER - 1);
+}
+
+/* ---- the heap ---- */
 
 static gboolean
 before (const ZmHeapEntry *a, const ZmHeapEntry *b)

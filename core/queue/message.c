@@ -152,7 +152,8 @@ delays_tick (ZmQueue *queue, gint64 now_us)
     zm_heap_pop (&queue->delays);
     if (!g_hash_table_remove (queue->delayed, &seq))
       continue; /* it went before its time */
-    if (queue->options.retain != ZM_RETAIN_CONSUMED)
+    /* After loading, one that has long been due may be under a claim. */
+    if (queue->options.retain != ZM_RETAIN_CONSUMED && zm_claims_of (queue, seq) == NULL)
       any |= zm_index_give (&queue->index, seq);
     zm_readers_late (queue, seq);
   }

@@ -56,6 +56,10 @@ struct ZmQueuesPrivate {
 char *zm_queues_key (ZmQueues *queues, ZmQueueName name, gsize *size, GError **error);
 guint zm_queue_key_hash (gconstpointer key);
 gboolean zm_queue_key_equal (gconstpointer a, gconstpointer b);
+/* Takes key; not in the registry yet. */
+ZmQueue *zm_queue_new (ZmQueues *queues, char *key, gsize key_size, guint64 number);
+void zm_queues_tables (ZmQueues *queues);
+/* documents.c */
 /* The text that a queue's document has now; in memory that lives until done. */
 zm_str zm_queue_document (ZmQueue *queue, ZmStoreWriter *writer);
 void zm_queue_document_in (ZmQueue *queue, ZmStoreWriter *writer);

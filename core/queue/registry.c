@@ -6,9 +6,6 @@
 
 #include <string.h>
 
-/* A document: number, created_us, kind, metadata. */
-#define DOCUMENT_HEAD (8 + 8 + 1)
-
 /* ---- names ---- */
 
 /* A key is two texts with a NUL behind each. */
@@ -100,8 +97,8 @@ zm_queues_key (ZmQueues *queues, ZmQueueName name, gsize *size, GError **error)
 
 /* ---- queues ---- */
 
-static ZmQueue *
-new_queue (ZmQueues *queues, char *key, gsize key_size, guint64 number)
+ZmQueue *
+zm_queue_new (ZmQueues *queues, char *key, gsize key_size, guint64 number)
 {
   ZmQueue *queue = g_new0 (ZmQueue, 1);
 
@@ -194,50 +191,6 @@ free_number (struct ZmQueuesPrivate *p)
   return 0;
 }
 
-zm_str
-zm_queue_document (ZmQueue *queue, ZmStoreWriter *writer)
-{
-  gsize size = strlen (queue->metadata);
-  guint8 *data = zm_store_alloc (writer, DOCUMENT_HEAD + size);
-  zm_str text = { (const char *) data, DOCUMENT_HEAD + size };
-
-  zm_write_be64 (data, queue->number);
-  zm_write_be64 (data + 8, (guint64) queue->created_us);
-  data[16] = (guint8) queue->options.kind;
-  memcpy (data + DOCUMENT_HEAD, queue->metadata, size);
-  return text;
-}
-
-/* Its document as it is now. Queues in memory have one too: they are there after a restart, empty. */
-void
-zm_queue_document_in (ZmQueue *queue, ZmStoreWriter *writer)
-{
-  char *key = zm_store_alloc (writer, queue->key_size);
-  zm_store_op op = { .kind = ZM_STORE_PUT,
-                     .space = zm_str_of (ZM_SPAN_LITERAL (ZM_SPACE_QUEUES)),
-                     .key = { key, queue->key_size },
-                     .data = zm_queue_document (queue, writer) };
-
-  memcpy (key, queue->key, queue->key_size);
-  zm_store_add (writer, &op);
-}
-
-void
-zm_queue_forget_in (ZmQueue *queue, ZmStoreWriter *writer)
-{
-  char *key = zm_store_alloc (writer, queue->key_size);
-  zm_store_op op = { .kind = ZM_STORE_DELETE,
-                     .space = zm_str_of (ZM_SPAN_LITERAL (ZM_SPACE_QUEUES)),
-                     .key = { key, queue->key_size } };
-  zm_store_op seen = { .kind = ZM_STORE_DELETE_PREFIX,
-                       .space = zm_str_of (ZM_SPAN_LITERAL (ZM_SPACE_SEEN)),
-                       .key = zm_queue_doc_key (queue, writer, NULL, 0) };
-
-  memcpy (key, queue->key, queue->key_size);
-  zm_store_add (writer, &op);
-  zm_queue_op (queue, writer, &seen); /* its number may be given to another one */
-}
-
 /* Takes key. */
 static ZmQueue *
 make_queue (ZmQueues *queues, char *key, gsize size, ZmStoreWriter *writer, GError **error)
@@ -252,7 +205,7 @@ make_queue (ZmQueues *queues, char *key, gsize size, ZmStoreWriter *writer, GErr
     g_free (key);
     return NULL;
   }
-  queue = new_queue (queues, key, size, number);
+  queue = zm_queue_new (queues, key, size, number);
   queue->created_us = zm_queues_now (queues, writer);
   if (!zm_queue_options_read (&options, queues->p->settings, queue->project, queue->name,
                               zm_span_text (queue->metadata), error)) {
@@ -358,75 +311,16 @@ zm_queue_op (ZmQueue *queue, ZmStoreWriter *writer, const zm_store_op *op)
     zm_store_add (writer, op);
 }
 
-/* ---- the list of queues, at the start ---- */
-
-typedef struct Reading {
-  ZmQueues *queues;
-  GError *error;
-} Reading;
-
-static int
-damaged (Reading *reading, zm_str key)
+void
+zm_queues_tables (ZmQueues *queues)
 {
-  g_autofree char *shown = zm_printable ((ZmSpan){ key.data, key.size }, 100);
-
-  g_set_error (&reading->error, ZM_ERROR, ZM_ERROR_IO,
-               "what the store says of queue '%s' cannot be read: run 'zmanagerctl store check'", shown);
-  return 1;
-}
-
-static int
-take_document (void *user, zm_str key, zm_str value)
-{
-  Reading *reading = user;
-  struct ZmQueuesPrivate *p = reading->queues->p;
-  const guint8 *data = (const guint8 *) value.data;
-  const char *nul = key.size > 0 ? memchr (key.data, '\0', key.size) : NULL;
-  guint64 number;
-  g_autofree char *copy = NULL;
-  ZmQueue *queue;
-
-  if (nul == NULL || nul == key.data + key.size - 1 || value.size < DOCUMENT_HEAD)
-    return damaged (reading, key);
-  number = zm_read_be64 (data);
-  if (number == 0 || number > ZM_STORE_QUEUE_MOST || g_hash_table_contains (p->by_number, &number))
-    return damaged (reading, key);
-  copy = g_malloc (key.size + 1);
-  memcpy (copy, key.data, key.size);
-  copy[key.size] = '\0';
-  queue = new_queue (reading->queues, g_steal_pointer (&copy), key.size, number);
-  queue->created_us = (gint64) zm_read_be64 (data + 8);
-  queue->options.kind = data[16] == ZM_QUEUE_LATEST ? ZM_QUEUE_LATEST : ZM_QUEUE_FIFO;
-  g_free (queue->metadata);
-  queue->metadata = g_strndup ((const char *) data + DOCUMENT_HEAD, value.size - DOCUMENT_HEAD);
-  queue->stored = TRUE;
-  p->next_number = MAX (p->next_number, number % ZM_STORE_QUEUE_MOST + 1);
-  zm_queues_keep (queue);
-  zm_queue_unref (queue);
-  return 0;
-}
-
-gboolean
-zm_queues_read (ZmQueues *queues, GError **error)
-{
-  Reading reading = { queues, NULL };
   struct ZmQueuesPrivate *p = queues->p;
-  ZmSpan all = { NULL, 0 };
-  gboolean done;
 
   p->by_key =
       g_hash_table_new_full (zm_queue_key_hash, zm_queue_key_equal, NULL, (GDestroyNotify) zm_queue_unref);
   p->by_name = g_tree_new_with_data (tree_order, NULL);
   p->by_number = g_hash_table_new (g_int64_hash, g_int64_equal);
   p->next_number = 1;
-  done = zm_store_documents (queues->config.store, NULL, ZM_SPACE_QUEUES, all, all, 0, take_document,
-                             &reading, error);
-  if (reading.error != NULL) {
-    g_clear_error (error);
-    g_propagate_error (error, reading.error);
-    return FALSE;
-  }
-  return done;
 }
 
 gboolean

@@ -25,20 +25,36 @@ see_ends (ZmRequest *request)
   zm_request_see (request, newest);
 }
 
+/* Some may be over before they are due. */
+static guint64
+count_delayed (const ZmQueue *queue, gint64 now_us)
+{
+  GHashTableIter iter;
+  gpointer seq;
+  guint64 n = 0;
+
+  g_hash_table_iter_init (&iter, queue->delayed);
+  while (g_hash_table_iter_next (&iter, &seq, NULL))
+    n += zm_queue_has (queue, *(guint64 *) seq, now_us);
+  return n;
+}
+
 static void
 decide_stats (ZmRequest *request, ZmStoreWriter *writer)
 {
   ZmQueueStats *stats = &request->answer.stats;
   ZmQueue *queue = request->queue;
   ZmTime now = zm_time_now (request->now_us);
+  guint64 over;
 
   (void) writer;
   if (queue == NULL)
     return;
   stats->free = queue->index.n_free - zm_index_count_over (&queue->index, ZM_VIEW_FREE, now);
   stats->claimed = zm_claims_claimed (queue);
-  stats->delayed = g_hash_table_size (queue->delayed);
-  stats->total = queue->index.n_present - zm_index_count_over (&queue->index, ZM_VIEW_PRESENT, now);
+  over = zm_index_count_over (&queue->index, ZM_VIEW_PRESENT, now);
+  stats->delayed = over == 0 ? g_hash_table_size (queue->delayed) : count_delayed (queue, request->now_us);
+  stats->total = queue->index.n_present - over;
   stats->bytes = queue->index.bytes;
   stats->put = queue->counts.put;
   stats->taken = queue->counts.taken;

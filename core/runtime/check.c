@@ -172,3 +172,13 @@ zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *pro
   ask_for_secrets (instance, config);
   return zm_runtime_config_dump (instance, config, json);
 }
+
+char *
+zm_runtime_setting (const ZmRuntimeOptions *options, const char *section, const char *key)
+{
+  g_autoptr (ZmInstance) instance = zm_instance_new (options->dir, NULL);
+  g_autoptr (ZmProblems) ignored = zm_problems_new ();
+  g_autoptr (ZmConfig) config = instance != NULL ? zm_load_config (instance, options, ignored) : NULL;
+
+  return config != NULL ? g_strdup (zm_config_text (config, section, key)) : NULL;
+}

@@ -21,6 +21,7 @@ append_endpoints (ZmRuntime *runtime, GString *out)
   zm_reply_member_list (out, "call", zm_subject_call_endpoints (runtime->subject), -1);
   zm_reply_member_list (out, "topics", zm_integration_endpoints (runtime->integration), -1);
   zm_reply_member_text (out, "control", control);
+  zm_reply_member_list (out, "http", zm_web_endpoints (runtime), -1);
   g_string_append_c (out, '}');
 }
 
@@ -89,6 +90,7 @@ zm_command_status (ZmCommandCall *call, GError **error)
   zm_reply_member_take (out, "workers", zm_pool_status_json (runtime->pool));
   zm_reply_member_take (out, "hosts", zm_hosts_status_json (runtime->hosts));
   zm_reply_member_take (out, "integration", zm_integration_status_json (runtime->integration));
+  zm_reply_member_take (out, "http", zm_web_status_json (runtime));
   g_string_truncate (part, 0);
   append_plugins (runtime, part);
   zm_reply_member_json (out, "plugins", part->str);

@@ -16,6 +16,8 @@ struct ZmLater {
   ZmPeer *peer; /* NULL: nobody waits for the answer */
   ZmAuditPeer who;
   char *request;
+  void (*tell) (gboolean ok, const char *reply, gpointer user); /* in place of a peer; or NULL */
+  gpointer user;
 };
 
 /* A line or the end of one, on its way to the main loop. */
@@ -60,14 +62,38 @@ zm_later_bind (ZmLater *later, const ZmPeer *peer, const ZmAuditPeer *who, ZmSpa
   later->request = zm_span_dup (request);
 }
 
+void
+zm_later_tell (ZmLater *later, const ZmAuditPeer *who, ZmSpan request,
+               void (*tell) (gboolean ok, const char *reply, gpointer user), gpointer user)
+{
+  later->who = *who;
+  later->request = zm_span_dup (request);
+  later->tell = tell;
+  later->user = user;
+}
+
+/* Once; later->tell is NULL then. */
+static void
+tell (ZmLater *later, gboolean ok, const char *json)
+{
+  void (*func) (gboolean ok, const char *reply, gpointer user) = g_steal_pointer (&later->tell);
+
+  if (func == NULL)
+    return;
+  zm_audit_command (later->runtime, &later->who, zm_span_text (later->request), ok, json);
+  func (ok, json, later->user);
+}
+
 /* The control socket is gone where the daemon ends: then nobody is there to be told. */
 static gboolean
 say (gpointer user)
 {
   const Word *word = user;
-  const ZmLater *later = word->later;
+  ZmLater *later = word->later;
   ZmControl *control = later->runtime->control;
 
+  if (word->last)
+    tell (later, word->ok, word->json);
   if (control == NULL || later->peer == NULL)
     return G_SOURCE_REMOVE;
   if (!word->last)
@@ -83,6 +109,8 @@ word_free (gpointer user)
 {
   Word *word = user;
 
+  if (word->last && word->later->tell != NULL)
+    word->later->tell (word->ok, word->json, word->later->user);
   if (word->last)
     zm_later_free (word->later);
   g_free (word->json);

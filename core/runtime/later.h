@@ -13,6 +13,9 @@ G_BEGIN_DECLS
 
 /* Whom the answer goes to, and what the audit says of it. All are copied. */
 void zm_later_bind (ZmLater *later, const ZmPeer *peer, const ZmAuditPeer *who, ZmSpan request);
+/* The same for who is no peer of the control socket: tell is called once, in the runtime's thread. */
+void zm_later_tell (ZmLater *later, const ZmAuditPeer *who, ZmSpan request,
+                    void (*tell) (gboolean ok, const char *reply, gpointer user), gpointer user);
 /* Of a command that failed before it gave the handle away. */
 void zm_later_free (ZmLater *later);
 

@@ -55,6 +55,7 @@ zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmP
   add_setting (config, "zmanager.log-format", options->log_format, "--log-format", problems);
   add_setting (config, "zmanager.log-level", options->log_level, "--log-level", problems);
   zm_config_finish (config, problems);
+  zm_http_check (config, problems);
   return config;
 }
 

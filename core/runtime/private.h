@@ -5,6 +5,7 @@
 #include "runtime/control.h"
 #include "runtime/durable.h"
 #include "runtime/hosting.h"
+#include "runtime/http.h"
 #include "runtime/sdnotify.h"
 #include "runtime/sources.h"
 #include "runtime/zm-runtime.h"
@@ -75,6 +76,10 @@ struct ZmRuntime {
   ZmPlugins *plugins;         /* * */
   ZmDurable
       *durable; /* NULL: nothing needs a store. Set before the Subject starts, and gone after the workers */
+  ZmQueues *queues; /* NULL: no store. As durable */
+  ZmWeb *web;       /* * */
+  /* Takes the message; done as with ZmHttpHost.send. NULL: messages are not kept. Any thread. */
+  void (*send_durable) (ZmMessage *message, ZmHttpResult done, gpointer done_user, ZmRuntime *runtime);
   ZmStoreWork *store_work; /* the last check or backup; NULL: there was none */
 
   ZmSources *sources;

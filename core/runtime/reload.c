@@ -29,6 +29,8 @@ static const char *const start_only[] = { "subject.",
                                           "workers.wait-for-taker",
                                           "workers.replacements",
                                           "security.",
+                                          "http.listen",
+                                          "http.threads",
                                           "store.",
                                           NULL };
 
@@ -154,6 +156,7 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
   set = zm_plugins_current (runtime->plugins);
   zm_panic_set_plugins (set);
   zm_succeed_tell (runtime, set);
+  zm_web_configure (runtime);
   zm_load_free (load);
 }
 

@@ -187,6 +187,8 @@ zm_runtime_new (const ZmRuntimeOptions *options, ZmProblems *problems, GError **
   runtime->control = zm_control_new (runtime, error);
   if (runtime->control == NULL)
     return NULL;
+  if (!zm_web_open (runtime, error))
+    return NULL;
   runtime->state = ZM_STATE_RUNNING;
   {
     g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);

@@ -48,7 +48,9 @@ pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
 {
   ZmSubject *subject = ((ZmRuntime *) user)->subject;
 
-  if (subject != NULL)
+  if ((ticket & ZM_WEB_TICKET) != 0)
+    zm_web_reply (user, ticket, status, result);
+  else if (subject != NULL)
     zm_subject_reply (subject, ticket, status, result);
 }
 
@@ -294,6 +296,7 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   if (runtime->gates == NULL || !open_tables (runtime) || !open_integration (runtime, error) ||
       !open_subject (runtime, error))
     return FALSE;
+  zm_web_prepare (runtime);
   open_externals (runtime);
   runtime->hosting = zm_hosting_new (runtime);
   if (!zm_outside_open (runtime, error) || !open_pool (runtime, error))

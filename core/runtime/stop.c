@@ -136,6 +136,7 @@ zm_runtime_drain (ZmRuntime *runtime)
   runtime->can_wait = table_can_wait (table);
   g_clear_pointer (&table, zm_table_unref);
   zm_subject_pause (runtime->subject);
+  zm_web_pause (runtime);
   zm_hosting_accept (runtime->hosting, FALSE);
   tell_who_waits (runtime);
   if (!zm_sources_stop (runtime->sources, zm_now_us () + SOURCES_STOP_US))
@@ -209,6 +210,7 @@ static void
 free_rooms (ZmRuntime *runtime)
 {
   g_clear_pointer (&runtime->watch, zm_watch_free);
+  zm_web_close (runtime);
   g_clear_pointer (&runtime->sources, zm_sources_free);
   close_subject (runtime);
   stop_plugins (runtime);
@@ -224,6 +226,8 @@ free_rooms (ZmRuntime *runtime)
     free_ground (runtime);
   if (runtime->zmq != NULL)
     zmq_ctx_term (runtime->zmq);
+  if (!runtime->stuck)
+    zm_web_free (runtime);
 }
 
 /* Beside a source's thread that does not end: what the drain finished is still to be published and answered, and the other
@@ -235,6 +239,7 @@ flush_beside_stuck (ZmRuntime *runtime)
 {
   if (runtime->state != ZM_STATE_ENDED)
     return;
+  zm_web_close (runtime);
   if (runtime->externals != NULL)
     zm_externals_set_ended (runtime->externals, NULL, NULL);
   zm_pool_stop (runtime->pool);

@@ -52,6 +52,9 @@ gboolean zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GE
 char *zm_check_text (const ZmProblems *problems);
 char *zm_check_json (const ZmProblems *problems);
 
+/* One value of the files, also of files that are wrong elsewhere; NULL: not set. The caller frees. */
+char *zm_runtime_setting (const ZmRuntimeOptions *options, const char *section, const char *key);
+
 /* The effective configuration with each value's origin. NULL: error, or problems. The caller frees. */
 char *zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *problems, GError **error);
 

@@ -61,7 +61,7 @@ void zm_subject_finish (ZmSubject *subject, gint64 deadline_us);
 /* Ends the thread; who still waits is answered ERROR `shutdown`. Before the Integration Manager's end. */
 void zm_subject_free (ZmSubject *subject);
 
-/* Answers a waiting call: the pool's reply function for call tickets, which never have their highest bit set. Shares the
+/* Answers a waiting call: the pool's reply function for call tickets, which never have their two highest bits set. Shares the
  * result's frames before it returns. A stale ticket is counted as late. ZM_E_AGAIN is answered BUSY, other negative codes
  * ERROR. Any thread, never blocks. */
 void zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result);

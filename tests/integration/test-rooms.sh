@@ -25,7 +25,7 @@ queue base message config store
 delivery base message config store queue
 http base message config store queue delivery
 runtime base message config plugin routing hosts worker integration subject store queue delivery http
-ctl base message config plugin routing runtime
+ctl base message config plugin routing http runtime
 client
 zmanagerd.c base runtime
 zmanager-probe.c
