@@ -109,3 +109,33 @@ zm_claim_entry_extend (ZmClaimEntry *entry, gint64 expires_us, gint64 now_us, gi
   entry->expires_us = least_us;
   entry->ttl_s = life_s;
 }
+
+/* ---- documents that have no message any more ---- */
+
+gboolean
+zm_claims_sweep_in (ZmQueue *queue, ZmStoreWriter *writer, guint most)
+{
+  ZmClaims *claims = queue->claims;
+
+  if (claims == NULL || claims->sweeping > 0)
+    return FALSE;
+  claims->sweeping = MIN (claims->stale->len, most);
+  for (guint i = 0; i < claims->sweeping; i++)
+    zm_claim_document_delete (queue, writer, (const guint64 *) claims->stale->data + 2 * i);
+  return claims->sweeping > 0;
+}
+
+void
+zm_claims_swept (ZmQueue *queue, gboolean ok)
+{
+  ZmClaims *claims = queue->claims;
+
+  /* A purge may have come between. */
+  if (claims == NULL || claims->sweeping == 0)
+    return;
+  if (ok)
+    g_array_remove_range (claims->stale, 0, MIN (claims->sweeping, claims->stale->len));
+  else
+    claims->stale_us = claims->now_us;
+  claims->sweeping = 0;
+}

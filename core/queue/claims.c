@@ -387,31 +387,3 @@ zm_claims_removed (ZmQueue *queue, guint64 seq)
   let_go (queue, held->claim);
   g_hash_table_remove (queue->claims->held, &seq);
 }
-
-gboolean
-zm_claims_sweep_in (ZmQueue *queue, ZmStoreWriter *writer, guint most)
-{
-  ZmClaims *claims = queue->claims;
-
-  if (claims == NULL || claims->sweeping > 0)
-    return FALSE;
-  claims->sweeping = MIN (claims->stale->len, most);
-  for (guint i = 0; i < claims->sweeping; i++)
-    zm_claim_document_delete (queue, writer, (const guint64 *) claims->stale->data + 2 * i);
-  return claims->sweeping > 0;
-}
-
-void
-zm_claims_swept (ZmQueue *queue, gboolean ok)
-{
-  ZmClaims *claims = queue->claims;
-
-  /* A purge may have come between. */
-  if (claims == NULL || claims->sweeping == 0)
-    return;
-  if (ok)
-    g_array_remove_range (claims->stale, 0, MIN (claims->sweeping, claims->stale->len));
-  else
-    claims->stale_us = claims->now_us;
-  claims->sweeping = 0;
-}

@@ -93,9 +93,10 @@ common_cipher (ZmQueueOptions *options, const ZmConfig *config, GError **error)
   const char *key = zm_config_text (config, "store", "key");
 
   if (key == NULL) {
-    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_REFUSED,
-                         "_enable_encrypt_messages: there is no key for this queue; set encrypt in its section "
-                         "[queue NAME], or key in [store] for all that ask for it");
+    g_set_error_literal (
+        error, ZM_ERROR, ZM_ERROR_REFUSED,
+        "_enable_encrypt_messages: there is no key for this queue; set encrypt in its section "
+        "[queue NAME], or key in [store] for all that ask for it");
     return FALSE;
   }
   options->cipher = zm_cipher_new (key, error);

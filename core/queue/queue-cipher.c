@@ -41,7 +41,7 @@ find_module (void)
     g_free (folder);
     folder = g_steal_pointer (&above);
   }
-  return g_build_filename (ZM_MODULEDIR, MODULE, NULL);
+  return g_build_filename (ZM_PKGLIBDIR, MODULE, NULL);
 }
 
 static const ZmCipherModule *

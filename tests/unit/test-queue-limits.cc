@@ -105,9 +105,8 @@ TEST (QueueLimits, ANewConfigurationChangesBounds)
 
 TEST (QueueLimits, TheConfigurationIsChecked)
 {
-  ZmConfig *config =
-      Room::config_of ({ "queue good.topics=s?c@d?a", "queue t.topics=a~b~c",
-                         "queue d.dead-letter=d", "queue e.encrypt=xyz" });
+  ZmConfig *config = Room::config_of ({ "queue good.topics=s?c@d?a", "queue t.topics=a~b~c",
+                                        "queue d.dead-letter=d", "queue e.encrypt=xyz" });
   g_autoptr (ZmProblems) problems = zm_problems_new ();
 
   zm_queues_check (config, problems);
