@@ -23,7 +23,8 @@ typedef enum {
   ZM_ORIGIN_CALL,    /* came on the call socket */
   ZM_ORIGIN_EMIT,    /* a plugin's emit */
   ZM_ORIGIN_TIMER,   /* a plugin's timer */
-  ZM_ORIGIN_INTERNAL /* made by the runtime: results */
+  ZM_ORIGIN_INTERNAL, /* made by the runtime: results */
+  ZM_ORIGIN_DURABLE   /* out of a queue, or the result of such a one, which is in the queues bound to its topic already */
 } ZmOrigin;
 
 /* Read it through the fields; written only between zm_message_* making it and giving it away. */

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/control.h"
+#include "runtime/durable-sends.h"
 #include "runtime/durable.h"
 #include "runtime/flow-states.h"
 #include "runtime/hosting.h"
@@ -77,13 +78,13 @@ struct ZmRuntime {
   ZmStore *store; /* * */            /* NULL: there is none; then there are no queues, and no delivery */
   ZmQueues *queues;                  /* * */
   ZmDelivery *delivery;              /* * */
+  ZmSends *sends;                    /* * */
   ZmFlowStates *flow_states; /* * */ /* of durable messages; NULL: there are none */
   ZmCheckpoints checkpoints; /* * */ /* the pool's door to it */
   ZmHosting *hosting;                /* * */
   ZmPlugins *plugins;                /* * */
   ZmDurable
       *durable; /* NULL: nothing needs a store. Set before the Subject starts, and gone after the workers */
-  ZmQueues *queues; /* NULL: no store. As durable */
   ZmWeb *web;       /* * */
   /* Takes the message; done as with ZmHttpHost.send. NULL: messages are not kept. Any thread. */
   void (*send_durable) (ZmMessage *message, ZmHttpResult done, gpointer done_user, ZmRuntime *runtime);
