@@ -587,6 +587,17 @@ def signed_urls():
     other("GET", path + "/messages", headers={**good, "Accept": "text/plain"}, status=406)
 
 
-with Daemon(CONFIG) as daemon:
+@case
+def the_daemon_ends_well():
+    http.close()
+    daemon.stop()
+    daemon.check_log()
+
+
+daemon = Daemon(CONFIG)
+try:
+    daemon.start()
     http = Http(PORT, ZAQAR)
     run()
+finally:
+    daemon.close()

@@ -225,7 +225,18 @@ def subscriptions_are_none():
         assert "Subscriptions are not served" in str(error), error
 
 
-if MISSING:
+@case
+def the_daemon_ends_well():
+    if MISSING:
+        raise Skip(MISSING)
+    daemon.stop()
+    daemon.check_log()
+
+
+daemon = Daemon(CONFIG)
+try:
+    if not MISSING:
+        daemon.start()
     run()
-with Daemon(CONFIG) as daemon:
-    run()
+finally:
+    daemon.close()
