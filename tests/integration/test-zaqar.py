@@ -594,7 +594,7 @@ def the_daemon_ends_well():
     daemon.check_log()
 
 
-daemon = Daemon(CONFIG)
+daemon = Daemon(CONFIG, plugins=["memory"])
 try:
     daemon.start()
     http = Http(PORT, ZAQAR)

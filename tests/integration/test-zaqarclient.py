@@ -233,7 +233,7 @@ def the_daemon_ends_well():
     daemon.check_log()
 
 
-daemon = Daemon(CONFIG)
+daemon = Daemon(CONFIG, plugins=["memory"])
 try:
     if not MISSING:
         daemon.start()
