@@ -97,7 +97,8 @@ admit_token (ZmExchange *exchange)
   return FALSE;
 }
 
-/* That of the token stands; another one in the header is refused and not ignored, or messages would land where nobody looks. */
+/* That of the token stands; another one in the header is refused and not ignored, or messages would land where nobody looks. Zaqar's own
+ * rules say in their turn what is wrong with a project. */
 static gboolean
 set_project (ZmExchange *exchange)
 {
@@ -112,7 +113,8 @@ set_project (ZmExchange *exchange)
                      exchange->token->name);
     return FALSE;
   }
-  if (asked != NULL && strlen (asked) > ZM_QUEUE_PROJECT_MOST) {
+  if (asked != NULL && strlen (asked) > ZM_QUEUE_PROJECT_MOST &&
+      (request->route->flags & ZM_ROUTE_ZAQAR) == 0) {
     zm_request_fail (request, 400, NULL, "X-Project-ID", "a project has at most %d bytes",
                      ZM_QUEUE_PROJECT_MOST);
     return FALSE;

@@ -497,8 +497,13 @@ def later(method, path, body=None):
         thread.join(PATIENCE)
         assert got, f"{method} {path} was not answered"
         return got[0]
-    wait.thread = thread
     return wait
+
+
+def waiting():
+    """Does a request wait at this moment?"""
+    with Http(PORT) as connection:
+        return b"\nzmanager_http_waiting 1\n" in connection("GET", "/metrics").body
 
 
 @case
@@ -506,7 +511,7 @@ def waiting_ends_with_a_message():
     for method, path, status in (("GET", "/messages?wait=60", 200), ("POST", "/claims?wait=60", 201)):
         target = queue()
         answer = later(method, target + path)
-        wait_for("the request", lambda: "1" in json.dumps(daemon.control("status").get("http", {"waiting": 1})))
+        wait_for("a waiting request", waiting)
         ask("POST", target + "/messages", {"messages": [{"body": "now"}]}, status=201)
         answer = answer()
         assert answer.status == status and bodies(answer) == ["now"], answer
@@ -517,6 +522,7 @@ def waiting_ends_with_a_released_message():
     target = queue("a")
     location = ask("POST", target + "/claims", status=201).headers["Location"]
     answer = later("POST", target + "/claims?wait=60")
+    wait_for("a waiting request", waiting)
     ask("DELETE", location, status=204)
     assert bodies(answer()) == ["a"]
 
@@ -538,6 +544,17 @@ def a_message_goes_to_one_of_those_who_wait():
     answers = [answer() for answer in answers]
     got = sorted(body for answer in answers if answer.status == 201 for body in bodies(answer))
     assert got == [0, 1, 2, 3, 4] and [answer.status for answer in answers].count(204) == 3, answers
+
+
+@case
+def who_goes_away_keeps_nothing():
+    target = queue()
+    with Http(PORT, {**ZAQAR, "Client-ID": OTHER}) as connection:
+        connection.connection.request("POST", target + "/claims?wait=60", headers=connection.headers)
+        wait_for("a waiting request", waiting)
+    wait_for("its end", lambda: not waiting())
+    ask("POST", target + "/messages", {"messages": [{"body": "a"}]}, status=201)
+    assert bodies(ask("POST", target + "/claims", status=201)) == ["a"]
 
 
 # ---- pre-signed URLs ----
