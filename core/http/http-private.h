@@ -4,8 +4,6 @@
 
 #include "http/zm-http.h"
 
-#include "http/queue-weak.h"
-
 G_BEGIN_DECLS
 
 /* The queue room has functions of these names for itself, and the module links both. */
