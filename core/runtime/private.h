@@ -90,10 +90,6 @@ struct ZmRuntime {
   void (*send_durable) (ZmMessage *message, ZmHttpResult done, gpointer done_user, ZmRuntime *runtime);
   ZmStoreWork *store_work; /* the last check or backup; NULL: there was none */
 
-  ZmStore *store; /* * */     /* NULL: there is none; then there are no queues, and no delivery */
-  ZmQueues *queues;           /* * */
-  ZmDelivery *delivery;       /* * */
-
   ZmSources *sources;
   ZmWatch *watch;
   ZmControl *control;
