@@ -65,7 +65,8 @@ parse_inet (const char *text, ZmHttpAddress *address)
     address->loopback = IN6_IS_ADDR_LOOPBACK (&six->sin6_addr);
     return TRUE;
   }
-  if (inet_pton (AF_INET, strcmp (host, "localhost") == 0 ? "127.0.0.1" : host, &four->sin_addr) != 1)
+  if (text[0] == '[' ||
+      inet_pton (AF_INET, strcmp (host, "localhost") == 0 ? "127.0.0.1" : host, &four->sin_addr) != 1)
     return FALSE;
   four->sin_family = AF_INET;
   four->sin_port = htons ((guint16) port);
