@@ -36,12 +36,13 @@ zm_ctl_cmd_token_new (ZmCtl *ctl, guint n, char **arguments)
   g_autoptr (GError) error = NULL;
   g_autofree char *path = tokens_path (ctl, &error), *secret = NULL;
   const char *project = zm_ctl_text (ctl, "project");
+  g_autofree const char **patterns = g_new0 (const char *, n);
   guint roles = 0;
 
-  (void) n;
+  for (guint i = 1; i < n; i++)
+    patterns[i - 1] = arguments[i];
   if (path == NULL || !read_roles (ctl, &roles, &error) ||
-      !zm_tokens_add (path, arguments[0], project != NULL ? project : "*", roles,
-                      (const char *const *) arguments + 1, &secret, &error))
+      !zm_tokens_add (path, arguments[0], project != NULL ? project : "*", roles, patterns, &secret, &error))
     return zm_ctl_fail (ctl, error);
   if (ctl->json) {
     g_autoptr (JsonObject) object = json_object_new ();

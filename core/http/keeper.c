@@ -55,8 +55,8 @@ count_peer (ZmHttp *http, const char *peer, int by)
 
 /* NULL: over a cap, *why which. */
 static ZmConn *
-enter (ZmHttp *http, int fd, const ZmListener *listener, const struct sockaddr_storage *address,
-       ZmRefusedWhy *why)
+enter (ZmHttp *http, int fd, ZmServing *serving, const ZmListener *listener,
+       const struct sockaddr_storage *address, ZmRefusedWhy *why)
 {
   g_autofree char *peer = peer_of (address);
   ZmConn *conn = NULL;
@@ -71,7 +71,9 @@ enter (ZmHttp *http, int fd, const ZmListener *listener, const struct sockaddr_s
   if (conn != NULL) {
     conn->fd = fd;
     conn->local = listener->address.local;
-    conn->secure = !conn->local && http->secure != NULL;
+    conn->secure = serving->secure;
+    conn->serving = serving;
+    serving->connections++;
     conn->deadline_us = zm_now_us () + http->limits.header_us;
     conn->peer = g_steal_pointer (&peer);
     if (!conn->local)
@@ -105,6 +107,7 @@ zm_conn_closed (ZmHttp *http, int fd)
   if (conn != NULL) {
     if (!conn->local)
       count_peer (http, conn->peer, -1);
+    conn->serving->connections--;
     g_hash_table_remove (http->conns, GINT_TO_POINTER (fd));
     zm_counter_set (http->connections, g_hash_table_size (http->conns));
   }
@@ -188,8 +191,8 @@ accept_one (ZmHttp *http, const ZmListener *listener, gboolean *exhausted)
     close (fd);
     return TRUE;
   }
-  if (enter (http, fd, listener, &address, &why) == NULL) {
-    refuse (http, fd, serving == http->secure, why);
+  if (enter (http, fd, serving, listener, &address, &why) == NULL) {
+    refuse (http, fd, serving->secure, why);
     return TRUE;
   }
   /* Where it fails it has closed the descriptor; nobody but this thread makes new ones of the table. */
@@ -264,22 +267,34 @@ cut_late (ZmHttp *http, gint64 now_us)
   pthread_mutex_unlock (&http->lock);
 }
 
+/* NULL: each of them still has connections. They are counted here, as libmicrohttpd does not count those that it has just been given. */
+static ZmServing *
+take_unused (ZmHttp *http)
+{
+  ZmServing *unused = NULL;
+
+  pthread_mutex_lock (&http->lock);
+  for (guint i = 0; i < http->retired->len && unused == NULL; i++)
+    if (((ZmServing *) http->retired->pdata[i])->connections == 0)
+      unused = g_ptr_array_remove_index (http->retired, i);
+  pthread_mutex_unlock (&http->lock);
+  return unused;
+}
+
 /* A new certificate serves new connections; the old one stays for those that there are. */
 static void
 change_serving (ZmHttp *http)
 {
-  ZmServing *next;
+  ZmServing *unused;
 
   pthread_mutex_lock (&http->lock);
-  next = g_steal_pointer (&http->next_secure);
-  pthread_mutex_unlock (&http->lock);
-  if (next != NULL) {
+  if (http->next_secure != NULL) {
     g_ptr_array_add (http->retired, http->secure);
-    http->secure = next;
+    http->secure = g_steal_pointer (&http->next_secure);
   }
-  for (guint i = http->retired->len; i-- > 0;)
-    if (zm_serving_connections (http->retired->pdata[i]) == 0)
-      zm_serving_free (g_ptr_array_remove_index (http->retired, i));
+  pthread_mutex_unlock (&http->lock);
+  while ((unused = take_unused (http)) != NULL)
+    zm_serving_free (unused);
 }
 
 /* ---- the thread ---- */

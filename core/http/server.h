@@ -33,12 +33,20 @@ typedef enum {
   ZM_CONN_IDLE    /* kept alive without a request */
 } ZmConnPhase;
 
+/* One of libmicrohttpd's daemons: it has no listening sockets, we give it connections. */
+typedef struct ZmServing {
+  struct MHD_Daemon *daemon;
+  gboolean secure;
+  guint connections; /* the server's lock */
+} ZmServing;
+
 /* One connection. Guarded by the server's lock, but for what never changes: fd, local, secure, peer. */
 typedef struct ZmConn {
   int fd;
   gboolean local;  /* a unix socket */
   gboolean secure; /* TLS */
   char *peer;      /* address without port; "" for unix sockets */
+  ZmServing *serving;
   ZmConnPhase phase;
   gint64 deadline_us;   /* it is cut off then; G_MAXINT64: not by us */
   ZmExchange *exchange; /* of the request that waits for its handler; or NULL */
@@ -89,12 +97,6 @@ struct ZmExchange {
   void (*late) (ZmRequest *request); /* of zm_request_deadline */
   ZmTimer timer;
 };
-
-/* One of libmicrohttpd's daemons: it has no listening sockets, we give it connections. */
-typedef struct ZmServing {
-  struct MHD_Daemon *daemon;
-  gboolean secure;
-} ZmServing;
 
 typedef struct ZmListener {
   int fd;
@@ -161,7 +163,6 @@ void zm_listen_close (ZmHttp *http);
 ZmServing *zm_serving_new (ZmHttp *http, gboolean secure, GError **error);
 /* All of its requests have to be answered before. */
 void zm_serving_free (ZmServing *serving);
-guint zm_serving_connections (const ZmServing *serving);
 /* Those of the configuration in use. */
 ZmHttpLimits zm_http_limits (ZmHttp *http);
 /* From a configuration; with the lock, or before there are threads. */

@@ -283,12 +283,3 @@ zm_serving_free (ZmServing *serving)
   MHD_stop_daemon (serving->daemon);
   g_free (serving);
 }
-
-guint
-zm_serving_connections (const ZmServing *serving)
-{
-  const union MHD_DaemonInfo *info =
-      MHD_get_daemon_info (serving->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-
-  return info != NULL ? info->num_connections : 0;
-}
