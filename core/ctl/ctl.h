@@ -244,6 +244,8 @@ gboolean zm_ctl_id_check (const char *id);
 /* Gives the message the next id. */
 void zm_ctl_message_next (ZmCtlMessage *message, ZmUuidMaker *ids);
 /* Sends it on the call socket and waits: [status][headers][body] as GBytes. NULL: error. */
+GPtrArray *zm_ctl_request_call (ZmCtl *ctl, void *call, const char *verb, const ZmCtlMessage *message,
+                                gint64 timeout_ms, GError **error);
 GPtrArray *zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *message, gint64 timeout_ms,
                         GError **error);
 /* One exchange on an open call socket: sends [id][verb][frames …], gives [status][headers][body]. NULL: error. */

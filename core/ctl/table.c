@@ -40,6 +40,7 @@ static const ZmCtlOption send_options[] = {
   { "id", ZM_OPT_TEXT, "ID", N_ ("The message's id (default: a new one)"), NULL },
   { "header", ZM_OPT_LIST, "NAME=VALUE", N_ ("A header; may be given several times"), NULL },
   { "count", ZM_OPT_COUNT, "N", N_ ("Send it N times, each with an id of its own"), NULL },
+  { "durable", ZM_OPT_FLAG, NULL, N_ ("Wait until the daemon's store has it; it runs in spite of crashes"), NULL },
   END_OF_OPTIONS,
 };
 

@@ -84,6 +84,7 @@ open_done (ZmStoreUnit *unit, const GError *failed)
                   consumer->name, error->message);
   consumer->reader = zm_queue_reader_new (delivery->config.queues, zm_consumer_queue (consumer),
                                           consumer->cursor, on_ready, consumer);
+  consumer->passed = consumer->cursor;
   zm_delivery_ready (consumer);
   zm_delivery_pump (delivery);
 }

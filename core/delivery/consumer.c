@@ -40,7 +40,7 @@ zm_consumer_forget (ZmConsumer *consumer, guint64 seq)
 
   if (waiting == NULL)
     return;
-  if (!consumer->consumes && consumer->reader != NULL && seq > zm_queue_reader_cursor (consumer->reader)) {
+  if (!consumer->consumes && seq > consumer->passed) {
     waiting->over = TRUE;
     return;
   }
@@ -109,6 +109,8 @@ take_new (ZmConsumer *consumer, guint most)
   for (guint i = 0; i < n; i++) {
     ZmWaiting *waiting = g_hash_table_lookup (consumer->waiting, &seqs[i]);
     ZmTry *try;
+
+    consumer->passed = MAX (consumer->passed, seqs[i]);
 
     if (waiting != NULL) {
       if (waiting->over)
@@ -262,7 +264,7 @@ is_passed (gpointer key, gpointer value, gpointer user)
   ZmConsumer *consumer = user;
   ZmTry *fresh = value;
 
-  if (*(guint64 *) key > zm_queue_reader_cursor (consumer->reader))
+  if (*(guint64 *) key > consumer->passed)
     return FALSE;
   consumer->fresh_bytes -= zm_message_body (fresh->attempt.message).size;
   return TRUE;
@@ -287,7 +289,7 @@ zm_consumer_hand (ZmConsumer *consumer, const char *id, ZmMessage *message)
 
   if (consumer->reader == NULL || atomic_load (&consumer->delivery->closing) ||
       !zm_queue_id_read (zm_span_text (id), &queue, &seq) ||
-      seq <= zm_queue_reader_cursor (consumer->reader) || !has_room (consumer, bytes)) {
+      seq <= consumer->passed || !has_room (consumer, bytes)) {
     zm_message_unref (message);
     return;
   }

@@ -49,6 +49,7 @@ typedef struct ZmTry {
   ZmVerdict verdict;
   gint64 after_ms;
   char *code, *text;
+  ZmRetryPolicy *policy; /* NULL: the consumer's */
   GPtrArray *results; /* ZmMessage; NULL: none */
   /* what prepare decided */
   gboolean ends, died, consumed;
@@ -73,7 +74,8 @@ struct ZmConsumer {
   GHashTable *waiting;   /* seq -> ZmWaiting */
   ZmWaiting *due_head, *due_tail;
   ZmTry *head, *tail; /* to be started */
-  guint in_flight;    /* tries there are */
+  guint64 passed;     /* the highest that it took from the reader */
+  guint in_flight; /* tries there are */
   ZmDueHeap flying;   /* their seqs */
   GHashTable *fresh;  /* seq -> ZmMessage */
   gsize fresh_bytes;

@@ -165,7 +165,8 @@ kick_done (ZmStoreUnit *unit, const GError *error)
 void
 zm_delivery_kick (ZmDelivery *delivery)
 {
-  if (atomic_exchange (&delivery->kicked, 1))
+  /* Once it is closed nothing is started, and the store may be gone. */
+  if (atomic_load (&delivery->closing) || atomic_exchange (&delivery->kicked, 1))
     return;
   delivery->kick = (ZmStoreUnit){ .done = kick_done, .inside = TRUE };
   if (zm_store_submit (delivery->config.store, &delivery->kick, NULL))

@@ -152,7 +152,7 @@ static gint64
 next_delay (ZmTry *try)
 {
   ZmConsumer *consumer = try->attempt.consumer;
-  const ZmRetryPolicy *policy = &consumer->policy;
+  const ZmRetryPolicy *policy = try->policy != NULL ? try->policy : &consumer->policy;
   gint64 wall_us = zm_delivery_wall (consumer->delivery);
   gint64 delay_ms = zm_retry_policy_delay (policy, try->attempt.number + 1, g_random_double ());
 
@@ -261,7 +261,7 @@ count_end (ZmTry *try)
   ZmConsumer *consumer = try->attempt.consumer;
   ZmDelivery *delivery = consumer->delivery;
 
-  atomic_store (&consumer->cursor_now, zm_queue_reader_cursor (consumer->reader));
+  atomic_store (&consumer->cursor_now, consumer->passed);
   if (try->verdict == ZM_DELIVERY_BACK)
     return;
   if (try->gone) {
@@ -354,6 +354,10 @@ zm_delivery_ended (ZmAttempt *attempt, const ZmDeliveryEnd *end)
   try->after_ms = end->after_ms;
   try->code = g_strdup (end->code != NULL ? end->code : "failed");
   try->text = g_utf8_make_valid (text, -1);
+  if (end->policy != NULL) {
+    try->policy = g_new (ZmRetryPolicy, 1);
+    zm_retry_policy_copy (try->policy, end->policy);
+  }
   if (end->n_results > 0)
     try->results = g_ptr_array_new_full (end->n_results, (GDestroyNotify) zm_message_unref);
   for (guint i = 0; i < end->n_results; i++)

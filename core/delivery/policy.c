@@ -164,6 +164,14 @@ zm_retry_policy_delay (const ZmRetryPolicy *policy, guint attempt, double random
   return ms - (gint64) ((double) ms * MIN (policy->jitter, 100) / 100 * (1 - CLAMP (random, 0, 1)));
 }
 
+static gint64
+backoff_longest (const ZmRetryPolicy *policy)
+{
+  guint n = backoff_count (policy);
+
+  return n > 0 ? backoff_ms (policy, n, n - 1) : 0;
+}
+
 gint64
 zm_retry_policy_longest (const ZmRetryPolicy *policy)
 {
@@ -171,7 +179,7 @@ zm_retry_policy_longest (const ZmRetryPolicy *policy)
 
   if (policy->schedule == NULL)
     return MAX (MAX (policy->pre > 0 ? policy->pre_ms : 0, policy->post > 0 ? policy->post_ms : 0),
-                backoff_count (policy) > 0 ? MAX (policy->max_ms, policy->min_ms) : 0);
+                backoff_longest (policy));
   for (guint i = 0; i < policy->n_schedule; i++)
     longest = MAX (longest, policy->schedule[i]);
   return longest;

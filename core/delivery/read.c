@@ -27,6 +27,9 @@ zm_try_free (ZmTry *try)
   g_clear_pointer (&try->results, g_ptr_array_unref);
   g_clear_pointer (&try->appends, g_ptr_array_unref);
   g_free (try->own);
+  if (try->policy != NULL)
+    zm_retry_policy_clear (try->policy);
+  g_free (try->policy);
   g_free (try->code);
   g_free (try->text);
   g_free (try);

@@ -96,6 +96,7 @@ typedef struct ZmDeliveryEnd {
   ZmVerdict verdict;
   gint64 after_ms;         /* RETRY: not before, up to the policy's longest delay; -1: the policy says */
   const char *code, *text; /* of a failure; copied, the text up to 1 KiB */
+  const ZmRetryPolicy *policy; /* in place of the consumer's; copied; or NULL */
   ZmMessage *const *
       results; /* referenced; where the message ends by this: appended to the queues bound to their topics, then published */
   guint n_results;
