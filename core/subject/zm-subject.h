@@ -28,9 +28,10 @@ typedef struct ZmSubjectConfig {
   ZmFramesForm form;
   guint calls_most;       /* calls waiting at one time; then BUSY */
   gint64 call_timeout_us; /* where a call brings no `timeout` header; 30 s */
-  /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Takes the message and answers later through
-   * zm_subject_reply: ZM_OK is ACCEPTED, a positive status DUPLICATE. FALSE: full, nothing was taken; answered BUSY. */
-  gboolean (*send) (ZmMessage *message, guint64 ticket, gpointer user);
+  /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Takes the messages, which are stored all or none, and
+   * answers once and later through zm_subject_reply: ZM_OK is ACCEPTED, a positive status DUPLICATE. FALSE: full, nothing was
+   * taken; answered BUSY. */
+  gboolean (*send) (ZmMessage *const *messages, guint n, guint64 ticket, gpointer user);
   /* While pausing: may an answer still come for what is inside? Then reading goes on, for answers only. NULL: no. Subject's
    * thread. */
   gboolean (*waits) (gpointer user);

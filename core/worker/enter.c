@@ -46,6 +46,7 @@ resume (ZmWorker *worker, ZmRun *waiting, ZmMessage *answer)
   ZmPool *pool = worker->pool;
   if (pool->config.sink.ended)
     pool->config.sink.ended (answer, ZM_END_SILENT, NULL, pool->config.sink.user);
+  zm_end_durable (pool, answer, ZM_END_SILENT, 0, NULL, NULL, NULL);
   /* Who called with the answer hears that it was taken; the result goes to who started the flow. */
   zm_answer_caller (pool, answer, ZM_OK, NULL);
   zm_counter_add (pool->c_silent, 1);

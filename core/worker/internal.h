@@ -237,6 +237,9 @@ ZmMessage *zm_step_message (ZmRun *run, const ZmKey *key);
 void zm_out (ZmWorker *worker, ZmMessage *message); /* takes it */
 char *zm_error_json (const ZmRun *run);
 GString *zm_branch_error_json (const ZmRun *run); /* of a branch of a join; the caller frees */
+/* Where the message is durable: tells its end, with what would be published. FALSE: it is volatile. */
+gboolean zm_end_durable (ZmPool *pool, const ZmMessage *message, ZmEnd end, int asked, const char *code,
+                         const char *text, ZmMessage *result);
 void zm_answer_caller (ZmPool *pool, const ZmMessage *message, int status, const ZmMessage *result);
 /* Ends a message that never became a run. */
 void zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text);

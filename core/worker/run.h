@@ -88,6 +88,7 @@ struct ZmRun {
   gsize guard_size;
   ZmReply reply;
   char *code, *text;     /* of a failure */
+  int asked;             /* ZM_RETRY or ZM_REJECT: the action returned that; else 0 */
   char *errors;          /* of a failed join: a JSON array of what each branch says; else NULL */
   int status;            /* COMPLETED: the outcome; CALLBACK: what done is told */
   zm_ticket ticket;      /* of a deferred call */

@@ -65,6 +65,11 @@ typedef struct ZmPoolConfig {
   /* A SERIAL plugin's call hangs past its hard deadline: the runtime starts a fresh copy, or calls zm_pool_stuck. In the
    * watchdog's thread: hands over. */
   void (*hung) (ZmGeneration *generation, gpointer user);
+  /* Door: the end of a durable message (message->durable), told once. Its result, or its error, is not published but given on, to be
+   * published when the end is on disk; borrowed, NULL where there is none. asked: ZM_RETRY or ZM_REJECT where that is what
+   * the action returned, else 0. code and text: of an error, else NULL. Any thread; must not block. NULL: there are none. */
+  void (*durable_end) (const ZmMessage *message, ZmEnd end, int asked, const char *code, const char *text,
+                       ZmMessage *result, gpointer user);
   gpointer user;      /* of the functions above */
   ZmOutcomeSink sink; /* door; may be empty */
   ZmLog *log;
