@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/control.h"
+#include "runtime/durable-sends.h"
 #include "runtime/durable.h"
 #include "runtime/hosting.h"
 #include "runtime/http.h"
@@ -13,6 +14,7 @@
 #include "base/zm-metrics.h"
 #include "base/zm-timers.h"
 #include "config/zm-watch.h"
+#include "delivery/zm-delivery.h"
 #include "hosts/zm-hosts.h"
 #include "integration/zm-integration.h"
 #include "plugin/zm-plugins.h"
@@ -72,6 +74,10 @@ struct ZmRuntime {
   ZmTableSlot *tables;        /* * */
   ZmHosts *hosts;             /* * */
   ZmPool *pool;               /* * */
+  ZmStore *store; /* * */     /* NULL: there is none; then there are no queues, and no delivery */
+  ZmQueues *queues;           /* * */
+  ZmDelivery *delivery;       /* * */
+  ZmSends *sends;             /* * */
   ZmHosting *hosting;         /* * */
   ZmPlugins *plugins;         /* * */
   ZmDurable

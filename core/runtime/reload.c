@@ -156,6 +156,7 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
   set = zm_plugins_current (runtime->plugins);
   zm_panic_set_plugins (set);
   zm_succeed_tell (runtime, set);
+  zm_sends_configure (runtime);
   zm_web_configure (runtime);
   zm_load_free (load);
 }

@@ -134,6 +134,7 @@ open_subject (ZmRuntime *runtime, GError **error)
     .form = frames_form (runtime, "subject"),
     .calls_most = (guint) zm_config_integer (runtime->config, "call", "limit"),
     .call_timeout_us = duration_us (runtime, "call", "timeout"),
+    .send = zm_sends_from_subject,
     .waits = zm_runtime_waits,
     .user = runtime,
     .tables = runtime->tables,
@@ -204,6 +205,7 @@ open_pool (ZmRuntime *runtime, GError **error)
     .hosts = runtime->hosts,
     .publish = pool_publish,
     .has_subscriber = pool_has_subscriber,
+    .durable_end = zm_sends_ended,
     .to_worker = pool_to_worker,
     .reply = pool_reply,
     .hung = zm_succeed_hung,
@@ -307,8 +309,9 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   if (load == NULL)
     return FALSE;
   zm_runtime_commit (runtime, load);
-  if (!zm_durable_open (runtime, error))
+  if (!zm_durable_open (runtime, error) || !zm_sends_open (runtime, error))
     return FALSE;
+  zm_sends_configure (runtime);
   zm_hosting_accept (runtime->hosting, TRUE);
   return zm_subject_start (runtime->subject, runtime->pool, error);
 }

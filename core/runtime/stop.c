@@ -99,6 +99,8 @@ drain_main (void *user)
   g_autoptr (GSource) done = g_idle_source_new ();
 
   zm_subject_finish (runtime->subject, deadline_us);
+  /* What no worker has yet stays in the store. */
+  zm_sends_drain (runtime, deadline_us);
   runtime->left = zm_pool_drain (runtime->pool, deadline_us);
   g_source_set_callback (done, on_drained, runtime, NULL);
   g_source_attach (done, runtime->context);
@@ -164,8 +166,10 @@ stop_plugins (ZmRuntime *runtime)
   if (runtime->tables != NULL)
     zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
                                                         g_ptr_array_new (), NULL, ignored));
+  zm_sends_drain (runtime, zm_now_us ());
   /* What was published goes through the tap into queues; then nothing asks for the store any more, and its plugin is still there. */
   zm_integration_finish (runtime->integration, FLUSH_MS);
+  zm_sends_close (runtime);
   zm_store_work_end (runtime);
   zm_durable_close (runtime);
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
@@ -218,10 +222,13 @@ free_rooms (ZmRuntime *runtime)
   zm_panic_set_pool (NULL);
   g_clear_pointer (&runtime->pool, zm_pool_free);
   zm_integration_close (runtime->integration);
+  zm_sends_free (runtime);
   g_clear_pointer (&runtime->subject, zm_subject_free);
   g_clear_pointer (&runtime->externals, zm_externals_free);
   if (runtime->integration != NULL)
     zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
+  if (runtime->queues != NULL)
+    zm_queues_free (g_steal_pointer (&runtime->queues));
   g_clear_pointer (&runtime->gates, zm_gates_free);
   if (!runtime->stuck)
     free_ground (runtime);

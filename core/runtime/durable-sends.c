@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Durable messages: how they come in, and how they go to the workers. */
+#include "config.h"
+
+#include "runtime/durable-private.h"
+
+#include <string.h>
+
+/* ---- in ---- */
+
+/* Messages on their way into the store. */
+typedef struct Put {
+  ZmRuntime *runtime;
+  ZmSent sent;
+  gpointer user;
+  guint n;
+  ZmMessage *messages[];
+} Put;
+
+static char *
+error_json (const char *code, const char *text)
+{
+  GString *json = g_string_new ("{\"code\":");
+
+  zm_json_append_string (json, zm_span_text (code));
+  g_string_append (json, ",\"text\":");
+  zm_json_append_string (json, zm_span_text (text));
+  g_string_append_c (json, '}');
+  return g_string_free (json, FALSE);
+}
+
+/* What of it the sender can do something about has a code of its own. */
+static int
+error_status (const GError *error, const char **code)
+{
+  *code = "failed";
+  if (error->domain != ZM_ERROR)
+    return ZM_E_FAILED;
+  switch (error->code) {
+  case ZM_ERROR_LIMIT: *code = "busy"; return ZM_E_AGAIN;
+  case ZM_ERROR_UNAVAILABLE: *code = "unavailable"; return ZM_E_FAILED;
+  case ZM_ERROR_INVALID: *code = "malformed"; return ZM_E_INVALID;
+  default: return ZM_E_FAILED;
+  }
+}
+
+/* One that was stored is handed on from memory; where it cannot be, it is read back. */
+static void
+hand_on (Put *put, const ZmQueueAnswer *answer)
+{
+  ZmRuntime *runtime = put->runtime;
+  gboolean here = zm_store_here (runtime->store);
+
+  for (guint i = 0; i < put->n && i < answer->n_ids && here; i++)
+    zm_consumer_hand (runtime->sends->own->consumer, answer->ids[i], g_steal_pointer (&put->messages[i]));
+}
+
+static char *
+accepted_json (const Put *put)
+{
+  GString *json;
+
+  if (put->n > 1)
+    return g_strdup_printf ("{\"count\":%u}", put->n);
+  json = g_string_new ("{\"id\":");
+  zm_json_append_string (json, put->messages[0]->topic.id);
+  g_string_append_c (json, '}');
+  return g_string_free (json, FALSE);
+}
+
+/* The sender is told first: what runs meanwhile would only make him wait. */
+static void
+put_done (const ZmQueueAnswer *answer, const GError *error, gpointer user)
+{
+  Put *put = user;
+  const char *code = NULL;
+  int status = error != NULL ? error_status (error, &code) : answer->duplicate ? 1 : ZM_OK;
+  g_autofree char *json = error != NULL ? error_json (code, error->message) : accepted_json (put);
+
+  put->sent (status, json, put->user);
+  if (status == ZM_OK)
+    hand_on (put, answer);
+  for (guint i = 0; i < put->n; i++)
+    zm_message_unref (put->messages[i]);
+  g_free (put);
+}
+
+/* The header `ttl`, seconds; -1: the queue's standard. */
+static gint64
+ttl_of (const ZmMessage *message)
+{
+  g_autofree char *text = message->has_headers ? zm_message_header (message, "ttl") : NULL;
+  gint64 ttl_s = -1;
+
+  if (text == NULL || !zm_parse_integer (text, 1, G_MAXINT32, &ttl_s, NULL))
+    return -1;
+  return ttl_s;
+}
+
+gboolean
+zm_sends_put (ZmRuntime *runtime, ZmMessage *const *messages, guint n, ZmSent sent, gpointer user)
+{
+  g_autofree ZmPut *puts = NULL;
+  Put *put;
+
+  if (runtime->sends == NULL)
+    return FALSE;
+  put = g_malloc (sizeof *put + n * sizeof *put->messages);
+  *put = (Put){ .runtime = runtime, .sent = sent, .user = user, .n = n };
+  puts = g_new0 (ZmPut, n);
+  for (guint i = 0; i < n; i++) {
+    ZmMessage *message = put->messages[i] = messages[i];
+
+    message->origin = ZM_ORIGIN_DURABLE;
+    puts[i] = (ZmPut){ .body = zm_message_body (message),
+                       .headers = zm_message_headers (message),
+                       .topic = zm_message_topic (message),
+                       .id = message->topic.id,
+                       .ttl_s = ttl_of (message),
+                       .delay_s = -1 };
+  }
+  zm_queue_put (runtime->queues, (ZmQueueName){ .name = ZM_SPAN_LITERAL (ZM_SENDS_QUEUE) }, puts, n, put_done, put);
+  return TRUE;
+}
+
+typedef struct FromSubject {
+  ZmRuntime *runtime;
+  guint64 ticket;
+} FromSubject;
+
+/* The reply shares the result's frames before it returns. */
+static void
+answer_subject (int status, const char *json, gpointer user)
+{
+  static const ZmKey key = { .action = { "done", 4 } };
+  FromSubject *from = user;
+  ZmSubject *subject = from->runtime->subject;
+  ZmSpan none = { NULL, 0 };
+  g_autoptr (ZmMessage) result =
+      zm_message_new (none, &key, none, ZM_SPAN_LITERAL ("{\"content-type\":\"application/json\"}"),
+                      zm_span_text (json));
+
+  if (subject != NULL)
+    zm_subject_reply (subject, from->ticket, status, result);
+  g_free (from);
+}
+
+gboolean
+zm_sends_from_subject (ZmMessage *const *messages, guint n, guint64 ticket, gpointer user)
+{
+  FromSubject *from = g_new (FromSubject, 1);
+
+  *from = (FromSubject){ user, ticket };
+  if (zm_sends_put (user, messages, n, answer_subject, from))
+    return TRUE;
+  g_autofree char *json =
+      error_json ("no-store", "this daemon has no store; use CALL, or push to the subject socket");
+  answer_subject (ZM_E_UNSUPPORTED, json, from);
+  for (guint i = 0; i < n; i++)
+    zm_message_unref (messages[i]);
+  return TRUE;
+}
+
+/* ---- the target ---- */
+
+static void
+on_again (ZmTimer *timer, gpointer user)
+{
+  (void) timer;
+  zm_delivery_again (((ZmSendsLane *) user)->consumer);
+}
+
+/* In the store's thread. The pool tells nobody that it has room again: it is asked soon. */
+#define AGAIN_US 5000
+
+static gboolean
+start_attempt (ZmAttempt *attempt, gpointer user)
+{
+  ZmSendsLane *lane = user;
+  ZmRuntime *runtime = lane->runtime;
+  ZmMessage *message = attempt->message, *given = zm_message_ref (message);
+
+  message->origin = ZM_ORIGIN_DURABLE;
+  message->attempt = (guint8) MIN (attempt->number, G_MAXUINT8);
+  message->durable = attempt;
+  message->deadline_us = 0; /* that was how long its sender would wait for the store */
+  message->received_us = zm_now_us ();
+  if (zm_pool_try_push (runtime->pool, &given, 1) == 1)
+    return TRUE;
+  zm_message_unref (given);
+  zm_timers_arm (runtime->timers, &lane->timer, zm_now_us () + AGAIN_US);
+  return FALSE;
+}
+
+/* Of ^sends by the topic that it came with; of another queue under that queue's action key, with the sender's id, or ours. */
+static ZmMessage *
+make_message (const ZmStored *stored, gpointer user, GError **error)
+{
+  const ZmSendsLane *lane = user;
+  ZmSpan none = { NULL, 0 };
+  ZmTopic topic;
+
+  if (lane->key_text != NULL)
+    return zm_message_new (none, &lane->key, stored->sender_id.size > 0 ? stored->sender_id : zm_span_text (stored->id),
+                           stored->headers, stored->body);
+  if (!zm_topic_parse (stored->topic, &topic, error))
+    return NULL;
+  return zm_message_new (topic.flow, &topic.key, topic.id, stored->headers, stored->body);
+}
+
+/* ---- ends ---- */
+
+/* Failures that another attempt meets again, with the reasons. What is not named may be over by then. */
+static const char *const final_codes[] = {
+  "unmapped",         /* nothing takes the key; a mapping made later takes it by replay */
+  "no-such-flow",     /* likewise */
+  "no-such-step",     /* likewise */
+  "no-such-instance", /* who waited for this answer is gone */
+  "denied",           /* who may not send may not by asking again */
+  "rejected",         /* the action said so */
+  "malformed",        /* it can never be read */
+  "reserved",         /* it will never be allowed */
+  "loop",             /* it would go in the same circle */
+  "nesting",          /* the flow stays as deep */
+  "set-aside",        /* it ended its host three times already */
+  NULL
+};
+/* No attempts at all: the daemon got not so far. */
+static const char *const back_codes[] = { "shutdown", "draining", NULL };
+
+static ZmVerdict
+verdict_of (ZmEnd end, int asked, const char *code)
+{
+  if (end != ZM_END_ERROR)
+    return ZM_DELIVERED;
+  if (asked != 0)
+    return asked == ZM_RETRY ? ZM_DELIVERY_RETRY : ZM_DELIVERY_REJECT;
+  if (g_strv_contains (back_codes, code))
+    return ZM_DELIVERY_BACK;
+  return g_strv_contains (final_codes, code) ? ZM_DELIVERY_REJECT : ZM_DELIVERY_RETRY;
+}
+
+/* retries= of the mapping that takes the key; -1: not given. */
+static gint64
+retries_of (ZmRuntime *runtime, const ZmMessage *message)
+{
+  g_autoptr (ZmTable) table = zm_table_slot_get (runtime->tables);
+  ZmLookup found;
+
+  if (message->topic.flow.size > 0)
+    return -1;
+  zm_table_lookup (table, &message->topic, &found);
+  return found.n_flows == 0 && found.route != NULL ? found.route->mapping->retries : -1;
+}
+
+void
+zm_sends_ended (const ZmMessage *message, ZmEnd end, int asked, const char *code, const char *text,
+                ZmMessage *result, gpointer user)
+{
+  ZmDeliveryEnd ended = { .verdict = verdict_of (end, asked, code),
+                          .after_ms = -1,
+                          .code = code,
+                          .text = text,
+                          .results = &result,
+                          .n_results = result != NULL };
+  ZmRetryPolicy policy;
+  gint64 retries = ended.verdict == ZM_DELIVERY_RETRY ? retries_of (user, message) : -1;
+
+  if (retries >= 0) {
+    zm_retry_policy_init (&policy);
+    zm_retry_policy_limit (&policy, (guint) retries);
+    ended.policy = &policy;
+  }
+  zm_delivery_ended (message->durable, &ended);
+}
+
+void
+zm_sends_lane_free (gpointer user)
+{
+  ZmSendsLane *lane = user;
+
+  if (lane == NULL)
+    return;
+  zm_timers_cancel (lane->runtime->timers, &lane->timer, TRUE);
+  g_free (lane->queue);
+  g_free (lane->key_text);
+  g_free (lane->made_of);
+  g_free (lane);
+}
+
+/* NULL key: each message goes by its own topic. policy is cleared. */
+ZmSendsLane *
+zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const char *key, ZmConsumerConfig *config, GError **error)
+{
+  ZmSendsLane *lane = g_new0 (ZmSendsLane, 1);
+
+  lane->runtime = runtime;
+  lane->queue = g_strdup (queue);
+  lane->key_text = g_strdup (key);
+  lane->timer.func = on_again;
+  lane->timer.user = lane;
+  config->target = (ZmTarget){ .start = start_attempt, .make = make_message, .user = lane };
+  config->queue.name = zm_span_text (queue);
+  config->consumes = TRUE;
+  if (key == NULL || zm_key_parse (zm_span_text (lane->key_text), &lane->key, NULL, error))
+    lane->consumer = zm_consumer_new (runtime->delivery, config, error);
+  zm_retry_policy_clear (&config->policy);
+  if (lane->consumer != NULL)
+    return lane;
+  zm_sends_lane_free (lane);
+  return NULL;
+}
