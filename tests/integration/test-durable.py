@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Durable messages: accepted is on disk, and runs, in spite of failures and kill -9."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+
+from zmcase import ZMANAGERCTL, case, run
+from zmtest import Daemon, wait_for
+
+STORE = "[store]\ndriver = sqlite\n"
+
+# Writes each call into a file (key, id, attempt, body), and does what the body says: ok, retry N (until attempt N), never,
+# reject, fail, hold (until the file `go` is there).
+LEDGER = """
+#include <zmanager/plugin.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+ZM_ACTION_THREADSAFE (note)
+{
+  const char *folder = zm_config (call->host, "folder", 0);
+  char path[512], body[64], line[512];
+  int attempt = (int) call->attempt, until = 0, n;
+  FILE *out;
+  snprintf (path, sizeof path, "%s/ledger", folder);
+  snprintf (body, sizeof body, "%.*s", (int) call->body_size, (const char *) call->body);
+  n = snprintf (line, sizeof line, "%.*s %d %s\\n", (int) call->id.size, call->id.data, attempt, body);
+  out = fopen (path, "a");
+  fwrite (line, 1, n, out);
+  fclose (out);
+  snprintf (path, sizeof path, "%s/go", folder);
+  while (strncmp (body, "hold", 4) == 0 && access (path, F_OK) != 0) {
+    struct timespec time = { 0, 5 * 1000 * 1000 };
+    nanosleep (&time, 0);
+  }
+  if (sscanf (body, "retry %d", &until) == 1 && attempt < until)
+    return ZM_RETRY;
+  if (strncmp (body, "never", 5) == 0)
+    return zm_fail (call, "unlucky", "not today"), ZM_RETRY;
+  if (strncmp (body, "reject", 6) == 0)
+    return zm_fail (call, "bad-order", "no such article"), ZM_REJECT;
+  return zm_reply_text (call, "noted");
+}
+ZM_ACTION_THREADSAFE (dead)
+{
+  char path[512];
+  FILE *out;
+  snprintf (path, sizeof path, "%s/dead", zm_config (call->host, "folder", 0));
+  out = fopen (path, "a");
+  fprintf (out, "%.*s\\n", (int) call->headers.size, call->headers.data);
+  fclose (out);
+  return ZM_OK;
+}
+static const zm_option_desc options[] = { { "folder", ZM_OPTION_STRING, 0, "", "Where" }, { 0, 0, 0, 0, 0 } };
+static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "ledger", .version = "1.0",
+  .licence = "LGPL-2.1-or-later", .summary = "Notes", .options = options };
+ZM_PLUGIN_FULL ("ledger", "1.0", "LGPL-2.1-or-later", "Notes", "kind=component\\n", &descriptor);
+"""
+MAPPING = """[actionmapping]
+?Order?New = ledger.note
+?Order?Short = ledger.note
+?Order?Queued = ledger.note
+?Order?Dead = ledger.dead
+
+[action ?Order?Short]
+retries = 2
+"""
+
+
+class Durable(Daemon):
+    def __init__(self, config="", **more):
+        super().__init__(STORE + config, actions={"ledger.ini": MAPPING}, plugins={"ledger": LEDGER},
+                         expect=["dead-letter", "went to queue", "no mapping and no flow", "asked to be tried again", "a call was refused"], **more)
+        self.install("sqlite")
+        self.write("conf.d/ledger.conf", f"[plugin ledger]\nfolder = {self.directory}\n")
+
+    def durable(self, key, body=b"", ident=None, headers=None):
+        topic = key if ident is None else "~~~" + key.strip("?").replace("?", "~") + "~" + ident
+        frames = [topic.encode(), *([json.dumps(headers).encode()] if headers else []), body]
+        status, _, answer = self.request("SEND", *frames)
+        return status, json.loads(answer)
+
+    def ledger(self):
+        """(id, attempt, body) of every call so far."""
+        try:
+            with open(self.path("ledger")) as lines:
+                return [(line.split(" ", 2)[0], int(line.split(" ", 2)[1]), line.split(" ", 2)[2].strip()) for line in lines]
+        except FileNotFoundError:
+            return []
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def again(self):
+        for socket in self.sockets:
+            socket.close(0)
+        self.sockets.clear()
+        return self.start()
+
+
+@case
+def accepted_is_stored_runs_once_and_is_published():
+    with Durable() as daemon:
+        tail = daemon.tail("")
+        status, answer = daemon.durable("?Order?New", b"one", "id-1")
+        assert status == "ACCEPTED" and answer == {"id": "id-1"}, (status, answer)
+        message = tail.next()
+        assert message[2] == b"noted" and message[0].id == "id-1", message
+        assert daemon.ledger() == [("id-1", 1, "one")], daemon.ledger()
+
+
+@case
+def the_same_id_is_a_duplicate_and_does_not_run_again():
+    with Durable() as daemon:
+        tail = daemon.tail("")
+        assert daemon.durable("?Order?New", b"one", "id-1")[0] == "ACCEPTED"
+        tail.next()
+        status, answer = daemon.durable("?Order?New", b"one", "id-1")
+        assert status == "DUPLICATE" and answer["id"] == "id-1", (status, answer)
+        daemon.durable("?Order?New", b"two", "id-2")
+        tail.next()
+        assert [entry[0] for entry in daemon.ledger()] == ["id-1", "id-2"], daemon.ledger()
+
+
+@case
+def a_retry_comes_again_with_the_same_id_and_counts():
+    with Durable() as daemon:
+        tail = daemon.tail("")
+        daemon.durable("?Order?New", b"retry 3", "id-1")
+        message = tail.next()
+        assert message[2] == b"noted", message
+        assert daemon.ledger() == [("id-1", attempt, "retry 3") for attempt in (1, 2, 3)], daemon.ledger()
+        tail.none()
+
+
+@case
+def after_the_last_attempt_one_error_is_published_and_the_letter_is_dead():
+    with Durable() as daemon:
+        tail = daemon.tail("")
+        daemon.durable("?Order?Short", b"never", "id-1", {"correlation-id": "c"})
+        message = tail.next()
+        assert message[0].action == "error", message
+        error = json.loads(message[2])
+        assert error["code"] == "unlucky" and error["text"] == "not today", error
+        assert [entry[1] for entry in daemon.ledger()] == [1, 2, 3], daemon.ledger()
+        tail.none()
+
+
+@case
+def a_rejected_or_unmapped_message_is_dead_at_once():
+    with Durable() as daemon:
+        tail = daemon.tail("")
+        daemon.durable("?Order?New", b"reject", "id-1")
+        assert json.loads(tail.next()[2])["code"] == "bad-order"
+        daemon.durable("?Nobody?Knows", b"x", "id-2")
+        assert json.loads(tail.next()[2])["code"] == "unmapped"
+        assert len(daemon.ledger()) == 1, daemon.ledger()
+
+
+@case
+def killed_between_accepting_and_running_it_runs_after_the_restart():
+    with Durable() as daemon:
+        assert daemon.durable("?Order?New", b"hold", "id-1")[0] == "ACCEPTED"
+        wait_for("the call", lambda: daemon.ledger())
+        daemon.kill()
+        open(daemon.path("go"), "w").close()
+        daemon.again()
+        wait_for("the second call", lambda: len(daemon.ledger()) == 2)
+        assert [entry[0] for entry in daemon.ledger()] == ["id-1", "id-1"], daemon.ledger()
+        status, _ = daemon.durable("?Order?New", b"hold", "id-1")
+        assert status == "DUPLICATE", "the window is rebuilt"
+
+
+@case
+def attempts_are_counted_on_over_a_restart():
+    with Durable() as daemon:
+        daemon.durable("?Order?New", b"never", "id-1")
+        wait_for("the attempts without delay", lambda: len(daemon.ledger()) == 4)
+        daemon.kill()
+        daemon.again()
+        wait_for("the fifth", lambda: len(daemon.ledger()) == 5)
+        assert [entry[1] for entry in daemon.ledger()] == [1, 2, 3, 4, 5], daemon.ledger()
+
+
+def batch(parts):
+    out = b""
+    for topic, headers, body in parts:
+        for field in topic, headers, body:
+            out += struct.pack(">I", len(field)) + field
+    return out
+
+
+@case
+def a_batch_is_stored_whole_or_not_at_all():
+    with Durable() as daemon:
+        tail = daemon.tail("")
+        parts = [(b"~~~Order~New~b-%d" % number, b"", b"part %d" % number) for number in range(20)]
+        status, _, body = daemon.request("SEND", b"^batch~~~~~", batch(parts))
+        assert status == "ACCEPTED" and json.loads(body) == {"count": 20}, (status, body)
+        tail.take(20)
+        assert sorted(entry[2] for entry in daemon.ledger()) == sorted(f"part {number}" for number in range(20))
+        status, _, body = daemon.request("SEND", b"^batch~~~~~", batch([(b"~~~Order~New~c", b"", b"good"), (b"no topic", b"", b"bad")]))
+        assert status == "ERROR" and json.loads(body)["code"] == "malformed", (status, body)
+        assert "topic" in json.loads(body)["text"] or "column" in json.loads(body)["text"], body
+        status, _, body = daemon.request("SEND", b"^batch~~~~~", batch([(b"~~~Order~New~c", b"", b"good"), (b"~~~a~done~x", b"", b"bad")]))
+        assert status == "ERROR" and json.loads(body)["code"] == "reserved", (status, body)
+        tail.none()
+        assert len(daemon.ledger()) == 20
+
+
+@case
+def a_result_is_in_the_bound_queue_once_and_its_action_runs():
+    queue = "[queue work]\ntopics = ledger?Order?New\naction = ?Order?Queued\n"
+    with Durable(queue) as daemon:
+        tail = daemon.tail("~~ledger~Order~Queued~")
+        daemon.durable("?Order?New", b"durable", "id-1")
+        tail.next()
+        daemon.send("?Order?New", b"volatile")
+        tail.next()
+        tail.none()
+        assert sorted(entry[2] for entry in daemon.ledger()) == ["durable", "noted", "noted", "volatile"], daemon.ledger()
+
+
+@case
+def dead_letters_tell_their_history():
+    queue = "[queue dead]\naction = ?Order?Dead\n"
+    with Durable(queue) as daemon:
+        daemon.durable("?Order?Short", b"never", "id-1", {"correlation-id": "c"})
+        wait_for("the dead letter", lambda: os.path.exists(daemon.path("dead")))
+        headers = json.loads(wait_for("its headers", lambda: open(daemon.path("dead")).read().strip()))
+        letter = headers["dead-letter"]
+        assert headers["correlation-id"] == "c", headers
+        assert letter["code"] == "unlucky" and letter["text"] == "not today" and letter["attempts"] == 3, letter
+        assert letter["queue"] == "^sends" and letter["sender-id"] == "id-1", letter
+        assert [entry["attempt"] for entry in letter["history"]] == [1, 2, 3], letter
+        assert letter["first"] <= letter["last"], letter
+
+
+@case
+def a_queue_has_its_own_policy_and_dead_letter_queue():
+    queue = """[queue work]
+topics = ledger?Order?New
+action = ?Nobody?Knows
+retry = {"immediate": 1}
+[queue work.dead]
+action = ?Order?Dead
+"""
+    with Durable(queue) as daemon:
+        daemon.durable("?Order?New", b"x", "id-1")
+        letter = json.loads(wait_for("the dead letter", lambda: os.path.exists(daemon.path("dead")) and
+                                     open(daemon.path("dead")).read().strip()))["dead-letter"]
+        assert letter["queue"] == "work" and letter["code"] == "unmapped" and letter["attempts"] == 1, letter
+
+
+@case
+def without_a_store_send_says_so():
+    with Daemon() as daemon:
+        status, _, body = daemon.request("SEND", b"?a?b", b"x")
+        assert status == "ERROR" and json.loads(body)["code"] == "no-store", (status, body)
+
+
+@case
+def the_command_sends_durably():
+    with Durable() as daemon:
+        command = [ZMANAGERCTL, "--dir", daemon.directory, "send", "--durable", "--id", "id-1", "?Order?New", "one"]
+        first = subprocess.run(command, capture_output=True, text=True)
+        assert (first.returncode, first.stdout) == (0, "ACCEPTED id-1\n"), first
+        second = subprocess.run([*command, "--json"], capture_output=True, text=True)
+        answer = json.loads(second.stdout)
+        assert second.returncode == 0 and answer["status"] == "DUPLICATE" and answer["duplicates"] == 1, second
+        many = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "send", "--durable", "--count", "5", "?Order?New", "x", "--json"],
+                              capture_output=True, text=True)
+        assert json.loads(many.stdout)["accepted"] == 5, many
+        wait_for("all calls", lambda: len(daemon.ledger()) == 6)
+
+
+@case
+def a_drain_leaves_what_is_not_in_flight_in_the_store():
+    with Durable("[workers]\ndrain = 1s\n[zmanager]\nworkers = 1\n") as daemon:
+        for number in range(5):
+            daemon.durable("?Order?New", b"hold", f"id-{number}")
+        wait_for("the first call", lambda: daemon.ledger())
+        daemon.process.send_signal(signal.SIGTERM)
+        open(daemon.path("go"), "w").close()
+        daemon.process.wait(30)
+        daemon.again()
+        wait_for("all of them", lambda: {entry[0] for entry in daemon.ledger()} == {f"id-{number}" for number in range(5)})
+
+
+if __name__ == "__main__":
+    run()
