@@ -211,7 +211,11 @@ send_durable (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
   if (error != NULL)
     return zm_ctl_fail (ctl, error);
   if (status == ZM_EXIT_OK)
-    say_stored (ctl, count > 1 ? NULL : accepted > 0 ? "ACCEPTED" : "DUPLICATE", first_id, accepted, duplicates);
+    say_stored (ctl,
+                count > 1      ? NULL
+                : accepted > 0 ? "ACCEPTED"
+                               : "DUPLICATE",
+                first_id, accepted, duplicates);
   return status;
 }
 

@@ -128,7 +128,7 @@ static gboolean
 needs_reading (const ZmConsumer *consumer)
 {
   for (const ZmTry *try = consumer->head; try != NULL; try = try->next)
-    if (try->attempt.message == NULL && try->own == NULL)
+    if (try->attempt.message == NULL && try->own == NULL && !try->gone)
       return TRUE;
   return FALSE;
 }
@@ -288,8 +288,8 @@ zm_consumer_hand (ZmConsumer *consumer, const char *id, ZmMessage *message)
   ZmTry *fresh;
 
   if (consumer->reader == NULL || atomic_load (&consumer->delivery->closing) ||
-      !zm_queue_id_read (zm_span_text (id), &queue, &seq) ||
-      seq <= consumer->passed || !has_room (consumer, bytes)) {
+      !zm_queue_id_read (zm_span_text (id), &queue, &seq) || seq <= consumer->passed ||
+      !has_room (consumer, bytes)) {
     zm_message_unref (message);
     return;
   }

@@ -50,7 +50,7 @@ typedef struct ZmTry {
   gint64 after_ms;
   char *code, *text;
   ZmRetryPolicy *policy; /* NULL: the consumer's */
-  GPtrArray *results; /* ZmMessage; NULL: none */
+  GPtrArray *results;    /* ZmMessage; NULL: none */
   /* what prepare decided */
   gboolean ends, died, consumed;
   gint64 delay_ms;
@@ -75,7 +75,7 @@ struct ZmConsumer {
   ZmWaiting *due_head, *due_tail;
   ZmTry *head, *tail; /* to be started */
   guint64 passed;     /* the highest that it took from the reader */
-  guint in_flight; /* tries there are */
+  guint in_flight;    /* tries there are */
   ZmDueHeap flying;   /* their seqs */
   GHashTable *fresh;  /* seq -> ZmMessage */
   gsize fresh_bytes;
@@ -98,6 +98,8 @@ struct ZmConsumer {
 
 struct ZmDelivery {
   ZmDeliveryConfig config;
+  ZmStoreUnit leave;
+  gboolean left;    /* under the lock */
   ZmStoreUnit kick; /* looks at everything anew */
   atomic_int kicked;
   atomic_int closing;

@@ -266,6 +266,34 @@ zm_delivery_close (ZmDelivery *delivery, gint64 deadline_us)
   return left;
 }
 
+/* Nobody is started any more, so that only ends that are still to come look for a reader, and find none. */
+static void
+leave_done (ZmStoreUnit *unit, const GError *error)
+{
+  ZmDelivery *delivery = (ZmDelivery *) ((char *) unit - G_STRUCT_OFFSET (ZmDelivery, leave));
+
+  (void) error;
+  pthread_mutex_lock (&delivery->lock);
+  for (guint i = 0; i < delivery->consumers->len; i++)
+    g_clear_pointer (&((ZmConsumer *) delivery->consumers->pdata[i])->reader, zm_queue_reader_free);
+  delivery->left = TRUE;
+  pthread_cond_broadcast (&delivery->idle);
+  pthread_mutex_unlock (&delivery->lock);
+}
+
+void
+zm_delivery_leave (ZmDelivery *delivery)
+{
+  delivery->leave = (ZmStoreUnit){ .done = leave_done, .inside = TRUE };
+  atomic_store (&delivery->closing, 1);
+  if (!zm_store_submit (delivery->config.store, &delivery->leave, NULL))
+    return;
+  pthread_mutex_lock (&delivery->lock);
+  while (!delivery->left)
+    pthread_cond_wait (&delivery->idle, &delivery->lock);
+  pthread_mutex_unlock (&delivery->lock);
+}
+
 void
 zm_delivery_free (ZmDelivery *delivery)
 {

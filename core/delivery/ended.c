@@ -203,7 +203,8 @@ put_cursor (ZmTry *try, ZmStoreWriter *writer)
   gint64 now_us = zm_delivery_now (consumer->delivery);
   g_autofree char *text = NULL;
 
-  if (consumer->consumes || (++consumer->ended_since < 1000 && now_us - consumer->cursor_us < G_USEC_PER_SEC))
+  if (consumer->consumes || consumer->reader == NULL ||
+      (++consumer->ended_since < 1000 && now_us - consumer->cursor_us < G_USEC_PER_SEC))
     return;
   consumer->ended_since = 0;
   consumer->cursor_us = now_us;

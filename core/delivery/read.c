@@ -94,6 +94,8 @@ take_stored (const ZmStored *stored, gpointer user)
   ZmConsumer *consumer = try->attempt.consumer;
   g_autoptr (GError) error = NULL;
 
+  if (stored->expires_us <= zm_delivery_wall (consumer->delivery))
+    return;
   if (consumer->target.make != NULL) {
     try->attempt.message = consumer->target.make (stored, consumer->target.user, &error);
     if (try->attempt.message == NULL) {
@@ -129,9 +131,10 @@ read_run (ZmStoreJob *job, ZmStore *store, void *reader)
 
   (void) store;
   for (ZmTry *try = consumer->head; try != NULL; try = try->next)
-    if (try->attempt.message == NULL && try->own == NULL)
+    if (try->attempt.message == NULL && try->own == NULL && !try->gone)
       try->gone = !zm_queue_read (delivery->config.queues, reader, zm_consumer_queue (consumer),
-                                  try->attempt.seq, take_stored, try);
+                                  try->attempt.seq, take_stored, try) ||
+                  (try->attempt.message == NULL && try->own == NULL);
   consumer->read.unit = (ZmStoreUnit){ .done = reading_done, .inside = TRUE };
   /* Where the store takes nothing any more the daemon ends, and what was read goes with the consumer. */
   zm_store_submit (delivery->config.store, &consumer->read.unit, NULL);

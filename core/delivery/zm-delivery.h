@@ -94,8 +94,8 @@ typedef struct ZmTarget {
 /* What is written in the same transaction as the end of a message: results for bound queues. */
 typedef struct ZmDeliveryEnd {
   ZmVerdict verdict;
-  gint64 after_ms;         /* RETRY: not before, up to the policy's longest delay; -1: the policy says */
-  const char *code, *text; /* of a failure; copied, the text up to 1 KiB */
+  gint64 after_ms;             /* RETRY: not before, up to the policy's longest delay; -1: the policy says */
+  const char *code, *text;     /* of a failure; copied, the text up to 1 KiB */
   const ZmRetryPolicy *policy; /* in place of the consumer's; copied; or NULL */
   ZmMessage *const *
       results; /* referenced; where the message ends by this: appended to the queues bound to their topics, then published */
@@ -135,7 +135,9 @@ ZmDelivery *zm_delivery_new (const ZmDeliveryConfig *config, GError **error);
 /* Starts nothing new; what is in flight is waited for, at most until deadline_us. Returns how many were left. May be called
  * again, after the targets have ended the rest. Not the store's thread. */
 guint zm_delivery_close (ZmDelivery *delivery, gint64 deadline_us);
-/* After close, and after zm_store_free and the targets' end; with all consumers. */
+/* After the last close, before zm_queues_close: lets the queues' readers go. Not the store's thread; waits for that. */
+void zm_delivery_leave (ZmDelivery *delivery);
+/* After that, and after zm_store_free and the targets' end; with all consumers. */
 void zm_delivery_free (ZmDelivery *delivery);
 /* For who gives clocks of his own: they were moved. Any thread. */
 void zm_delivery_wake (ZmDelivery *delivery);

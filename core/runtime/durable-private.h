@@ -19,12 +19,12 @@ typedef struct ZmSendsLane {
 } ZmSendsLane;
 
 struct ZmSends {
-  ZmSendsLane *own;  /* ^sends */
-  GPtrArray *lanes;  /* of [queue NAME] action=; runtime's thread */
+  ZmSendsLane *own; /* ^sends */
+  GPtrArray *lanes; /* of [queue NAME] action=; runtime's thread */
 };
 
-ZmSendsLane *zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const char *key, ZmConsumerConfig *config,
-                                GError **error);
+ZmSendsLane *zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const char *key,
+                                ZmConsumerConfig *config, GError **error);
 void zm_sends_lane_free (gpointer lane);
 
 G_END_DECLS

@@ -98,6 +98,8 @@ void
 zm_sends_close (ZmRuntime *runtime)
 {
   zm_sends_drain (runtime, zm_now_us ());
+  if (runtime->delivery != NULL)
+    zm_delivery_leave (runtime->delivery);
   if (runtime->queues != NULL)
     zm_queues_close (runtime->queues);
 }
@@ -186,7 +188,8 @@ add_lane (ZmRuntime *runtime, const char *queue, const char *section, char *made
 
   consumer.queue.project = zm_span_text (zm_config_text (config, section, "project"));
   zm_retry_policy_init (&consumer.policy);
-  if (retry == NULL || *retry == '\0' || zm_retry_policy_read (&consumer.policy, zm_span_text (retry), &error))
+  if (retry == NULL || *retry == '\0' ||
+      zm_retry_policy_read (&consumer.policy, zm_span_text (retry), &error))
     lane = zm_sends_lane_new (runtime, queue, zm_config_text (config, section, "action"), &consumer, &error);
   if (lane == NULL) {
     zm_log_write (runtime->log, ZM_LEVEL_ERROR, "runtime",

@@ -119,7 +119,8 @@ zm_sends_put (ZmRuntime *runtime, ZmMessage *const *messages, guint n, ZmSent se
                        .ttl_s = ttl_of (message),
                        .delay_s = -1 };
   }
-  zm_queue_put (runtime->queues, (ZmQueueName){ .name = ZM_SPAN_LITERAL (ZM_SENDS_QUEUE) }, puts, n, put_done, put);
+  zm_queue_put (runtime->queues, (ZmQueueName){ .name = ZM_SPAN_LITERAL (ZM_SENDS_QUEUE) }, puts, n, put_done,
+                put);
   return TRUE;
 }
 
@@ -136,9 +137,8 @@ answer_subject (int status, const char *json, gpointer user)
   FromSubject *from = user;
   ZmSubject *subject = from->runtime->subject;
   ZmSpan none = { NULL, 0 };
-  g_autoptr (ZmMessage) result =
-      zm_message_new (none, &key, none, ZM_SPAN_LITERAL ("{\"content-type\":\"application/json\"}"),
-                      zm_span_text (json));
+  g_autoptr (ZmMessage) result = zm_message_new (
+      none, &key, none, ZM_SPAN_LITERAL ("{\"content-type\":\"application/json\"}"), zm_span_text (json));
 
   if (subject != NULL)
     zm_subject_reply (subject, from->ticket, status, result);
@@ -201,7 +201,8 @@ make_message (const ZmStored *stored, gpointer user, GError **error)
   ZmTopic topic;
 
   if (lane->key_text != NULL)
-    return zm_message_new (none, &lane->key, stored->sender_id.size > 0 ? stored->sender_id : zm_span_text (stored->id),
+    return zm_message_new (none, &lane->key,
+                           stored->sender_id.size > 0 ? stored->sender_id : zm_span_text (stored->id),
                            stored->headers, stored->body);
   if (!zm_topic_parse (stored->topic, &topic, error))
     return NULL;
@@ -290,7 +291,8 @@ zm_sends_lane_free (gpointer user)
 
 /* NULL key: each message goes by its own topic. policy is cleared. */
 ZmSendsLane *
-zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const char *key, ZmConsumerConfig *config, GError **error)
+zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const char *key, ZmConsumerConfig *config,
+                   GError **error)
 {
   ZmSendsLane *lane = g_new0 (ZmSendsLane, 1);
 

@@ -32,7 +32,8 @@ void zm_sends_free (struct ZmRuntime *runtime);
 typedef void (*ZmSent) (int status, const char *json, gpointer user);
 /* Stores all or none; takes the messages, but not the list. sent is called once, when it is known, perhaps before this returns. FALSE:
  * there is no store, and nothing was taken. Any thread; does not wait. */
-gboolean zm_sends_put (struct ZmRuntime *runtime, ZmMessage *const *messages, guint n, ZmSent sent, gpointer user);
+gboolean
+zm_sends_put (struct ZmRuntime *runtime, ZmMessage *const *messages, guint n, ZmSent sent, gpointer user);
 
 /* ---- doors ---- */
 

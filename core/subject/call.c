@@ -47,8 +47,8 @@ request_messages (ZmSubject *subject, Request *request, GPtrArray *out, GError *
                          "a batch cannot be called: each request has one reply; push it, or call one by one");
     return FALSE;
   }
-  guint n = zm_wire_take (request->rest, request->n_rest, subject->config.form, &subject->ids, subject->wall_us,
-                          out, keep_error, &fault);
+  guint n = zm_wire_take (request->rest, request->n_rest, subject->config.form, &subject->ids,
+                          subject->wall_us, out, keep_error, &fault);
   if (n > 0 && fault == NULL)
     return TRUE;
   if (fault == NULL)

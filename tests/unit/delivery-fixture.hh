@@ -128,6 +128,7 @@ public:
   close ()
   {
     zm_delivery_close (delivery, zm_now_us ());
+    zm_delivery_leave (delivery);
     zm_queues_close (queues);
     zm_store_free (store);
     zm_delivery_free (delivery);
@@ -247,7 +248,7 @@ public:
   Answer
   ask (const std::function<void (Answer *)> &question)
   {
-    Answer answer{ this };
+    Answer answer{ this, false, "", 0, {}, {}, {} };
     question (&answer);
     EXPECT_TRUE (until ([&] { return answer.done; })) << "no answer";
     EXPECT_EQ (answer.error, "");

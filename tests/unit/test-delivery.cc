@@ -243,6 +243,7 @@ TEST_F (DeliveryTest, GivenBackIsNoAttempt)
 TEST_F (DeliveryTest, ConsumersTakeTurns)
 {
   busy = true;
+  const ZmPut none = {};
   ZmConsumer *much = consume ("much", "{}", 1000), *little = consume ("little", "{}", 1000);
   put ("much", numbers (60));
   put ("little", { "x", "y" });
@@ -252,8 +253,15 @@ TEST_F (DeliveryTest, ConsumersTakeTurns)
     std::lock_guard<std::mutex> guard (lock);
     busy = false;
   }
+  /* While the store's thread writes, both are said: it finds them together. */
+  fake.hold ();
+  zm_queue_put (
+      queues, ZmQueueName{ {}, ZM_SPAN_LITERAL ("other") }, &none, 1,
+      [] (const ZmQueueAnswer *, const GError *, gpointer) {}, nullptr);
+  fake.wait_writing ();
   zm_delivery_again (much);
   zm_delivery_again (little);
+  fake.let_go ();
   nth (61);
   std::lock_guard<std::mutex> guard (lock);
   for (size_t i = 0; i < 6; i++)
