@@ -82,7 +82,6 @@ struct ZmRuntime {
   ZmPlugins *plugins;         /* * */
   ZmDurable
       *durable; /* NULL: nothing needs a store. Set before the Subject starts, and gone after the workers */
-  ZmQueues *queues; /* NULL: no store. As durable */
   ZmWeb *web;       /* * */
   /* Takes the message; done as with ZmHttpHost.send. NULL: messages are not kept. Any thread. */
   void (*send_durable) (ZmMessage *message, ZmHttpResult done, gpointer done_user, ZmRuntime *runtime);
