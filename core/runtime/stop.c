@@ -166,6 +166,7 @@ stop_plugins (ZmRuntime *runtime)
   if (runtime->tables != NULL)
     zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
                                                         g_ptr_array_new (), NULL, ignored));
+  zm_sends_drain (runtime, zm_now_us ());
   /* What was published goes through the tap into queues; then nothing asks for the store any more, and its plugin is still there. */
   zm_integration_finish (runtime->integration, FLUSH_MS);
   zm_sends_close (runtime);
