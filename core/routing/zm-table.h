@@ -87,11 +87,11 @@ void zm_mapping_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProb
 
 /* ---- the table ---- */
 
-typedef enum { ZM_TARGET_ACTION, ZM_TARGET_WORKER, ZM_TARGET_UNAVAILABLE } ZmTarget;
+typedef enum { ZM_TARGET_ACTION, ZM_TARGET_WORKER, ZM_TARGET_UNAVAILABLE } ZmRouteTarget;
 
 typedef struct ZmRoute {
   guint index; /* 0 … n_routes-1: for arrays of statistics */
-  ZmTarget target;
+  ZmRouteTarget target;
   const ZmAction *action;   /* of ACTION */
   const char *worker;       /* of WORKER: name */
   const char *reason;       /* of UNAVAILABLE: "plugin link-status is not loaded: …" */
