@@ -182,6 +182,7 @@ check_source (Check *check, const char *name)
   const ZmPluginFile *file;
 
   zm_load_check_source_key (check->config, name, check->problems);
+  zm_load_check_source_queue (check->config, name, check->problems);
   if (!check_named (check->config, check->plugins, section, "plugin", plugin, ZM_PROBLEM_ERROR,
                     check->problems))
     return;

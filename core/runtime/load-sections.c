@@ -6,6 +6,7 @@
 
 #include "base/zm-codes.h"
 #include "plugin/zm-carrier.h"
+#include "plugin/zm-event.h"
 
 #include <string.h>
 
@@ -142,6 +143,28 @@ zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *
 }
 
 void
+zm_load_check_source_queue (const ZmConfig *config, const char *name, ZmProblems *problems)
+{
+  g_autofree char *section = g_strconcat ("source ", name, NULL);
+  const char *queue = zm_config_text (config, section, "queue");
+  gboolean stored = g_strcmp0 (zm_config_text (config, "store", "driver"), "none") != 0;
+  const char *file;
+  guint line, column;
+
+  if (queue == NULL || (stored && zm_queue_name_check (queue)))
+    return;
+  zm_config_place (config, section, "queue", &file, &line, &column);
+  if (stored)
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_NAME, file, line, column,
+                     "1 to 64 of letters, digits, _ - and .", "correct the name",
+                     "[%s] queue: \"%s\" is no queue's name", section, queue);
+  else
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_NAME, file, line, column, "a store",
+                     "set [store] driver=, or take queue= away",
+                     "[%s] queue: there are no queues, as [store] driver is none", section);
+}
+
+void
 zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
                     gboolean placed, ZmProblems *problems)
 {
@@ -174,5 +197,6 @@ zm_load_check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *pro
     else if (desc != NULL)
       zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
     zm_load_check_source_key (config, *name, problems);
+    zm_load_check_source_queue (config, *name, problems);
   }
 }

@@ -8,6 +8,8 @@
  */
 #include "config.h"
 
+#include "runtime/hosting-private.h"
+#include "runtime/kept.h"
 #include "runtime/private.h"
 
 #include "base/zm-codes.h"
@@ -312,6 +314,7 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
 
   zm_load_apply_actions (load->config, mappings, routed);
   wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
+  zm_kept_load (runtime->hosting->kept, (const char *const *) wanted);
   zm_check_sections (load->config, runtime->plugins, (const char *const *) wanted, problems);
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
   if (load->set != NULL) {

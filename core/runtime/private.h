@@ -13,6 +13,7 @@
 #include "base/zm-metrics.h"
 #include "base/zm-timers.h"
 #include "config/zm-watch.h"
+#include "delivery/zm-delivery.h"
 #include "hosts/zm-hosts.h"
 #include "integration/zm-integration.h"
 #include "plugin/zm-plugins.h"
@@ -72,6 +73,9 @@ struct ZmRuntime {
   ZmTableSlot *tables;        /* * */
   ZmHosts *hosts;             /* * */
   ZmPool *pool;               /* * */
+  ZmStore *store; /* * */     /* NULL: there is none; then there are no queues, and no delivery */
+  ZmQueues *queues;           /* * */
+  ZmDelivery *delivery;       /* * */
   ZmHosting *hosting;         /* * */
   ZmPlugins *plugins;         /* * */
   ZmDurable
@@ -158,6 +162,8 @@ void zm_load_check_limits (const ZmConfig *config, const GPtrArray *mappings, Zm
                            ZmProblems *problems);
 /* key= of [source NAME], where it is given, is an action key. */
 void zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems);
+/* queue= of [source NAME], where it is given, is a queue's name. */
+void zm_load_check_source_queue (const ZmConfig *config, const char *name, ZmProblems *problems);
 /* Says that the plugin of [source NAME] takes no events in. placed: at its line, which refuses the whole load. */
 void zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
                          gboolean placed, ZmProblems *problems);

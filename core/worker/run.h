@@ -25,7 +25,7 @@ typedef enum {
   ZM_EVENT_FAILED,    /* the current step failed: code and text are set */
   ZM_EVENT_JOINED,    /* all branches ended: body is their array, or code is set */
   ZM_EVENT_TIMER,     /* a plugin's timer */
-  ZM_EVENT_CALLBACK,  /* the result of zm_call_action for a plugin */
+  ZM_EVENT_CALLBACK,  /* the result of zm_call_action for a plugin, or how what it asked the store for ended */
   ZM_EVENT_HOSTED,    /* the call that a host had has ended: hosted tells how */
   ZM_EVENT_OUT        /* no message: the results given in `lane` are to be published; not counted as inside */
 } ZmEvent;
@@ -100,6 +100,7 @@ struct ZmRun {
   /* TIMER and CALLBACK */
   ZmPluginTimer *plugin_timer;
   zm_result_fn done;
+  zm_done_fn told; /* in place of done: of what has no result */
   void *done_user;
   ZmHostCall hosted; /* last, as it is only set where a host makes the call */
 };

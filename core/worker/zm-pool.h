@@ -124,6 +124,12 @@ int zm_pool_ticket_cancelled (ZmPool *pool, zm_ticket ticket);
 int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms,
                          zm_result_fn done, void *user);
 
+/* Tells a plugin how what it asked for has ended: done (user, status) in a worker, as a call of the plugin. Takes the caller's
+ * reference on generation, whose holder is `holder` (a literal), in any case. done NULL: only that. Once the pool has stopped
+ * nobody is told. Any thread; does not wait. Until zm_pool_free. */
+void zm_pool_tell (ZmPool *pool, ZmGeneration *generation, const char *holder, zm_done_fn done, void *user,
+                   int status);
+
 /* Hops of the message that the calling thread works on now; 0 outside a worker: what a plugin emits goes on counting. */
 guint zm_pool_current_hops (ZmPool *pool);
 

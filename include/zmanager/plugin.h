@@ -530,6 +530,103 @@ zm_thread_start (const zm_host *host, const char *name, void (*run) (void *user)
   return ZM_HAS (host, thread_start) ? host->thread_start (host, name, run, wake, user) : ZM_E_UNSUPPORTED;
 }
 
+/* ---- queues, durable messages and kept state (since 1.1) ------------------------------------------------------------ */
+
+/*
+ * All of these: any thread, also from within init; none waits for the disk. ZM_OK: taken, and `done` (user, status) is
+ * called once, in a worker, in the plugin's turn like any call of it, when all of it is on disk or has failed; the plugin
+ * stays loaded until then. Anything else: nothing was taken, and done is not called:
+ *   ZM_E_AGAIN        too much waits at this moment; try again later
+ *   ZM_E_INVALID      an argument is wrong: a name, a key, headers that are no JSON object
+ *   ZM_E_MEMORY       over a size limit
+ *   ZM_E_UNSUPPORTED  an older host, a daemon without a store, or a protocol or store plugin
+ * done may be NULL. What is told to it, where not ZM_OK: ZM_E_AGAIN (the queue or the disk is full), ZM_E_EXISTS,
+ * ZM_E_INVALID, ZM_E_NOT_FOUND, ZM_E_TIMEOUT (zm_wait_empty), ZM_E_FAILED (the store failed; the log says how). Texts
+ * and bytes are copied before the function returns.
+ */
+
+/* Puts a message into a queue, which is made where it is not there. Since 1.1. */
+static inline int
+zm_put_message (const zm_host *host, const zm_put *put, zm_done_fn done, void *user)
+{
+  return ZM_HAS (host, put) ? host->put (host, put, done, user) : ZM_E_UNSUPPORTED;
+}
+
+/* zm_put_message of size bytes under a key, `how`: ZM_PUT_*. Used by the three that follow. Since 1.1. */
+static inline int
+zm_put_bytes (const zm_host *host, int how, const char *queue, const char *key, const void *data, size_t size,
+              zm_done_fn done, void *user)
+{
+  zm_put put;
+  memset (&put, 0, sizeof put);
+  put.struct_size = sizeof put;
+  put.how = (uint32_t) how;
+  put.queue = queue;
+  put.key = key;
+  put.body = data;
+  put.body_size = size;
+  return zm_put_message (host, &put, done, user);
+}
+
+/* Puts text into a queue. Since 1.1. */
+static inline int
+zm_put_text (const zm_host *host, const char *queue, const char *text, zm_done_fn done, void *user)
+{
+  return zm_put_bytes (host, ZM_PUT_ALWAYS, queue, NULL, text, strlen (text), done, user);
+}
+
+/* Puts an element of a `latest` queue only where none of this key is there, one that a consumer holds included: else done
+ * is told ZM_E_EXISTS. Since 1.1. */
+static inline int
+zm_put_if_empty (const zm_host *host, const char *queue, const char *key, const void *data, size_t size, zm_done_fn done,
+                 void *user)
+{
+  return zm_put_bytes (host, ZM_PUT_IF_EMPTY, queue, key, data, size, done, user);
+}
+
+/* Puts an element of a `latest` queue in place of what is there; who holds the old one can no longer bring it back.
+ * Since 1.1. */
+static inline int
+zm_replace (const zm_host *host, const char *queue, const char *key, const void *data, size_t size, zm_done_fn done,
+            void *user)
+{
+  return zm_put_bytes (host, ZM_PUT_REPLACE, queue, key, data, size, done, user);
+}
+
+/* done is told ZM_OK as soon as no element of this key (NULL: no message at all) is in the queue, ZM_E_TIMEOUT after
+ * timeout_ms, milliseconds (0: at once; at most a day). done is needed. Since 1.1. */
+static inline int
+zm_wait_empty (const zm_host *host, const char *queue, const char *key, int timeout_ms, zm_done_fn done, void *user)
+{
+  return ZM_HAS (host, wait_empty) ? host->wait_empty (host, queue, key, timeout_ms, done, user) : ZM_E_UNSUPPORTED;
+}
+
+/* Like zm_emit, but when done is told ZM_OK the message is on disk: from then on it is handed to its action at least once,
+ * in spite of crashes, with retries. A source acknowledges to whom it reads from in done. A second one with the same id,
+ * within some minutes, is told ZM_OK and does not run again. Since 1.1. */
+static inline int
+zm_emit_durable (const zm_host *host, const zm_event *event, zm_done_fn done, void *user)
+{
+  return ZM_HAS (host, emit_durable) ? host->emit_durable (host, event, done, user) : ZM_E_UNSUPPORTED;
+}
+
+/* Keeps a value of the plugin's own under a name (1 to 255 bytes, no control bytes) over restarts of plugin and daemon; at
+ * most 64 KiB, at most 1,024 names a plugin: else ZM_E_MEMORY. zm_kept finds it when this returns; done tells when it is
+ * on disk. data NULL: forgets it. Values of one name are kept in the order of the calls. Since 1.1. */
+static inline int
+zm_keep (const zm_host *host, const char *name, const void *data, size_t size, zm_done_fn done, void *user)
+{
+  return ZM_HAS (host, keep) ? host->keep (host, name, data, size, done, user) : ZM_E_UNSUPPORTED;
+}
+
+/* Copies a kept value, as it was last kept, into buffer, without a NUL behind it; returns its length (which may be over
+ * size: then it is cut) or ZM_E_NOT_FOUND. Out of memory; in a host it asks the daemon. Since 1.1. */
+static inline int
+zm_kept (const zm_host *host, const char *name, void *buffer, size_t size)
+{
+  return ZM_HAS (host, kept) ? host->kept (host, name, buffer, size) : ZM_E_UNSUPPORTED;
+}
+
 #ifdef __cplusplus
 }
 #endif
