@@ -43,6 +43,7 @@ struct ZmMessage {
   gint64 deadline_us; /* monotonic, of the caller; 0: none given */
   guint64 reply;      /* ticket of the waiting caller (call socket, zm_call_action); 0: nobody waits */
   guint inside_size;  /* of the topic's text in inside; 0: it is in topic_frame */
+  gpointer durable;   /* the attempt that it belongs to; NULL: volatile */
   ZmMessage *next;    /* for whoever owns it: lists without allocation */
   char inside[ZM_TOPIC_INSIDE];
 };

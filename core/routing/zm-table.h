@@ -48,6 +48,7 @@ typedef struct ZmFlow {
   guint n_steps;
   ZmStep *steps; /* [0] is the trigger */
   guint slot;    /* its index in the table that it was read for */
+  char *hash;    /* atomic: of its definition; the worker room's, or NULL */
 } ZmFlow;
 
 ZmFlow *zm_flow_ref (ZmFlow *flow);

@@ -2,7 +2,7 @@
 /*
  * The engine: what becomes of a key that is mapped, of what its action returned, and of runs that were away.
  */
-#include "worker/internal.h"
+#include "worker/durable.h"
 
 #include <string.h>
 
@@ -240,6 +240,7 @@ zm_engine_run (ZmWorker *worker, ZmRun *run)
   case ZM_EVENT_CALLBACK: zm_engine_call (worker, run); break;
   case ZM_EVENT_COMPLETED: zm_engine_outcome (worker, run, run->status); break;
   case ZM_EVENT_CAME: came (worker, run); break;
+  case ZM_EVENT_SAVED: zm_durable_saved (worker, run); break;
   case ZM_EVENT_HOSTED: zm_hosted_over (worker, run); break;
   case ZM_EVENT_FAILED: zm_engine_fail (worker, run); break;
   case ZM_EVENT_JOINED:

@@ -2,7 +2,7 @@
 /*
  * Where a message enters: the waiting instance that it answers, the flow that it names or triggers, or the mapping of its key.
  */
-#include "worker/internal.h"
+#include "worker/durable.h"
 
 #include <string.h>
 
@@ -185,6 +185,8 @@ zm_engine_message (ZmWorker *worker, ZmMessage *message)
     return;
   }
   if (G_UNLIKELY (worker->view->authorised) && !zm_hooks_authorise (worker, message))
+    return;
+  if (G_UNLIKELY (message->durable) && zm_durable_resume (worker, message))
     return;
   ZmKeeper *keeper = pool->config.keeper;
   if (topic->id.size && keeper->ops->count (keeper)) {

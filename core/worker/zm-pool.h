@@ -17,6 +17,7 @@
 #include "message/zm-message.h"
 #include "routing/zm-keeper.h"
 #include "routing/zm-table.h"
+#include "worker/zm-checkpoints.h"
 
 G_BEGIN_DECLS
 
@@ -67,6 +68,8 @@ typedef struct ZmPoolConfig {
   void (*hung) (ZmGeneration *generation, gpointer user);
   gpointer user;      /* of the functions above */
   ZmOutcomeSink sink; /* door; may be empty */
+  const ZmCheckpoints
+      *checkpoints; /* door: how far durable messages have come in their flows; borrowed; or NULL */
   ZmLog *log;
   ZmMetrics *metrics;
 } ZmPoolConfig;
