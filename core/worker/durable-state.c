@@ -5,6 +5,7 @@
  */
 #include "worker/durable-state.h"
 
+#include "worker/run.h"
 #include "worker/zm-checkpoints.h"
 
 #include <stdatomic.h>

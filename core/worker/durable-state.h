@@ -5,9 +5,11 @@
  */
 #pragma once
 
-#include "worker/run.h"
+#include "worker/zm-pool.h"
 
 G_BEGIN_DECLS
+
+typedef struct ZmRun ZmRun;
 
 #define ZM_FLOW_HASH 64 /* hexadecimal digits of SHA-256 */
 
