@@ -395,6 +395,7 @@ TEST_F (Durable, AnEndOfTheDaemonRunsNoErrorStepAndFailsNoJoin)
   wait (1);
   zm_pool_drain (pool, zm_now_us ());
   EXPECT_NE (wait (2)[1].body.find ("\"code\":\"shutdown\""), std::string::npos) << out[1].body;
+  EXPECT_EQ (out[1].topic, "F~~~~error~d1");
   EXPECT_EQ (saves (), all) << "it stays where it was";
 }
 
