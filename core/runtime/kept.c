@@ -7,21 +7,19 @@
 
 #include "runtime/kept.h"
 
-#include "base/zm-thread.h"
 #include "plugin/zm-event.h"
+#include "runtime/documents.h"
 #include "runtime/hosting-private.h"
 #include "runtime/private.h"
 
 #include <string.h>
 
-#define SPACE   "kept"
-#define READ_US (10 * G_USEC_PER_SEC) /* for what a plugin has kept, at most */
+#define SPACE "kept"
 
 struct ZmKept {
   ZmRuntime *runtime;
-  pthread_mutex_t lock; /* of what follows, and of the states of reads */
-  pthread_cond_t read;
-  GHashTable *plugins; /* name -> GHashTable: name of a value -> GBytes; those that were read */
+  pthread_mutex_t lock; /* of what follows */
+  GHashTable *plugins;  /* name -> GHashTable: name of a value -> GBytes; those that were read */
 };
 
 ZmKept *
@@ -31,7 +29,6 @@ zm_kept_new (struct ZmRuntime *runtime)
 
   kept->runtime = runtime;
   pthread_mutex_init (&kept->lock, NULL);
-  zm_cond_init_monotonic (&kept->read);
   kept->plugins =
       g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
   return kept;
@@ -43,92 +40,45 @@ zm_kept_free (ZmKept *kept)
   if (kept == NULL)
     return;
   g_hash_table_unref (kept->plugins);
-  pthread_cond_destroy (&kept->read);
   pthread_mutex_destroy (&kept->lock);
   g_free (kept);
 }
 
 /* ---- reading ---- */
 
-/* One plugin's documents, read by a thread of the store; who wants them waits, but not for ever. */
-typedef struct Read {
-  ZmStoreJob job; /* first */
-  ZmKept *kept;
-  GString *prefix;    /* with the NUL */
-  GHashTable *values; /* filled by the reader's thread alone until `over` */
-  gboolean good;
-  gboolean over, left; /* under the lock: it has been read; nobody waits any more */
-} Read;
-
-static void
-read_free (Read *read)
+static GHashTable *
+values_new (const GPtrArray *documents, gsize prefix)
 {
-  g_string_free (read->prefix, TRUE);
-  if (read->values != NULL)
-    g_hash_table_unref (read->values);
-  g_free (read);
+  GHashTable *values =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+
+  for (guint i = 0; i < documents->len; i++) {
+    const ZmDocumentCopy *document = documents->pdata[i];
+    gsize size;
+    const char *key = g_bytes_get_data (document->key, &size);
+
+    if (size > prefix)
+      g_hash_table_replace (values, g_strndup (key + prefix, size - prefix), g_bytes_ref (document->value));
+  }
+  return values;
 }
 
-static int
-take_document (void *user, zm_str key, zm_str value)
-{
-  Read *read = user;
-
-  if (key.size > read->prefix->len)
-    g_hash_table_replace (read->values,
-                          g_strndup (key.data + read->prefix->len, key.size - read->prefix->len),
-                          g_bytes_new (value.data, value.size));
-  return 0;
-}
-
-static void
-run_read (ZmStoreJob *job, ZmStore *store, void *reader)
-{
-  Read *read = (Read *) job;
-  ZmKept *kept = read->kept;
-  g_autoptr (GError) error = NULL;
-  gboolean left;
-
-  read->good = zm_store_documents (store, reader, SPACE, zm_span (read->prefix->str, read->prefix->len),
-                                   zm_span (NULL, 0), 0, take_document, read, &error);
-  if (!read->good)
-    zm_log_limited (kept->runtime->log, ZM_LEVEL_ERROR, "plugin", "kept",
-                    "what plugin %s has kept cannot be read: %s", read->prefix->str, error->message);
-  pthread_mutex_lock (&kept->lock);
-  read->over = TRUE;
-  left = read->left;
-  pthread_cond_broadcast (&kept->read);
-  pthread_mutex_unlock (&kept->lock);
-  if (left)
-    read_free (read);
-}
-
-/* Under the lock, which is let go meanwhile. */
+/* Under the lock, which is let go meanwhile: another thread may read it too, and values be kept then. */
 static void
 read_plugin (ZmKept *kept, const char *plugin)
 {
-  Read *read = g_new0 (Read, 1);
-  gint64 until_us = zm_now_us () + READ_US;
+  gsize prefix = strlen (plugin) + 1; /* with the NUL */
+  g_autoptr (GPtrArray) documents = NULL;
+  g_autoptr (GError) error = NULL;
 
-  read->job.run = run_read;
-  read->kept = kept;
-  read->prefix = g_string_new (plugin);
-  g_string_append_c (read->prefix, '\0');
-  read->values = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
-  if (!zm_store_read_later (kept->runtime->store, &read->job)) {
-    read_free (read);
-    return;
-  }
-  while (!read->over && zm_cond_wait_until (&kept->read, &kept->lock, until_us))
-    continue;
-  if (!read->over) {
-    read->left = TRUE;
-    return;
-  }
-  /* Another thread may have read it meanwhile, and values been kept since. */
-  if (read->good && !g_hash_table_contains (kept->plugins, plugin))
-    g_hash_table_insert (kept->plugins, g_strdup (plugin), g_steal_pointer (&read->values));
-  read_free (read);
+  pthread_mutex_unlock (&kept->lock);
+  documents = zm_documents_read (kept->runtime->store, SPACE, zm_span (plugin, prefix), &error);
+  if (documents == NULL)
+    zm_log_limited (kept->runtime->log, ZM_LEVEL_ERROR, "plugin", "kept",
+                    "what plugin %s has kept cannot be read: %s", plugin, error->message);
+  pthread_mutex_lock (&kept->lock);
+  if (documents != NULL && !g_hash_table_contains (kept->plugins, plugin))
+    g_hash_table_insert (kept->plugins, g_strdup (plugin), values_new (documents, prefix));
 }
 
 /* Under the lock. NULL: it cannot be read now. */

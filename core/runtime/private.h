@@ -4,6 +4,7 @@
 
 #include "runtime/control.h"
 #include "runtime/durable.h"
+#include "runtime/flow-states.h"
 #include "runtime/hosting.h"
 #include "runtime/http.h"
 #include "runtime/sdnotify.h"
@@ -65,19 +66,21 @@ struct ZmRuntime {
   ZmConfig *config;
   char *node;
 
-  ZmGates *gates;             /* * */
-  ZmIntegration *integration; /* * */
-  ZmSubject *subject;         /* * */
-  ZmExternals *externals;     /* * */
-  ZmKeeper *keeper;           /* * */
-  ZmTableSlot *tables;        /* * */
-  ZmHosts *hosts;             /* * */
-  ZmPool *pool;               /* * */
-  ZmStore *store; /* * */     /* NULL: there is none; then there are no queues, and no delivery */
-  ZmQueues *queues;           /* * */
-  ZmDelivery *delivery;       /* * */
-  ZmHosting *hosting;         /* * */
-  ZmPlugins *plugins;         /* * */
+  ZmGates *gates;                    /* * */
+  ZmIntegration *integration;        /* * */
+  ZmSubject *subject;                /* * */
+  ZmExternals *externals;            /* * */
+  ZmKeeper *keeper;                  /* * */
+  ZmTableSlot *tables;               /* * */
+  ZmHosts *hosts;                    /* * */
+  ZmPool *pool;                      /* * */
+  ZmStore *store; /* * */            /* NULL: there is none; then there are no queues, and no delivery */
+  ZmQueues *queues;                  /* * */
+  ZmDelivery *delivery;              /* * */
+  ZmFlowStates *flow_states; /* * */ /* of durable messages; NULL: there are none */
+  ZmCheckpoints checkpoints; /* * */ /* the pool's door to it */
+  ZmHosting *hosting;                /* * */
+  ZmPlugins *plugins;                /* * */
   ZmDurable
       *durable; /* NULL: nothing needs a store. Set before the Subject starts, and gone after the workers */
   ZmQueues *queues; /* NULL: no store. As durable */

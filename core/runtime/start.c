@@ -210,8 +210,10 @@ open_pool (ZmRuntime *runtime, GError **error)
     .user = runtime,
     .log = runtime->log,
     .metrics = runtime->metrics,
+    .checkpoints = &runtime->checkpoints,
   };
 
+  zm_flow_states_door (runtime);
   runtime->pool = zm_pool_new (&config, error);
   zm_panic_set_pool (runtime->pool);
   if (runtime->pool != NULL)
