@@ -49,6 +49,20 @@ zm_durable_driver (const ZmConfig *config)
   return g_strcmp0 (driver, "none") == 0 ? NULL : driver;
 }
 
+static gboolean
+source_wants (const ZmConfig *config)
+{
+  g_auto (GStrv) sources = zm_config_names (config, "source");
+  gboolean wants = FALSE;
+
+  for (char **name = sources; *name != NULL && !wants; name++) {
+    g_autofree char *section = g_strconcat ("source ", *name, NULL);
+
+    wants = zm_config_text (config, section, "queue") != NULL;
+  }
+  return wants;
+}
+
 gboolean
 zm_durable_wanted (const ZmConfig *config)
 {
@@ -56,7 +70,8 @@ zm_durable_wanted (const ZmConfig *config)
 
   if (zm_durable_driver (config) == NULL)
     return FALSE;
-  return section_given (config) || queues[0] != NULL || zm_config_list (config, "http", "listen")[0] != NULL;
+  return section_given (config) || queues[0] != NULL || source_wants (config) ||
+         zm_config_list (config, "http", "listen")[0] != NULL;
 }
 
 char *

@@ -17,7 +17,7 @@ typedef struct ZmDurable ZmDurable;
 
 /* ---- of a configuration ---- */
 
-/* Does something of it need a store? [store], [queue NAME] and [http] listen do, unless [store] driver is `none`. */
+/* Does something of it need a store? [store], [queue NAME], queue= of a source and [http] listen do, unless [store] driver is `none`. */
 gboolean zm_durable_wanted (const ZmConfig *config);
 /* The plugin, whether it is wanted or not; NULL: `none`. Borrowed from config. */
 const char *zm_durable_driver (const ZmConfig *config);

@@ -153,8 +153,7 @@ zm_hosting_emit_durable (ZmGeneration *generation, const zm_event *event, const 
   zm_event read;
   int status;
 
-  /* Nobody would run what stands in ^sends. */
-  if (queues_of (generation) == NULL || (queue == NULL && runtime->delivery == NULL))
+  if (queues_of (generation) == NULL)
     return ZM_E_UNSUPPORTED;
   message = zm_hosting_message (generation, event, key, hops, &status);
   if (message == NULL)

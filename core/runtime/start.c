@@ -286,6 +286,29 @@ zm_runtime_watch (ZmRuntime *runtime, GError **error)
   return TRUE;
 }
 
+/* The store goes before all other plugins, so that what they have kept is there for their init. Where that does not work nothing is
+ * said: the load, which comes next, says what is wrong and where, and the store is opened after it. */
+static void
+open_store_first (ZmRuntime *runtime)
+{
+  const char *driver = zm_durable_driver (runtime->config);
+  const char *const wanted[] = { driver, NULL };
+  g_autoptr (ZmProblems) unsaid = zm_problems_new ();
+  ZmPluginSet *set;
+
+  if (!zm_durable_wanted (runtime->config))
+    return;
+  zm_plugins_scan (runtime->plugins, unsaid);
+  set = zm_plugins_prepare (runtime->plugins, runtime->config, wanted, NULL, unsaid);
+  if (set != NULL && zm_plugin_set_find (set, driver) != NULL && zm_problems_errors (unsaid) == 0) {
+    zm_plugins_commit (runtime->plugins, set);
+    zm_durable_open (runtime, NULL);
+  } else if (set != NULL) {
+    zm_plugins_discard (runtime->plugins, set);
+  }
+  runtime->store = zm_durable_store (runtime);
+}
+
 /* On failure what was opened stays in the runtime, which zm_runtime_free takes apart from whatever state it is in. */
 gboolean
 zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
@@ -305,6 +328,7 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
     return FALSE;
   open_plugins (runtime);
   runtime->sources = zm_sources_new (runtime);
+  open_store_first (runtime);
   load = zm_load_new (runtime, NULL, problems);
   if (load == NULL)
     return FALSE;
