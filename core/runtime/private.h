@@ -75,7 +75,6 @@ struct ZmRuntime {
   ZmHosts *hosts;                    /* * */
   ZmPool *pool;                      /* * */
   ZmStore *store; /* * */            /* NULL: there is none; then there are no queues, and no delivery */
-  ZmQueues *queues;                  /* * */
   ZmDelivery *delivery;              /* * */
   ZmFlowStates *flow_states; /* * */ /* of durable messages; NULL: there are none */
   ZmCheckpoints checkpoints; /* * */ /* the pool's door to it */
