@@ -166,6 +166,8 @@ stop_plugins (ZmRuntime *runtime)
                                                         g_ptr_array_new (), NULL, ignored));
   /* Nothing asks for the store any more, and its plugin is still there. */
   zm_store_work_end (runtime);
+  if (runtime->hosting != NULL)
+    zm_hosting_end_store (runtime->hosting);
   zm_durable_close (runtime);
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
   g_clear_pointer (&runtime->hosts, zm_hosts_free);
