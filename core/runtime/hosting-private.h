@@ -23,6 +23,7 @@ struct ZmHosting {
   ZmCounter *emitted, *denied, *loops;
   ZmCounter *unstored; /* given to be stored, and lost, and nobody was to be told */
   atomic_int asked;    /* of the store, and not answered */
+  atomic_bool store_over; /* the store is being closed: nothing is asked of it any more */
   struct ZmKept *kept;
 };
 

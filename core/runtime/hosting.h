@@ -36,6 +36,8 @@ int zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char
 /* What zm_call_action does, likewise. */
 int zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms,
                      zm_result_fn done, void *user);
+/* The store is about to be closed: from here on plugins hear that there is none. */
+void zm_hosting_end_store (ZmHosting *hosting);
 /* What zm_put_message, zm_wait_empty, zm_keep and zm_kept do; *value is a reference. */
 int zm_hosting_put (ZmGeneration *generation, const zm_put *put, zm_done_fn done, void *user);
 int zm_hosting_wait_empty (ZmGeneration *generation, const char *queue, const char *key, int timeout_ms,

@@ -20,9 +20,19 @@ static gboolean
 may_store (ZmGeneration *generation)
 {
   const ZmManifest *manifest = zm_generation_manifest (generation);
+  ZmRuntime *runtime = zm_generation_owner (generation);
 
+  if (atomic_load (&runtime->hosting->store_over))
+    return FALSE;
   return manifest == NULL ||
          (g_strcmp0 (manifest->kind, "protocol") != 0 && g_strcmp0 (manifest->kind, "store") != 0);
+}
+
+/* A plugin's stop, which comes later, may still ask. */
+void
+zm_hosting_end_store (ZmHosting *hosting)
+{
+  atomic_store (&hosting->store_over, TRUE);
 }
 
 static ZmQueues *

@@ -171,6 +171,8 @@ stop_plugins (ZmRuntime *runtime)
   zm_integration_finish (runtime->integration, FLUSH_MS);
   zm_sends_close (runtime);
   zm_store_work_end (runtime);
+  if (runtime->hosting != NULL)
+    zm_hosting_end_store (runtime->hosting);
   zm_durable_close (runtime);
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
   g_clear_pointer (&runtime->hosts, zm_hosts_free);

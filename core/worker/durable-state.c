@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define VERSION 1
+#define STATE_VERSION 1
 
 /* ---- definitions ---- */
 
@@ -88,7 +88,7 @@ zm_state_write (const ZmRun *run, const ZmState *state)
   gsize size = zmq_msg_size (&run->body);
   GByteArray *out = g_byte_array_sized_new ((guint) MIN (size + 512, G_MAXINT32));
   g_autofree char *type = zm_run_content_type (run);
-  put_number (out, VERSION);
+  put_number (out, STATE_VERSION);
   put_number (out, state->kind);
   put_number (out, run->on_error | run->replaced << 1 | (type != NULL) << 2);
   put_number (out, run->hops);
@@ -161,7 +161,7 @@ gboolean
 zm_state_read (ZmSpan bytes, ZmState *state)
 {
   memset (state, 0, sizeof *state);
-  if (get_number (&bytes) != VERSION)
+  if (get_number (&bytes) != STATE_VERSION)
     return FALSE;
   state->kind = get_bounded (&bytes, ZM_STATE_JOIN);
   guint flags = get_bounded (&bytes, 7);
