@@ -95,6 +95,14 @@ end_message (ZmTry *try, ZmStoreWriter *writer)
                          try->attempt.seq);
     try->consumed = TRUE;
   }
+  if (consumer->target.ending != NULL)
+    consumer->target.ending (&try->attempt, writer, consumer->target.user);
+}
+
+char *
+zm_delivery_attempt_key (const ZmAttempt *attempt)
+{
+  return g_strdup_printf ("%s%016" G_GINT64_MODIFIER "x", attempt->consumer->prefix, attempt->seq);
 }
 
 static void
@@ -319,6 +327,8 @@ end_done (ZmStoreUnit *unit, const GError *error)
     zm_queue_consume_commit (delivery->config.queues, zm_consumer_queue (consumer), try->attempt.seq);
   count_end (try);
   publish (try);
+  if (try->ends && consumer->target.ended != NULL)
+    consumer->target.ended (&try->attempt, consumer->target.user);
   if (try->ends)
     zm_consumer_forget (consumer, try->attempt.seq);
   else

@@ -88,8 +88,14 @@ typedef struct ZmTarget {
   /* The message that start finds in the attempt, from what is stored (borrowed). NULL with an error: it can be made into none, and
    * is dead. In a reader's thread. May be NULL: start has attempt->stored alone. */
   ZmMessage *(*make) (const ZmStored *stored, gpointer user, GError **error);
+  /* In prepare of the unit with which a message ends, done or dead: adds what is to go with it; and when that is written. The
+   * store's thread. Both may be NULL. */
+  void (*ending) (const ZmAttempt *attempt, ZmStoreWriter *writer, gpointer user);
+  void (*ended) (const ZmAttempt *attempt, gpointer user);
   gpointer user;
 } ZmTarget;
+/* Names the attempt's message among all, over restarts: the consumer's name, a slash, and its place in the queue. The caller frees. */
+char *zm_delivery_attempt_key (const ZmAttempt *attempt);
 
 /* What is written in the same transaction as the end of a message: results for bound queues. */
 typedef struct ZmDeliveryEnd {

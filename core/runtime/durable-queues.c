@@ -56,6 +56,20 @@ open_queues (ZmRuntime *runtime, GError **error)
   return TRUE;
 }
 
+static char *
+key_of (gconstpointer durable)
+{
+  return zm_delivery_attempt_key (durable);
+}
+
+gboolean
+zm_sends_open_queues (ZmRuntime *runtime, GError **error)
+{
+  if (runtime->store != NULL && runtime->queues == NULL)
+    return open_queues (runtime, error);
+  return TRUE;
+}
+
 gboolean
 zm_sends_open (ZmRuntime *runtime, GError **error)
 {
@@ -73,7 +87,7 @@ zm_sends_open (ZmRuntime *runtime, GError **error)
   runtime->store = config.store = zm_durable_store (runtime);
   if (runtime->store == NULL)
     return TRUE;
-  if (!open_queues (runtime, error))
+  if (!zm_sends_open_queues (runtime, error) || !zm_flow_states_open (runtime, key_of, error))
     return FALSE;
   config.queues = runtime->queues;
   runtime->delivery = zm_delivery_new (&config, error);
@@ -112,6 +126,7 @@ zm_sends_free (ZmRuntime *runtime)
 
   runtime->store = NULL;
   g_clear_pointer (&runtime->delivery, zm_delivery_free);
+  zm_flow_states_free (runtime);
   if (sends == NULL)
     return;
   zm_sends_lane_free (sends->own);

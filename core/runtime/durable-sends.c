@@ -275,6 +275,23 @@ zm_sends_ended (const ZmMessage *message, ZmEnd end, int asked, const char *code
   zm_delivery_ended (message->durable, &ended);
 }
 
+/* How far it had come in its flow goes with it. */
+static void
+ending (const ZmAttempt *attempt, ZmStoreWriter *writer, gpointer user)
+{
+  g_autofree char *key = zm_delivery_attempt_key (attempt);
+
+  zm_flow_states_ending (((ZmSendsLane *) user)->runtime, key, writer);
+}
+
+static void
+has_ended (const ZmAttempt *attempt, gpointer user)
+{
+  g_autofree char *key = zm_delivery_attempt_key (attempt);
+
+  zm_flow_states_ended (((ZmSendsLane *) user)->runtime, key);
+}
+
 void
 zm_sends_lane_free (gpointer user)
 {
@@ -301,7 +318,9 @@ zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const char *key, ZmCon
   lane->key_text = g_strdup (key);
   lane->timer.func = on_again;
   lane->timer.user = lane;
-  config->target = (ZmTarget){ .start = start_attempt, .make = make_message, .user = lane };
+  config->target = (ZmTarget){
+    .start = start_attempt, .make = make_message, .ending = ending, .ended = has_ended, .user = lane
+  };
   config->queue.name = zm_span_text (queue);
   config->consumes = TRUE;
   if (key == NULL || zm_key_parse (zm_span_text (lane->key_text), &lane->key, NULL, error))

@@ -16,6 +16,8 @@ typedef struct ZmSends ZmSends;
 #define ZM_SENDS_QUEUE "^sends"
 #define ZM_SENDS_DEAD  "dead"
 
+/* The queues alone, before other plugins than the store's are loaded. */
+gboolean zm_sends_open_queues (struct ZmRuntime *runtime, GError **error);
 /* Queues and delivery, if there is a store. After store and pool, before messages come. */
 gboolean zm_sends_open (struct ZmRuntime *runtime, GError **error);
 /* The queues, and a consumer for each [queue NAME] with action=, as the configuration has it now. Runtime's thread. */

@@ -331,6 +331,8 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   open_plugins (runtime);
   runtime->sources = zm_sources_new (runtime);
   open_store_first (runtime);
+  if (!zm_sends_open_queues (runtime, error))
+    return FALSE;
   load = zm_load_new (runtime, NULL, problems);
   if (load == NULL)
     return FALSE;
