@@ -193,7 +193,13 @@ check_body (ZmExchange *exchange)
   ZmRequest *request = &exchange->request;
   const char *length = zm_request_header (request, "Content-Length");
   guint64 size = length != NULL ? g_ascii_strtoull (length, NULL, 10) : 0;
+  const char *coding = zm_request_header (request, "Transfer-Encoding");
 
+  /* Of any other one the end is not known, and libmicrohttpd would read until the client closes. */
+  if (coding != NULL && g_ascii_strcasecmp (coding, "chunked") != 0) {
+    zm_request_fail (request, 400, NULL, "Transfer-Encoding", "only chunked is understood");
+    return FALSE;
+  }
   exchange->body_most = MIN (request->route->body_most, exchange->limits.body_most);
   if (size <= exchange->body_most)
     return TRUE;
