@@ -9,7 +9,7 @@
 
 #include "http/address.h"
 #include "http/http-private.h"
-#include "http/tokens.h"
+#include "http/zm-tokens.h"
 
 #include <microhttpd.h>
 #include <pthread.h>

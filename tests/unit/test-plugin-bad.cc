@@ -37,7 +37,7 @@ TEST_P (BadPluginTest, IsRefusedWithTheReason)
 
 static const BadPlugin bad_plugins[] = {
   { "wrong-abi",
-    "built for plugin ABI 99.0, this is 1.1; build it again with this version's zmanager/plugin.h" },
+    "built for plugin ABI 99.1, this is 1.1; build it again with this version's zmanager/plugin.h" },
   { "no-note", "no note of zmanager's" },
   { "no-manifest", "it has actions, but no ZM_PLUGIN (…) line; add one" },
   { "missing-symbol", "action 'ghost' cannot be used: it exports no symbol 'ghost'" },
