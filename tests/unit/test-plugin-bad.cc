@@ -73,7 +73,8 @@ TEST_F (PluginTest, TruncatedOnesAreRefused)
 {
   std::string bytes = read_file (built_plugin ("plugins/swap"));
 
-  for (double part : { 0.0, 0.001, 0.01, 0.1, 0.3, 0.5 })
+  /* What stands behind the segments, such as what debuggers read, may be missing. */
+  for (double part : { 0.0, 0.001, 0.01, 0.1, 0.2, 0.3 })
     install_bytes (bytes.substr (0, std::max<size_t> (1, static_cast<size_t> (bytes.size () * part))),
                    "cut" + std::to_string (static_cast<int> (part * 1000)));
   open_registry ();
