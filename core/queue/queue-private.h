@@ -128,6 +128,7 @@ struct ZmQueue {
   ZmIndex index;
   guint64 last_seq; /* the last that was given out */
   guint64 purged; /* what was purged in prepare: appends of the same batch up to it are not there any more */
+  guint64 purged_done; /* the same when it is durable; written and read atomically, by readers too */
   guint64 leaving_bytes;          /* of removals that are not durable yet */
   guint64 pending, pending_bytes; /* appended and not durable yet: count against bounds and emptiness */
   ZmHeap delays;                  /* due, seq; those that left the queue meanwhile stay until their time */

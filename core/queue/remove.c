@@ -201,6 +201,7 @@ commit_purge (ZmRequest *request)
 {
   if (request->queue == NULL)
     return;
+  __atomic_store_n (&request->queue->purged_done, request->queue->purged, __ATOMIC_RELEASE);
   zm_readers_purged (request->queue);
   zm_latest_removed (request->queue, 0);
 }

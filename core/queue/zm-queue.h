@@ -234,6 +234,8 @@ ZmQueueReader *zm_queue_reader_new (ZmQueues *queues, ZmQueueName queue, guint64
 void zm_queue_reader_free (ZmQueueReader *reader);
 /* Up to most sequence numbers of messages behind the cursor that are due and not over, and moves the cursor behind them. */
 guint zm_queue_reader_take (ZmQueueReader *reader, guint64 *seqs, guint most);
+/* Is a message that it took still in the log: not purged, replaced, consumed or over? TRUE as well where that is not known just now. */
+gboolean zm_queue_reader_has (const ZmQueueReader *reader, guint64 seq);
 /* Where to go on after a restart: behind what was taken, but before the first message that was not due yet. */
 guint64 zm_queue_reader_cursor (const ZmQueueReader *reader);
 /* The reader needs nothing up to this one any more: what has left the queue view is freed where no other reader needs it. */

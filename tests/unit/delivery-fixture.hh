@@ -284,6 +284,23 @@ public:
     });
   }
 
+  void
+  purge (const char *queue)
+  {
+    ask ([&] (Answer *answer) {
+      zm_queue_purge (queues, ZmQueueName{ {}, zm_span_text (queue) }, answered, answer);
+    });
+  }
+
+  void
+  remove (const char *queue, const std::string &id)
+  {
+    ask ([&] (Answer *answer) {
+      zm_queue_delete (queues, ZmQueueName{ {}, zm_span_text (queue) }, zm_span (id.data (), id.size ()),
+                       zm_span (nullptr, 0), answered, answer);
+    });
+  }
+
   Answer
   replay (const char *queue, const std::vector<std::string> &ids = {})
   {
