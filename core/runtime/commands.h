@@ -97,6 +97,7 @@ gboolean zm_command_instances (ZmCommandCall *call, GError **error);
 gboolean zm_command_routes (ZmCommandCall *call, GError **error);
 gboolean zm_command_hosts (ZmCommandCall *call, GError **error);
 gboolean zm_command_dead (ZmCommandCall *call, GError **error);
+gboolean zm_command_dead_replay (ZmCommandCall *call, GError **error);
 gboolean zm_command_dead_rm (ZmCommandCall *call, GError **error);
 gboolean zm_command_running (ZmCommandCall *call, GError **error);
 gboolean zm_command_sources (ZmCommandCall *call, GError **error);
