@@ -84,6 +84,7 @@ set_answer (Put *put)
   }
   answer->ids = put->ids;
   answer->n_ids = put->n;
+  answer->n = duplicates;
   answer->duplicate = duplicates == put->n;
   answer->created = !answer->duplicate;
 }

@@ -105,7 +105,8 @@ typedef struct ZmQueueAnswer {
  * UNAVAILABLE (the store failed). */
 typedef void (*ZmQueueDone) (const ZmQueueAnswer *answer, const GError *error, gpointer user);
 
-/* Appends n messages, all or none. The queue is made where it is not there. Answers ids, duplicate (n = 1 only), created. */
+/* Appends n messages, all or none. The queue is made where it is not there. Answers ids, duplicate (all
+ * were), n (how many were), created. */
 void zm_queue_put (ZmQueues *queues, ZmQueueName queue, const ZmPut *puts, guint n, ZmQueueDone done,
                    gpointer user);
 /* For `latest`: n = 1. IF_EMPTY: only where no element of that key is there, claimed ones included: else error EXISTS. REPLACE: in
