@@ -5,6 +5,7 @@
 #include "runtime/http-private.h"
 
 #include "runtime/commands.h"
+#include "runtime/durable-sends.h"
 
 #include <string.h>
 
@@ -155,6 +156,37 @@ send_push (ZmWeb *web, ZmMessage *message, ZmHttpResult done, gpointer user)
   say_error (done, user, ZM_E_AGAIN, "busy", "the workers' ring is full; send again later");
 }
 
+/* Who waits until it is stored. */
+typedef struct WebSend {
+  ZmHttpResult done;
+  gpointer user;
+  char *id;
+} WebSend;
+
+static void
+stored (int status, const char *json, gpointer user)
+{
+  g_autofree WebSend *send = user;
+
+  send->done (status, zm_span_text (json), "application/json", zm_span_text (send->id), send->user);
+  g_free (send->id);
+}
+
+static void
+send_durable (ZmWeb *web, ZmMessage *message, ZmHttpResult done, gpointer user)
+{
+  WebSend *send = g_new (WebSend, 1);
+
+  *send = (WebSend){ done, user, zm_span_dup (message->topic.id) };
+  message->received_us = zm_now_us ();
+  if (zm_sends_put (web->runtime, &message, 1, stored, send))
+    return;
+  g_free (send->id);
+  g_free (send);
+  zm_message_unref (message);
+  say_error (done, user, ZM_E_UNSUPPORTED, "no-store", "this daemon has no store for messages");
+}
+
 void
 zm_web_send (ZmMessage *message, ZmHttpHow how, ZmHttpResult done, gpointer done_user, gpointer user)
 {
@@ -168,11 +200,8 @@ zm_web_send (ZmMessage *message, ZmHttpHow how, ZmHttpResult done, gpointer done
     send_call (web, message, done, done_user);
   } else if (how == ZM_HTTP_PUSH) {
     send_push (web, message, done, done_user);
-  } else if (web->runtime->send_durable != NULL) {
-    web->runtime->send_durable (message, done, done_user, web->runtime);
   } else {
-    zm_message_unref (message);
-    say_error (done, done_user, ZM_E_UNSUPPORTED, "no-store", "this daemon has no store for messages");
+    send_durable (web, message, done, done_user);
   }
 }
 

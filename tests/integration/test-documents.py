@@ -308,7 +308,7 @@ def the_limits_are_those_of_the_code():
     rows = dict(re.findall(r"^\|  (.*)\n:  (.*)$", page, re.M))
     for what, (path, name, words) in LIMITS.items():
         assert rows.get(what, "").startswith(words), f"LIMITS: {what}: {rows.get(what)!r}, not {words}"
-        value = re.search(rf"^#define {name} +(?:\(\(goffset\) )?(.*?)\)?(?: +/\*.*)?$", read("core", path), re.M)
+        value = re.search(rf"^#define {name} +(?:\(\((?:goffset|gsize)\) )?(.*?)\)?(?: +/\*.*)?$", read("core", path), re.M)
         assert value, f"core/{path} has no {name}"
         assert eval(value[1].strip("( )")) == amount(words), f"{name} is {value[1]}, LIMITS says {words}"
     defaults = re.findall(r"^:  \[(\w+)\] ([\w-]+): (\S+)$", page, re.M)
