@@ -37,6 +37,13 @@ count_peer (ZmHttp *http, const char *peer, int by)
     g_hash_table_insert (http->per_peer, g_strdup (peer), GUINT_TO_POINTER (n));
 }
 
+/* With the lock. */
+static guint
+count_taken (const ZmHttp *http)
+{
+  return g_hash_table_size (http->conns) - http->n_refused;
+}
+
 ZmConn *
 zm_conn_enter (ZmHttp *http, int fd, ZmServing *serving, const ZmListener *listener,
                const struct sockaddr_storage *address, ZmRefusedWhy *why)
@@ -49,7 +56,7 @@ zm_conn_enter (ZmHttp *http, int fd, ZmServing *serving, const ZmListener *liste
   if (!listener->address.local &&
       GPOINTER_TO_UINT (g_hash_table_lookup (http->per_peer, peer)) >= http->limits.per_address)
     *why = ZM_REFUSED_ADDRESS;
-  else if (g_hash_table_size (http->conns) < http->limits.connections)
+  else if (count_taken (http) < http->limits.connections)
     conn = g_new0 (ZmConn, 1);
   if (conn != NULL) {
     conn->fd = fd;
@@ -62,7 +69,7 @@ zm_conn_enter (ZmHttp *http, int fd, ZmServing *serving, const ZmListener *liste
     if (!conn->local)
       count_peer (http, conn->peer, 1);
     g_hash_table_insert (http->conns, GINT_TO_POINTER (fd), conn);
-    zm_counter_set (http->connections, g_hash_table_size (http->conns));
+    zm_counter_set (http->connections, count_taken (http));
   }
   pthread_mutex_unlock (&http->lock);
   return conn;
@@ -91,19 +98,26 @@ may_linger (const ZmHttp *http, const ZmConn *conn)
   return !http->ending && (n > 0 || (n < 0 && errno == EAGAIN && !conn->whole));
 }
 
+static gboolean
+read_on (ZmHttp *http, int fd)
+{
+  struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.u64 = (guint64) fd };
+
+  shutdown (fd, SHUT_WR);
+  return epoll_ctl (http->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 /* libmicrohttpd closes its own descriptor, and ours keeps the connection open for reading. It counts against the caps as before. */
 static gboolean
 linger (ZmHttp *http, ZmConn *conn)
 {
   int before = conn->fd, fd = fcntl (before, F_DUPFD_CLOEXEC, 0);
-  struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.u64 = (guint64) fd };
 
-  if (fd < 0 || epoll_ctl (http->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+  if (fd < 0 || !read_on (http, fd)) {
     if (fd >= 0)
       close (fd);
     return FALSE;
   }
-  shutdown (fd, SHUT_WR);
   g_hash_table_steal (http->conns, GINT_TO_POINTER (before));
   conn->fd = fd;
   conn->phase = ZM_CONN_LINGER;
@@ -115,12 +129,36 @@ linger (ZmHttp *http, ZmConn *conn)
 }
 
 void
+zm_conn_refused (ZmHttp *http, int fd)
+{
+  ZmConn *conn = NULL;
+
+  pthread_mutex_lock (&http->lock);
+  if (http->n_refused < ZM_HTTP_REFUSED_MOST && read_on (http, fd)) {
+    conn = g_new0 (ZmConn, 1);
+    *conn = (ZmConn){ .fd = fd,
+                      .refused = TRUE,
+                      .phase = ZM_CONN_LINGER,
+                      .rest = ZM_HTTP_REFUSED_BYTES_MOST,
+                      .deadline_us = zm_now_us () + ZM_HTTP_LINGER_US };
+    http->n_refused++;
+    g_hash_table_insert (http->conns, GINT_TO_POINTER (fd), conn);
+  }
+  pthread_mutex_unlock (&http->lock);
+  if (conn == NULL)
+    close (fd);
+}
+
+/* Its caller takes it out of the table. */
+void
 zm_conn_linger_end (ZmHttp *http, ZmConn *conn)
 {
-  if (!conn->local)
+  if (conn->refused)
+    http->n_refused--;
+  else if (!conn->local)
     count_peer (http, conn->peer, -1);
   close (conn->fd);
-  zm_counter_set (http->connections, g_hash_table_size (http->conns) - 1);
+  zm_counter_set (http->connections, count_taken (http) - 1);
 }
 
 /* A piece at a time: a flood of one is not to keep the others waiting. */
@@ -163,7 +201,7 @@ zm_conn_closed (ZmHttp *http, int fd)
         count_peer (http, conn->peer, -1);
       g_hash_table_remove (http->conns, GINT_TO_POINTER (fd));
     }
-    zm_counter_set (http->connections, g_hash_table_size (http->conns));
+    zm_counter_set (http->connections, count_taken (http));
   }
   pthread_mutex_unlock (&http->lock);
 }

@@ -34,9 +34,10 @@ refuse (ZmHttp *http, int fd, gboolean secure, ZmRefusedWhy why)
   static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
                              "Content-Length: 0\r\n\r\n";
 
-  if (!secure)
-    (void) !send (fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-  close (fd);
+  if (!secure && send (fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+    zm_conn_refused (http, fd);
+  else
+    close (fd);
   zm_counter_add (http->refused[why], 1);
   zm_log_limited (http->host.log, ZM_LEVEL_WARNING, "http",
                   why == ZM_REFUSED_FULL ? "connections" : "connections-per-address",

@@ -25,6 +25,9 @@ G_BEGIN_DECLS
 /* How long, and of how many bytes, the rest of a refused request is read. */
 #define ZM_HTTP_LINGER_US   (2 * G_USEC_PER_SEC)
 #define ZM_HTTP_LINGER_MOST (16 * 1024 * 1024)
+/* Of connections over a cap only so many are waited for at a time, and less is read of each. */
+#define ZM_HTTP_REFUSED_MOST       64
+#define ZM_HTTP_REFUSED_BYTES_MOST 65536
 
 typedef struct ZmExchange ZmExchange;
 
@@ -57,6 +60,7 @@ typedef struct ZmConn {
   gboolean whole;       /* its request has been read to its end */
   gboolean looked;      /* since it is idle: has its client gone? */
   gsize rest;           /* bytes that are still read, lingering */
+  gboolean refused;     /* it was never taken: it counts nowhere */
 } ZmConn;
 
 /* Settings that are asked for with each request or connection; a walk over the schema each time would be too much. */
@@ -132,6 +136,7 @@ struct ZmHttp {
   ZmHttpLimits limits;    /* lock; of config */
   ZmTokens *tokens;       /* lock; the same */
   GHashTable *conns;      /* lock; fd -> ZmConn */
+  guint n_refused;        /* lock; of conns: refused ones, which linger */
   GHashTable *per_peer;   /* lock; address -> count */
   GHashTable *streams;    /* lock; ZmEventStream, a reference each */
   ZmServing *next_secure; /* lock; to be put into use by the keeper */
@@ -167,6 +172,8 @@ ZmConn *zm_conn_find (ZmHttp *http, int fd);
 /* NULL: over a cap, *why which. */
 ZmConn *zm_conn_enter (ZmHttp *http, int fd, ZmServing *serving, const ZmListener *listener,
                        const struct sockaddr_storage *address, ZmRefusedWhy *why);
+/* One that was told that it is refused: read for a while, or closed at once where many are. */
+void zm_conn_refused (ZmHttp *http, int fd);
 /* With the lock: the end of one that lingers. */
 void zm_conn_linger_end (ZmHttp *http, ZmConn *conn);
 /* With the lock: reads what there is of one that lingers. FALSE: it is over. */
