@@ -35,7 +35,7 @@ const ZmRoute zm_routes_v1[] = {
     "instance with this id waits "
     "already.;413 The body is too large.;422 The action refused it.;500 The action failed.;501 No store.;503 "
     "Busy, or not there now.;504 "
-    "No result in time.",
+    "No result in time.;507 The store is full.",
     NULL },
 
   { ZM_GET, "/v1/queues", zm_v1_queues, ALL, 0, 0, "queues", "The project's queues.", "200 A list.",

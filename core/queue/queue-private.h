@@ -242,7 +242,7 @@ typedef struct ZmRequestOps {
   /* In done, only where decide set no error: the write failed. */
   void (*undo) (ZmRequest *request);
   /* After seen has been read (maybe a reader's thread), before the answer: TRUE: the request was submitted again by
-   * zm_request_again, no answer yet. */
+   * zm_queue_request_again, no answer yet. */
   gboolean (*read) (ZmRequest *request);
   void (*free) (ZmRequest *request); /* its own members */
 } ZmRequestOps;
@@ -280,20 +280,21 @@ struct ZmRequest {
   GPtrArray *plains; /* GByteArray: what was decrypted */
 };
 /* Of ops->size bytes, zeroed but for the base; name copied. */
-gpointer
-zm_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQueueDone done, gpointer user);
+gpointer zm_queue_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQueueDone done,
+                               gpointer user);
 /* Any thread. size: about what it writes. Refused: answered at once, in the calling thread. It is the room's then. */
-void zm_request_submit (gpointer request, gsize size);
+void zm_queue_request_submit (gpointer request, gsize size);
 /* The same request once more, from ops->read or commit: decide is called again. */
-void zm_request_again (ZmRequest *request);
+void zm_queue_request_again (ZmRequest *request);
 /* Adds a message to the answer, with what claims.c knows of it (zm_claims_show); its record is taken from the cache, where it is. */
-ZmSeen *zm_request_see (ZmRequest *request, guint64 seq);
+ZmSeen *zm_queue_request_see (ZmRequest *request, guint64 seq);
 /* In prepare: reads now what seen has no record of; for what the unit removes. Those that are gone or damaged stay without. */
-void zm_request_fetch_now (ZmRequest *request);
+void zm_queue_request_fetch_now (ZmRequest *request);
 /* Answers before the sync (durability = batch): commit and undo follow all the same, and nobody is told of them. */
-void zm_request_answer (ZmRequest *request);
+void zm_queue_request_answer (ZmRequest *request);
 /* Sets request->error. */
-void zm_request_fail (ZmRequest *request, ZmErrorCode code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+void
+zm_queue_request_fail (ZmRequest *request, ZmErrorCode code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* A sequence number of this queue from an id; 0: no id of ours, or of another queue. */
 guint64 zm_queue_seq_of (const ZmQueue *queue, ZmSpan id);
 

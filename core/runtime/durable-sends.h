@@ -39,6 +39,9 @@ zm_sends_put (struct ZmRuntime *runtime, ZmMessage *const *messages, guint n, Zm
 
 /* ---- doors ---- */
 
+/* The publish tap's part: into the queues bound to each message's topic. The publisher's thread. */
+void zm_sends_tap (ZmMessage *const *messages, guint n, struct ZmRuntime *runtime);
+
 /* The Subject's `send`; user: the runtime. */
 gboolean zm_sends_from_subject (ZmMessage *const *messages, guint n, guint64 ticket, gpointer user);
 /* The pool's `durable_end`; user: the runtime. */

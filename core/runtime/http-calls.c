@@ -156,33 +156,44 @@ send_push (ZmWeb *web, ZmMessage *message, ZmHttpResult done, gpointer user)
   say_error (done, user, ZM_E_AGAIN, "busy", "the workers' ring is full; send again later");
 }
 
-/* Who waits until it is stored. */
+/* A message on its way into the store, and who is told then. */
 typedef struct WebSend {
   ZmHttpResult done;
   gpointer user;
   char *id;
 } WebSend;
 
+/* In the store's thread, or where it is refused at once. What has no room is full here and not busy: it is the disk or the queue, and
+ * another try a second later meets the same. */
 static void
-stored (int status, const char *json, gpointer user)
+on_sent (int status, const char *json, gpointer user)
 {
-  g_autofree WebSend *send = user;
+  WebSend *sent = user;
+  ZmSpan raw;
 
-  send->done (status, zm_span_text (json), "application/json", zm_span_text (send->id), send->user);
-  g_free (send->id);
+  if (status >= 0) {
+    sent->done (status, zm_span (NULL, 0), NULL, zm_span_text (sent->id), sent->user);
+  } else if (status == ZM_E_AGAIN) {
+    g_autofree char *text = zm_json_member (zm_span_text (json), "text", &raw) ? zm_json_text (raw) : NULL;
+
+    say_error (sent->done, sent->user, status, "full", text != NULL ? text : "the store is full");
+  } else {
+    sent->done (status, zm_span_text (json), "application/json", zm_span (NULL, 0), sent->user);
+  }
+  g_free (sent->id);
+  g_free (sent);
 }
 
 static void
 send_durable (ZmWeb *web, ZmMessage *message, ZmHttpResult done, gpointer user)
 {
-  WebSend *send = g_new (WebSend, 1);
+  WebSend *sent = g_new (WebSend, 1);
 
-  *send = (WebSend){ done, user, zm_span_dup (message->topic.id) };
-  message->received_us = zm_now_us ();
-  if (zm_sends_put (web->runtime, &message, 1, stored, send))
+  *sent = (WebSend){ done, user, zm_span_dup (message->topic.id) };
+  if (zm_sends_put (web->runtime, &message, 1, on_sent, sent))
     return;
-  g_free (send->id);
-  g_free (send);
+  g_free (sent->id);
+  g_free (sent);
   zm_message_unref (message);
   say_error (done, user, ZM_E_UNSUPPORTED, "no-store", "this daemon has no store for messages");
 }
