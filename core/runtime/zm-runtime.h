@@ -12,6 +12,9 @@
 
 G_BEGIN_DECLS
 
+#define ZM_REQUEST_MOST \
+  (1024 * 1024) /* bytes of a request on the control socket; who sends more is disconnected */
+
 typedef struct ZmRuntime ZmRuntime;
 
 /* What the command line says. Everything is borrowed until the function that takes it returns. */
