@@ -171,11 +171,19 @@ zm_v1_log_level (ZmRequest *request)
 
 /* ---- dead letters ---- */
 
+/* With the project, as another may have a queue of that name. */
 void
 zm_v1_queue_replay (ZmRequest *request)
 {
+  const ZmHttpHost *host = zm_http_host (request->http);
+  g_autoptr (GString) json = g_string_new ("{\"command\":\"dead-replay\",\"queue\":");
   ZmQueueName name;
 
-  if (zm_v1_queue (request, &name))
-    run (request, "dead-replay", "queue", name.name, on_reply);
+  if (!zm_v1_queue (request, &name))
+    return;
+  zm_json_append_string (json, name.name);
+  g_string_append (json, ",\"project\":");
+  zm_json_append_string (json, name.project);
+  g_string_append_c (json, '}');
+  host->command (json->str, on_reply, request, host->user);
 }
