@@ -117,6 +117,7 @@ static const ZmKeySpec schema[] = {
 
   DURATION ("action", "timeout", .least = 1, .most = DAY_MS, .doc = "Soft deadline of this mapping; [workers] timeout where not set."),
   CHOICE   ("action", "ordering", .choices = "none|context|key", .doc = "Ordering of this mapping; [workers] ordering where not set."),
+  TEXT     ("action", "retries", .doc = "Retries of durable messages: a number, or a retry policy; that of the mapping file where not set."),
   CHOICE   ("action", "isolation", .choices = ISOLATIONS,
             .doc = "Where its plugin runs for this mapping; where the plugin runs else, if not set."),
 

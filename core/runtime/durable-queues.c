@@ -207,6 +207,7 @@ add_lane (ZmRuntime *runtime, const char *queue, const char *section, char *made
     g_free (made_of);
     return;
   }
+  lane->own_policy = retry != NULL && *retry != '\0';
   lane->made_of = made_of;
   g_ptr_array_add (runtime->sends->lanes, lane);
 }

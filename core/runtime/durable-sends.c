@@ -225,6 +225,7 @@ start_attempt (ZmAttempt *attempt, gpointer user)
   message->origin = ZM_ORIGIN_DURABLE;
   message->attempt = (guint8) MIN (attempt->number, G_MAXUINT8);
   message->durable = attempt;
+  attempt->target = lane;
   message->deadline_us = 0; /* that was how long its sender would wait for the store */
   message->received_us = zm_now_us ();
   if (zm_pool_try_push (runtime->pool, &given, 1) == 1)
@@ -290,17 +291,27 @@ verdict_of (ZmEnd end, int asked, const char *code)
   return g_strv_contains (final_codes, code) ? ZM_DELIVERY_REJECT : ZM_DELIVERY_RETRY;
 }
 
-/* retries= of the mapping that takes the key; -1: not given. */
-static gint64
-retries_of (ZmRuntime *runtime, const ZmMessage *message)
+/* retries= of the mapping that takes the key. FALSE: not given, or its queue's own policy counts. What is wrong with it was said
+ * when it was loaded. */
+static gboolean
+mapping_policy (ZmRuntime *runtime, const ZmMessage *message, ZmRetryPolicy *policy)
 {
-  g_autoptr (ZmTable) table = zm_table_slot_get (runtime->tables);
+  const ZmSendsLane *lane = ((const ZmAttempt *) message->durable)->target;
+  g_autoptr (ZmTable) table = NULL;
+  const ZmMapping *mapping;
   ZmLookup found;
 
-  if (message->topic.flow.size > 0)
-    return -1;
+  zm_retry_policy_init (policy);
+  if (message->topic.flow.size > 0 || lane->own_policy)
+    return FALSE;
+  table = zm_table_slot_get (runtime->tables);
   zm_table_lookup (table, &message->topic, &found);
-  return found.n_flows == 0 && found.route != NULL ? found.route->mapping->retries : -1;
+  mapping = found.n_flows == 0 && found.route != NULL ? found.route->mapping : NULL;
+  if (mapping != NULL && mapping->policy != NULL)
+    return zm_retry_policy_read (policy, zm_span_text (mapping->policy), NULL);
+  if (mapping != NULL && mapping->retries >= 0)
+    zm_retry_policy_limit (policy, (guint) mapping->retries);
+  return mapping != NULL && mapping->retries >= 0;
 }
 
 void
@@ -313,15 +324,12 @@ zm_sends_ended (const ZmMessage *message, ZmEnd end, int asked, const char *code
                           .text = text,
                           .results = &result,
                           .n_results = result != NULL };
-  ZmRetryPolicy policy;
-  gint64 retries = ended.verdict == ZM_DELIVERY_RETRY ? retries_of (user, message) : -1;
+  ZmRetryPolicy policy = { 0 };
 
-  if (retries >= 0) {
-    zm_retry_policy_init (&policy);
-    zm_retry_policy_limit (&policy, (guint) retries);
+  if (ended.verdict == ZM_DELIVERY_RETRY && mapping_policy (user, message, &policy))
     ended.policy = &policy;
-  }
   zm_delivery_ended (message->durable, &ended);
+  zm_retry_policy_clear (&policy);
 }
 
 /* How far it had come in its flow goes with it. */

@@ -88,12 +88,20 @@ ZM_PLUGIN_FULL ("ledger", "1.0", "LGPL-2.1-or-later", "Notes", "kind=component\\
 MAPPING = """[actionmapping]
 ?Order?New = ledger.note
 ?Order?Short = ledger.note
+?Order?Policy = ledger.note
+?Order?Site = ledger.note
 ?Order?Queued = ledger.note
 ?Order?Dead = ledger.dead
 ?Order?Circle = ledger.circle
 
 [action ?Order?Short]
 retries = 2
+
+[action ?Order?Policy]
+retries = {"schedule": [0]}
+
+[action ?Order?Site]
+retries = 1000
 """
 
 
@@ -109,6 +117,11 @@ class Durable(Daemon):
         frames = [topic.encode(), *([json.dumps(headers).encode()] if headers else []), body]
         status, _, answer = self.request("SEND", *frames)
         return status, json.loads(answer)
+
+    def put(self, queue, *bodies):
+        """Into a queue, one after the other."""
+        for body in bodies:
+            subprocess.run([ZMANAGERCTL, "--dir", self.directory, "queue", "put", queue, body], check=True, capture_output=True)
 
     def ledger(self):
         """(id, attempt, body) of every call so far."""
@@ -175,6 +188,27 @@ def after_the_last_attempt_one_error_is_published_and_the_letter_is_dead():
         assert error["code"] == "unlucky" and error["text"] == "not today", error
         assert [entry[1] for entry in daemon.ledger()] == [1, 2, 3], daemon.ledger()
         tail.none()
+
+
+@case
+def an_action_has_its_own_policy():
+    with Durable("[action ?Order?Site]\nretries = {\"immediate\": 3}\n") as daemon:
+        tail = daemon.tail("")
+        for key, attempts in ("?Order?Policy", 2), ("?Order?Site", 4):
+            before = len(daemon.ledger())
+            daemon.durable(key, b"never")
+            assert tail.next()[0].action == "error"
+            assert [entry[1] for entry in daemon.ledger()[before:]] == [*range(1, attempts + 1)], daemon.ledger()
+
+
+@case
+def the_policy_of_a_queue_wins_against_that_of_its_action():
+    queue = "[queue work]\naction = ?Order?Policy\nretry = {\"immediate\": 3}\n"
+    with Durable(queue) as daemon:
+        tail = daemon.tail("")
+        daemon.put("work", "never")
+        assert tail.next()[0].action == "error"
+        assert [entry[1] for entry in daemon.ledger()] == [1, 2, 3, 4], daemon.ledger()
 
 
 @case

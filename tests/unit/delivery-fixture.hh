@@ -337,6 +337,40 @@ public:
       });
   }
 
+  /* The same where a thread beside the store's has to read in between. */
+  bool
+  settles (const std::function<bool ()> &holds)
+  {
+    gint64 until_us = zm_now_us () + 20 * second;
+
+    while (!holds () && zm_now_us () < until_us)
+      settle ();
+    return holds ();
+  }
+
+  bool
+  settles_gone (guint n)
+  {
+    std::string wanted = "\"gone\":" + std::to_string (n);
+
+    return settles ([&] {
+      g_autofree char *status = zm_delivery_status_json (delivery);
+      return std::string (status).find (wanted) != std::string::npos;
+    });
+  }
+
+  /* What waits for its retry, in the store. */
+  size_t
+  retry_documents ()
+  {
+    std::lock_guard<std::mutex> guard (fake.lock);
+    size_t n = 0;
+
+    for (const auto &entry : fake.documents)
+      n += entry.first.first == "retry";
+    return n;
+  }
+
   void
   pass (gint64 us)
   {
