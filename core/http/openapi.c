@@ -60,15 +60,21 @@ append_answers (GString *out, const ZmRoute *route)
 
   g_string_append (out, ",\"responses\":{");
   for (char **answer = answers; *answer != NULL; answer++) {
-    const char *text = *answer + strspn (*answer, " ");
+    const char *text = *answer + strspn (*answer, " "), *schema;
 
     if (!g_ascii_isdigit (*text))
       continue;
     g_string_append_printf (out, "%s\"%.3s\":{", out->str[out->len - 1] == '{' ? "" : ",", text);
     append_text (out, "description", strlen (text) > 4 ? text + 4 : "");
+    schema = zm_openapi_schema (route, text);
+    if (schema != NULL)
+      g_string_append_printf (
+          out, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}}}",
+          schema);
     g_string_append_c (out, '}');
   }
-  g_string_append (out, ",\"default\":{\"$ref\":\"#/components/responses/Error\"}}");
+  g_string_append_printf (out, ",\"default\":{\"$ref\":\"#/components/responses/%s\"}}",
+                          (route->flags & ZM_ROUTE_ZAQAR) != 0 ? "ZaqarError" : "Error");
 }
 
 static void
@@ -122,13 +128,13 @@ zm_openapi_json (void)
   g_string_append (
       out,
       "},\"security\":[{\"token\":[]}],\"components\":{\"securitySchemes\":{\"token\":{\"type\":\"http\","
-      "\"scheme\":\"bearer\"}},\"responses\":{\"Error\":{\"description\":\"An error: code (which stays), "
-      "text (for "
-      "people), member (what it is "
-      "about).\",\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\","
-      "\"required\":[\"code\",\"text\"],\"properties\":{\"code\":{\"type\":\"string\"},\"text\":{\"type\":"
-      "\"string\"},"
-      "\"member\":{\"type\":\"string\"}}}}}}}},\"paths\":{");
+      "\"scheme\":\"bearer\"}},\"responses\":{\"Error\":{\"description\":\"code (which stays), text (for "
+      "people), "
+      "member (what it is about).\",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
+      "\"#/components/schemas/Error\"}}}},\"ZaqarError\":{\"description\":\"As Zaqar says it.\",\"content\":{"
+      "\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/ZaqarError\"}}}}},");
+  zm_openapi_append_schemas (out);
+  g_string_append (out, "},\"paths\":{");
   for (const ZmRoute *const *tables = zm_route_tables (); *tables != NULL; tables++)
     for (const ZmRoute *route = *tables; route->path != NULL; route++)
       append_path (out, *tables, route);
