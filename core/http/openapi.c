@@ -77,16 +77,17 @@ append_answers (GString *out, const ZmRoute *route)
                           (route->flags & ZM_ROUTE_ZAQAR) != 0 ? "ZaqarError" : "Error");
 }
 
+/* A row of several methods is as many operations: the first has the row's name, the others add their own. */
 static void
-append_operation (GString *out, const ZmRoute *route)
+append_operation (GString *out, const ZmRoute *route, ZmMethod bit)
 {
-  g_autofree char *method = NULL, *roles = zm_roles_text (route->roles);
+  gboolean first = (route->methods & (bit - 1)) == 0;
+  g_autofree char *method = g_ascii_strdown (zm_method_name (bit), -1);
+  g_autofree char *id = first ? g_strdup (route->id) : g_strdup_printf ("%s_%s", route->id, method);
+  g_autofree char *roles = zm_roles_text (route->roles);
 
-  for (guint bit = 1; bit <= ZM_DELETE; bit <<= 1)
-    if ((route->methods & bit) != 0)
-      method = g_ascii_strdown (zm_method_name (bit), -1);
   g_string_append_printf (out, "%s\"%s\":{", out->str[out->len - 1] == '{' ? "" : ",", method);
-  append_text (out, "operationId", route->id);
+  append_text (out, "operationId", id);
   g_string_append_c (out, ',');
   append_text (out, "summary", route->doc);
   if (*roles != '\0') {
@@ -115,7 +116,9 @@ append_path (GString *out, const ZmRoute *rows, const ZmRoute *route)
   g_string_append_printf (out, "\"%s\":{", path);
   for (const ZmRoute *row = route; row->path != NULL; row++)
     if (strcmp (row->path, route->path) == 0)
-      append_operation (out, row);
+      for (guint bit = 1; bit <= ZM_DELETE; bit <<= 1)
+        if ((row->methods & bit) != 0)
+          append_operation (out, row, bit);
   g_string_append_c (out, '}');
 }
 
