@@ -12,7 +12,7 @@
 #include "config.h"
 
 #include "ctl/ctl.h"
-#include "runtime/commands.h"
+#include "runtime/zm-runtime.h"
 
 #include <errno.h>
 #include <string.h>

@@ -273,7 +273,7 @@ LIMITS = {
     "reads that wait for the store": ("store/store-private.h", "ZM_STORE_JOBS_MOST", "65,536"),
     "failed attempts that a dead letter tells": ("delivery/delivery-private.h", "ZM_DELIVERY_HISTORY_MOST", "20"),
     "dead letters of one list": ("runtime/commands-dead.c", "LIST_MOST", "1,000"),
-    "ids of one replay": ("runtime/commands-dead.c", "IDS_MOST", "64"),
+    "ids of one replay": ("runtime/dead-walk.h", "ZM_DEAD_IDS_MOST", "64"),
     "messages of one command about a queue": ("runtime/query.h", "ZM_QUERY_COUNT_MOST", "100"),
     "commands that wait for their answer": ("runtime/later.h", "ZM_LATER_MOST", "1,000"),
     "puts, durable emits and waits of plugins under way": ("runtime/asked.c", "ASKED_MOST", "16,384"),
@@ -290,7 +290,7 @@ LIMITS = {
     "live topics by HTTP at one time": ("runtime/http-private.h", "ZM_WEB_TAILS_MOST", "256"),
     "commands of HTTP that wait": ("runtime/http-private.h", "ZM_WEB_COMMANDS_MOST", "1,000"),
     "a text in one, such as a name": ("runtime/commands.h", "ZM_REQUEST_TEXT_MOST", "64 KiB"),
-    "a request on the control socket": ("runtime/commands.h", "ZM_REQUEST_MOST", "1 MiB"),
+    "a request on the control socket": ("runtime/zm-runtime.h", "ZM_REQUEST_MOST", "1 MiB"),
     "streams (trace, log, top) at one time": ("runtime/streams.h", "ZM_STREAMS_MOST", "16"),
     "parts that wait for a stream": ("runtime/streams.c", "BOX_ITEMS_MOST", "4,096"),
 }
