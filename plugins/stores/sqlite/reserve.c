@@ -35,9 +35,8 @@ zs_reserve_make (zs_store *store)
   free (name);
 }
 
-/* 1: there is room now that was not there before. The log is carried over first, so that it begins anew within its own bytes. */
 int
-zs_reserve_give_up (zs_store *store)
+zs_reserve_drop (zs_store *store)
 {
   char *name = zs_beside (store->path, ".reserve");
   int gone = name != NULL && unlink (name) == 0;
@@ -47,6 +46,15 @@ zs_reserve_give_up (zs_store *store)
   if (gone)
     zs_log (store, ZM_LOG_WARNING, "%s: no space is left; the reserve was given up so that removing works",
             store->path);
+  return gone;
+}
+
+/* The log is carried over, so that it begins anew within its own bytes. */
+int
+zs_reserve_give_up (zs_store *store)
+{
+  int gone = zs_reserve_drop (store);
+
   return sqlite3_wal_checkpoint_v2 (store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK ||
          gone;
 }
