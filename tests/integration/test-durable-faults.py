@@ -254,6 +254,9 @@ def on_a_full_disk_only_adding_is_refused():
         for message in claimed.json["messages"]:
             assert daemon.http("DELETE", message["href"], headers=ZAQAR).status == 204
             daemon.accepted["letters"].remove(message["body"].split(".")[0])
+        # What was kept for that is not there for adding.
+        assert daemon.post_all() == [False, False, False]
+        daemon.in_trouble("no space")
         disk.make_room()
         daemon.well()
         assert daemon.post_all() == [True, True, True]

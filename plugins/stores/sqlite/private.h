@@ -71,6 +71,7 @@ typedef struct zs_store {
   int failed;   /* until recover */
   int corrupt;  /* what failed was the file's own structure */
   int reserved; /* FILE.reserve is there */
+  int spent;    /* it was given up, and what it left is not for adding */
   uint64_t tended;
 
   pthread_rwlock_t files;
@@ -177,5 +178,7 @@ void zs_reserve_make (zs_store *store);
 /* 1: there is room now that was not there before. */
 int zs_reserve_drop (zs_store *store);
 int zs_reserve_give_up (zs_store *store); /* beside an open writer */
+/* Where it was given up: may be added to? 1: it is there again, or there is as much room inside the file. */
+int zs_reserve_room (zs_store *store);
 
 #endif
