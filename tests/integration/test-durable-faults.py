@@ -264,5 +264,150 @@ def on_a_full_disk_only_adding_is_refused():
         assert daemon.control("store-check")["found"] == 0
 
 
+# ---- files that are damaged ----
+
+def stopped(posts=40):
+    """A daemon that has ended in order, with letters and jobs in its store's file."""
+    daemon = Faulty()
+    daemon.start()
+    for _ in range(posts):
+        assert daemon.post_job()[0] and daemon.post_letter()[0]
+    end(daemon)
+    assert not os.path.exists(daemon.store + "-wal"), "not all is in the file"
+    return daemon
+
+
+def end(daemon):
+    daemon.stop()
+    for socket in daemon.sockets:
+        socket.close(0)
+    daemon.sockets.clear()
+
+
+def check(daemon, *words):
+    done = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "store", "check", *words], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "ZM_SYSTEM_PLUGINS": "no"})
+    return done.returncode, done.stdout + done.stderr
+
+
+def change(path, function):
+    with open(path, "rb") as file:
+        content = bytearray(file.read())
+    content = function(content) or content
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def flip(content, at, bit=0):
+    content[at] ^= 1 << bit
+
+
+def starts(daemon):
+    """Does it? It says why where not."""
+    try:
+        daemon.start()
+        return True
+    except AssertionError:
+        assert "store" in daemon.log_text(), daemon.log_text()
+        return False
+
+
+@case
+def a_flipped_bit_in_a_body_costs_that_message_alone():
+    daemon = stopped()
+    hurt = {"m-21": "jobs", "m-42": "letters"}
+    for ident in hurt:
+        change(daemon.store, lambda content: flip(content, content.index(body_of(ident).encode()) + 100))
+    with daemon:
+        found = {"jobs": daemon.jobs(), "letters": daemon.letters()}
+        for kind in found:
+            for ident, body in found[kind].items():
+                assert body == body_of(ident), (ident, body)
+            lost = daemon.accepted[kind] - found[kind].keys()
+            assert lost == {ident for ident in hurt if hurt[ident] == kind}, lost
+        assert daemon.counters()["zmanager_queue_damaged_total"] >= 2, daemon.counters()
+        status, said = check(daemon, "--repair")
+        assert "damaged" in said and "quarantine" in said, (status, said)
+        status, said = check(daemon)
+        assert status == 0, (status, said)
+        daemon.well()
+        assert all(daemon.post_all())
+        daemon.again()
+        assert daemon.letters().keys() == found["letters"].keys() | {ident for ident in daemon.accepted["letters"] if ident not in found["letters"] and ident not in hurt}
+        daemon.well()
+
+
+def never_wrong(daemon, least=0):
+    """Whatever became of the file: bodies are right. Then it is repaired, and takes and gives again."""
+    if starts(daemon):
+        for kind in daemon.jobs, daemon.letters:
+            try:
+                found = kind()
+            except AssertionError as why:
+                assert " 503 " in f" {why}" or " 500 " in f" {why}", why
+                continue
+            for ident, body in found.items():
+                assert body == body_of(ident), (ident, body)
+        daemon.process.kill()
+        daemon.process.wait()
+    for socket in daemon.sockets:
+        socket.close(0)
+    daemon.sockets.clear()
+    status, said = check(daemon, "--repair")
+    assert status in (0, 6) or "store" in said, (status, said)
+    status, said = check(daemon)
+    if status != 0:
+        return False
+    daemon.start()
+    daemon.well()
+    found = {**daemon.jobs(), **daemon.letters()}
+    for ident, body in found.items():
+        assert body == body_of(ident), (ident, body)
+    assert all(daemon.post_all()[1:])
+    return True
+
+
+@case
+def a_flipped_bit_anywhere_never_gives_a_wrong_body():
+    seed = int(os.environ.get("ZM_SEED", "0")) or random.randrange(1 << 32)
+    print(f"# ZM_SEED={seed}", flush=True)
+    chance = random.Random(seed)
+    mended, rounds = 0, 60 if LONG else 6
+    for _ in range(rounds):
+        daemon = stopped(30)
+        try:
+            size = os.path.getsize(daemon.store)
+            places = [(chance.randrange(100, size), chance.randrange(8)) for _ in range(chance.choice((1, 3, 10)))]
+            for at, bit in places:
+                change(daemon.store, lambda content: flip(content, at, bit))
+            mended += never_wrong(daemon)
+        except BaseException:
+            print(places, daemon.log_text())
+            raise
+        finally:
+            daemon.close()
+    print(f"# {mended} of {rounds} were mended", flush=True)
+    assert mended == rounds, f"{rounds - mended} could not be mended"
+
+
+@case
+def a_file_that_was_cut_off_is_told_and_mended():
+    for part in 0.9, 0.5:
+        daemon = stopped(60)
+        try:
+            change(daemon.store, lambda content: content[:int(len(content) * part) // 4096 * 4096])
+            if starts(daemon):
+                daemon.in_trouble("repair")
+                assert daemon.post_job()[0] is False
+                daemon.process.kill()
+                daemon.process.wait()
+            assert never_wrong(daemon), "it could not be mended"
+        except BaseException:
+            print(daemon.log_text())
+            raise
+        finally:
+            daemon.close()
+
+
 if __name__ == "__main__":
     run()
