@@ -195,12 +195,34 @@ def failing(rule, why, for_ever):
         assert daemon.control("store-check")["found"] == 0
 
 
-for _call, _error, _why in (("sync", "EIO", "I/O error"), ("write", "EIO", "I/O error"), ("write", "ENOSPC", "no space")):
-    for _for_ever in False, True:
-        def _one(rule=f"{_call} {_error}", why=_why, for_ever=_for_ever):
-            failing(rule, why, for_ever)
-        _one.__name__ = f"{_call}_ends_with_{_error}_{'for_ever' if _for_ever else 'once'}"
-        case(_one)
+@case
+def sync_ends_with_EIO_once():
+    failing("sync EIO", "I/O error", for_ever=False)
+
+
+@case
+def sync_ends_with_EIO_for_ever():
+    failing("sync EIO", "I/O error", for_ever=True)
+
+
+@case
+def write_ends_with_EIO_once():
+    failing("write EIO", "I/O error", for_ever=False)
+
+
+@case
+def write_ends_with_EIO_for_ever():
+    failing("write EIO", "I/O error", for_ever=True)
+
+
+@case
+def write_ends_with_ENOSPC_once():
+    failing("write ENOSPC", "no space", for_ever=False)
+
+
+@case
+def write_ends_with_ENOSPC_for_ever():
+    failing("write ENOSPC", "no space", for_ever=True)
 
 
 @case
