@@ -12,8 +12,8 @@
 
 G_BEGIN_DECLS
 
-#define ZM_REQUEST_MOST \
-  (1024 * 1024) /* bytes of a request on the control socket; who sends more is disconnected */
+/* Bytes of a request on the control socket; who sends more is disconnected. */
+#define ZM_REQUEST_MOST (1024 * 1024)
 
 typedef struct ZmRuntime ZmRuntime;
 

@@ -154,6 +154,17 @@ zm_durable_hold (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmM
   }
 }
 
+gboolean
+zm_durable_left (ZmWorker *worker, ZmRun *run)
+{
+  if (!atomic_load (&run->pool->letting_go))
+    return FALSE;
+  zm_durable_forget (run);
+  zm_run_set_failure (run, "shutdown", "the daemon is shutting down");
+  zm_engine_fail (worker, run);
+  return TRUE;
+}
+
 void
 zm_durable_forget (ZmRun *run)
 {
@@ -167,6 +178,9 @@ zm_durable_forget (ZmRun *run)
 void
 zm_durable_saved (ZmWorker *worker, ZmRun *run)
 {
+  ZmPool *pool = run->pool;
+  if (!run->parking->fork && zm_durable_left (worker, run))
+    return;
   g_autofree ZmParking *parking = g_steal_pointer (&run->parking);
   ZmMessage *question = parking->question;
   if (parking->fork) {
@@ -181,6 +195,34 @@ zm_durable_saved (ZmWorker *worker, ZmRun *run)
                     parking->due_us);
   if (question)
     zm_worker_flush (worker);
+  /* Between the look above and the parking all that waited may have been let go. */
+  if (atomic_load (&pool->letting_go))
+    zm_pool_let_durable_go (pool);
+}
+
+/* ---- the drain ---- */
+
+/* Parked, so that nobody changes it; what a worker in another language has is being done, and its answer is near. */
+static gboolean
+may_go (const ZmWait *wait)
+{
+  const ZmRun *run = (const ZmRun *) wait;
+  return zm_is_durable (run) && !run->is_abroad;
+}
+
+void
+zm_pool_let_durable_go (ZmPool *pool)
+{
+  ZmKeeper *keeper = pool->config.keeper;
+  atomic_store (&pool->letting_go, 1);
+  for (ZmWait *wait = keeper->ops->take_all (keeper, may_go), *next; wait; wait = next) {
+    ZmRun *run = (ZmRun *) wait;
+    next = wait->next;
+    wait->next = NULL;
+    run->event = ZM_EVENT_FAILED;
+    zm_run_set_failure (run, "shutdown", "the daemon is shutting down");
+    zm_queue_run (pool, run);
+  }
 }
 
 /* ---- after a restart ---- */
@@ -307,4 +349,15 @@ zm_durable_resume (ZmWorker *worker, ZmMessage *message)
                   "how far message %.*s had come in its flow cannot be read; it begins anew",
                   (int) message->topic.id.size, message->topic.id.data ? message->topic.id.data : "");
   return FALSE;
+}
+
+gboolean
+zm_durable_enter (ZmWorker *worker, ZmMessage *message)
+{
+  if (G_UNLIKELY (atomic_load (&worker->pool->letting_go))) {
+    zm_end_left_message (worker->pool, message);
+    worker->ended++;
+    return TRUE;
+  }
+  return zm_durable_resume (worker, message);
 }

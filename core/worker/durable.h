@@ -30,6 +30,10 @@ void zm_durable_saved (ZmWorker *worker, ZmRun *run);
 void zm_durable_forget (ZmRun *run);
 /* Goes on where the message was before. Takes it; FALSE: it begins anew, nothing was taken. */
 gboolean zm_durable_resume (ZmWorker *worker, ZmMessage *message);
+/* The same; while the daemon lets durable messages go, nothing of it is begun: then it has ended, and TRUE as well. */
+gboolean zm_durable_enter (ZmWorker *worker, ZmMessage *message);
+/* Fails the run with `shutdown` where the daemon lets durable messages go. FALSE: it does not, nothing happened. */
+gboolean zm_durable_left (ZmWorker *worker, ZmRun *run);
 
 /* ---- durable-join.c ---- */
 

@@ -187,7 +187,7 @@ zm_engine_message (ZmWorker *worker, ZmMessage *message)
   }
   if (G_UNLIKELY (worker->view->authorised) && !zm_hooks_authorise (worker, message))
     return;
-  if (G_UNLIKELY (message->durable) && zm_durable_resume (worker, message))
+  if (G_UNLIKELY (message->durable) && zm_durable_enter (worker, message))
     return;
   ZmKeeper *keeper = pool->config.keeper;
   if (topic->id.size && keeper->ops->count (keeper)) {

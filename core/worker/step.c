@@ -165,6 +165,15 @@ is_left (const ZmRun *run)
   return run->message && G_UNLIKELY (run->message->durable) && g_strcmp0 (run->code, "shutdown") == 0;
 }
 
+static void
+end_failed (ZmWorker *worker, ZmRun *run)
+{
+  if (is_left (run))
+    zm_end_left (worker, run);
+  else
+    zm_end_error (worker, run);
+}
+
 /* A step without its own `!` fails its flow; a child flow's failure is its parent step's. */
 void
 zm_engine_fail (ZmWorker *worker, ZmRun *run)
@@ -182,14 +191,14 @@ zm_engine_fail (ZmWorker *worker, ZmRun *run)
       return;
     }
     if (run->depth == 1) {
-      zm_end_error (worker, run);
+      end_failed (worker, run);
       return;
     }
     run->on_error = FALSE;
     zm_run_pop (run);
   }
   if (!run->depth) {
-    zm_end_error (worker, run);
+    end_failed (worker, run);
     return;
   }
   char *json = zm_error_json (run);
