@@ -153,6 +153,7 @@ free_tries (ZmConsumer *consumer)
     consumer->head = try->next;
     zm_due_remove (&consumer->flying, &try->place);
     consumer->in_flight--;
+    zm_counter_add (consumer->delivery->g_in_flight, -1);
     zm_try_free (try);
   }
   consumer->tail = NULL;
@@ -199,6 +200,7 @@ zm_consumer_destroy (ZmConsumer *consumer)
   pthread_mutex_unlock (&delivery->lock);
   free_tries (consumer);
   g_clear_pointer (&consumer->reader, zm_queue_reader_free);
+  zm_counter_add (delivery->g_waiting, -(gint64) g_hash_table_size (consumer->waiting));
   g_hash_table_unref (consumer->waiting);
   g_hash_table_unref (consumer->fresh);
   zm_due_clear (&consumer->flying);

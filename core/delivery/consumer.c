@@ -27,6 +27,7 @@ zm_consumer_wait (ZmConsumer *consumer, guint64 seq, guint attempts, gint64 due_
     waiting->seq = seq;
     g_hash_table_insert (consumer->waiting, &waiting->seq, waiting);
     atomic_fetch_add (&consumer->waiting_now, 1);
+    zm_counter_add (consumer->delivery->g_waiting, 1);
   }
   waiting->attempts = attempts;
   zm_due_set (&consumer->delivery->due, &waiting->due, due_us);
@@ -46,6 +47,7 @@ zm_consumer_forget (ZmConsumer *consumer, guint64 seq)
   }
   g_hash_table_remove (consumer->waiting, &seq);
   atomic_fetch_sub (&consumer->waiting_now, 1);
+  zm_counter_add (consumer->delivery->g_waiting, -1);
 }
 
 /* ---- taking ---- */
@@ -60,6 +62,7 @@ append_try (ZmConsumer *consumer, ZmTry *try)
     consumer->head = try;
   consumer->tail = try;
   consumer->in_flight++;
+  zm_counter_add (consumer->delivery->g_in_flight, 1);
   atomic_store (&consumer->in_flight_now, consumer->in_flight);
   zm_due_set (&consumer->flying, &try->place, (gint64) try->attempt.seq);
 }
@@ -248,6 +251,7 @@ zm_consumer_release (ZmTry *try)
 
   zm_due_remove (&consumer->flying, &try->place);
   consumer->in_flight--;
+  zm_counter_add (consumer->delivery->g_in_flight, -1);
   atomic_store (&consumer->in_flight_now, consumer->in_flight);
   if (try->started)
     zm_delivery_started (consumer->delivery, -1);

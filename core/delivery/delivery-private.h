@@ -122,6 +122,7 @@ struct ZmDelivery {
   gboolean publishing, ending, held_back;
   pthread_t publisher;
   ZmCounter *c_delivered, *c_retried, *c_dead, *c_lost;
+  ZmCounter *g_in_flight, *g_waiting;
 };
 
 static inline gint64

@@ -173,5 +173,10 @@ void zm_delivery_replay (ZmDelivery *delivery, ZmQueueName dead, const ZmSpan *i
 gboolean zm_delivery_dead_letter (ZmSpan headers, ZmSpan *told);
 /* JSON: consumers with their cursor, in flight, waiting, delivered, dead. The caller frees. */
 char *zm_delivery_status_json (ZmDelivery *delivery);
+/* Of all consumers together: now, and since the start. */
+typedef struct ZmDeliveryFigures {
+  guint64 in_flight, waiting, delivered, retried, dead, gone;
+} ZmDeliveryFigures;
+void zm_delivery_figures (ZmDelivery *delivery, ZmDeliveryFigures *figures);
 
 G_END_DECLS

@@ -225,6 +225,25 @@ def a_rejected_or_unmapped_message_is_dead_at_once():
         daemon.durable("?Nobody?Knows", b"x", "id-2")
         assert json.loads(tail.next()[2])["code"] == "unmapped"
         assert len(daemon.ledger()) == 1, daemon.ledger()
+        status = daemon.control("status")
+        assert (status["delivery"]["dead"], status["delivery"]["in_flight"], status["delivery"]["waiting"]) == (2, 0, 0), status["delivery"]
+        assert [consumer["queue"] for consumer in status["delivery"]["consumers"]] == ["^sends"], status["delivery"]
+        assert status["counters"]["zmanager_delivery_dead_total"] == 2, status["counters"]
+        shown = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "status"], capture_output=True, text=True).stdout
+        assert "gone to dead letters 2" in shown, shown
+
+
+@case
+def status_and_metrics_show_what_is_on_its_way():
+    with Durable() as daemon:
+        daemon.durable("?Order?New", b"hold")
+        daemon.durable("?Order?New", b"never")
+        wait_for("one in flight, one waiting", lambda: {"in_flight": 1, "waiting": 1}.items() <= daemon.control("status")["delivery"].items())
+        assert daemon.control("status")["delivery"]["retried"] >= 3
+        counters = {entry["name"]: entry["value"] for entry in daemon.control("metrics")["metrics"]}
+        assert (counters["zmanager_delivery_in_flight"], counters["zmanager_delivery_waiting"]) == (1, 1), counters
+        open(daemon.path("go"), "w").close()
+        wait_for("the delivery", lambda: daemon.control("status")["delivery"]["delivered"] == 1)
 
 
 @case
