@@ -122,6 +122,7 @@ make_consumer (ZmDelivery *delivery, const ZmConsumerConfig *config)
   consumer->concurrency = MAX (config->concurrency, 1);
   consumer->waiting_most = config->waiting_most > 0 ? config->waiting_most : WAITING_STANDARD;
   consumer->consumes = config->consumes;
+  consumer->strict = config->strict && consumer->concurrency == 1;
   consumer->waiting = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, free_waiting);
   consumer->fresh = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, free_try);
   return consumer;

@@ -26,6 +26,7 @@ zm_consumer_wait (ZmConsumer *consumer, guint64 seq, guint attempts, gint64 due_
     waiting->consumer = consumer;
     waiting->seq = seq;
     g_hash_table_insert (consumer->waiting, &waiting->seq, waiting);
+    consumer->live++;
     atomic_fetch_add (&consumer->waiting_now, 1);
     zm_counter_add (consumer->delivery->g_waiting, 1);
   }
@@ -41,6 +42,7 @@ zm_consumer_forget (ZmConsumer *consumer, guint64 seq)
 
   if (waiting == NULL)
     return;
+  consumer->live -= !waiting->over;
   if (!consumer->consumes && seq > consumer->passed) {
     waiting->over = TRUE;
     return;
@@ -106,7 +108,8 @@ take_new (ZmConsumer *consumer, guint most)
   guint64 seqs[ZM_DELIVERY_TAKE_MOST];
   guint n;
 
-  if (most == 0 || g_hash_table_size (consumer->waiting) >= consumer->waiting_most)
+  if (most == 0 || g_hash_table_size (consumer->waiting) >= consumer->waiting_most ||
+      (consumer->strict && consumer->live > 0))
     return 0;
   n = zm_queue_reader_take (consumer->reader, seqs, MIN (most, ZM_DELIVERY_TAKE_MOST));
   for (guint i = 0; i < n; i++) {

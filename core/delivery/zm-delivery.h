@@ -118,6 +118,7 @@ typedef struct ZmConsumerConfig {
   ZmTarget target;
   ZmRetryPolicy policy;    /* copied */
   guint concurrency;       /* in flight at most */
+  gboolean strict;         /* with concurrency 1: what waits for its retry holds up all behind it */
   gboolean consumes;       /* delivered messages leave the queue (retain = consumed) */
   const char *dead_letter; /* queue for the dead, or NULL: QUEUE.dead */
   guint

@@ -217,6 +217,15 @@ def the_policy_of_a_queue_wins_against_that_of_its_action():
 
 
 @case
+def one_at_a_time_keeps_the_order_over_retries():
+    queue = "[queue work]\naction = ?Order?New\nconcurrency = 1\nretry = {\"pre\": {\"n\": 3, \"delay\": \"200ms\"}}\n"
+    with Durable(queue) as daemon:
+        daemon.put("work", "one", "retry 3", "two", "never", "three")
+        wait_for("the last one", lambda: daemon.ledger()[-1:] and daemon.ledger()[-1][2] == "three")
+        assert [entry[2] for entry in daemon.ledger()] == ["one", *["retry 3"] * 3, "two", *["never"] * 4, "three"], daemon.ledger()
+
+
+@case
 def a_rejected_or_unmapped_message_is_dead_at_once():
     with Durable() as daemon:
         tail = daemon.tail("")
