@@ -30,19 +30,28 @@ join_state (const ZmJoin *join)
   return zm_state_write (join->parent, state);
 }
 
-/* Of this join and all around it; under the lock. */
+/* Of this join and all around it; under the lock. Where all of them together are too large and nobody waits for it, what was
+ * written last stands, and more is done again after a crash; the join's result will be too large as well. */
 static void
 save_from (ZmJoin *join, ZmCheckpointDone done, gpointer user)
 {
   ZmPool *pool = join->parent->pool;
   GBytes *state = join_state (join);
+  g_autoptr (GError) error = NULL;
   for (ZmRun *run = join->parent; run->join; run = run->join->parent) {
     g_clear_pointer (&run->join->saved[run->branch], g_bytes_unref);
     run->join->saved[run->branch] = state;
     state = join_state (run->join);
   }
-  pool->config.checkpoints->save (join->parent->message->durable, state, done, user,
-                                  pool->config.checkpoints->user);
+  error = zm_state_check (state);
+  if (!error) {
+    pool->config.checkpoints->save (join->parent->message->durable, state, done, user,
+                                    pool->config.checkpoints->user);
+    return;
+  }
+  g_bytes_unref (state);
+  if (done)
+    done (error, user);
 }
 
 void

@@ -17,8 +17,8 @@ zm_is_durable (const ZmRun *run)
   return G_UNLIKELY (run->message->durable != NULL) && run->depth && run->pool->config.checkpoints;
 }
 
-/* A step was done, the next one has not begun. */
-void zm_durable_step (ZmRun *run);
+/* A step was done, the next one has not begun. FALSE: the run has failed. */
+gboolean zm_durable_step (ZmRun *run);
 /* Parks the run, and sends its question, when its state is on disk. Takes question; run is no longer the caller's. */
 void zm_durable_hold (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
                       const char *abroad);

@@ -151,9 +151,10 @@ zm_engine_next (ZmWorker *worker, ZmRun *run)
     zm_join_branch_ended (worker, run, FALSE);
   } else {
     run->frames[run->depth - 1].step++;
-    if (zm_is_durable (run))
-      zm_durable_step (run);
-    zm_engine_go (worker, run);
+    if (zm_is_durable (run) && !zm_durable_step (run))
+      zm_engine_fail (worker, run);
+    else
+      zm_engine_go (worker, run);
   }
 }
 

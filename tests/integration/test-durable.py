@@ -217,6 +217,15 @@ def the_policy_of_a_queue_wins_against_that_of_its_action():
 
 
 @case
+def one_at_a_time_keeps_the_order_over_retries():
+    queue = "[queue work]\naction = ?Order?New\nconcurrency = 1\nretry = {\"pre\": {\"n\": 3, \"delay\": \"200ms\"}}\n"
+    with Durable(queue) as daemon:
+        daemon.put("work", "one", "retry 3", "two", "never", "three")
+        wait_for("the last one", lambda: daemon.ledger()[-1:] and daemon.ledger()[-1][2] == "three")
+        assert [entry[2] for entry in daemon.ledger()] == ["one", *["retry 3"] * 3, "two", *["never"] * 4, "three"], daemon.ledger()
+
+
+@case
 def a_rejected_or_unmapped_message_is_dead_at_once():
     with Durable() as daemon:
         tail = daemon.tail("")
@@ -225,6 +234,25 @@ def a_rejected_or_unmapped_message_is_dead_at_once():
         daemon.durable("?Nobody?Knows", b"x", "id-2")
         assert json.loads(tail.next()[2])["code"] == "unmapped"
         assert len(daemon.ledger()) == 1, daemon.ledger()
+        status = daemon.control("status")
+        assert (status["delivery"]["dead"], status["delivery"]["in_flight"], status["delivery"]["waiting"]) == (2, 0, 0), status["delivery"]
+        assert [consumer["queue"] for consumer in status["delivery"]["consumers"]] == ["^sends"], status["delivery"]
+        assert status["counters"]["zmanager_delivery_dead_total"] == 2, status["counters"]
+        shown = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "status"], capture_output=True, text=True).stdout
+        assert "gone to dead letters 2" in shown, shown
+
+
+@case
+def status_and_metrics_show_what_is_on_its_way():
+    with Durable() as daemon:
+        daemon.durable("?Order?New", b"hold")
+        daemon.durable("?Order?New", b"never")
+        wait_for("one in flight, one waiting", lambda: {"in_flight": 1, "waiting": 1}.items() <= daemon.control("status")["delivery"].items())
+        assert daemon.control("status")["delivery"]["retried"] >= 3
+        counters = {entry["name"]: entry["value"] for entry in daemon.control("metrics")["metrics"]}
+        assert (counters["zmanager_delivery_in_flight"], counters["zmanager_delivery_waiting"]) == (1, 1), counters
+        open(daemon.path("go"), "w").close()
+        wait_for("the delivery", lambda: daemon.control("status")["delivery"]["delivered"] == 1)
 
 
 @case
