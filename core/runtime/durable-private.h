@@ -19,6 +19,8 @@ typedef struct ZmSendsLane {
 } ZmSendsLane;
 
 struct ZmSends {
+  ZmRuntime *runtime;
+  ZmStoreAfter answers; /* wakes the subject once for all answers of a batch */
   ZmSendsLane *own; /* ^sends */
   GPtrArray *lanes; /* of [queue NAME] action=; runtime's thread */
 };
@@ -26,5 +28,6 @@ struct ZmSends {
 ZmSendsLane *zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const char *key,
                                 ZmConsumerConfig *config, GError **error);
 void zm_sends_lane_free (gpointer lane);
+void zm_sends_wake_subject (ZmStoreAfter *after); /* of ZmSends */
 
 G_END_DECLS
