@@ -110,6 +110,10 @@ static const ZmCodeInfo codes[] = {
     "Without tokens whoever reaches the HTTP API may do anything, so it is open to this machine only.\n"
     "Example: in [http], listen = 0.0.0.0:8888 with auth = none.\n"
     "Cure: set auth = token (zmanagerctl token new makes one), or listen on 127.0.0.1 or unix:PATH." },
+  { ZM_CODE_BAD_RETRY_POLICY, "Text that is no retry policy",
+    "A retry policy is a JSON object of known members whose counts and times are within their bounds.\n"
+    "Example: retry = {\"immediate\": \"often\"}\n"
+    "Cure: correct the member that the message names; zmanager.conf(5), RETRY POLICIES, lists them." },
   /* action mappings */
   { ZM_CODE_DUPLICATE_MAPPING, "Key mapped twice",
     "Two lines map the same key; the later one in name order of the files counts.\n"

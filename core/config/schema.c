@@ -117,6 +117,7 @@ static const ZmKeySpec schema[] = {
 
   DURATION ("action", "timeout", .least = 1, .most = DAY_MS, .doc = "Soft deadline of this mapping; [workers] timeout where not set."),
   CHOICE   ("action", "ordering", .choices = "none|context|key", .doc = "Ordering of this mapping; [workers] ordering where not set."),
+  TEXT     ("action", "retries", .doc = "Retries of durable messages: a number, or a retry policy; that of the mapping file where not set."),
   CHOICE   ("action", "isolation", .choices = ISOLATIONS,
             .doc = "Where its plugin runs for this mapping; where the plugin runs else, if not set."),
 
@@ -154,7 +155,7 @@ static const ZmKeySpec schema[] = {
   DURATION ("queue", "delay", .standard = "0", .most = DAY_MS * 15, .doc = "How long a message is held back that names no time."),
   NUMBER   ("queue", "max-messages", .standard = "0", .most = G_GINT64_CONSTANT (1000000000000),
             .doc = "Most messages; 0: no bound but the disk's."),
-  SIZE     ("queue", "max-bytes", .standard = "0", .most = G_GINT64_CONSTANT (1) << 50, .doc = "Most bytes of bodies; 0: no bound but the disk's."),
+  SIZE     ("queue", "max-bytes", .standard = "0", .most = G_GINT64_CONSTANT (1) << 50, .doc = "Most bytes of records (bodies, headers, some 50 bytes each); 0: no bound but the disk's."),
   CHOICE   ("queue", "on-full", .standard = "refuse", .choices = "refuse|drop-new|drop-oldest",
             .doc = "At a bound: tell the sender, or drop one and count it; what comes from a topic has no sender."),
   CHOICE   ("queue", "retain", .standard = "ttl", .choices = "ttl|consumed",

@@ -24,15 +24,15 @@ static const struct {
   const char *command, *kind;
   gboolean files; /* a file will do as well */
 } takers[] = {
-  { "dead show", "dead", FALSE },       { "dead rm", "dead", FALSE },
-  { "flow show", "flows", FALSE },      { "plugin inspect", "plugins", TRUE },
-  { "plugin load", "plugins", FALSE },  { "plugin unload", "plugins", FALSE },
-  { "queue show", "queues", FALSE },    { "queue rm", "queues", FALSE },
-  { "queue purge", "queues", FALSE },   { "queue put", "queues", FALSE },
-  { "queue get", "queues", FALSE },     { "queue ack", "queues", FALSE },
-  { "queue release", "queues", FALSE }, { "queue peek", "queues", FALSE },
-  { "export", "queues", FALSE },        { "plugin reload", "plugins", FALSE },
-  { "services", "services", FALSE },
+  { "dead show", "dead", FALSE },        { "dead rm", "dead", FALSE },
+  { "dead replay", "dead", FALSE },      { "flow show", "flows", FALSE },
+  { "plugin inspect", "plugins", TRUE }, { "plugin load", "plugins", FALSE },
+  { "plugin unload", "plugins", FALSE }, { "queue show", "queues", FALSE },
+  { "queue rm", "queues", FALSE },       { "queue purge", "queues", FALSE },
+  { "queue put", "queues", FALSE },      { "queue get", "queues", FALSE },
+  { "queue ack", "queues", FALSE },      { "queue release", "queues", FALSE },
+  { "queue peek", "queues", FALSE },     { "export", "queues", FALSE },
+  { "plugin reload", "plugins", FALSE }, { "services", "services", FALSE },
 };
 
 /* One name a line. Without a daemon there is nothing to offer, and a shell's prompt is no place to say so: the status tells. */

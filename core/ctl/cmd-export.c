@@ -32,7 +32,8 @@ tell (Progress *progress, const char *doing, gboolean end)
   if (!isatty (STDERR_FILENO) || (!end && now_us - progress->told_us < G_USEC_PER_SEC / 5))
     return;
   progress->told_us = now_us;
-  fprintf (stderr, _ ("\r%s: %lld queues, %lld messages"), doing, (long long) progress->queues,
+  fputc ('\r', stderr);
+  fprintf (stderr, _ ("%s: %lld queues, %lld messages"), doing, (long long) progress->queues,
            (long long) progress->messages);
   if (end)
     fputc ('\n', stderr);

@@ -48,11 +48,11 @@ set_count (ZmCtl *ctl, JsonObject *request)
 static const ZmOutColumn queue_columns[] = {
   { "name", N_ ("NAME"), FALSE },
   { "kind", N_ ("KIND"), FALSE },
-  { "total", N_ ("MESSAGES"), TRUE },
+  { "messages", N_ ("MESSAGES"), TRUE },
   { "free", N_ ("FREE"), TRUE },
   { "claimed", N_ ("CLAIMED"), TRUE },
   { "delayed", N_ ("DELAYED"), TRUE },
-  { "size", N_ ("BYTES"), TRUE },
+  { "size", N_ ("STORED"), TRUE },
   { "oldest", N_ ("OLDEST"), TRUE },
   { "dropped", N_ ("DROPPED"), TRUE },
   { "project", N_ ("PROJECT"), FALSE },
@@ -67,7 +67,7 @@ queue_for_people (JsonObject *queue)
   g_autofree char *age = zm_out_duration (zm_json_get_int (queue, "oldest_age"));
 
   json_object_set_string_member (queue, "size", bytes);
-  if (zm_json_get_int (queue, "total") > 0)
+  if (json_object_has_member (queue, "oldest_age"))
     json_object_set_string_member (queue, "oldest", age);
 }
 
@@ -242,8 +242,22 @@ print_bare (JsonObject *message)
   zm_out_bytes (text != NULL ? zm_span_text (text) : zm_span ((const char *) bytes, size));
 }
 
+/* Can be copied as it stands; names and ids have no characters that a shell reads otherwise, a project may. */
+static void
+print_hint (ZmCtl *ctl, const char *queue, JsonArray *messages, const char *claim)
+{
+  const char *project = zm_ctl_text (ctl, "project");
+  g_autofree char *quoted = project != NULL ? g_shell_quote (project) : NULL;
+
+  printf (_ ("when they are dealt with: zmanagerctl queue ack %s"), queue);
+  for (guint i = 0; i < json_array_get_length (messages); i++)
+    if (zm_json_nth_object (messages, i) != NULL)
+      printf (" %s", zm_json_get_text (zm_json_nth_object (messages, i), "id"));
+  printf (" --claim %s%s%s\n", claim, quoted != NULL ? " --project " : "", quoted != NULL ? quoted : "");
+}
+
 static int
-print_messages (ZmCtl *ctl, JsonObject *answer)
+print_messages (ZmCtl *ctl, const char *queue, JsonObject *answer)
 {
   JsonArray *messages = zm_json_get_array (answer, "messages");
   guint count = messages != NULL ? json_array_get_length (messages) : 0;
@@ -262,17 +276,17 @@ print_messages (ZmCtl *ctl, JsonObject *answer)
       message_for_people (zm_json_nth_object (messages, i));
   zm_out_table (ctl, messages, message_columns, _ ("there is no message that is free"));
   if (claim != NULL)
-    printf (_ ("claim %s: zmanagerctl queue ack QUEUE ID --claim %s\n"), claim, claim);
+    print_hint (ctl, queue, messages, claim);
   return count > 0 ? ZM_EXIT_OK : ZM_EXIT_NOT_FOUND;
 }
 
 static int
-fetch (ZmCtl *ctl, JsonObject *request, gint64 wait_ms)
+fetch (ZmCtl *ctl, const char *queue, JsonObject *request, gint64 wait_ms)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) answer = zm_ctl_request (ctl, request, ANSWER_MS + wait_ms, &error);
 
-  return answer != NULL ? print_messages (ctl, answer) : zm_ctl_fail (ctl, error);
+  return answer != NULL ? print_messages (ctl, queue, answer) : zm_ctl_fail (ctl, error);
 }
 
 int
@@ -286,7 +300,7 @@ zm_ctl_cmd_queue_get (ZmCtl *ctl, guint n, char **arguments)
   set_seconds (ctl, request, "ttl");
   json_object_set_int_member (request, "wait", wait_ms);
   json_object_set_boolean_member (request, "pop", zm_ctl_flag (ctl, "pop"));
-  return fetch (ctl, request, wait_ms);
+  return fetch (ctl, arguments[0], request, wait_ms);
 }
 
 int
@@ -299,7 +313,7 @@ zm_ctl_cmd_queue_peek (ZmCtl *ctl, guint n, char **arguments)
   json_object_set_boolean_member (request, "newest", zm_ctl_flag (ctl, "newest"));
   if (zm_ctl_text (ctl, "after") != NULL)
     json_object_set_string_member (request, "after", zm_ctl_text (ctl, "after"));
-  return fetch (ctl, request, 0);
+  return fetch (ctl, arguments[0], request, 0);
 }
 
 /* ---- ack, release ---- */

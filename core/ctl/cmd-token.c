@@ -3,7 +3,7 @@
 #include "config.h"
 
 #include "ctl/ctl.h"
-#include "http/tokens.h"
+#include "http/zm-tokens.h"
 #include "runtime/zm-runtime.h"
 
 #include <string.h>

@@ -282,6 +282,7 @@ int zm_ctl_cmd_workers (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_hosts (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_dead_ls (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_dead_show (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_dead_replay (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_dead_rm (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_queue_ls (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_queue_show (ZmCtl *ctl, guint n, char **arguments);

@@ -40,7 +40,8 @@ static const ZmCtlOption send_options[] = {
   { "id", ZM_OPT_TEXT, "ID", N_ ("The message's id (default: a new one)"), NULL },
   { "header", ZM_OPT_LIST, "NAME=VALUE", N_ ("A header; may be given several times"), NULL },
   { "count", ZM_OPT_COUNT, "N", N_ ("Send it N times, each with an id of its own"), NULL },
-  { "durable", ZM_OPT_FLAG, NULL, N_ ("Wait until the daemon's store has it; it runs in spite of crashes"), NULL },
+  { "durable", ZM_OPT_FLAG, NULL, N_ ("Wait until the daemon's store has it; it runs in spite of crashes"),
+    NULL },
   END_OF_OPTIONS,
 };
 
@@ -178,8 +179,28 @@ static const ZmCtlOption export_options[] = {
   END_OF_OPTIONS,
 };
 
+#define DEAD_QUEUE_OPTION                                                      \
+  {                                                                            \
+    "queue", ZM_OPT_TEXT, "QUEUE", N_ ("Only of this dead-letter queue"), NULL \
+  }
+
+static const ZmCtlOption dead_ls_options[] = {
+  { "count", ZM_OPT_COUNT, "N", N_ ("At most so many dead letters (default 100, at most 1000)"), NULL },
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
 static const ZmCtlOption dead_rm_options[] = {
-  { "all", ZM_OPT_FLAG, NULL, N_ ("All that are set aside, instead of one"), NULL },
+  { "all", ZM_OPT_FLAG, NULL, N_ ("All of them, instead of one"), NULL },
+  DEAD_QUEUE_OPTION,
+  PROJECT_OPTION,
+  END_OF_OPTIONS,
+};
+
+static const ZmCtlOption dead_replay_options[] = {
+  { "all", ZM_OPT_FLAG, NULL, N_ ("All dead letters that are there now"), NULL },
+  DEAD_QUEUE_OPTION,
+  PROJECT_OPTION,
   END_OF_OPTIONS,
 };
 
@@ -256,13 +277,16 @@ static const ZmCtlCommand commands[] = {
     N_ ("List the registered services, or send one a command"), NULL, zm_ctl_cmd_services },
   { "hosts", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the processes in which plugins run outside the daemon"),
     NULL, zm_ctl_cmd_hosts },
-  { "dead ls", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the messages that are set aside, and why"), NULL,
-    zm_ctl_cmd_dead_ls },
-  { "dead show", ZM_GROUP_OPERATE, "ID", 1, 1, N_ ("Show a message that is set aside, with its body"), NULL,
+  { "dead ls", ZM_GROUP_OPERATE, "[QUEUE]", 0, 1,
+    N_ ("List dead letters and messages that are set aside, and why"), dead_ls_options, zm_ctl_cmd_dead_ls },
+  { "dead show", ZM_GROUP_OPERATE, "ID", 1, 1, N_ ("Show one of them, with its history and body"), NULL,
     zm_ctl_cmd_dead_show },
   { "dead rm", ZM_GROUP_OPERATE, "[ID]", 0, 1,
-    N_ ("Forget a message that is set aside, so that it is taken again"), dead_rm_options,
-    zm_ctl_cmd_dead_rm },
+    N_ ("Remove a dead letter, or forget a message that is set aside, so that it is taken again"),
+    dead_rm_options, zm_ctl_cmd_dead_rm },
+  { "dead replay", ZM_GROUP_OPERATE, "[QUEUE] [ID …]", 0, 65,
+    N_ ("Put dead letters back into the queues that they came from"), dead_replay_options,
+    zm_ctl_cmd_dead_replay },
   { "workers", ZM_GROUP_OPERATE, "", 0, 0, N_ ("List the workers in other languages"), NULL,
     zm_ctl_cmd_workers },
   { "store status", ZM_GROUP_OPERATE, "", 0, 0, N_ ("Show how the store is doing"), NULL,

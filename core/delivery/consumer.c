@@ -202,6 +202,7 @@ start_try (ZmConsumer *consumer, ZmTry *try)
   atomic_store (&consumer->again, 0);
   try->started = TRUE;
   zm_delivery_started (consumer->delivery, 1);
+  try->gone = try->gone || !zm_queue_reader_has (consumer->reader, try->attempt.seq);
   if (try->gone)
     end_gone (try);
   else if (try->code != NULL)

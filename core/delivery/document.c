@@ -166,13 +166,19 @@ rest_of (ZmSpan headers, ZmSpan ours)
 
 /* Only where our member is the first: elsewhere it is somebody's own header of that name. */
 gboolean
+zm_delivery_dead_letter (ZmSpan headers, ZmSpan *told)
+{
+  return headers.size >= 16 && strncmp (headers.data, "{\"dead-letter\":{", 16) == 0 &&
+         zm_json_valid (headers) && zm_json_member (headers, "dead-letter", told);
+}
+
+gboolean
 zm_dead_read (ZmSpan headers, ZmDead *dead)
 {
   ZmSpan ours;
 
   memset (dead, 0, sizeof *dead);
-  if (headers.size < 16 || strncmp (headers.data, "{\"dead-letter\":{", 16) != 0 ||
-      !zm_json_valid (headers) || !zm_json_member (headers, "dead-letter", &ours))
+  if (!zm_delivery_dead_letter (headers, &ours))
     return FALSE;
   dead->project = member_text (ours, "project");
   dead->queue = member_text (ours, "queue");

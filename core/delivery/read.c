@@ -114,13 +114,16 @@ reading_done (ZmStoreUnit *unit, const GError *error)
   ZmConsumer *consumer = *(ZmConsumer **) ((char *) unit + (G_STRUCT_OFFSET (ZmConsumer, read.consumer) -
                                                             G_STRUCT_OFFSET (ZmConsumer, read.unit)));
 
-  (void) error; /* it wrote nothing */
   ZmDelivery *delivery = consumer->delivery;
   consumer->reading = FALSE;
   zm_delivery_ready (consumer);
   if (consumer->leaving)
     zm_consumer_leave (consumer);
-  zm_delivery_pump (delivery);
+  /* Others of that batch have yet to undo what they decided: what is in the queue is not to be asked before. */
+  if (error != NULL)
+    zm_delivery_later (delivery);
+  else
+    zm_delivery_pump (delivery);
 }
 
 /* In a reader's thread. The consumer's list is this job's until it is told that it has been read. */

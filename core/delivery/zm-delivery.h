@@ -169,6 +169,8 @@ void zm_consumer_hand (ZmConsumer *consumer, const char *id, ZmMessage *message)
  */
 void zm_delivery_replay (ZmDelivery *delivery, ZmQueueName dead, const ZmSpan *ids, guint n, ZmQueueDone done,
                          gpointer user);
+/* Is a message with these headers a dead letter? *told is the object that says why. */
+gboolean zm_delivery_dead_letter (ZmSpan headers, ZmSpan *told);
 /* JSON: consumers with their cursor, in flight, waiting, delivered, dead. The caller frees. */
 char *zm_delivery_status_json (ZmDelivery *delivery);
 

@@ -4,7 +4,7 @@
 #include "config.h"
 
 #include "http/address.h"
-#include "http/tokens.h"
+#include "http/zm-tokens.h"
 #include "http/zm-http.h"
 
 #include "base/zm-codes.h"

@@ -6,10 +6,6 @@
 
 G_BEGIN_DECLS
 
-/* The queue room has functions of these names for itself, and the module links both. */
-#define zm_request_answer zm_http_request_answer
-#define zm_request_fail   zm_http_request_fail
-
 /* Roles; a request needs one of those that its route names (0: none is asked for). */
 enum { ZM_ROLE_ADMIN = 1, ZM_ROLE_PUBLISH = 2, ZM_ROLE_CONSUME = 4, ZM_ROLE_SUBSCRIBE = 8 };
 

@@ -10,9 +10,7 @@
 
 #include "base/zm-thread.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -27,133 +25,6 @@
 /* What an event is about: a descriptor, told apart from a listener by its high bit. */
 #define LISTENER_BIT (G_GUINT64_CONSTANT (1) << 40)
 
-/* ---- connections ---- */
-
-static char *
-peer_of (const struct sockaddr_storage *address)
-{
-  char text[INET6_ADDRSTRLEN] = "";
-
-  if (address->ss_family == AF_INET)
-    inet_ntop (AF_INET, &((const struct sockaddr_in *) address)->sin_addr, text, sizeof text);
-  else if (address->ss_family == AF_INET6)
-    inet_ntop (AF_INET6, &((const struct sockaddr_in6 *) address)->sin6_addr, text, sizeof text);
-  return g_strdup (text);
-}
-
-/* With the lock. */
-static void
-count_peer (ZmHttp *http, const char *peer, int by)
-{
-  guint n = GPOINTER_TO_UINT (g_hash_table_lookup (http->per_peer, peer)) + (guint) by;
-
-  if (n == 0)
-    g_hash_table_remove (http->per_peer, peer);
-  else
-    g_hash_table_insert (http->per_peer, g_strdup (peer), GUINT_TO_POINTER (n));
-}
-
-/* NULL: over a cap, *why which. */
-static ZmConn *
-enter (ZmHttp *http, int fd, ZmServing *serving, const ZmListener *listener,
-       const struct sockaddr_storage *address, ZmRefusedWhy *why)
-{
-  g_autofree char *peer = peer_of (address);
-  ZmConn *conn = NULL;
-
-  pthread_mutex_lock (&http->lock);
-  *why = ZM_REFUSED_FULL;
-  if (!listener->address.local &&
-      GPOINTER_TO_UINT (g_hash_table_lookup (http->per_peer, peer)) >= http->limits.per_address)
-    *why = ZM_REFUSED_ADDRESS;
-  else if (g_hash_table_size (http->conns) < http->limits.connections)
-    conn = g_new0 (ZmConn, 1);
-  if (conn != NULL) {
-    conn->fd = fd;
-    conn->local = listener->address.local;
-    conn->secure = serving->secure;
-    conn->serving = serving;
-    serving->connections++;
-    conn->deadline_us = zm_now_us () + http->limits.header_us;
-    conn->peer = g_steal_pointer (&peer);
-    if (!conn->local)
-      count_peer (http, conn->peer, 1);
-    g_hash_table_insert (http->conns, GINT_TO_POINTER (fd), conn);
-    zm_counter_set (http->connections, g_hash_table_size (http->conns));
-  }
-  pthread_mutex_unlock (&http->lock);
-  return conn;
-}
-
-ZmConn *
-zm_conn_find (ZmHttp *http, int fd)
-{
-  ZmConn *conn;
-
-  pthread_mutex_lock (&http->lock);
-  conn = g_hash_table_lookup (http->conns, GINT_TO_POINTER (fd));
-  pthread_mutex_unlock (&http->lock);
-  return conn;
-}
-
-/* The descriptor is still open here, so its number can belong to nobody else. */
-void
-zm_conn_closed (ZmHttp *http, int fd)
-{
-  ZmConn *conn;
-
-  pthread_mutex_lock (&http->lock);
-  conn = g_hash_table_lookup (http->conns, GINT_TO_POINTER (fd));
-  if (conn != NULL) {
-    if (!conn->local)
-      count_peer (http, conn->peer, -1);
-    conn->serving->connections--;
-    g_hash_table_remove (http->conns, GINT_TO_POINTER (fd));
-    zm_counter_set (http->connections, g_hash_table_size (http->conns));
-  }
-  pthread_mutex_unlock (&http->lock);
-}
-
-void
-zm_conn_phase (ZmHttp *http, ZmConn *conn, ZmConnPhase phase, gint64 deadline_us)
-{
-  pthread_mutex_lock (&http->lock);
-  conn->phase = phase;
-  conn->deadline_us = deadline_us;
-  pthread_mutex_unlock (&http->lock);
-}
-
-/* Its going is told once; it is armed again with the next request that waits. */
-void
-zm_conn_wait (ZmHttp *http, ZmExchange *exchange)
-{
-  ZmConn *conn = exchange->conn;
-  struct epoll_event event = { .events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = (guint64) conn->fd };
-
-  pthread_mutex_lock (&http->lock);
-  conn->exchange = exchange;
-  if (epoll_ctl (http->epoll, EPOLL_CTL_MOD, conn->fd, &event) != 0)
-    epoll_ctl (http->epoll, EPOLL_CTL_ADD, conn->fd, &event);
-  zm_counter_add (http->waiting, 1);
-  pthread_mutex_unlock (&http->lock);
-}
-
-void
-zm_conn_waited (ZmHttp *http, ZmExchange *exchange)
-{
-  ZmConn *conn = exchange->conn;
-
-  if (conn == NULL)
-    return;
-  pthread_mutex_lock (&http->lock);
-  if (conn->exchange == exchange) {
-    conn->exchange = NULL;
-    epoll_ctl (http->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
-    zm_counter_add (http->waiting, (guint64) -1);
-  }
-  pthread_mutex_unlock (&http->lock);
-}
-
 /* ---- accepting ---- */
 
 /* Said without TLS only, and without waiting: who does not read it finds the connection closed. */
@@ -163,9 +34,10 @@ refuse (ZmHttp *http, int fd, gboolean secure, ZmRefusedWhy why)
   static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
                              "Content-Length: 0\r\n\r\n";
 
-  if (!secure)
-    (void) !send (fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-  close (fd);
+  if (!secure && send (fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+    zm_conn_refused (http, fd);
+  else
+    close (fd);
   zm_counter_add (http->refused[why], 1);
   zm_log_limited (http->host.log, ZM_LEVEL_WARNING, "http",
                   why == ZM_REFUSED_FULL ? "connections" : "connections-per-address",
@@ -191,7 +63,7 @@ accept_one (ZmHttp *http, const ZmListener *listener, gboolean *exhausted)
     close (fd);
     return TRUE;
   }
-  if (enter (http, fd, serving, listener, &address, &why) == NULL) {
+  if (zm_conn_enter (http, fd, serving, listener, &address, &why) == NULL) {
     refuse (http, fd, serving->secure, why);
     return TRUE;
   }
@@ -238,6 +110,10 @@ on_gone (ZmHttp *http, int fd)
   conn = g_hash_table_lookup (http->conns, GINT_TO_POINTER (fd));
   if (conn != NULL && conn->exchange != NULL)
     exchange = zm_exchange_ref (conn->exchange);
+  else if (conn != NULL && conn->phase == ZM_CONN_LINGER && !zm_conn_linger_read (conn)) {
+    zm_conn_linger_end (http, conn);
+    g_hash_table_remove (http->conns, GINT_TO_POINTER (fd));
+  }
   pthread_mutex_unlock (&http->lock);
   if (exchange == NULL)
     return;
@@ -257,8 +133,15 @@ cut_late (ZmHttp *http, gint64 now_us)
   while (g_hash_table_iter_next (&iter, NULL, &value)) {
     ZmConn *conn = value;
 
+    if (conn->phase == ZM_CONN_IDLE && !conn->looked)
+      zm_conn_look (conn);
     if (conn->deadline_us > now_us)
       continue;
+    if (conn->phase == ZM_CONN_LINGER) {
+      zm_conn_linger_end (http, conn);
+      g_hash_table_iter_remove (&iter);
+      continue;
+    }
     conn->deadline_us = G_MAXINT64;
     shutdown (conn->fd, SHUT_RDWR);
     if (conn->phase != ZM_CONN_IDLE)

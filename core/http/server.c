@@ -203,6 +203,23 @@ settle (ZmHttp *http)
   }
 }
 
+/* Those that nobody reads any more. All others have ended with libmicrohttpd. */
+static void
+end_lingering (ZmHttp *http)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  pthread_mutex_lock (&http->lock);
+  g_hash_table_iter_init (&iter, http->conns);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    if (((ZmConn *) value)->phase == ZM_CONN_LINGER) {
+      zm_conn_linger_end (http, value);
+      g_hash_table_iter_remove (&iter);
+    }
+  pthread_mutex_unlock (&http->lock);
+}
+
 static void
 free_rest (ZmHttp *http)
 {
@@ -234,6 +251,7 @@ zm_http_free (ZmHttp *http)
   for (guint i = 0; i < http->n_listeners; i++)
     g_free (http->listeners[i].endpoint);
   g_free (http->endpoints);
+  end_lingering (http);
   if (http->epoll >= 0)
     close (http->epoll);
   if (http->waker >= 0)

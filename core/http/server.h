@@ -9,7 +9,7 @@
 
 #include "http/address.h"
 #include "http/http-private.h"
-#include "http/tokens.h"
+#include "http/zm-tokens.h"
 
 #include <microhttpd.h>
 #include <pthread.h>
@@ -22,6 +22,12 @@ G_BEGIN_DECLS
 #define ZM_HTTP_STREAM_MOST (1024 * 1024) /* bytes that wait in an event stream */
 #define ZM_HTTP_COMMENT_US  (15 * G_USEC_PER_SEC) /* a stream says at least a comment each */
 #define ZM_HTTP_LISTEN_MOST 16
+/* How long, and of how many bytes, the rest of a refused request is read. */
+#define ZM_HTTP_LINGER_US   (2 * G_USEC_PER_SEC)
+#define ZM_HTTP_LINGER_MOST (16 * 1024 * 1024)
+/* Of connections over a cap only so many are waited for at a time, and less is read of each. */
+#define ZM_HTTP_REFUSED_MOST       64
+#define ZM_HTTP_REFUSED_BYTES_MOST 65536
 
 typedef struct ZmExchange ZmExchange;
 
@@ -30,7 +36,8 @@ typedef enum {
   ZM_CONN_BODY,   /* its body comes in */
   ZM_CONN_WAIT,   /* a handler has it */
   ZM_CONN_ANSWER, /* the answer goes out */
-  ZM_CONN_IDLE    /* kept alive without a request */
+  ZM_CONN_IDLE,   /* kept alive without a request */
+  ZM_CONN_LINGER /* libmicrohttpd has closed it; what its client still sends is read, so that it gets what was said */
 } ZmConnPhase;
 
 /* One of libmicrohttpd's daemons: it has no listening sockets, we give it connections. */
@@ -50,6 +57,10 @@ typedef struct ZmConn {
   ZmConnPhase phase;
   gint64 deadline_us;   /* it is cut off then; G_MAXINT64: not by us */
   ZmExchange *exchange; /* of the request that waits for its handler; or NULL */
+  gboolean whole;       /* its request has been read to its end */
+  gboolean looked;      /* since it is idle: has its client gone? */
+  gsize rest;           /* bytes that are still read, lingering */
+  gboolean refused;     /* it was never taken: it counts nowhere */
 } ZmConn;
 
 /* Settings that are asked for with each request or connection; a walk over the schema each time would be too much. */
@@ -125,6 +136,7 @@ struct ZmHttp {
   ZmHttpLimits limits;    /* lock; of config */
   ZmTokens *tokens;       /* lock; the same */
   GHashTable *conns;      /* lock; fd -> ZmConn */
+  guint n_refused;        /* lock; of conns: refused ones, which linger */
   GHashTable *per_peer;   /* lock; address -> count */
   GHashTable *streams;    /* lock; ZmEventStream, a reference each */
   ZmServing *next_secure; /* lock; to be put into use by the keeper */
@@ -148,10 +160,26 @@ void zm_conn_phase (ZmHttp *http, ZmConn *conn, ZmConnPhase phase, gint64 deadli
 void zm_conn_wait (ZmHttp *http, ZmExchange *exchange);
 /* It does not wait any more. */
 void zm_conn_waited (ZmHttp *http, ZmExchange *exchange);
-/* libmicrohttpd closes it: forgotten here. */
+/* Its request begins, or has been read whole. */
+void zm_conn_whole (ZmHttp *http, ZmConn *conn, gboolean whole);
+/* libmicrohttpd closes it: forgotten here, or lingers where its client may still be sending. */
 void zm_conn_closed (ZmHttp *http, int fd);
 /* Borrowed; NULL: none of ours. */
 ZmConn *zm_conn_find (ZmHttp *http, int fd);
+
+/* ---- conns.c has the connections; and for the keeper ---- */
+
+/* NULL: over a cap, *why which. */
+ZmConn *zm_conn_enter (ZmHttp *http, int fd, ZmServing *serving, const ZmListener *listener,
+                       const struct sockaddr_storage *address, ZmRefusedWhy *why);
+/* One that was told that it is refused: read for a while, or closed at once where many are. */
+void zm_conn_refused (ZmHttp *http, int fd);
+/* With the lock: the end of one that lingers. */
+void zm_conn_linger_end (ZmHttp *http, ZmConn *conn);
+/* With the lock: reads what there is of one that lingers. FALSE: it is over. */
+gboolean zm_conn_linger_read (ZmConn *conn);
+/* Its client may have gone before libmicrohttpd looked again. */
+void zm_conn_look (ZmConn *conn);
 
 /* ---- listen.c ---- */
 

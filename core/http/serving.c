@@ -101,6 +101,8 @@ on_target (void *user, const char *target, struct MHD_Connection *connection)
   ZmConn *conn = zm_conn_find (http, fd_of (connection));
 
   exchange->conn = conn;
+  if (conn != NULL)
+    zm_conn_whole (http, conn, FALSE);
   if (conn != NULL && conn->phase == ZM_CONN_IDLE)
     zm_conn_phase (http, conn, ZM_CONN_HEAD, zm_now_us () + exchange->limits.header_us);
   return exchange;
@@ -139,6 +141,7 @@ on_request (void *user, struct MHD_Connection *connection, const char *url, cons
   }
   if (*size > 0)
     return take_body (exchange, data, size);
+  zm_conn_whole (http, exchange->conn, TRUE);
   if (!exchange->dispatched && !exchange->answered)
     return zm_exchange_dispatch (exchange);
   result = zm_exchange_queue (exchange);

@@ -2,7 +2,7 @@
 /* The file of bearer tokens. */
 #include "config.h"
 
-#include "http/tokens.h"
+#include "http/zm-tokens.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -26,7 +26,7 @@ static const struct {
   { "crashed", 500 },      { "host-lost", 503 },
   { "quarantined", 503 },  { "set-aside", 500 },
   { "bad-key", 500 },      { "memory", 503 },
-  { "failed", 500 },
+  { "failed", 500 },       { "full", 507 },
 };
 
 static guint
@@ -45,7 +45,7 @@ answer_error (ZmRequest *request, int status, ZmSpan body)
   g_autofree char *code = body.size > 0 && zm_json_member (body, "code", &raw) ? zm_json_text (raw) : NULL;
   guint number = code != NULL ? status_of (code) : 500;
 
-  if (status == ZM_E_AGAIN)
+  if (status == ZM_E_AGAIN && number != 507)
     number = 503;
   else if (status == ZM_E_UNSUPPORTED)
     number = 501;

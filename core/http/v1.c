@@ -35,7 +35,7 @@ const ZmRoute zm_routes_v1[] = {
     "instance with this id waits "
     "already.;413 The body is too large.;422 The action refused it.;500 The action failed.;501 No store.;503 "
     "Busy, or not there now.;504 "
-    "No result in time.",
+    "No result in time.;507 The store is full.",
     NULL },
 
   { ZM_GET, "/v1/queues", zm_v1_queues, ALL, 0, 0, "queues", "The project's queues.", "200 A list.",
@@ -65,7 +65,7 @@ const ZmRoute zm_routes_v1[] = {
     "Messages as they are, claimed and delayed ones too; nothing is taken.", "200 Messages.;501 No store.",
     peek_params },
   { ZM_POST, "/v1/queues/{queue}/replay", zm_v1_queue_replay, ZM_ROLE_ADMIN, 0, JSON_BODY, "replay",
-    "Puts the dead letters of a queue back.", "200 How many.;501 No store.", NULL },
+    "Puts the dead letters of a queue back.", "200 How many.;404 There is no such queue.;501 No store.", NULL },
 
   { ZM_GET, "/v1/flows", zm_v1_flows, ALL, 0, 0, "flows", "The flows that are defined.", "200 A list.",
     NULL },

@@ -43,15 +43,15 @@ fail_unknown (KnownRequest *request)
 {
   g_autofree char *id = zm_printable (zm_span_text (request->id), ZM_UUID_SIZE);
 
-  zm_request_fail (&request->base, ZM_ERROR_NOT_FOUND,
-                   "there is no claim '%s': it never was, was released, or its time is over", id);
+  zm_queue_request_fail (&request->base, ZM_ERROR_NOT_FOUND,
+                         "there is no claim '%s': it never was, was released, or its time is over", id);
 }
 
 static KnownRequest *
 known_request (ZmQueues *queues, ZmQueueName queue, ZmSpan claim, const ZmRequestOps *ops, ZmQueueDone done,
                gpointer user)
 {
-  KnownRequest *request = zm_request_new (queues, queue, ops, done, user);
+  KnownRequest *request = zm_queue_request_new (queues, queue, ops, done, user);
 
   /* One of another length is none of ours. */
   if (claim.size == ZM_UUID_SIZE)
@@ -93,7 +93,7 @@ commit_get (ZmRequest *base)
     base->answer.more = base->answer.n > 0 && bytes > ZM_QUEUE_READ_MOST;
     if (base->answer.more)
       break;
-    zm_request_see (base, held->seq);
+    zm_queue_request_see (base, held->seq);
     base->answer.n++;
   }
   zm_claim_tell (base, claim);
@@ -106,7 +106,7 @@ zm_queue_claim_get (ZmQueues *queues, ZmQueueName queue, ZmSpan claim, ZmQueueDo
                                     .decide = decide_get,
                                     .commit = commit_get };
 
-  zm_request_submit (known_request (queues, queue, claim, &ops, done, user), 0);
+  zm_queue_request_submit (known_request (queues, queue, claim, &ops, done, user), 0);
 }
 
 /* ---- renew, release: the document is written anew ---- */
@@ -211,7 +211,7 @@ zm_queue_claim_renew (ZmQueues *queues, ZmQueueName queue, ZmSpan claim, gint64 
 
   request->ttl_s = ttl_s;
   request->grace_s = grace_s;
-  zm_request_submit (request, 1024);
+  zm_queue_request_submit (request, 1024);
 }
 
 static void
@@ -261,5 +261,5 @@ zm_queue_claim_release (ZmQueues *queues, ZmQueueName queue, ZmSpan claim, ZmQue
                                     .undo = undo_release,
                                     .free = free_known };
 
-  zm_request_submit (known_request (queues, queue, claim, &ops, done, user), 1024);
+  zm_queue_request_submit (known_request (queues, queue, claim, &ops, done, user), 1024);
 }

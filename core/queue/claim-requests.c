@@ -73,9 +73,10 @@ decide_claim (ZmRequest *base, ZmStoreWriter *writer)
   if (base->queue == NULL)
     return;
   if (zm_claims_claimed (base->queue) + request->limit > ZM_QUEUE_CLAIMED_MOST) {
-    zm_request_fail (base, ZM_ERROR_LIMIT,
-                     "%d messages of queue '%s' are claimed, and no more can be: acknowledge or release some",
-                     ZM_QUEUE_CLAIMED_MOST, base->queue->name);
+    zm_queue_request_fail (
+        base, ZM_ERROR_LIMIT,
+        "%d messages of queue '%s' are claimed, and no more can be: acknowledge or release some",
+        ZM_QUEUE_CLAIMED_MOST, base->queue->name);
     return;
   }
   request->ttl_s = zm_claim_standard (request->ttl_s, base->queue->options.claim_ttl_s);
@@ -117,7 +118,7 @@ commit_claim (ZmRequest *base)
     held = zm_claim_hold (base->queue, claim, entry->seq);
     held->count = entry->count;
     zm_held_extend (base->queue, held, entry->expires_us, entry->ttl_s);
-    zm_request_see (base, entry->seq);
+    zm_queue_request_see (base, entry->seq);
     base->answer.n++;
   }
   zm_claim_unbusy (base->queue, claim);
@@ -161,10 +162,10 @@ zm_queue_claim (ZmQueues *queues, ZmQueueName queue, guint limit, gint64 ttl_s, 
                                     .commit = commit_claim,
                                     .undo = undo_claim,
                                     .free = free_claim };
-  ClaimRequest *request = zm_request_new (queues, queue, &ops, done, user);
+  ClaimRequest *request = zm_queue_request_new (queues, queue, &ops, done, user);
 
   request->limit = CLAMP (limit, 1, CLAIM_MOST);
   request->ttl_s = ttl_s;
   request->grace_s = grace_s;
-  zm_request_submit (request, 256 + (gsize) request->limit * 32);
+  zm_queue_request_submit (request, 256 + (gsize) request->limit * 32);
 }

@@ -29,12 +29,12 @@ check_fifo (PutHow *put)
   if (queue->options.kind == ZM_QUEUE_LATEST || put->how == ZM_PUT_ALWAYS_)
     return TRUE;
   if (put->how == ZM_PUT_REPLACE_ || parts.key.size > 0)
-    zm_request_fail (
+    zm_queue_request_fail (
         &put->base, ZM_ERROR_INVALID,
         "queue '%s' does not have one element a key: set kind = latest for it, or put without key",
         queue->name);
   else if (!zm_latest_is_empty (queue, zm_span (NULL, 0), put->base.now_us))
-    zm_request_fail (&put->base, ZM_ERROR_EXISTS, "queue '%s' is not empty", queue->name);
+    zm_queue_request_fail (&put->base, ZM_ERROR_EXISTS, "queue '%s' is not empty", queue->name);
   return put->base.error == NULL;
 }
 
@@ -68,7 +68,8 @@ decide_put (ZmRequest *base, ZmStoreWriter *writer)
   if (put->append != NULL)
     zm_queue_id_make (base->queue->number, put->append->seq, put->append->created_us, put->id);
   else if (base->error == NULL)
-    zm_request_fail (base, ZM_ERROR_LIMIT, "queue '%s' is full: the message was dropped", base->queue->name);
+    zm_queue_request_fail (base, ZM_ERROR_LIMIT, "queue '%s' is full: the message was dropped",
+                           base->queue->name);
 }
 
 static void
@@ -116,17 +117,17 @@ zm_queue_put_how (ZmQueues *queues, ZmQueueName queue, const ZmPut *put, ZmPutHo
     zm_queue_put (queues, queue, put, 1, done, user);
     return;
   }
-  request = zm_request_new (queues, queue, &ops, done, user);
+  request = zm_queue_request_new (queues, queue, &ops, done, user);
   if (put->body.size > ZM_QUEUE_BODY_MOST || put->headers.size > ZM_HEADERS_MOST ||
       put->id.size > ZM_QUEUE_ID_MOST || put->topic.size > ZM_KEY_MOST || put->key.size > ZM_KEY_MOST)
-    zm_request_fail (&request->base, ZM_ERROR_INVALID,
-                     "the message's body, headers, id, topic or key is too long");
+    zm_queue_request_fail (&request->base, ZM_ERROR_INVALID,
+                           "the message's body, headers, id, topic or key is too long");
   else
     request->record = zm_record_new (put);
   request->ttl_s = put->ttl_s;
   request->delay_s = put->delay_s;
   request->how = how;
-  zm_request_submit (request, request->record != NULL ? request->record->size : 0);
+  zm_queue_request_submit (request, request->record != NULL ? request->record->size : 0);
 }
 
 /* ---- wait until empty ---- */
@@ -171,11 +172,11 @@ decide_wait (ZmRequest *base, ZmStoreWriter *writer)
   if (base->queue == NULL || zm_latest_is_empty (base->queue, key, base->now_us))
     return;
   if (zm_now_us () >= wait->until_us)
-    zm_request_fail (base, ZM_ERROR_UNAVAILABLE, "queue '%s' did not become empty in time",
-                     base->queue->name);
+    zm_queue_request_fail (base, ZM_ERROR_UNAVAILABLE, "queue '%s' did not become empty in time",
+                           base->queue->name);
   else if (n_waits (base->queue->latest) >= ZM_LATEST_WAITS_MOST)
-    zm_request_fail (base, ZM_ERROR_LIMIT, "%d wait for queue '%s' already", ZM_LATEST_WAITS_MOST,
-                     base->queue->name);
+    zm_queue_request_fail (base, ZM_ERROR_LIMIT, "%d wait for queue '%s' already", ZM_LATEST_WAITS_MOST,
+                           base->queue->name);
   else
     wait->parked = TRUE;
 }
@@ -193,7 +194,7 @@ time_over (ZmTimer *timer, gpointer user)
   mine = g_ptr_array_remove_fast (latest->waits, wait);
   pthread_mutex_unlock (&latest->lock);
   if (mine)
-    zm_request_again (&wait->base);
+    zm_queue_request_again (&wait->base);
 }
 
 /* In the same thread as decide, but after other units of the batch: something may have gone meanwhile. */
@@ -264,7 +265,7 @@ go_on (ZmQueue *queue, GPtrArray *waits)
 
     /* One that has begun to fire looks into the list and finds nothing; it must have done so before this one ends. */
     zm_timers_cancel (queue->queues->config.timers, &wait->timer, TRUE);
-    zm_request_again (&wait->base);
+    zm_queue_request_again (&wait->base);
   }
   g_ptr_array_unref (waits);
 }
@@ -291,7 +292,7 @@ zm_queue_wait_empty (ZmQueues *queues, ZmQueueName queue, ZmSpan key, gint64 unt
                                     .decide = decide_wait,
                                     .commit = commit_wait,
                                     .read = read_wait };
-  ZmEmptyWait *wait = zm_request_new (queues, queue, &ops, done, user);
+  ZmEmptyWait *wait = zm_queue_request_new (queues, queue, &ops, done, user);
 
   wait->until_us = until_us;
   wait->timer.func = time_over;
@@ -299,8 +300,8 @@ zm_queue_wait_empty (ZmQueues *queues, ZmQueueName queue, ZmSpan key, gint64 unt
   /* No message has a key as long as that. */
   wait->key_size = key.size <= ZM_KEY_MOST ? key.size : 0;
   if (key.size > ZM_KEY_MOST)
-    zm_request_fail (&wait->base, ZM_ERROR_INVALID, "a key has at most %d bytes", ZM_KEY_MOST);
+    zm_queue_request_fail (&wait->base, ZM_ERROR_INVALID, "a key has at most %d bytes", ZM_KEY_MOST);
   else if (key.size > 0)
     memcpy (wait->key, key.data, key.size);
-  zm_request_submit (wait, 0);
+  zm_queue_request_submit (wait, 0);
 }

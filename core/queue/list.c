@@ -100,7 +100,7 @@ decide_list (ZmRequest *request, ZmStoreWriter *writer)
     if (list->bytes > 0 && list->bytes + size > ZM_QUEUE_READ_MOST)
       break;
     list->bytes += size;
-    zm_request_see (request, seq);
+    zm_queue_request_see (request, seq);
     seq = next_listed (list, list->what.newest ? seq - 1 : seq + 1);
   }
   list->over = seq == 0;
@@ -129,7 +129,7 @@ read_list (ZmRequest *request)
   if (kept >= list->what.limit || list->over || ++list->steps >= STEPS_MOST ||
       list->bytes >= ZM_QUEUE_READ_MOST)
     return FALSE;
-  zm_request_again (request);
+  zm_queue_request_again (request);
   return TRUE;
 }
 
@@ -147,14 +147,14 @@ static const ZmRequestOps list_ops = {
 void
 zm_queue_list (ZmQueues *queues, ZmQueueName queue, const ZmQueueList *what, ZmQueueDone done, gpointer user)
 {
-  List *list = zm_request_new (queues, queue, &list_ops, done, user);
+  List *list = zm_queue_request_new (queues, queue, &list_ops, done, user);
 
   list->what = *what;
   list->marker = zm_span_dup (what->marker);
   list->what.marker.data = list->marker;
   list->without = g_memdup2 (what->without.data, what->without.size);
   list->what.without.data = list->without;
-  zm_request_submit (list, 0);
+  zm_queue_request_submit (list, 0);
 }
 
 /* ---- by id ---- */
@@ -182,7 +182,7 @@ decide_get (ZmRequest *request, ZmStoreWriter *writer)
       request->answer.more = TRUE;
       return;
     }
-    zm_request_see (request, seq);
+    zm_queue_request_see (request, seq);
   }
 }
 
@@ -198,11 +198,11 @@ void
 zm_queue_get (ZmQueues *queues, ZmQueueName queue, const ZmSpan *ids, guint n, ZmQueueDone done,
               gpointer user)
 {
-  Get *get = zm_request_new (queues, queue, &get_ops, done, user);
+  Get *get = zm_queue_request_new (queues, queue, &get_ops, done, user);
 
   get->ids = g_new0 (char *, n + 1);
   get->n = n;
   for (guint i = 0; i < n; i++)
     get->ids[i] = zm_span_dup (ids[i]);
-  zm_request_submit (get, 0);
+  zm_queue_request_submit (get, 0);
 }

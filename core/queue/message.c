@@ -43,10 +43,13 @@ ZmRecord *
 zm_queue_fetch (ZmQueue *queue, void *reader, guint64 seq)
 {
   zm_store_range range = { .struct_size = sizeof range, .queue = queue->number, .seq = seq, .upto = seq };
-  ZmRecord *record =
-      zm_cache_get (queue->memory != NULL ? queue->memory : queue->queues->cache, queue->number, seq);
   g_autoptr (GError) error = NULL;
+  ZmRecord *record;
 
+  /* What was purged is not looked for in the cache, where it stays until others push it out. */
+  if (seq <= __atomic_load_n (&queue->purged_done, __ATOMIC_ACQUIRE))
+    return NULL;
+  record = zm_cache_get (queue->memory != NULL ? queue->memory : queue->queues->cache, queue->number, seq);
   if (record != NULL || queue->memory != NULL)
     return record;
   if (!zm_store_read (queue->queues->config.store, reader, &range, take_record, &record, &error)) {

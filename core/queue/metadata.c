@@ -106,19 +106,19 @@ check_object (ZmRequest *request, ZmSpan metadata)
     trimmed = (ZmSpan){ trimmed.data + 1, trimmed.size - 1 };
   if (trimmed.size == 0 || trimmed.data[0] != '{' || memchr (metadata.data, '\0', metadata.size) != NULL ||
       !zm_json_valid (metadata))
-    zm_request_fail (request, ZM_ERROR_INVALID, "the metadata is no JSON object");
+    zm_queue_request_fail (request, ZM_ERROR_INVALID, "the metadata is no JSON object");
 }
 
 void
 zm_queue_create (ZmQueues *queues, ZmQueueName queue, ZmSpan metadata, ZmQueueDone done, gpointer user)
 {
-  Metadata *create = zm_request_new (queues, queue, &create_ops, done, user);
+  Metadata *create = zm_queue_request_new (queues, queue, &create_ops, done, user);
 
   if (metadata.size > 0) {
     create->text = zm_span_dup (metadata);
     check_object (&create->request, metadata);
   }
-  zm_request_submit (create, metadata.size + 64);
+  zm_queue_request_submit (create, metadata.size + 64);
 }
 
 /* ---- set ---- */
@@ -129,9 +129,10 @@ decide_set (ZmRequest *request, ZmStoreWriter *writer)
   Metadata *metadata = metadata_of (request);
 
   if (request->queue == NULL)
-    zm_request_fail (request, ZM_ERROR_NOT_FOUND, "there is no queue of this name");
+    zm_queue_request_fail (request, ZM_ERROR_NOT_FOUND, "there is no queue of this name");
   else if (metadata->expect != NULL && strcmp (metadata->expect, request->queue->metadata) != 0)
-    zm_request_fail (request, ZM_ERROR_EXISTS, "the queue's metadata was changed meanwhile: read it again");
+    zm_queue_request_fail (request, ZM_ERROR_EXISTS,
+                           "the queue's metadata was changed meanwhile: read it again");
   else
     change (metadata, writer);
 }
@@ -147,13 +148,13 @@ void
 zm_queue_set_metadata (ZmQueues *queues, ZmQueueName queue, ZmSpan expect, ZmSpan metadata, ZmQueueDone done,
                        gpointer user)
 {
-  Metadata *set = zm_request_new (queues, queue, &set_ops, done, user);
+  Metadata *set = zm_queue_request_new (queues, queue, &set_ops, done, user);
 
   set->text = metadata.size > 0 ? zm_span_dup (metadata) : g_strdup ("{}");
   check_object (&set->request, zm_span_text (set->text));
   if (expect.size > 0)
     set->expect = zm_span_dup (expect);
-  zm_request_submit (set, metadata.size + 64);
+  zm_queue_request_submit (set, metadata.size + 64);
 }
 
 /* ---- get ---- */
@@ -178,5 +179,5 @@ static const ZmRequestOps get_ops = { .size = sizeof (ZmRequest),
 void
 zm_queue_get_metadata (ZmQueues *queues, ZmQueueName queue, ZmQueueDone done, gpointer user)
 {
-  zm_request_submit (zm_request_new (queues, queue, &get_ops, done, user), 0);
+  zm_queue_request_submit (zm_queue_request_new (queues, queue, &get_ops, done, user), 0);
 }

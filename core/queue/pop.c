@@ -54,7 +54,7 @@ decide (ZmRequest *base, ZmStoreWriter *writer)
     record = fetch_readable (base, seq);
     if (record == NULL)
       continue;
-    seen = zm_request_see (base, seq);
+    seen = zm_queue_request_see (base, seq);
     zm_record_unref (seen->record);
     seen->record = record;
     if (zm_queue_remove_in (base->queue, writer, seq, FALSE, &leaving))
@@ -97,9 +97,9 @@ zm_queue_pop (ZmQueues *queues, ZmQueueName queue, guint n, ZmQueueDone done, gp
   static const ZmRequestOps ops = {
     .size = sizeof (Pop), .decide = decide, .commit = commit, .undo = undo, .free = free_pop
   };
-  Pop *pop = zm_request_new (queues, queue, &ops, done, user);
+  Pop *pop = zm_queue_request_new (queues, queue, &ops, done, user);
 
   pop->n = MAX (n, 1);
   pop->leaving = g_array_new (FALSE, FALSE, sizeof (ZmLeaving));
-  zm_request_submit (pop, 64 * (gsize) MIN (n, ZM_QUEUE_STEP));
+  zm_queue_request_submit (pop, 64 * (gsize) MIN (n, ZM_QUEUE_STEP));
 }

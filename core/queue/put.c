@@ -84,6 +84,7 @@ set_answer (Put *put)
   }
   answer->ids = put->ids;
   answer->n_ids = put->n;
+  answer->n = duplicates;
   answer->duplicate = duplicates == put->n;
   answer->created = !answer->duplicate;
 }
@@ -101,7 +102,7 @@ decide (ZmRequest *request, ZmStoreWriter *writer)
   }
   set_answer (put);
   if (request->queue->options.durability != ZM_DURABLE_SYNC)
-    zm_request_answer (request);
+    zm_queue_request_answer (request);
 }
 
 /* A duplicate counts only where its first one got there: a batch that failed took that one with it. */
@@ -123,8 +124,8 @@ commit (ZmRequest *request)
 
       zm_record_parts (item->record, &parts);
       if (!zm_window_find (queue, parts.id, request->now_us, &seq, &created_us) || seq != item->duplicate)
-        zm_request_fail (request, ZM_ERROR_UNAVAILABLE,
-                         "the first message of this id could not be stored: try again");
+        zm_queue_request_fail (request, ZM_ERROR_UNAVAILABLE,
+                               "the first message of this id could not be stored: try again");
       queue->counts.duplicates++;
     }
   }
@@ -169,14 +170,16 @@ static gboolean
 check (const ZmPut *put, ZmRequest *request)
 {
   if (put->body.size > ZM_QUEUE_BODY_MOST)
-    zm_request_fail (request, ZM_ERROR_INVALID, "the body has %" G_GSIZE_FORMAT " bytes: %d are allowed",
-                     put->body.size, ZM_QUEUE_BODY_MOST);
+    zm_queue_request_fail (request, ZM_ERROR_INVALID,
+                           "the body has %" G_GSIZE_FORMAT " bytes: %d are allowed", put->body.size,
+                           ZM_QUEUE_BODY_MOST);
   else if (put->headers.size > ZM_HEADERS_MOST)
-    zm_request_fail (request, ZM_ERROR_INVALID, "the headers have %" G_GSIZE_FORMAT " bytes: %d are allowed",
-                     put->headers.size, ZM_HEADERS_MOST);
+    zm_queue_request_fail (request, ZM_ERROR_INVALID,
+                           "the headers have %" G_GSIZE_FORMAT " bytes: %d are allowed", put->headers.size,
+                           ZM_HEADERS_MOST);
   else if (put->id.size > ZM_QUEUE_ID_MOST || put->topic.size > ZM_KEY_MOST || put->key.size > ZM_KEY_MOST ||
            put->client.size > ZM_QUEUE_ID_MOST)
-    zm_request_fail (request, ZM_ERROR_INVALID, "the message's id, topic, key or client is too long");
+    zm_queue_request_fail (request, ZM_ERROR_INVALID, "the message's id, topic, key or client is too long");
   return request->error == NULL;
 }
 
@@ -184,11 +187,11 @@ void
 zm_queue_put (ZmQueues *queues, ZmQueueName queue, const ZmPut *puts, guint n, ZmQueueDone done,
               gpointer user)
 {
-  Put *put = zm_request_new (queues, queue, &put_ops, done, user);
+  Put *put = zm_queue_request_new (queues, queue, &put_ops, done, user);
   gsize size = 0;
 
   if (n == 0)
-    zm_request_fail (&put->request, ZM_ERROR_INVALID, "there is no message to put");
+    zm_queue_request_fail (&put->request, ZM_ERROR_INVALID, "there is no message to put");
   for (guint i = 0; i < n && check (&puts[i], &put->request); i++)
     ;
   if (put->request.error == NULL) {
@@ -202,5 +205,5 @@ zm_queue_put (ZmQueues *queues, ZmQueueName queue, const ZmPut *puts, guint n, Z
       size += put->items[i].record->size;
     }
   }
-  zm_request_submit (put, size);
+  zm_queue_request_submit (put, size);
 }

@@ -128,6 +128,7 @@ struct ZmQueue {
   ZmIndex index;
   guint64 last_seq; /* the last that was given out */
   guint64 purged; /* what was purged in prepare: appends of the same batch up to it are not there any more */
+  guint64 purged_done; /* the same when it is durable; written and read atomically, by readers too */
   guint64 leaving_bytes;          /* of removals that are not durable yet */
   guint64 pending, pending_bytes; /* appended and not durable yet: count against bounds and emptiness */
   ZmHeap delays;                  /* due, seq; those that left the queue meanwhile stay until their time */
@@ -241,7 +242,7 @@ typedef struct ZmRequestOps {
   /* In done, only where decide set no error: the write failed. */
   void (*undo) (ZmRequest *request);
   /* After seen has been read (maybe a reader's thread), before the answer: TRUE: the request was submitted again by
-   * zm_request_again, no answer yet. */
+   * zm_queue_request_again, no answer yet. */
   gboolean (*read) (ZmRequest *request);
   void (*free) (ZmRequest *request); /* its own members */
 } ZmRequestOps;
@@ -279,20 +280,21 @@ struct ZmRequest {
   GPtrArray *plains; /* GByteArray: what was decrypted */
 };
 /* Of ops->size bytes, zeroed but for the base; name copied. */
-gpointer
-zm_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQueueDone done, gpointer user);
+gpointer zm_queue_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQueueDone done,
+                               gpointer user);
 /* Any thread. size: about what it writes. Refused: answered at once, in the calling thread. It is the room's then. */
-void zm_request_submit (gpointer request, gsize size);
+void zm_queue_request_submit (gpointer request, gsize size);
 /* The same request once more, from ops->read or commit: decide is called again. */
-void zm_request_again (ZmRequest *request);
+void zm_queue_request_again (ZmRequest *request);
 /* Adds a message to the answer, with what claims.c knows of it (zm_claims_show); its record is taken from the cache, where it is. */
-ZmSeen *zm_request_see (ZmRequest *request, guint64 seq);
+ZmSeen *zm_queue_request_see (ZmRequest *request, guint64 seq);
 /* In prepare: reads now what seen has no record of; for what the unit removes. Those that are gone or damaged stay without. */
-void zm_request_fetch_now (ZmRequest *request);
+void zm_queue_request_fetch_now (ZmRequest *request);
 /* Answers before the sync (durability = batch): commit and undo follow all the same, and nobody is told of them. */
-void zm_request_answer (ZmRequest *request);
+void zm_queue_request_answer (ZmRequest *request);
 /* Sets request->error. */
-void zm_request_fail (ZmRequest *request, ZmErrorCode code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+void
+zm_queue_request_fail (ZmRequest *request, ZmErrorCode code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* A sequence number of this queue from an id; 0: no id of ours, or of another queue. */
 guint64 zm_queue_seq_of (const ZmQueue *queue, ZmSpan id);
 

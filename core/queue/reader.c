@@ -249,10 +249,7 @@ guint
 zm_queue_reader_take (ZmQueueReader *reader, guint64 *seqs, guint most)
 {
   ZmQueue *queue = reader->queue;
-  gint64 now_us = queue == NULL ? 0
-                  : reader->queues->config.wall_us != NULL
-                      ? reader->queues->config.wall_us (reader->queues->config.user)
-                      : zm_wall_us ();
+  gint64 now_us = queue == NULL ? 0 : zm_queues_wall (reader->queues);
   guint n = 0;
 
   if (queue == NULL || !queue->loaded)
@@ -277,6 +274,16 @@ zm_queue_reader_take (ZmQueueReader *reader, guint64 *seqs, guint most)
       seqs[n++] = seq;
   }
   return n;
+}
+
+gboolean
+zm_queue_reader_has (const ZmQueueReader *reader, guint64 seq)
+{
+  const ZmQueue *queue = reader->queue;
+
+  return queue == NULL || !queue->loaded ||
+         (zm_index_in_log (&queue->index, seq) &&
+          zm_index_expiry (&queue->index, seq) > zm_time_now (zm_queues_wall (reader->queues)));
 }
 
 guint64

@@ -137,7 +137,7 @@ zm_record_unref (ZmRecord *record)
 
 gboolean
 zm_record_unpack (const ZmRecord *record, const ZmCipher *cipher, GByteArray *plain, ZmStored *stored,
-                GError **error)
+                  GError **error)
 {
   ZmQueueRecord parts;
 

@@ -36,12 +36,12 @@ may_go (ZmRequest *request, guint64 seq, const char *claim)
 
   if (*claim == '\0') {
     if (held != NULL)
-      zm_request_fail (request, ZM_ERROR_REFUSED, "the message is claimed: name its claim");
+      zm_queue_request_fail (request, ZM_ERROR_REFUSED, "the message is claimed: name its claim");
   } else if (held == NULL || !zm_claims_known (request->queue, span_of (claim))) {
-    zm_request_fail (request, ZM_ERROR_INVALID,
-                     "the message is not claimed, or the claim is unknown or over");
+    zm_queue_request_fail (request, ZM_ERROR_INVALID,
+                           "the message is not claimed, or the claim is unknown or over");
   } else if (strcmp (held, claim) != 0) {
-    zm_request_fail (request, ZM_ERROR_REFUSED, "the message is claimed by another claim");
+    zm_queue_request_fail (request, ZM_ERROR_REFUSED, "the message is claimed by another claim");
   }
   return request->error == NULL;
 }
@@ -131,7 +131,7 @@ static void
 submit_delete (ZmQueues *queues, ZmQueueName queue, const ZmSpan *ids, guint n, const ZmSpan *claims,
                guint n_claims, gboolean many, ZmQueueDone done, gpointer user)
 {
-  Delete *delete = zm_request_new (queues, queue, &delete_ops, done, user);
+  Delete *delete = zm_queue_request_new (queues, queue, &delete_ops, done, user);
 
   delete->ids = copy_all (ids, n);
   delete->n = n;
@@ -139,7 +139,7 @@ submit_delete (ZmQueues *queues, ZmQueueName queue, const ZmSpan *ids, guint n, 
   delete->n_claims = n_claims;
   delete->many = many;
   delete->leaving = g_array_new (FALSE, FALSE, sizeof (ZmLeaving));
-  zm_request_submit (delete, 64 * (gsize) n);
+  zm_queue_request_submit (delete, 64 * (gsize) n);
 }
 
 void
@@ -201,6 +201,7 @@ commit_purge (ZmRequest *request)
 {
   if (request->queue == NULL)
     return;
+  __atomic_store_n (&request->queue->purged_done, request->queue->purged, __ATOMIC_RELEASE);
   zm_readers_purged (request->queue);
   zm_latest_removed (request->queue, 0);
 }
@@ -222,7 +223,7 @@ static const ZmRequestOps purge_ops = {
 void
 zm_queue_purge (ZmQueues *queues, ZmQueueName queue, ZmQueueDone done, gpointer user)
 {
-  zm_request_submit (zm_request_new (queues, queue, &purge_ops, done, user), 0);
+  zm_queue_request_submit (zm_queue_request_new (queues, queue, &purge_ops, done, user), 0);
 }
 
 /* One of the configuration, or with readers, stays, empty. */
@@ -261,5 +262,5 @@ static const ZmRequestOps remove_ops = {
 void
 zm_queue_remove (ZmQueues *queues, ZmQueueName queue, ZmQueueDone done, gpointer user)
 {
-  zm_request_submit (zm_request_new (queues, queue, &remove_ops, done, user), 0);
+  zm_queue_request_submit (zm_queue_request_new (queues, queue, &remove_ops, done, user), 0);
 }

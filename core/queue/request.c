@@ -45,7 +45,7 @@ free_request (ZmRequest *request)
 }
 
 void
-zm_request_answer (ZmRequest *request)
+zm_queue_request_answer (ZmRequest *request)
 {
   ZmQueueAnswer none = { 0 };
 
@@ -110,7 +110,7 @@ finish (ZmRequest *request)
   }
   if (request->error == NULL && request->ops->read != NULL && request->ops->read (request))
     return; /* is on its way once more */
-  zm_request_answer (request);
+  zm_queue_request_answer (request);
   free_request (request);
 }
 
@@ -185,14 +185,14 @@ is_missing (ZmRequest *request)
 }
 
 void
-zm_request_fetch_now (ZmRequest *request)
+zm_queue_request_fetch_now (ZmRequest *request)
 {
   if (request->seen != NULL && !zm_queue_in_memory (request->queue))
     read_missing (request, NULL);
 }
 
 ZmSeen *
-zm_request_see (ZmRequest *request, guint64 seq)
+zm_queue_request_see (ZmRequest *request, guint64 seq)
 {
   ZmQueue *queue = request->queue;
   ZmSeen seen = { .seq = seq };
@@ -252,14 +252,14 @@ done (ZmStoreUnit *unit, const GError *error)
     request->job.run = read_job;
     if (zm_store_read_later (request->queues->config.store, &request->job))
       return;
-    zm_request_fail (request, ZM_ERROR_UNAVAILABLE, "too many reads wait for the store: try again");
+    zm_queue_request_fail (request, ZM_ERROR_UNAVAILABLE, "too many reads wait for the store: try again");
   }
   finish (request);
 }
 
 gpointer
-zm_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQueueDone done_func,
-                gpointer user)
+zm_queue_request_new (ZmQueues *queues, ZmQueueName name, const ZmRequestOps *ops, ZmQueueDone done_func,
+                      gpointer user)
 {
   ZmRequest *request = g_malloc0 (ops->size);
   char *names = g_malloc (name.project.size + name.name.size + 1);
@@ -285,29 +285,29 @@ submit (ZmRequest *request)
   request->unit.done = done;
   request->unit.adds = request->ops->adds;
   if (request->error == NULL && zm_queues_closed (request->queues))
-    zm_request_fail (request, ZM_ERROR_UNAVAILABLE, "the daemon is stopping");
+    zm_queue_request_fail (request, ZM_ERROR_UNAVAILABLE, "the daemon is stopping");
   else if (request->error == NULL &&
            zm_store_submit (request->queues->config.store, &request->unit, &request->error))
     return;
-  zm_request_answer (request);
+  zm_queue_request_answer (request);
   free_request (request);
 }
 
 void
-zm_request_submit (gpointer request, gsize size)
+zm_queue_request_submit (gpointer request, gsize size)
 {
   ((ZmRequest *) request)->unit.size = size;
   submit (request);
 }
 
 void
-zm_request_again (ZmRequest *request)
+zm_queue_request_again (ZmRequest *request)
 {
   submit (request);
 }
 
 void
-zm_request_fail (ZmRequest *request, ZmErrorCode code, const char *format, ...)
+zm_queue_request_fail (ZmRequest *request, ZmErrorCode code, const char *format, ...)
 {
   va_list args;
 

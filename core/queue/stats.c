@@ -21,8 +21,8 @@ see_ends (ZmRequest *request)
     newest = zm_index_previous (&queue->index, ZM_VIEW_PRESENT, newest - 1);
   if (oldest == 0 || newest == 0)
     return;
-  zm_request_see (request, oldest);
-  zm_request_see (request, newest);
+  zm_queue_request_see (request, oldest);
+  zm_queue_request_see (request, newest);
 }
 
 /* Some may be over before they are due. */
@@ -89,7 +89,7 @@ static const ZmRequestOps stats_ops = { .size = sizeof (ZmRequest),
 void
 zm_queue_stats (ZmQueues *queues, ZmQueueName queue, ZmQueueDone done, gpointer user)
 {
-  zm_request_submit (zm_request_new (queues, queue, &stats_ops, done, user), 0);
+  zm_queue_request_submit (zm_queue_request_new (queues, queue, &stats_ops, done, user), 0);
 }
 
 /* ---- all: any thread ---- */

@@ -105,7 +105,8 @@ typedef struct ZmQueueAnswer {
  * UNAVAILABLE (the store failed). */
 typedef void (*ZmQueueDone) (const ZmQueueAnswer *answer, const GError *error, gpointer user);
 
-/* Appends n messages, all or none. The queue is made where it is not there. Answers ids, duplicate (n = 1 only), created. */
+/* Appends n messages, all or none. The queue is made where it is not there. Answers ids, duplicate (all
+ * were), n (how many were), created. */
 void zm_queue_put (ZmQueues *queues, ZmQueueName queue, const ZmPut *puts, guint n, ZmQueueDone done,
                    gpointer user);
 /* For `latest`: n = 1. IF_EMPTY: only where no element of that key is there, claimed ones included: else error EXISTS. REPLACE: in
@@ -234,6 +235,8 @@ ZmQueueReader *zm_queue_reader_new (ZmQueues *queues, ZmQueueName queue, guint64
 void zm_queue_reader_free (ZmQueueReader *reader);
 /* Up to most sequence numbers of messages behind the cursor that are due and not over, and moves the cursor behind them. */
 guint zm_queue_reader_take (ZmQueueReader *reader, guint64 *seqs, guint most);
+/* Is a message that it took still in the log: not purged, replaced, consumed or over? TRUE as well where that is not known just now. */
+gboolean zm_queue_reader_has (const ZmQueueReader *reader, guint64 seq);
 /* Where to go on after a restart: behind what was taken, but before the first message that was not due yet. */
 guint64 zm_queue_reader_cursor (const ZmQueueReader *reader);
 /* The reader needs nothing up to this one any more: what has left the queue view is freed where no other reader needs it. */

@@ -28,26 +28,13 @@ done_text (const ZmQueueAnswer *result, const GError *error, gpointer user)
 
 /* ---- the whole queue ---- */
 
-gboolean
-zm_command_queues (ZmCommandCall *call, GError **error)
-{
-  (void) error;
-  g_string_append_c (call->out, '{');
-  if (call->runtime->queues != NULL)
-    zm_reply_member_take (call->out, "queues", zm_queues_status_json (call->runtime->queues));
-  else
-    zm_reply_member_json (call->out, "queues", "[]");
-  g_string_append_c (call->out, '}');
-  return TRUE;
-}
-
 static void
 add_stats (GString *out, const ZmQueueStats *stats)
 {
   const struct {
     const char *name;
     guint64 value;
-  } rows[] = { { "total", stats->total },          { "free", stats->free },
+  } rows[] = { { "messages", stats->total },       { "free", stats->free },
                { "claimed", stats->claimed },      { "delayed", stats->delayed },
                { "bytes", stats->bytes },          { "put", stats->put },
                { "taken", stats->taken },          { "expired", stats->expired },
@@ -190,6 +177,7 @@ done_put (const ZmQueueAnswer *result, const GError *error, gpointer user)
     if (query->single && result->n_ids > 0)
       zm_reply_member_text (out, "id", result->ids[0]);
     zm_reply_member_boolean (out, "duplicate", result->duplicate);
+    zm_reply_member_integer (out, "duplicates", result->n);
     zm_reply_member_list (out, "ids", result->ids, (gssize) result->n_ids);
   }
   zm_query_answer (query, out, error);

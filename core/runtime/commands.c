@@ -11,6 +11,7 @@ static const ZmCommand commands[] = {
   { "cancel", NULL, ZM_REPLY_CANCEL },
   { "config", zm_command_config, ZM_REPLY_OK },
   { "dead", zm_command_dead, ZM_REPLY_OK },
+  { "dead-replay", zm_command_dead_replay, ZM_REPLY_ASYNC },
   { "dead-rm", zm_command_dead_rm, ZM_REPLY_OK },
   { "drain", zm_command_drain, ZM_REPLY_LATER },
   { "explain", zm_command_explain, ZM_REPLY_OK },

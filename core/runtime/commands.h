@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "base/zm-base.h"
+#include "runtime/zm-runtime.h"
 
 G_BEGIN_DECLS
 
@@ -21,8 +21,7 @@ typedef enum {
   ZM_REPLY_ASYNC   /* the reply comes by zm_command_answer */
 } ZmReplyKind;
 
-#define ZM_REQUEST_MOST      (1024 * 1024) /* bytes of a request */
-#define ZM_REQUEST_TEXT_MOST 65536         /* bytes of one of its strings */
+#define ZM_REQUEST_TEXT_MOST 65536 /* bytes of one of its strings */
 
 /* A command that is answered later. Opaque; from zm_command_later to zm_command_answer. */
 typedef struct ZmLater ZmLater;
@@ -97,6 +96,7 @@ gboolean zm_command_instances (ZmCommandCall *call, GError **error);
 gboolean zm_command_routes (ZmCommandCall *call, GError **error);
 gboolean zm_command_hosts (ZmCommandCall *call, GError **error);
 gboolean zm_command_dead (ZmCommandCall *call, GError **error);
+gboolean zm_command_dead_replay (ZmCommandCall *call, GError **error);
 gboolean zm_command_dead_rm (ZmCommandCall *call, GError **error);
 gboolean zm_command_running (ZmCommandCall *call, GError **error);
 gboolean zm_command_sources (ZmCommandCall *call, GError **error);

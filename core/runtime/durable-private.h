@@ -11,9 +11,10 @@ typedef struct ZmSendsLane {
   ZmRuntime *runtime;
   ZmConsumer *consumer;
   char *queue;
-  char *key_text; /* NULL: each message by its own topic */
-  ZmKey key;      /* points into key_text */
-  char *made_of;  /* the settings that it was made of, to see that they changed */
+  char *key_text;      /* NULL: each message by its own topic */
+  ZmKey key;           /* points into key_text */
+  char *made_of;       /* the settings that it was made of, to see that they changed */
+  gboolean own_policy; /* retry= of its queue, which wins against that of an action */
   gboolean leaving;
   ZmTimer timer; /* asks a full pool again */
 } ZmSendsLane;
@@ -27,6 +28,8 @@ struct ZmSends {
 
 ZmSendsLane *zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const char *key,
                                 ZmConsumerConfig *config, GError **error);
+/* retries= of an action: a number, then *retries says which, or a policy; into *policy, which was initialised. */
+gboolean zm_sends_read_retries (const char *text, gint64 *retries, ZmRetryPolicy *policy, GError **error);
 void zm_sends_lane_free (gpointer lane);
 void zm_sends_wake_subject (ZmStoreAfter *after); /* of ZmSends */
 

@@ -21,13 +21,11 @@ publish (ZmMessage *const *messages, guint n, gpointer user)
 
 /* ---- ^sends ---- */
 
-/* In the publisher's thread. Results of durable messages are in the queues already, since their commit. */
-static void
-tap (ZmMessage *const *messages, guint n, gpointer user)
+/* Results of durable messages are in the queues already, since their commit. */
+void
+zm_sends_tap (ZmMessage *const *messages, guint n, ZmRuntime *runtime)
 {
-  ZmRuntime *runtime = user;
-
-  for (guint i = 0; i < n;) {
+  for (guint i = 0; i < n && runtime->queues != NULL;) {
     guint from = i;
 
     while (i < n && messages[i]->origin != ZM_ORIGIN_DURABLE)
@@ -47,13 +45,9 @@ open_queues (ZmRuntime *runtime, GError **error)
                             .config = runtime->config,
                             .log = runtime->log,
                             .metrics = runtime->metrics };
-  ZmPublishTap taps = { tap, runtime };
 
   runtime->queues = zm_queues_new (&config, error);
-  if (runtime->queues == NULL)
-    return FALSE;
-  zm_integration_set_tap (runtime->integration, &taps);
-  return TRUE;
+  return runtime->queues != NULL;
 }
 
 static char *
@@ -215,6 +209,7 @@ add_lane (ZmRuntime *runtime, const char *queue, const char *section, char *made
     g_free (made_of);
     return;
   }
+  lane->own_policy = retry != NULL && *retry != '\0';
   lane->made_of = made_of;
   g_ptr_array_add (runtime->sends->lanes, lane);
 }

@@ -97,14 +97,52 @@ ttl_of (const ZmMessage *message)
   return ttl_s;
 }
 
+/* ---- hops: so that a circle of messages that actions send ends, also where they are read back ---- */
+
+#define HOPS "{\"^hops\":"
+
+/* As our first member, in front of what the message has; the caller frees. */
+static char *
+headers_with_hops (const ZmMessage *message)
+{
+  ZmSpan own = zm_message_headers (message), rest = { "}", 1 };
+  const char *end = zm_span_end (own);
+  const char *at = own.size > 0 ? memchr (own.data, '{', own.size) : NULL;
+
+  while (at != NULL && ++at < end && strchr (" \t\r\n", *at) != NULL)
+    ;
+  if (at != NULL && at < end)
+    rest = zm_span (at, (gsize) (end - at));
+  return g_strdup_printf (HOPS "%u%s%.*s", message->hops, *rest.data != '}' ? "," : "", (int) rest.size,
+                          rest.data);
+}
+
+/* The hops, and the headers without them in *rest, where there are any; the caller frees it. */
+static guint16
+read_hops (ZmSpan headers, char **rest)
+{
+  gsize at = sizeof HOPS - 1;
+  guint hops = 0;
+
+  if (headers.size <= at || memcmp (headers.data, HOPS, at) != 0)
+    return 0;
+  for (; at < headers.size && g_ascii_isdigit (headers.data[at]); at++)
+    hops = MIN (hops * 10 + (guint) (headers.data[at] - '0'), G_MAXUINT16);
+  at += at < headers.size && headers.data[at] == ',';
+  *rest = g_strdup_printf ("{%.*s", (int) (headers.size - at), headers.data + at);
+  return (guint16) hops;
+}
+
 gboolean
 zm_sends_put (ZmRuntime *runtime, ZmMessage *const *messages, guint n, ZmSent sent, gpointer user)
 {
   g_autofree ZmPut *puts = NULL;
+  g_autoptr (GPtrArray) made = NULL;
   Put *put;
 
   if (runtime->sends == NULL)
     return FALSE;
+  made = g_ptr_array_new_with_free_func (g_free);
   put = g_malloc (sizeof *put + n * sizeof *put->messages);
   *put = (Put){ .runtime = runtime, .sent = sent, .user = user, .n = n };
   puts = g_new0 (ZmPut, n);
@@ -118,6 +156,10 @@ zm_sends_put (ZmRuntime *runtime, ZmMessage *const *messages, guint n, ZmSent se
                        .id = message->made_id ? zm_span (NULL, 0) : message->topic.id,
                        .ttl_s = ttl_of (message),
                        .delay_s = -1 };
+    if (message->hops > 0) {
+      g_ptr_array_add (made, headers_with_hops (message));
+      puts[i].headers = zm_span_text (made->pdata[made->len - 1]);
+    }
   }
   zm_queue_put (runtime->queues, (ZmQueueName){ .name = ZM_SPAN_LITERAL (ZM_SENDS_QUEUE) }, puts, n, put_done,
                 put);
@@ -204,6 +246,7 @@ start_attempt (ZmAttempt *attempt, gpointer user)
   message->origin = ZM_ORIGIN_DURABLE;
   message->attempt = (guint8) MIN (attempt->number, G_MAXUINT8);
   message->durable = attempt;
+  attempt->target = lane;
   message->deadline_us = 0; /* that was how long its sender would wait for the store */
   message->received_us = zm_now_us ();
   if (zm_pool_try_push (runtime->pool, &given, 1) == 1)
@@ -218,8 +261,11 @@ static ZmMessage *
 make_message (const ZmStored *stored, gpointer user, GError **error)
 {
   const ZmSendsLane *lane = user;
+  g_autofree char *rest = NULL;
   ZmSpan none = { NULL, 0 };
+  ZmMessage *message;
   ZmTopic topic;
+  guint16 hops;
 
   if (lane->key_text != NULL)
     return zm_message_new (none, &lane->key,
@@ -227,7 +273,11 @@ make_message (const ZmStored *stored, gpointer user, GError **error)
                            stored->headers, stored->body);
   if (!zm_topic_parse (stored->topic, &topic, error))
     return NULL;
-  return zm_message_new (topic.flow, &topic.key, topic.id, stored->headers, stored->body);
+  hops = read_hops (stored->headers, &rest);
+  message = zm_message_new (topic.flow, &topic.key, topic.id,
+                            rest != NULL ? zm_span_text (rest) : stored->headers, stored->body);
+  message->hops = hops;
+  return message;
 }
 
 /* ---- ends ---- */
@@ -262,17 +312,27 @@ verdict_of (ZmEnd end, int asked, const char *code)
   return g_strv_contains (final_codes, code) ? ZM_DELIVERY_REJECT : ZM_DELIVERY_RETRY;
 }
 
-/* retries= of the mapping that takes the key; -1: not given. */
-static gint64
-retries_of (ZmRuntime *runtime, const ZmMessage *message)
+/* retries= of the mapping that takes the key. FALSE: not given, or its queue's own policy counts. What is wrong with it was said
+ * when it was loaded. */
+static gboolean
+mapping_policy (ZmRuntime *runtime, const ZmMessage *message, ZmRetryPolicy *policy)
 {
-  g_autoptr (ZmTable) table = zm_table_slot_get (runtime->tables);
+  const ZmSendsLane *lane = ((const ZmAttempt *) message->durable)->target;
+  g_autoptr (ZmTable) table = NULL;
+  const ZmMapping *mapping;
   ZmLookup found;
 
-  if (message->topic.flow.size > 0)
-    return -1;
+  zm_retry_policy_init (policy);
+  if (message->topic.flow.size > 0 || lane->own_policy)
+    return FALSE;
+  table = zm_table_slot_get (runtime->tables);
   zm_table_lookup (table, &message->topic, &found);
-  return found.n_flows == 0 && found.route != NULL ? found.route->mapping->retries : -1;
+  mapping = found.n_flows == 0 && found.route != NULL ? found.route->mapping : NULL;
+  if (mapping != NULL && mapping->policy != NULL)
+    return zm_retry_policy_read (policy, zm_span_text (mapping->policy), NULL);
+  if (mapping != NULL && mapping->retries >= 0)
+    zm_retry_policy_limit (policy, (guint) mapping->retries);
+  return mapping != NULL && mapping->retries >= 0;
 }
 
 void
@@ -285,15 +345,12 @@ zm_sends_ended (const ZmMessage *message, ZmEnd end, int asked, const char *code
                           .text = text,
                           .results = &result,
                           .n_results = result != NULL };
-  ZmRetryPolicy policy;
-  gint64 retries = ended.verdict == ZM_DELIVERY_RETRY ? retries_of (user, message) : -1;
+  ZmRetryPolicy policy = { 0 };
 
-  if (retries >= 0) {
-    zm_retry_policy_init (&policy);
-    zm_retry_policy_limit (&policy, (guint) retries);
+  if (ended.verdict == ZM_DELIVERY_RETRY && mapping_policy (user, message, &policy))
     ended.policy = &policy;
-  }
   zm_delivery_ended (message->durable, &ended);
+  zm_retry_policy_clear (&policy);
 }
 
 /* How far it had come in its flow goes with it. */

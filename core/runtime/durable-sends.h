@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "config/zm-config.h"
 #include "message/zm-message.h"
 #include "worker/zm-pool.h"
 
@@ -15,6 +16,10 @@ typedef struct ZmSends ZmSends;
 
 #define ZM_SENDS_QUEUE "^sends"
 #define ZM_SENDS_DEAD  "dead"
+
+/* What is wrong in [queue NAME] action= and retry=, and in [action KEY] retries=; in what mapping files say of retries. */
+void zm_sends_check (const ZmConfig *config, ZmProblems *problems);
+void zm_sends_check_mappings (const GPtrArray *mappings, ZmProblems *problems);
 
 /* The queues alone, before other plugins than the store's are loaded. */
 gboolean zm_sends_open_queues (struct ZmRuntime *runtime, GError **error);
@@ -38,6 +43,9 @@ gboolean
 zm_sends_put (struct ZmRuntime *runtime, ZmMessage *const *messages, guint n, ZmSent sent, gpointer user);
 
 /* ---- doors ---- */
+
+/* The publish tap's part: into the queues bound to each message's topic. The publisher's thread. */
+void zm_sends_tap (ZmMessage *const *messages, guint n, struct ZmRuntime *runtime);
 
 /* The Subject's `send`; user: the runtime. */
 gboolean zm_sends_from_subject (ZmMessage *const *messages, guint n, guint64 ticket, gpointer user);

@@ -10,8 +10,6 @@
 #include "runtime/kept.h"
 #include "runtime/private.h"
 
-/* The queue of durable messages. */
-#define SENDS        "^sends"
 #define WAIT_MOST_MS 86400000
 #define MS_A_SECOND  1000
 
@@ -133,8 +131,31 @@ host_wait_empty (const zm_host *host, const char *queue, const char *key, int ti
 
 /* ---- durable messages ---- */
 
-/* The message's whole topic goes along, by which it is dispatched, or by which a consumer sees what it is. Only an id that
- * the plugin gave tells a second one of the same: ours is new each time. */
+/* In the store's thread, or in that of who asks. A duplicate is as good as the first. */
+static void
+was_sent (int status, const char *json, gpointer user)
+{
+  (void) json;
+  zm_asked_over (user, MIN (status, ZM_OK));
+}
+
+static int
+send_message (ZmGeneration *generation, ZmMessage *message, zm_done_fn done, void *user)
+{
+  ZmAsked *asked = zm_asked_new (generation, done, user);
+
+  if (asked == NULL)
+    return ZM_E_AGAIN;
+  zm_message_ref (message);
+  if (!zm_sends_put (zm_generation_owner (generation), &message, 1, was_sent, asked)) {
+    zm_message_unref (message);
+    zm_asked_over (asked, ZM_E_UNSUPPORTED);
+  }
+  return zm_asked_returns (asked);
+}
+
+/* Into a queue, for who reads it: the whole topic goes along, by which it is seen what it is. Only an id that the plugin gave tells
+ * a second one of the same: ours is new each time. */
 static int
 store_message (ZmGeneration *generation, ZmMessage *message, gboolean own_id, const char *queue,
                zm_done_fn done, void *user)
@@ -146,7 +167,8 @@ store_message (ZmGeneration *generation, ZmMessage *message, gboolean own_id, co
                       .topic = zm_message_topic (message),
                       .key = zm_span_text (order),
                       .id = own_id ? message->topic.id : zm_span (NULL, 0),
-                      .ttl_s = -1 };
+                      .ttl_s = -1,
+                      .delay_s = -1 };
 
   if (asked == NULL)
     return ZM_E_AGAIN;
@@ -173,8 +195,11 @@ zm_hosting_emit_durable (ZmGeneration *generation, const zm_event *event, const 
   status = zm_hosting_refuses (generation, message);
   if (status != ZM_OK)
     return status;
-  status = store_message (generation, message, zm_event_read (event, &read) && read.id != NULL,
-                          queue != NULL ? queue : SENDS, done, user);
+  if (queue != NULL)
+    status = store_message (generation, message, zm_event_read (event, &read) && read.id != NULL, queue, done,
+                            user);
+  else
+    status = send_message (generation, message, done, user);
   if (status == ZM_OK)
     zm_counter_add (runtime->hosting->emitted, 1);
   return status;

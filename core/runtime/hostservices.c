@@ -103,7 +103,7 @@ zm_hosting_message (ZmGeneration *generation, const zm_event *from, const char *
   message = zm_message_new (flow, &key, id, headers, zm_span (event.body, event.body_size));
   message->origin = ZM_ORIGIN_EMIT;
   message->attempt = 1;
-  message->hops = (guint16) (hops + 1);
+  message->hops = (guint16) MIN (hops + 1, G_MAXUINT16);
   set_deadline (message);
   *status = ZM_OK;
   return message;

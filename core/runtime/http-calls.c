@@ -5,6 +5,7 @@
 #include "runtime/http-private.h"
 
 #include "runtime/commands.h"
+#include "runtime/durable-sends.h"
 
 #include <string.h>
 
@@ -155,6 +156,48 @@ send_push (ZmWeb *web, ZmMessage *message, ZmHttpResult done, gpointer user)
   say_error (done, user, ZM_E_AGAIN, "busy", "the workers' ring is full; send again later");
 }
 
+/* A message on its way into the store, and who is told then. */
+typedef struct WebSend {
+  ZmHttpResult done;
+  gpointer user;
+  char *id;
+} WebSend;
+
+/* In the store's thread, or where it is refused at once. What has no room is full here and not busy: it is the disk or the queue, and
+ * another try a second later meets the same. */
+static void
+on_sent (int status, const char *json, gpointer user)
+{
+  WebSend *sent = user;
+  ZmSpan raw;
+
+  if (status >= 0) {
+    sent->done (status, zm_span (NULL, 0), NULL, zm_span_text (sent->id), sent->user);
+  } else if (status == ZM_E_AGAIN) {
+    g_autofree char *text = zm_json_member (zm_span_text (json), "text", &raw) ? zm_json_text (raw) : NULL;
+
+    say_error (sent->done, sent->user, status, "full", text != NULL ? text : "the store is full");
+  } else {
+    sent->done (status, zm_span_text (json), "application/json", zm_span (NULL, 0), sent->user);
+  }
+  g_free (sent->id);
+  g_free (sent);
+}
+
+static void
+send_durable (ZmWeb *web, ZmMessage *message, ZmHttpResult done, gpointer user)
+{
+  WebSend *sent = g_new (WebSend, 1);
+
+  *sent = (WebSend){ done, user, zm_span_dup (message->topic.id) };
+  if (zm_sends_put (web->runtime, &message, 1, on_sent, sent))
+    return;
+  g_free (sent->id);
+  g_free (sent);
+  zm_message_unref (message);
+  say_error (done, user, ZM_E_UNSUPPORTED, "no-store", "this daemon has no store for messages");
+}
+
 void
 zm_web_send (ZmMessage *message, ZmHttpHow how, ZmHttpResult done, gpointer done_user, gpointer user)
 {
@@ -168,11 +211,8 @@ zm_web_send (ZmMessage *message, ZmHttpHow how, ZmHttpResult done, gpointer done
     send_call (web, message, done, done_user);
   } else if (how == ZM_HTTP_PUSH) {
     send_push (web, message, done, done_user);
-  } else if (web->runtime->send_durable != NULL) {
-    web->runtime->send_durable (message, done, done_user, web->runtime);
   } else {
-    zm_message_unref (message);
-    say_error (done, done_user, ZM_E_UNSUPPORTED, "no-store", "this daemon has no store for messages");
+    send_durable (web, message, done, done_user);
   }
 }
 

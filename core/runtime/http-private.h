@@ -31,8 +31,8 @@ struct ZmWeb {
   GQueue commands; /* WebCommand */
 
   pthread_mutex_t ready_lock;
-  char *not_ready;      /* JSON array of reasons; NULL: it is ready */
-  GSource *ready_look;  /* in the main loop */
+  char *not_ready;     /* JSON array of reasons; NULL: it is ready */
+  GSource *ready_look; /* in the main loop */
 };
 
 /* http-calls.c */
@@ -43,7 +43,6 @@ void zm_web_calls_end (ZmWeb *web);
 guint64 zm_web_tail (const char *prefix, void (*func) (ZmMessage *message, gpointer func_user),
                      gpointer func_user, gpointer user);
 void zm_web_untail (guint64 tail, gpointer user);
-void zm_web_tap (ZmMessage *const *messages, guint n, gpointer user);
 
 /* http-commands.c */
 void zm_web_command (const char *request, void (*done) (gboolean ok, const char *reply, gpointer done_user),

@@ -75,9 +75,9 @@ show (ZmWeb *web, ZmMessage *message)
 }
 
 void
-zm_web_tap (ZmMessage *const *messages, guint n, gpointer user)
+zm_web_tap (ZmMessage *const *messages, guint n, ZmRuntime *runtime)
 {
-  ZmWeb *web = user;
+  ZmWeb *web = runtime->web;
 
   if (atomic_load_explicit (&web->n_tails, memory_order_relaxed) == 0)
     return;

@@ -52,7 +52,6 @@ void
 zm_web_prepare (ZmRuntime *runtime)
 {
   ZmWeb *web = g_new0 (ZmWeb, 1);
-  ZmPublishTap tap = { zm_web_tap, web };
 
   web->runtime = runtime;
   web->calls = g_hash_table_new (g_int64_hash, g_int64_equal);
@@ -63,7 +62,6 @@ zm_web_prepare (ZmRuntime *runtime)
   pthread_mutex_init (&web->commands_lock, NULL);
   pthread_mutex_init (&web->ready_lock, NULL);
   runtime->web = web;
-  zm_integration_set_tap (runtime->integration, &tap);
 }
 
 static ZmHttpHost

@@ -58,6 +58,8 @@ zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmP
   add_setting (config, "zmanager.log-level", options->log_level, "--log-level", problems);
   zm_config_finish (config, problems);
   zm_http_check (config, problems);
+  zm_queues_check (config, problems);
+  zm_sends_check (config, problems);
   return config;
 }
 

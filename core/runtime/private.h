@@ -86,8 +86,6 @@ struct ZmRuntime {
   ZmDurable
       *durable; /* NULL: nothing needs a store. Set before the Subject starts, and gone after the workers */
   ZmWeb *web;       /* * */
-  /* Takes the message; done as with ZmHttpHost.send. NULL: messages are not kept. Any thread. */
-  void (*send_durable) (ZmMessage *message, ZmHttpResult done, gpointer done_user, ZmRuntime *runtime);
   ZmStoreWork *store_work; /* the last check or backup; NULL: there was none */
 
   ZmSources *sources;

@@ -53,8 +53,8 @@ zm_query_new (ZmCommandCall *call, GError **error)
 
 /* ---- what answers hold ---- */
 
-static void
-add_bytes (GString *out, ZmSpan bytes)
+void
+zm_query_add_body (GString *out, ZmSpan bytes)
 {
   g_autofree char *encoded = NULL;
 
@@ -98,7 +98,7 @@ add_message (GString *out, const ZmStored *stored, gint64 now_us)
   add_span (out, "sender_id", stored->sender_id);
   if (stored->headers.size > 0 && zm_json_valid (stored->headers))
     zm_reply_member_json (out, "headers", headers);
-  add_bytes (out, stored->body);
+  zm_query_add_body (out, stored->body);
   g_string_append_c (out, '}');
 }
 

@@ -25,6 +25,8 @@ ZmQuery *zm_query_new (ZmCommandCall *call, GError **error);
 ZmQueueName zm_query_queue (const ZmQuery *query);
 /* Ends a command: out, an object without its "}", is its answer, unless there is an error. Takes query and out. Any thread. */
 void zm_query_answer (ZmQuery *query, GString *out, const GError *error);
+/* Adds the member "body", or "base64" where it is no text. */
+void zm_query_add_body (GString *out, ZmSpan body);
 /* Adds the member "messages" to an object that is not closed. */
 void zm_query_add_messages (GString *out, const ZmQueueAnswer *answer);
 

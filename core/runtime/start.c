@@ -23,6 +23,14 @@ pool_publish (ZmMessage *const *messages, guint n, gpointer user)
   return integration != NULL && zm_integration_publish (integration, messages, n);
 }
 
+/* In the publisher's thread, which has one tap: queues that are bound to a topic, and who looks on. */
+static void
+on_published (ZmMessage *const *messages, guint n, gpointer user)
+{
+  zm_sends_tap (messages, n, user);
+  zm_web_tap (messages, n, user);
+}
+
 static gboolean
 pool_has_subscriber (ZmSpan topic, gpointer user)
 {
@@ -315,6 +323,7 @@ open_store_first (ZmRuntime *runtime)
 gboolean
 zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
 {
+  const ZmPublishTap taps = { on_published, runtime };
   ZmLoad *load;
 
   runtime->timers = zm_timers_new (error);
@@ -324,6 +333,7 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
       !open_subject (runtime, error))
     return FALSE;
   zm_web_prepare (runtime);
+  zm_integration_set_tap (runtime->integration, &taps);
   open_externals (runtime);
   runtime->hosting = zm_hosting_new (runtime);
   if (!zm_outside_open (runtime, error) || !open_pool (runtime, error))

@@ -139,10 +139,11 @@ zm_runtime_drain (ZmRuntime *runtime)
   g_clear_pointer (&table, zm_table_unref);
   zm_subject_pause (runtime->subject);
   zm_web_pause (runtime);
-  zm_hosting_accept (runtime->hosting, FALSE);
   tell_who_waits (runtime);
+  /* What a source emits until it ends is still taken: one in a host does not hear that it was not. */
   if (!zm_sources_stop (runtime->sources, zm_now_us () + SOURCES_STOP_US))
     runtime->stuck = TRUE;
+  zm_hosting_accept (runtime->hosting, FALSE);
   runtime->drain_began = zm_thread_create (&runtime->drain_thread, "zm-drain", drain_main, runtime) == 0;
   if (!runtime->drain_began)
     drain_main (runtime);

@@ -12,6 +12,9 @@
 
 G_BEGIN_DECLS
 
+/* Bytes of a request on the control socket; who sends more is disconnected. */
+#define ZM_REQUEST_MOST (1024 * 1024)
+
 typedef struct ZmRuntime ZmRuntime;
 
 /* What the command line says. Everything is borrowed until the function that takes it returns. */

@@ -56,6 +56,30 @@ ZM_ACTION_THREADSAFE (dead)
   fclose (out);
   return ZM_OK;
 }
+/* Sends itself a number greater by one; waits at 50. */
+ZM_ACTION_THREADSAFE (circle)
+{
+  char path[512], text[32];
+  zm_event event = { .struct_size = sizeof event, .key = "?Order?Circle", .headers = "{\\"own\\": 1}", .body = text };
+  int number = 0, status;
+  FILE *out;
+  snprintf (text, sizeof text, "%.*s", (int) call->body_size, (const char *) call->body);
+  number = atoi (text);
+  snprintf (path, sizeof path, "%s/ledger", zm_config (call->host, "folder", 0));
+  out = fopen (path, "a");
+  fprintf (out, "id %d %d %.*s\\n", (int) call->attempt, number, (int) call->headers.size, call->headers.data);
+  fclose (out);
+  snprintf (path, sizeof path, "%s/go", zm_config (call->host, "folder", 0));
+  while (number == 50 && access (path, F_OK) != 0) {
+    struct timespec time = { 0, 5 * 1000 * 1000 };
+    nanosleep (&time, 0);
+  }
+  event.body_size = snprintf (text, sizeof text, "%d", number + 1);
+  status = zm_emit_durable (call->host, &event, 0, 0);
+  if (status == ZM_E_DENIED)
+    return zm_fail (call, "loop", "round and round"), ZM_REJECT;
+  return status == ZM_OK ? ZM_OK : ZM_RETRY;
+}
 static const zm_option_desc options[] = { { "folder", ZM_OPTION_STRING, 0, "", "Where" }, { 0, 0, 0, 0, 0 } };
 static const zm_plugin_desc descriptor = { .struct_size = sizeof descriptor, .name = "ledger", .version = "1.0",
   .licence = "LGPL-2.1-or-later", .summary = "Notes", .options = options };
@@ -64,18 +88,27 @@ ZM_PLUGIN_FULL ("ledger", "1.0", "LGPL-2.1-or-later", "Notes", "kind=component\\
 MAPPING = """[actionmapping]
 ?Order?New = ledger.note
 ?Order?Short = ledger.note
+?Order?Policy = ledger.note
+?Order?Site = ledger.note
 ?Order?Queued = ledger.note
 ?Order?Dead = ledger.dead
+?Order?Circle = ledger.circle
 
 [action ?Order?Short]
 retries = 2
+
+[action ?Order?Policy]
+retries = {"schedule": [0]}
+
+[action ?Order?Site]
+retries = 1000
 """
 
 
 class Durable(Daemon):
     def __init__(self, config="", **more):
         super().__init__(STORE + config, actions={"ledger.ini": MAPPING}, plugins={"ledger": LEDGER},
-                         expect=["dead-letter", "went to queue", "no mapping and no flow", "asked to be tried again", "a call was refused"], **more)
+                         expect=["dead-letter", "went to queue", "no mapping and no flow", "asked to be tried again", "a call was refused", "in a circle"], **more)
         self.install("sqlite")
         self.write("conf.d/ledger.conf", f"[plugin ledger]\nfolder = {self.directory}\n")
 
@@ -84,6 +117,11 @@ class Durable(Daemon):
         frames = [topic.encode(), *([json.dumps(headers).encode()] if headers else []), body]
         status, _, answer = self.request("SEND", *frames)
         return status, json.loads(answer)
+
+    def put(self, queue, *bodies):
+        """Into a queue, one after the other."""
+        for body in bodies:
+            subprocess.run([ZMANAGERCTL, "--dir", self.directory, "queue", "put", queue, body], check=True, capture_output=True)
 
     def ledger(self):
         """(id, attempt, body) of every call so far."""
@@ -153,6 +191,27 @@ def after_the_last_attempt_one_error_is_published_and_the_letter_is_dead():
 
 
 @case
+def an_action_has_its_own_policy():
+    with Durable("[action ?Order?Site]\nretries = {\"immediate\": 3}\n") as daemon:
+        tail = daemon.tail("")
+        for key, attempts in ("?Order?Policy", 2), ("?Order?Site", 4):
+            before = len(daemon.ledger())
+            daemon.durable(key, b"never")
+            assert tail.next()[0].action == "error"
+            assert [entry[1] for entry in daemon.ledger()[before:]] == [*range(1, attempts + 1)], daemon.ledger()
+
+
+@case
+def the_policy_of_a_queue_wins_against_that_of_its_action():
+    queue = "[queue work]\naction = ?Order?Policy\nretry = {\"immediate\": 3}\n"
+    with Durable(queue) as daemon:
+        tail = daemon.tail("")
+        daemon.put("work", "never")
+        assert tail.next()[0].action == "error"
+        assert [entry[1] for entry in daemon.ledger()] == [1, 2, 3, 4], daemon.ledger()
+
+
+@case
 def a_rejected_or_unmapped_message_is_dead_at_once():
     with Durable() as daemon:
         tail = daemon.tail("")
@@ -194,6 +253,22 @@ def batch(parts):
         for field in topic, headers, body:
             out += struct.pack(">I", len(field)) + field
     return out
+
+
+@case
+def a_circle_ends_also_over_a_restart():
+    with Durable() as daemon:
+        daemon.durable("?Order?Circle", b"0")
+        wait_for("half of it", lambda: len(daemon.ledger()) == 51)
+        daemon.kill()
+        daemon.again()
+        tail = daemon.tail("")
+        open(daemon.path("go"), "w").close()
+        wait_for("the other half", lambda: len(daemon.ledger()) == 102)
+        assert json.loads(tail.next()[2])["code"] == "loop"
+        assert [int(entry[2].split()[0]) for entry in daemon.ledger()] == [*range(51), *range(50, 101)], daemon.ledger()
+        assert all("hops" not in entry[2] for entry in daemon.ledger()), daemon.ledger()
+        assert all('"own": 1' in entry[2] for entry in daemon.ledger()[1:]), daemon.ledger()
 
 
 @case

@@ -26,7 +26,7 @@ def own_plugin(daemon, name):
 class Services(Daemon):
     def __init__(self, isolation="thread", driver="sqlite", more="", **rest):
         super().__init__(f"[store]\ndriver = {driver}\n[plugin queue-services]\nisolation = {isolation}\n" + more,
-                         actions={"q.ini": MAPPING}, expect=["belongs to the runtime"], **rest)
+                         actions={"q.ini": MAPPING}, expect=["to the runtime"], **rest)
         own_plugin(self, "queue-services")
         if driver != "none":
             self.install(driver)

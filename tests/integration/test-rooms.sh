@@ -83,7 +83,9 @@ report "each room uses the rooms below it, by their doors" "$work/found"
 done) >"$work/found"
 report "each folder is a room" "$work/found"
 
-(cd "$ZM_SRCDIR" && grep -rnE '^#include "[^"]*/|^#include <zmanager/client' plugins include --include='*.[ch]') >"$work/found"
+# Their own: what plugins of one kind share stands in that kind's folder.
+(cd "$ZM_SRCDIR" && grep -rnE '^#include "[^"]*/|^#include <zmanager/client' plugins include --include='*.[ch]' |
+  grep -vE '^(plugins/[a-z]+/)[^:]*:[0-9]+:#include "\1') >"$work/found"
 report "plugins include the public header and their own, nothing else of ours" "$work/found"
 
 (cd "$ZM_SRCDIR" && grep -rnE '^#include "(base|message|config|plugin|routing|worker|integration|subject|runtime|ctl)/' core/client) >"$work/found"

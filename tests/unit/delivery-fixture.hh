@@ -284,6 +284,23 @@ public:
     });
   }
 
+  void
+  purge (const char *queue)
+  {
+    ask ([&] (Answer *answer) {
+      zm_queue_purge (queues, ZmQueueName{ {}, zm_span_text (queue) }, answered, answer);
+    });
+  }
+
+  void
+  remove (const char *queue, const std::string &id)
+  {
+    ask ([&] (Answer *answer) {
+      zm_queue_delete (queues, ZmQueueName{ {}, zm_span_text (queue) }, zm_span (id.data (), id.size ()),
+                       zm_span (nullptr, 0), answered, answer);
+    });
+  }
+
   Answer
   replay (const char *queue, const std::vector<std::string> &ids = {})
   {
@@ -318,6 +335,40 @@ public:
       ask ([&] (Answer *answer) {
         zm_queue_stats (queues, ZmQueueName{ {}, ZM_SPAN_LITERAL ("settle") }, answered, answer);
       });
+  }
+
+  /* The same where a thread beside the store's has to read in between. */
+  bool
+  settles (const std::function<bool ()> &holds)
+  {
+    gint64 until_us = zm_now_us () + 20 * second;
+
+    while (!holds () && zm_now_us () < until_us)
+      settle ();
+    return holds ();
+  }
+
+  bool
+  settles_gone (guint n)
+  {
+    std::string wanted = "\"gone\":" + std::to_string (n);
+
+    return settles ([&] {
+      g_autofree char *status = zm_delivery_status_json (delivery);
+      return std::string (status).find (wanted) != std::string::npos;
+    });
+  }
+
+  /* What waits for its retry, in the store. */
+  size_t
+  retry_documents ()
+  {
+    std::lock_guard<std::mutex> guard (fake.lock);
+    size_t n = 0;
+
+    for (const auto &entry : fake.documents)
+      n += entry.first.first == "retry";
+    return n;
   }
 
   void

@@ -39,6 +39,7 @@ struct FakeStore {
   std::string lease_owner;
   std::map<std::pair<std::string, std::string>, std::string> documents;
   std::map<std::pair<guint64, guint64>, std::string> records;
+  std::map<std::pair<guint64, guint64>, std::pair<gint64, guint64>> heads; /* of records: expires_us, tag */
   std::vector<std::string> order; /* keys as they were put */
 
   explicit FakeStore (guint32 flags = ZM_STORE_DURABLE | ZM_STORE_BACKUP);
@@ -130,7 +131,10 @@ inline void
 apply (FakeStore *fake, zm_store_op &op)
 {
   switch (op.kind) {
-  case ZM_STORE_APPEND: fake->records[{ op.queue, op.seq }] = text (op.data); break;
+  case ZM_STORE_APPEND:
+    fake->records[{ op.queue, op.seq }] = text (op.data);
+    fake->heads[{ op.queue, op.seq }] = { op.expires_us, op.tag };
+    break;
   case ZM_STORE_REMOVE:
     for (guint64 seq = op.seq; seq <= op.upto; seq++)
       fake->records.erase ({ op.queue, seq });
@@ -262,6 +266,8 @@ read (void *reader, const zm_store_range *range, zm_store_record_fn func, void *
     record.struct_size = sizeof record;
     record.queue = entry.first.first;
     record.seq = entry.first.second;
+    record.expires_us = fake->heads[entry.first].first;
+    record.tag = fake->heads[entry.first].second;
     record.size = entry.second.size ();
     record.data = { entry.second.data (), entry.second.size () };
     if (func (user, &record) != 0)

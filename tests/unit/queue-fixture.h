@@ -441,6 +441,17 @@ public:
     return put;
   }
 
+  /* Of a literal, which lives as long as what is made of it; that of a string must not be kept beyond it. */
+  static ZmPut
+  a_put (const char *body)
+  {
+    ZmPut put = {};
+
+    put.body = zm_span_text (body);
+    put.ttl_s = put.delay_s = -1;
+    return put;
+  }
+
   Answer
   put (const std::string &queue, const std::vector<ZmPut> &puts)
   {

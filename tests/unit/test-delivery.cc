@@ -377,20 +377,56 @@ TEST_F (DeliveryTest, TooManyThatWaitHoldUpNewOnes)
   EXPECT_EQ (nth (4).body, "2");
 }
 
-TEST_F (DeliveryTest, WhatIsPurgedMeanwhileIsCountedAndForgotten)
+TEST_F (DeliveryTest, WhatIsOverMeanwhileIsCountedAndForgotten)
 {
   consume ("work", R"({"pre": {"n": 3, "delay": 60}})");
   put ("work", { "a" });
   end (nth (0), ZM_DELIVERY_RETRY);
   settle ();
-  ask ([&] (Answer *answer) {
-    zm_queue_purge (queues, ZmQueueName{ {}, ZM_SPAN_LITERAL ("work") }, answered, answer);
-  });
+  wall = zm_wall_us () + 30 * day;
   pass (60 * second);
-  settle ();
+  EXPECT_TRUE (settles_gone (1));
   EXPECT_EQ (count (), 1u);
-  g_autofree char *status = zm_delivery_status_json (delivery);
-  EXPECT_NE (std::string (status).find ("\"gone\":1"), std::string::npos) << status;
+}
+
+TEST_F (DeliveryTest, WhatIsPurgedMeanwhileIsCountedAndForgotten)
+{
+  for (bool consumes : { true, false }) {
+    const char *queue = consumes ? "work" : "log";
+    size_t before = count ();
+    consume (queue, R"({"pre": {"n": 3, "delay": 60}})", 2, consumes);
+    put (queue, { "a", "b", "c" });
+    end (nth (before), ZM_DELIVERY_RETRY);
+    nth (before + 2);
+    settle ();
+    purge (queue);
+    put (queue, { "d" });
+    end (nth (before + 1), ZM_DELIVERED);
+    end (nth (before + 2), ZM_DELIVERY_RETRY);
+    EXPECT_EQ (nth (before + 3).body, "d");
+    end (nth (before + 3), ZM_DELIVERED);
+    pass (60 * second);
+    EXPECT_TRUE (settles ([&] { return retry_documents () == 0; }));
+    EXPECT_TRUE (settles_gone (2));
+    EXPECT_EQ (count (), before + 4) << "neither the one that waited, nor the one that failed afterwards";
+  }
+}
+
+TEST_F (DeliveryTest, WhatIsDeletedMeanwhileIsStillDelivered)
+{
+  consume ("work", R"({"pre": {"n": 3, "delay": 60}})");
+  auto ids = put ("work", { "a" });
+  end (nth (0), ZM_DELIVERY_RETRY);
+  settle ();
+  remove ("work", ids[0]);
+  EXPECT_TRUE (list ("work").bodies.empty ());
+  pass (60 * second);
+  EXPECT_EQ (nth (1).body, "a") << "it was accepted before";
+  end (nth (1), ZM_DELIVERED);
+  settle ();
+  std::lock_guard<std::mutex> guard (fake.lock);
+  EXPECT_TRUE (std::none_of (fake.documents.begin (), fake.documents.end (),
+                             [] (const auto &entry) { return entry.first.first == "retry"; }));
 }
 
 TEST_F (DeliveryTest, AConsumerThatGoesEndsWhatItHas)

@@ -12,7 +12,7 @@
 
 #include "http/address.h"
 #include "http/http-private.h"
-#include "http/tokens.h"
+#include "http/zm-tokens.h"
 
 /* server.h speaks C11 atomics, which C++ does not: what is tested of it is declared again. */
 extern "C" {

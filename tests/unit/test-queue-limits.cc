@@ -368,6 +368,37 @@ TEST (QueueReader, SeesWhatWasDeletedAndWhatIsDueLater)
   room.sync ();
 }
 
+TEST (QueueReader, WhatWasPurgedIsGoneThoughAReaderHadItsNumber)
+{
+  Room room;
+  std::atomic<int> ready{ 0 };
+  ZmQueueReader *reader = zm_queue_reader_new (room.queues, Room::name ("q"), 0, count_ready, &ready);
+  auto has = [&] (guint64 seq) {
+    gboolean it = FALSE;
+    in_store (room, [&] { it = zm_queue_reader_has (reader, seq); });
+    return it;
+  };
+
+  Answer first = room.put ("q", { Room::a_put ("a"), Room::a_put ("b") });
+  ASSERT_EQ (take (room, reader), (std::vector<guint64>{ 1, 2 }));
+  room.remove ("q", first.ids[0]);
+  EXPECT_TRUE (has (1)) << "deleted only, and so still in the log";
+  room.kept.fail = ZM_E_INVALID;
+  room.ask (zm_queue_purge, "q");
+  room.kept.fail = ZM_OK;
+  EXPECT_EQ (read_one (room, 2), "b") << "it could not be purged";
+  room.ask (zm_queue_purge, "q");
+  room.put ("q", "c");
+  for (guint64 seq : { 1, 2 }) {
+    EXPECT_EQ (read_one (room, seq), "gone");
+    EXPECT_FALSE (has (seq));
+  }
+  EXPECT_EQ (read_one (room, 3), "c");
+  EXPECT_TRUE (has (3));
+  zm_queue_reader_free (reader);
+  room.sync ();
+}
+
 TEST (QueueReader, WhatIsGoneFromTheQueueViewStaysSoAfterARestart)
 {
   Room room;
