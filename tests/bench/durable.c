@@ -186,7 +186,8 @@ run_accept (const char *name, guint count, guint batch, guint rounds)
   }
   bench_daemon_stop (daemon);
   whole = bench_pairs_row (pairs, name, "msg/s", 0.2, 0.9) && whole;
-  printf ("    %.1f us of CPU a message in the daemon, until the last was accepted\n", cpu * 1e6 / rounds / count);
+  printf ("    %.1f us of CPU a message in the daemon, until the last was accepted\n",
+          cpu * 1e6 / rounds / count);
   return whole;
 }
 
