@@ -24,6 +24,7 @@ struct ZmQueueReader {
 typedef struct ReaderUnit {
   ZmStoreUnit unit; /* first */
   ZmQueueReader *reader;
+  gboolean makes;  /* the queue, where it is not there: only such a unit has its document */
   GArray *leaving; /* ZmLeaving: what nobody needs any more */
 } ReaderUnit;
 
@@ -134,7 +135,7 @@ unit_done (ZmStoreUnit *base, const GError *error)
     else
       zm_queue_remove_undo (reader->queue, leaving);
   }
-  if (reader->queue != NULL)
+  if (unit->makes && reader->queue != NULL)
     zm_queue_settle (reader->queue, error == NULL);
   if (reader->queue != NULL && reader->queue->loaded)
     tell (reader);
@@ -170,9 +171,11 @@ submit_unit (ZmQueueReader *reader, void (*prepare) (ZmStoreUnit *unit, ZmStoreW
 static void
 attach (ZmStoreUnit *base, ZmStoreWriter *writer)
 {
-  ZmQueueReader *reader = ((ReaderUnit *) (void *) base)->reader;
+  ReaderUnit *unit = (ReaderUnit *) (void *) base;
+  ZmQueueReader *reader = unit->reader;
   g_autoptr (GError) error = NULL;
 
+  unit->makes = TRUE;
   reader->queue = zm_queue_find_in (reader->queues, writer, reader->name, TRUE, NULL, &error);
   if (reader->queue == NULL) {
     zm_log_limited (reader->queues->config.log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM, "queues that cannot be read",
