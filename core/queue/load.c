@@ -79,7 +79,7 @@ settle_options (ZmQueue *queue, GError **error)
   if (!queue->stored) /* was just made with them */
     return TRUE;
   if (!zm_queue_options_read (&options, queue->queues->p->settings, queue->project, queue->name,
-                              zm_span_text (queue->metadata), error))
+                              zm_span_text (queue->metadata), TRUE, error))
     return FALSE;
   if (!options.configured)
     options.kind = kind;

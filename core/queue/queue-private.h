@@ -124,6 +124,7 @@ struct ZmQueue {
   gboolean removed; /* no longer in the registry */
   ZmQueueOptions options;
   char *metadata; /* JSON object text, never NULL */
+  gpointer changing; /* metadata.c's: who changed it last in this batch; NULL: nobody */
 
   ZmIndex index;
   guint64 last_seq; /* the last that was given out */

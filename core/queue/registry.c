@@ -208,7 +208,7 @@ make_queue (ZmQueues *queues, char *key, gsize size, ZmStoreWriter *writer, GErr
   queue = zm_queue_new (queues, key, size, number);
   queue->created_us = zm_queues_now (queues, writer);
   if (!zm_queue_options_read (&options, queues->p->settings, queue->project, queue->name,
-                              zm_span_text (queue->metadata), error)) {
+                              zm_span_text (queue->metadata), TRUE, error)) {
     zm_queue_unref (queue);
     return NULL;
   }
