@@ -47,8 +47,8 @@ name_good (ZmSpan name)
 
   if (name.size <= at || name.size > ZM_QUEUE_NAME_MOST)
     return FALSE;
-  for (; at < name.size; at++)
-    if (!g_ascii_isalnum (name.data[at]) && strchr ("_.-", name.data[at]) == NULL)
+  for (; at < name.size; at++) /* strchr finds the NUL of its text too */
+    if (!g_ascii_isalnum (name.data[at]) && (name.data[at] == '\0' || strchr ("_.-", name.data[at]) == NULL))
       return FALSE;
   return TRUE;
 }
