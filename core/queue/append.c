@@ -26,7 +26,9 @@ fits_without (const ZmAppend *append, guint64 n, guint64 bytes)
   const ZmQueue *queue = append->queue;
   const ZmQueueOptions *options = &queue->options;
   guint64 n_there = queue->index.n_present + queue->pending;
-  guint64 bytes_there = queue->index.bytes - queue->leaving_bytes + queue->pending_bytes;
+  /* What leaves may have been purged by a later unit of the same batch. */
+  guint64 bytes_there =
+      queue->index.bytes - MIN (queue->leaving_bytes, queue->index.bytes) + queue->pending_bytes;
 
   n += append->replaces;
   bytes += append->replaced_bytes;
