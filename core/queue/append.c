@@ -170,6 +170,7 @@ zm_append_in (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, gint64 tt
 {
   ZmAppend *append = new_append (queue, writer, record, how);
   gboolean latest = queue->options.kind == ZM_QUEUE_LATEST;
+  guint mark = zm_store_mark (writer);
   g_autofree char *id = NULL;
   ZmPut parts;
 
@@ -186,6 +187,7 @@ zm_append_in (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, gint64 tt
   if (latest)
     zm_latest_undo (append);
   undo_dropped (append);
+  zm_store_rewind (writer, mark); /* what was to go stays on the disk too */
   free_append (append);
   return NULL;
 }
