@@ -99,6 +99,14 @@ zm_readers_purged (ZmQueue *queue)
 
 /* ---- freeing what all are past ---- */
 
+/* In the queue view they are many, and stay: only what has left it is looked at where nothing else goes. */
+static guint64
+next_in_log (const ZmQueue *queue, guint64 from)
+{
+  return queue->options.retain == ZM_RETAIN_TTL ? zm_index_next_gone (&queue->index, from)
+                                                : zm_index_next (&queue->index, ZM_VIEW_LOG, from);
+}
+
 /* Of those that have left the queue view. Bounded: the rest follows with the next unit. */
 static void
 free_gone_in (ReaderUnit *unit, ZmQueue *queue, ZmStoreWriter *writer)
@@ -107,8 +115,8 @@ free_gone_in (ReaderUnit *unit, ZmQueue *queue, ZmStoreWriter *writer)
 
   if (queue->index.n_log == queue->index.n_present && queue->options.retain == ZM_RETAIN_TTL)
     return;
-  for (seq = zm_index_next (&queue->index, ZM_VIEW_LOG, 1); seq != 0 && unit->leaving->len < ZM_QUEUE_STEP;
-       seq = zm_index_next (&queue->index, ZM_VIEW_LOG, seq + 1)) {
+  for (seq = next_in_log (queue, 1); seq != 0 && unit->leaving->len < ZM_QUEUE_STEP;
+       seq = next_in_log (queue, seq + 1)) {
     gboolean present = zm_index_present (&queue->index, seq);
     ZmLeaving leaving;
 
