@@ -133,10 +133,8 @@ undo_claim (ZmRequest *base)
     return;
   for (guint i = 0; request->entries != NULL && i < request->entries->len; i++) {
     guint64 seq = g_array_index (request->entries, ZmClaimEntry, i).seq;
-    ZmHeld *held = zm_claims_held (base->queue, seq);
 
-    if (held != NULL)
-      held->claim->deleting = FALSE;
+    zm_claims_remain (base->queue, seq);
     zm_index_give (&base->queue->index, seq);
   }
   zm_dead_letters_undo (&request->dead, base->queue);

@@ -119,7 +119,10 @@ zm_queue_remove_undo (ZmQueue *queue, const ZmLeaving *leaving)
   gboolean free;
 
   queue->leaving_bytes -= leaving->size;
-  if (!queue->loaded || !leaving->present)
+  if (!queue->loaded)
+    return;
+  zm_claims_remain (queue, leaving->seq);
+  if (!leaving->present)
     return;
   /* It may have become due meanwhile, or its claim be over. */
   free = leaving->free || (queue->options.retain != ZM_RETAIN_CONSUMED &&
