@@ -175,9 +175,13 @@ static const ZmCodeInfo codes[] = {
     "Example: [IAMConnection] in two files.\n"
     "Cure: rename one of them, unless that is meant." },
   { ZM_CODE_SHARED_TRIGGER, "Two flows with one trigger",
-    "A message that the trigger matches runs both flows.\n"
+    "A message that the trigger matches runs both flows. Of a durable message only the first is kept on "
+    "disk: "
+    "the other is lost where the daemon ends meanwhile.\n"
     "Example: two flows that both begin with ?Link?Down.\n"
-    "Cure: nothing, where that is meant; else make one trigger more exact." },
+    "Cure: nothing, where that is meant; else make one trigger more exact, or name the second flow's trigger "
+    "as "
+    "a step of the first." },
   { ZM_CODE_JOIN_TOO_WIDE, "Too many concurrent steps",
     "One line may join at most 16 steps by &.\n"
     "Example: a generated line of 40 keys.\n"

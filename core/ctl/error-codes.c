@@ -56,6 +56,10 @@ static const ZmCtlErrorCode codes[] = {
   { "duplicate", "An instance of this flow with this id waits already.",
     "Give each message an id of its own." },
   { "nesting", "Flows are nested too deep.", "zmanagerctl flow show NAME shows which flow a step starts." },
+  { "state-too-large",
+    "What is to be kept of a durable message in its flow, its body and the results of a join, is over 16 "
+    "MiB.",
+    "Pass less from step to step: the place where the data is, in place of the data." },
   { "loop", "The message took too many steps, or was sent on from action to action too often.",
     "zmanagerctl trace shows its way; look for two actions that send to each other." },
   { "join", "Concurrent steps of a flow failed.", "The error names that of each branch." },

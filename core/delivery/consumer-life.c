@@ -122,6 +122,7 @@ make_consumer (ZmDelivery *delivery, const ZmConsumerConfig *config)
   consumer->concurrency = MAX (config->concurrency, 1);
   consumer->waiting_most = config->waiting_most > 0 ? config->waiting_most : WAITING_STANDARD;
   consumer->consumes = config->consumes;
+  consumer->strict = config->strict && consumer->concurrency == 1;
   consumer->waiting = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, free_waiting);
   consumer->fresh = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, free_try);
   return consumer;
@@ -153,6 +154,7 @@ free_tries (ZmConsumer *consumer)
     consumer->head = try->next;
     zm_due_remove (&consumer->flying, &try->place);
     consumer->in_flight--;
+    zm_counter_add (consumer->delivery->g_in_flight, -1);
     zm_try_free (try);
   }
   consumer->tail = NULL;
@@ -199,6 +201,7 @@ zm_consumer_destroy (ZmConsumer *consumer)
   pthread_mutex_unlock (&delivery->lock);
   free_tries (consumer);
   g_clear_pointer (&consumer->reader, zm_queue_reader_free);
+  zm_counter_add (delivery->g_waiting, -(gint64) g_hash_table_size (consumer->waiting));
   g_hash_table_unref (consumer->waiting);
   g_hash_table_unref (consumer->fresh);
   zm_due_clear (&consumer->flying);

@@ -26,7 +26,9 @@ zm_consumer_wait (ZmConsumer *consumer, guint64 seq, guint attempts, gint64 due_
     waiting->consumer = consumer;
     waiting->seq = seq;
     g_hash_table_insert (consumer->waiting, &waiting->seq, waiting);
+    consumer->live++;
     atomic_fetch_add (&consumer->waiting_now, 1);
+    zm_counter_add (consumer->delivery->g_waiting, 1);
   }
   waiting->attempts = attempts;
   zm_due_set (&consumer->delivery->due, &waiting->due, due_us);
@@ -40,12 +42,14 @@ zm_consumer_forget (ZmConsumer *consumer, guint64 seq)
 
   if (waiting == NULL)
     return;
+  consumer->live -= !waiting->over;
   if (!consumer->consumes && seq > consumer->passed) {
     waiting->over = TRUE;
     return;
   }
   g_hash_table_remove (consumer->waiting, &seq);
   atomic_fetch_sub (&consumer->waiting_now, 1);
+  zm_counter_add (consumer->delivery->g_waiting, -1);
 }
 
 /* ---- taking ---- */
@@ -60,6 +64,7 @@ append_try (ZmConsumer *consumer, ZmTry *try)
     consumer->head = try;
   consumer->tail = try;
   consumer->in_flight++;
+  zm_counter_add (consumer->delivery->g_in_flight, 1);
   atomic_store (&consumer->in_flight_now, consumer->in_flight);
   zm_due_set (&consumer->flying, &try->place, (gint64) try->attempt.seq);
 }
@@ -103,7 +108,8 @@ take_new (ZmConsumer *consumer, guint most)
   guint64 seqs[ZM_DELIVERY_TAKE_MOST];
   guint n;
 
-  if (most == 0 || g_hash_table_size (consumer->waiting) >= consumer->waiting_most)
+  if (most == 0 || g_hash_table_size (consumer->waiting) >= consumer->waiting_most ||
+      (consumer->strict && consumer->live > 0))
     return 0;
   n = zm_queue_reader_take (consumer->reader, seqs, MIN (most, ZM_DELIVERY_TAKE_MOST));
   for (guint i = 0; i < n; i++) {
@@ -248,6 +254,7 @@ zm_consumer_release (ZmTry *try)
 
   zm_due_remove (&consumer->flying, &try->place);
   consumer->in_flight--;
+  zm_counter_add (consumer->delivery->g_in_flight, -1);
   atomic_store (&consumer->in_flight_now, consumer->in_flight);
   if (try->started)
     zm_delivery_started (consumer->delivery, -1);

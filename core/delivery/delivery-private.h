@@ -68,10 +68,11 @@ struct ZmConsumer {
   ZmTarget target;
   ZmRetryPolicy policy;
   guint concurrency, waiting_most;
-  gboolean consumes;
+  gboolean consumes, strict;
   /* From here on the store's thread. */
   ZmQueueReader *reader; /* NULL: not open yet */
   GHashTable *waiting;   /* seq -> ZmWaiting */
+  guint live;            /* of these, so many are not over */
   ZmWaiting *due_head, *due_tail;
   ZmTry *head, *tail; /* to be started */
   guint64 passed;     /* the highest that it took from the reader */
@@ -122,6 +123,7 @@ struct ZmDelivery {
   gboolean publishing, ending, held_back;
   pthread_t publisher;
   ZmCounter *c_delivered, *c_retried, *c_dead, *c_lost;
+  ZmCounter *g_in_flight, *g_waiting;
 };
 
 static inline gint64

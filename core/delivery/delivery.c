@@ -219,6 +219,10 @@ make_counters (ZmDelivery *delivery)
   delivery->c_lost =
       zm_metrics_counter (metrics, "zmanager_delivery_gone_total",
                           "Messages that were over, purged or damaged when their turn came", NULL, NULL);
+  delivery->g_in_flight =
+      zm_metrics_gauge (metrics, "zmanager_delivery_in_flight", "Messages that targets have", NULL, NULL);
+  delivery->g_waiting = zm_metrics_gauge (metrics, "zmanager_delivery_waiting",
+                                          "Messages that wait for their next attempt", NULL, NULL);
 }
 
 ZmDelivery *
@@ -349,4 +353,22 @@ zm_delivery_status_json (ZmDelivery *delivery)
   pthread_mutex_unlock (&delivery->lock);
   g_string_append_c (out, ']');
   return g_string_free (out, FALSE);
+}
+
+void
+zm_delivery_figures (ZmDelivery *delivery, ZmDeliveryFigures *figures)
+{
+  *figures = (ZmDeliveryFigures){ 0 };
+  pthread_mutex_lock (&delivery->lock);
+  for (guint i = 0; i < delivery->consumers->len; i++) {
+    ZmConsumer *consumer = delivery->consumers->pdata[i];
+
+    figures->in_flight += atomic_load (&consumer->in_flight_now);
+    figures->waiting += atomic_load (&consumer->waiting_now);
+    figures->delivered += atomic_load (&consumer->delivered);
+    figures->retried += atomic_load (&consumer->retried);
+    figures->dead += atomic_load (&consumer->dead_count);
+    figures->gone += atomic_load (&consumer->lost);
+  }
+  pthread_mutex_unlock (&delivery->lock);
 }

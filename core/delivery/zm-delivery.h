@@ -118,6 +118,7 @@ typedef struct ZmConsumerConfig {
   ZmTarget target;
   ZmRetryPolicy policy;    /* copied */
   guint concurrency;       /* in flight at most */
+  gboolean strict;         /* with concurrency 1: what waits for its retry holds up all behind it */
   gboolean consumes;       /* delivered messages leave the queue (retain = consumed) */
   const char *dead_letter; /* queue for the dead, or NULL: QUEUE.dead */
   guint
@@ -173,5 +174,10 @@ void zm_delivery_replay (ZmDelivery *delivery, ZmQueueName dead, const ZmSpan *i
 gboolean zm_delivery_dead_letter (ZmSpan headers, ZmSpan *told);
 /* JSON: consumers with their cursor, in flight, waiting, delivered, dead. The caller frees. */
 char *zm_delivery_status_json (ZmDelivery *delivery);
+/* Of all consumers together: now, and since the start. */
+typedef struct ZmDeliveryFigures {
+  guint64 in_flight, waiting, delivered, retried, dead, gone;
+} ZmDeliveryFigures;
+void zm_delivery_figures (ZmDelivery *delivery, ZmDeliveryFigures *figures);
 
 G_END_DECLS

@@ -114,6 +114,15 @@ status_of (const GError *error)
   return 500;
 }
 
+static gboolean
+store_is_full (ZmRequest *request)
+{
+  ZmStore *store = zm_http_host (request->http)->store;
+  g_autofree char *trouble = store != NULL ? zm_store_trouble (store) : NULL;
+
+  return trouble != NULL;
+}
+
 /* Zaqar's clients know 503 and not 507. */
 void
 zm_request_fail_error (ZmRequest *request, const GError *error)
@@ -121,7 +130,8 @@ zm_request_fail_error (ZmRequest *request, const GError *error)
   guint status = status_of (error);
   gboolean zaqar = speaks_zaqar (request);
 
-  if (zaqar && status == 507)
+  /* A full queue may stay so, a store without space waits for help: that is worth another try. */
+  if (status == 507 && (zaqar || store_is_full (request)))
     status = 503;
   zm_request_fail (request, status, NULL, NULL, "%s%s", error->message,
                    zaqar && status == 503 ? " Please try again in a few seconds." : "");

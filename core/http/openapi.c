@@ -60,27 +60,34 @@ append_answers (GString *out, const ZmRoute *route)
 
   g_string_append (out, ",\"responses\":{");
   for (char **answer = answers; *answer != NULL; answer++) {
-    const char *text = *answer + strspn (*answer, " ");
+    const char *text = *answer + strspn (*answer, " "), *schema;
 
     if (!g_ascii_isdigit (*text))
       continue;
     g_string_append_printf (out, "%s\"%.3s\":{", out->str[out->len - 1] == '{' ? "" : ",", text);
     append_text (out, "description", strlen (text) > 4 ? text + 4 : "");
+    schema = zm_openapi_schema (route, text);
+    if (schema != NULL)
+      g_string_append_printf (
+          out, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}}}",
+          schema);
     g_string_append_c (out, '}');
   }
-  g_string_append (out, ",\"default\":{\"$ref\":\"#/components/responses/Error\"}}");
+  g_string_append_printf (out, ",\"default\":{\"$ref\":\"#/components/responses/%s\"}}",
+                          (route->flags & ZM_ROUTE_ZAQAR) != 0 ? "ZaqarError" : "Error");
 }
 
+/* A row of several methods is as many operations: the first has the row's name, the others add their own. */
 static void
-append_operation (GString *out, const ZmRoute *route)
+append_operation (GString *out, const ZmRoute *route, ZmMethod bit)
 {
-  g_autofree char *method = NULL, *roles = zm_roles_text (route->roles);
+  gboolean first = (route->methods & (bit - 1)) == 0;
+  g_autofree char *method = g_ascii_strdown (zm_method_name (bit), -1);
+  g_autofree char *id = first ? g_strdup (route->id) : g_strdup_printf ("%s_%s", route->id, method);
+  g_autofree char *roles = zm_roles_text (route->roles);
 
-  for (guint bit = 1; bit <= ZM_DELETE; bit <<= 1)
-    if ((route->methods & bit) != 0)
-      method = g_ascii_strdown (zm_method_name (bit), -1);
   g_string_append_printf (out, "%s\"%s\":{", out->str[out->len - 1] == '{' ? "" : ",", method);
-  append_text (out, "operationId", route->id);
+  append_text (out, "operationId", id);
   g_string_append_c (out, ',');
   append_text (out, "summary", route->doc);
   if (*roles != '\0') {
@@ -109,7 +116,9 @@ append_path (GString *out, const ZmRoute *rows, const ZmRoute *route)
   g_string_append_printf (out, "\"%s\":{", path);
   for (const ZmRoute *row = route; row->path != NULL; row++)
     if (strcmp (row->path, route->path) == 0)
-      append_operation (out, row);
+      for (guint bit = 1; bit <= ZM_DELETE; bit <<= 1)
+        if ((row->methods & bit) != 0)
+          append_operation (out, row, bit);
   g_string_append_c (out, '}');
 }
 
@@ -122,13 +131,13 @@ zm_openapi_json (void)
   g_string_append (
       out,
       "},\"security\":[{\"token\":[]}],\"components\":{\"securitySchemes\":{\"token\":{\"type\":\"http\","
-      "\"scheme\":\"bearer\"}},\"responses\":{\"Error\":{\"description\":\"An error: code (which stays), "
-      "text (for "
-      "people), member (what it is "
-      "about).\",\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\","
-      "\"required\":[\"code\",\"text\"],\"properties\":{\"code\":{\"type\":\"string\"},\"text\":{\"type\":"
-      "\"string\"},"
-      "\"member\":{\"type\":\"string\"}}}}}}}},\"paths\":{");
+      "\"scheme\":\"bearer\"}},\"responses\":{\"Error\":{\"description\":\"code (which stays), text (for "
+      "people), "
+      "member (what it is about).\",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
+      "\"#/components/schemas/Error\"}}}},\"ZaqarError\":{\"description\":\"As Zaqar says it.\",\"content\":{"
+      "\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/ZaqarError\"}}}}},");
+  zm_openapi_append_schemas (out);
+  g_string_append (out, "},\"paths\":{");
   for (const ZmRoute *const *tables = zm_route_tables (); *tables != NULL; tables++)
     for (const ZmRoute *route = *tables; route->path != NULL; route++)
       append_path (out, *tables, route);

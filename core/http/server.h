@@ -252,6 +252,9 @@ gboolean zm_target_check (const char *target, const char **why);
 /* ---- openapi.c ---- */
 
 char *zm_openapi_json (void);
+/* openapi-schemas.c: "schemas":{…} of the components; and the name of the one that an operation's answer has, or NULL. */
+void zm_openapi_append_schemas (GString *out);
+const char *zm_openapi_schema (const ZmRoute *route, const char *status);
 
 /* ---- stream.c ---- */
 

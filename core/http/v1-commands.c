@@ -171,11 +171,27 @@ zm_v1_log_level (ZmRequest *request)
 
 /* ---- dead letters ---- */
 
+/* All of the queue, or {"ids": [...]}. */
 void
 zm_v1_queue_replay (ZmRequest *request)
 {
+  const ZmHttpHost *host = zm_http_host (request->http);
+  g_autoptr (GString) json = g_string_new ("{\"command\":\"dead-replay\",\"queue\":");
   ZmQueueName name;
+  ZmSpan ids = { NULL, 0 };
 
-  if (zm_v1_queue (request, &name))
-    run (request, "dead-replay", "queue", name.name, on_reply);
+  if (!zm_v1_queue (request, &name))
+    return;
+  if (request->body.size > 0 && (!zm_json_valid (request->body) ||
+                                 !zm_json_member (request->body, "ids", &ids) || ids.data[0] != '[')) {
+    zm_request_fail (request, 400, NULL, "ids", "send no body for all, or {\"ids\": [\"...\"]}");
+    return;
+  }
+  zm_json_append_string (json, name.name);
+  if (ids.size > 0) {
+    g_string_append (json, ",\"ids\":");
+    g_string_append_len (json, ids.data, (gssize) ids.size);
+  }
+  g_string_append_c (json, '}');
+  host->command (json->str, on_reply, request, host->user);
 }

@@ -13,12 +13,16 @@ void
 zm_v1_append_body (GString *out, ZmSpan body, ZmSpan type)
 {
   gboolean json = type.size >= 16 && g_ascii_strncasecmp (type.data, "application/json", 16) == 0;
-  gboolean text = (json || type.size == 0 || g_ascii_strncasecmp (type.data, "text/", 5) == 0) &&
+  /* Of a form: curl says so of whatever it is given. */
+  gboolean unsaid =
+      type.size == 0 ||
+      (type.size >= 33 && g_ascii_strncasecmp (type.data, "application/x-www-form-urlencoded", 33) == 0);
+  gboolean text = (json || unsaid || g_ascii_strncasecmp (type.data, "text/", 5) == 0) &&
                   g_utf8_validate (body.size > 0 ? body.data : "", (gssize) body.size, NULL) &&
                   (body.size == 0 || memchr (body.data, '\0', body.size) == NULL);
   g_autofree char *encoded = NULL;
 
-  if ((json || type.size == 0) && zm_json_valid (body)) {
+  if ((json || unsaid) && zm_json_valid (body)) {
     g_string_append (out, "\"body\":");
     g_string_append_len (out, body.data, (gssize) body.size);
   } else if (text) {

@@ -65,7 +65,8 @@ const ZmRoute zm_routes_v1[] = {
     "Messages as they are, claimed and delayed ones too; nothing is taken.", "200 Messages.;501 No store.",
     peek_params },
   { ZM_POST, "/v1/queues/{queue}/replay", zm_v1_queue_replay, ZM_ROLE_ADMIN, 0, JSON_BODY, "replay",
-    "Puts the dead letters of a queue back.", "200 How many.;404 There is no such queue.;501 No store.", NULL },
+    "Puts the dead letters of a queue back.", "200 How many.;404 There is no such queue.;501 No store.",
+    NULL },
 
   { ZM_GET, "/v1/flows", zm_v1_flows, ALL, 0, 0, "flows", "The flows that are defined.", "200 A list.",
     NULL },

@@ -202,7 +202,6 @@ zm_queue_claim_renew (ZmQueues *queues, ZmQueueName queue, ZmSpan claim, gint64 
                       ZmQueueDone done, gpointer user)
 {
   static const ZmRequestOps ops = { .size = sizeof (KnownRequest),
-                                    .adds = TRUE,
                                     .decide = decide_renew,
                                     .commit = commit_renew,
                                     .undo = undo_renew,

@@ -155,8 +155,8 @@ void
 zm_queue_claim (ZmQueues *queues, ZmQueueName queue, guint limit, gint64 ttl_s, gint64 grace_s,
                 ZmQueueDone done, gpointer user)
 {
+  /* A claim is little, and the way to what makes room: it goes on where there is none. */
   static const ZmRequestOps ops = { .size = sizeof (ClaimRequest),
-                                    .adds = TRUE,
                                     .decide = decide_claim,
                                     .commit = commit_claim,
                                     .undo = undo_claim,

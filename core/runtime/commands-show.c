@@ -64,6 +64,28 @@ append_table (ZmRuntime *runtime, GString *out)
   g_string_append_c (out, '}');
 }
 
+/* null: there is no store. */
+static char *
+delivery_json (ZmRuntime *runtime)
+{
+  ZmDeliveryFigures figures;
+  GString *out;
+
+  if (runtime->delivery == NULL)
+    return g_strdup ("null");
+  zm_delivery_figures (runtime->delivery, &figures);
+  out = g_string_new ("{");
+  zm_reply_member_integer (out, "in_flight", (gint64) figures.in_flight);
+  zm_reply_member_integer (out, "waiting", (gint64) figures.waiting);
+  zm_reply_member_integer (out, "delivered", (gint64) figures.delivered);
+  zm_reply_member_integer (out, "retried", (gint64) figures.retried);
+  zm_reply_member_integer (out, "dead", (gint64) figures.dead);
+  zm_reply_member_integer (out, "gone", (gint64) figures.gone);
+  zm_reply_member_take (out, "consumers", zm_delivery_status_json (runtime->delivery));
+  g_string_append_c (out, '}');
+  return g_string_free (out, FALSE);
+}
+
 /* Each room gives its own object, made from atomics and short locks: a status never stops the traffic. Numbers of
  * different rooms are of slightly different moments. */
 gboolean
@@ -99,6 +121,7 @@ zm_command_status (ZmCommandCall *call, GError **error)
   zm_reply_member_json (out, "table", part->str);
   zm_reply_member_take (out, "sources", zm_sources_json (runtime->sources));
   zm_reply_member_take (out, "store", zm_durable_status_json (runtime));
+  zm_reply_member_take (out, "delivery", delivery_json (runtime));
   g_string_assign (part, "{");
   zm_metrics_each (runtime->metrics, append_counter, part);
   g_string_append_c (part, '}');

@@ -195,6 +195,7 @@ add_lane (ZmRuntime *runtime, const char *queue, const char *section, char *made
                                 .dead_letter = zm_config_text (config, section, "dead-letter") };
   ZmSendsLane *lane = NULL;
 
+  consumer.strict = consumer.concurrency == 1;
   consumer.queue.project = zm_span_text (zm_config_text (config, section, "project"));
   zm_retry_policy_init (&consumer.policy);
   if (retry == NULL || *retry == '\0' ||

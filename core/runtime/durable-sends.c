@@ -273,6 +273,7 @@ static const char *const final_codes[] = {
   "reserved",         /* it will never be allowed */
   "loop",             /* it would go in the same circle */
   "nesting",          /* the flow stays as deep */
+  "state-too-large",  /* its flow needs as much again */
   "set-aside",        /* it ended its host three times already */
   NULL
 };

@@ -139,6 +139,9 @@ zm_runtime_drain (ZmRuntime *runtime)
   g_clear_pointer (&table, zm_table_unref);
   zm_subject_pause (runtime->subject);
   zm_web_pause (runtime);
+  /* What is on disk need not end here: none of it is begun any more, and what waits goes on after the next start. */
+  zm_sends_drain (runtime, zm_now_us ());
+  zm_pool_let_durable_go (runtime->pool);
   tell_who_waits (runtime);
   /* What a source emits until it ends is still taken: one in a host does not hear that it was not. */
   if (!zm_sources_stop (runtime->sources, zm_now_us () + SOURCES_STOP_US))

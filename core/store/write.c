@@ -232,6 +232,9 @@ go_on_without_adding (ZmStore *store, guint from, guint to)
   zm_store_set_full (store, store->writer.why);
   if (end_adding (store, from, to))
     return TRUE;
+  /* One of them adds without saying so, as the end of a message with its results does: the others may do without it. */
+  if (count_open (store, from, to) > 1)
+    write_singly (store, from, to);
   end_open (store, from, to, ZM_UNIT_FULL);
   return FALSE;
 }

@@ -30,19 +30,28 @@ join_state (const ZmJoin *join)
   return zm_state_write (join->parent, state);
 }
 
-/* Of this join and all around it; under the lock. */
+/* Of this join and all around it; under the lock. Where all of them together are too large and nobody waits for it, what was
+ * written last stands, and more is done again after a crash; the join's result will be too large as well. */
 static void
 save_from (ZmJoin *join, ZmCheckpointDone done, gpointer user)
 {
   ZmPool *pool = join->parent->pool;
   GBytes *state = join_state (join);
+  g_autoptr (GError) error = NULL;
   for (ZmRun *run = join->parent; run->join; run = run->join->parent) {
     g_clear_pointer (&run->join->saved[run->branch], g_bytes_unref);
     run->join->saved[run->branch] = state;
     state = join_state (run->join);
   }
-  pool->config.checkpoints->save (join->parent->message->durable, state, done, user,
-                                  pool->config.checkpoints->user);
+  error = zm_state_check (state);
+  if (!error) {
+    pool->config.checkpoints->save (join->parent->message->durable, state, done, user,
+                                    pool->config.checkpoints->user);
+    return;
+  }
+  g_bytes_unref (state);
+  if (done)
+    done (error, user);
 }
 
 void
@@ -57,21 +66,32 @@ zm_durable_branch_save (ZmRun *run, GBytes *state, ZmCheckpointDone done, gpoint
   pthread_mutex_unlock (&outer->lock);
 }
 
-/* The last one's result is saved with what follows from it, by the run that goes on. */
+/* The daemon ends: what is saved of the branch stays as it is, and after the next start it goes on there. */
+static void
+branch_left (ZmJoin *join)
+{
+  pthread_mutex_lock (&join->outer->lock);
+  join->left = TRUE;
+  pthread_mutex_unlock (&join->outer->lock);
+}
+
+/* The last one's result is saved with what follows from it, by the run that goes on; where others were left nothing follows. */
 void
 zm_durable_branch_ended (ZmRun *run, gboolean failed)
 {
   ZmJoin *join = run->join;
   guint branch = run->branch;
+  if (failed && g_str_equal (run->code, "shutdown")) {
+    branch_left (join);
+    return;
+  }
   GString *result = failed ? zm_branch_error_json (run) : zm_branch_result_json (run);
   char *failure = failed ? zm_branch_failure (run) : NULL;
-  gboolean shutdown = failed && g_str_equal (run->code, "shutdown");
   pthread_mutex_lock (&join->outer->lock);
-  join->left |= shutdown;
   join->results[branch] = result;
   join->failures[branch] = failure;
   g_clear_pointer (&join->saved[branch], g_bytes_unref);
-  if (!join->left && atomic_load (&join->missing) > 1)
+  if (join->left || atomic_load (&join->missing) > 1)
     save_from (join, NULL, NULL);
   pthread_mutex_unlock (&join->outer->lock);
 }

@@ -105,6 +105,33 @@ zm_state_write (const ZmRun *run, const ZmState *state)
   return g_byte_array_free_to_bytes (out);
 }
 
+/* An error of its own, as a store that is full has LIMIT too. */
+static GQuark
+too_large (void)
+{
+  return g_quark_from_static_string ("zm-flow-state");
+}
+
+GError *
+zm_state_check (GBytes *state)
+{
+  gsize size = g_bytes_get_size (state);
+
+  if (size <= ZM_STATE_MOST)
+    return NULL;
+  return g_error_new (too_large (), 0,
+                      "it has %" G_GSIZE_FORMAT
+                      " bytes, over %d: pass less from step to step, such as where the "
+                      "data is",
+                      size, ZM_STATE_MOST);
+}
+
+gboolean
+zm_state_is_too_large (const GError *error)
+{
+  return error->domain == too_large ();
+}
+
 /* ---- reading ---- */
 
 /* What is left to be read; data NULL: it was damaged. */

@@ -11,7 +11,8 @@ G_BEGIN_DECLS
 
 typedef struct ZmRun ZmRun;
 
-#define ZM_FLOW_HASH 64 /* hexadecimal digits of SHA-256 */
+#define ZM_STATE_MOST (16 << 20) /* bytes of one; what is over it is not written, and its message fails */
+#define ZM_FLOW_HASH  64         /* hexadecimal digits of SHA-256 */
 
 typedef enum {
   ZM_STATE_STEP, /* goes on at the current step */
@@ -47,6 +48,9 @@ typedef struct ZmState {
 
 /* Takes nothing; the caller unrefs. n_branches and branches are those of state; the rest is the run's. hash: of a flow. */
 GBytes *zm_state_write (const ZmRun *run, const ZmState *state);
+/* NULL: within the bound. The caller frees. */
+GError *zm_state_check (GBytes *state);
+gboolean zm_state_is_too_large (const GError *error);
 /* FALSE: damaged, or of a version that is not known. */
 gboolean zm_state_read (ZmSpan bytes, ZmState *state);
 /* The definition of a flow as a flow file has it; the caller frees. And its hash, made once. */

@@ -38,20 +38,42 @@ define_flows (ZmRun *run)
   pthread_mutex_unlock (&pool->defined_lock);
 }
 
-/* Once done may be told, the run is nobody's here any more. */
 static void
-save (ZmRun *run, ZmStateKind kind, gint64 until_us, ZmCheckpointDone done)
+set_failure (ZmRun *run, const GError *error)
+{
+  zm_run_set_failuref (run, zm_state_is_too_large (error) ? "state-too-large" : "unavailable",
+                       "how far the flow has come could not be stored: %s", error->message);
+}
+
+/* Once done may be told, the run is nobody's here any more. FALSE: it is too large, and there is no done to hear that. */
+static gboolean
+write_state (ZmRun *run, GBytes *state, ZmCheckpointDone done)
 {
   const ZmCheckpoints *checkpoints = run->pool->config.checkpoints;
+  g_autoptr (GError) error = zm_state_check (state);
+  if (error) {
+    g_bytes_unref (state);
+    if (done)
+      done (error, run);
+    else
+      set_failure (run, error);
+    return done != NULL;
+  }
+  if (run->join)
+    zm_durable_branch_save (run, state, done, done ? run : NULL);
+  else
+    checkpoints->save (run->message->durable, state, done, done ? run : NULL, checkpoints->user);
+  return TRUE;
+}
+
+static gboolean
+save (ZmRun *run, ZmStateKind kind, gint64 until_us, ZmCheckpointDone done)
+{
   g_autofree ZmState *state = g_new0 (ZmState, 1);
   state->kind = kind;
   state->until_us = until_us;
   define_flows (run);
-  GBytes *bytes = zm_state_write (run, state);
-  if (run->join)
-    zm_durable_branch_save (run, bytes, done, done ? run : NULL);
-  else
-    checkpoints->save (run->message->durable, bytes, done, done ? run : NULL, checkpoints->user);
+  return write_state (run, zm_state_write (run, state), done);
 }
 
 /* In the thread that writes. Once the pool has ended nobody goes on with it: the message is handed out again after the next start. */
@@ -63,8 +85,7 @@ saved (const GError *error, gpointer user)
   run->event = ZM_EVENT_SAVED;
   if (error) {
     zm_durable_forget (run);
-    zm_run_set_failuref (run, "unavailable", "how far the flow has come could not be stored: %s",
-                         error->message);
+    set_failure (run, error);
     run->event = ZM_EVENT_FAILED;
   }
   pthread_mutex_lock (&pool->lock);
@@ -91,12 +112,12 @@ save_again (ZmRun *run)
 }
 
 /* A step that forks or asks for itself saves more than this. */
-void
+gboolean
 zm_durable_step (ZmRun *run)
 {
   const ZmStep *step = zm_run_step (run);
-  if (step && step->kind != ZM_STEP_DONE && step->kind != ZM_STEP_ASYNC && step->kind != ZM_STEP_JOIN)
-    save (run, ZM_STATE_STEP, 0, NULL);
+  return !step || step->kind == ZM_STEP_DONE || step->kind == ZM_STEP_ASYNC || step->kind == ZM_STEP_JOIN ||
+         save (run, ZM_STATE_STEP, 0, NULL);
 }
 
 /* ---- standing still ---- */
@@ -123,15 +144,11 @@ save_before (ZmRun *run)
   gboolean above = zm_run_step (run)->kind == ZM_STEP_ASYNC;
   GBytes *bytes;
   g_autofree ZmState *state = g_new0 (ZmState, 1);
-  const ZmCheckpoints *checkpoints = run->pool->config.checkpoints;
   define_flows (run);
   frame->step -= above;
   bytes = zm_state_write (run, state);
   frame->step += above;
-  if (run->join)
-    zm_durable_branch_save (run, bytes, saved, run);
-  else
-    checkpoints->save (run->message->durable, bytes, saved, run, checkpoints->user);
+  write_state (run, bytes, saved);
 }
 
 void
@@ -154,6 +171,17 @@ zm_durable_hold (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmM
   }
 }
 
+gboolean
+zm_durable_left (ZmWorker *worker, ZmRun *run)
+{
+  if (!atomic_load (&run->pool->letting_go))
+    return FALSE;
+  zm_durable_forget (run);
+  zm_run_set_failure (run, "shutdown", "the daemon is shutting down");
+  zm_engine_fail (worker, run);
+  return TRUE;
+}
+
 void
 zm_durable_forget (ZmRun *run)
 {
@@ -167,6 +195,9 @@ zm_durable_forget (ZmRun *run)
 void
 zm_durable_saved (ZmWorker *worker, ZmRun *run)
 {
+  ZmPool *pool = run->pool;
+  if (!run->parking->fork && zm_durable_left (worker, run))
+    return;
   g_autofree ZmParking *parking = g_steal_pointer (&run->parking);
   ZmMessage *question = parking->question;
   if (parking->fork) {
@@ -181,6 +212,34 @@ zm_durable_saved (ZmWorker *worker, ZmRun *run)
                     parking->due_us);
   if (question)
     zm_worker_flush (worker);
+  /* Between the look above and the parking all that waited may have been let go. */
+  if (atomic_load (&pool->letting_go))
+    zm_pool_let_durable_go (pool);
+}
+
+/* ---- the drain ---- */
+
+/* Parked, so that nobody changes it; what a worker in another language has is being done, and its answer is near. */
+static gboolean
+may_go (const ZmWait *wait)
+{
+  const ZmRun *run = (const ZmRun *) wait;
+  return zm_is_durable (run) && !run->is_abroad;
+}
+
+void
+zm_pool_let_durable_go (ZmPool *pool)
+{
+  ZmKeeper *keeper = pool->config.keeper;
+  atomic_store (&pool->letting_go, 1);
+  for (ZmWait *wait = keeper->ops->take_all (keeper, may_go), *next; wait; wait = next) {
+    ZmRun *run = (ZmRun *) wait;
+    next = wait->next;
+    wait->next = NULL;
+    run->event = ZM_EVENT_FAILED;
+    zm_run_set_failure (run, "shutdown", "the daemon is shutting down");
+    zm_queue_run (pool, run);
+  }
 }
 
 /* ---- after a restart ---- */
@@ -307,4 +366,15 @@ zm_durable_resume (ZmWorker *worker, ZmMessage *message)
                   "how far message %.*s had come in its flow cannot be read; it begins anew",
                   (int) message->topic.id.size, message->topic.id.data ? message->topic.id.data : "");
   return FALSE;
+}
+
+gboolean
+zm_durable_enter (ZmWorker *worker, ZmMessage *message)
+{
+  if (G_UNLIKELY (atomic_load (&worker->pool->letting_go))) {
+    zm_end_left_message (worker->pool, message);
+    worker->ended++;
+    return TRUE;
+  }
+  return zm_durable_resume (worker, message);
 }

@@ -17,8 +17,8 @@ zm_is_durable (const ZmRun *run)
   return G_UNLIKELY (run->message->durable != NULL) && run->depth && run->pool->config.checkpoints;
 }
 
-/* A step was done, the next one has not begun. */
-void zm_durable_step (ZmRun *run);
+/* A step was done, the next one has not begun. FALSE: the run has failed. */
+gboolean zm_durable_step (ZmRun *run);
 /* Parks the run, and sends its question, when its state is on disk. Takes question; run is no longer the caller's. */
 void zm_durable_hold (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
                       const char *abroad);
@@ -30,6 +30,10 @@ void zm_durable_saved (ZmWorker *worker, ZmRun *run);
 void zm_durable_forget (ZmRun *run);
 /* Goes on where the message was before. Takes it; FALSE: it begins anew, nothing was taken. */
 gboolean zm_durable_resume (ZmWorker *worker, ZmMessage *message);
+/* The same; while the daemon lets durable messages go, nothing of it is begun: then it has ended, and TRUE as well. */
+gboolean zm_durable_enter (ZmWorker *worker, ZmMessage *message);
+/* Fails the run with `shutdown` where the daemon lets durable messages go. FALSE: it does not, nothing happened. */
+gboolean zm_durable_left (ZmWorker *worker, ZmRun *run);
 
 /* ---- durable-join.c ---- */
 

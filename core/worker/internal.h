@@ -126,6 +126,7 @@ struct ZmPool {
   gboolean closed;        /* no new messages */
   gboolean stopped, hung; /* the owner's: threads ended; one could not */
   gboolean ending;        /* threads end */
+  atomic_int letting_go;  /* of durable messages, which go on after the next start */
   ZmWorker *workers[ZM_WORKERS_MOST];
   guint n_slots;
   guint replaced; /* workers that are hung now */
@@ -234,12 +235,16 @@ gboolean zm_hooks_authorise (ZmWorker *worker, ZmMessage *message);
 void zm_end_result (ZmWorker *worker, ZmRun *run, ZmSpan flow, const ZmKey *key);
 void zm_end_error (ZmWorker *worker, ZmRun *run);
 void zm_end_silent (ZmWorker *worker, ZmRun *run);
+/* A durable message that goes on after the next start: its end here, of which nothing is published and no error counted. */
+void zm_end_left (ZmWorker *worker, ZmRun *run);
+void zm_end_left_message (ZmPool *pool, ZmMessage *message);
 void zm_publish_step (ZmWorker *worker, ZmRun *run,
                       const ZmKey *key); /* the current body, under the flow's name */
 ZmMessage *zm_step_message (ZmRun *run, const ZmKey *key);
 void zm_out (ZmWorker *worker, ZmMessage *message); /* takes it */
 char *zm_error_json (const ZmRun *run);
-GString *zm_branch_error_json (const ZmRun *run); /* of a branch of a join; the caller frees, as the next two */
+GString *
+zm_branch_error_json (const ZmRun *run); /* of a branch of a join; the caller frees, as the next two */
 /* Where the message is durable: tells its end, with what would be published. FALSE: it is volatile. */
 gboolean zm_end_durable (ZmPool *pool, const ZmMessage *message, ZmEnd end, int asked, const char *code,
                          const char *text, ZmMessage *result);

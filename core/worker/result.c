@@ -174,6 +174,28 @@ zm_end_silent (ZmWorker *worker, ZmRun *run)
   end_run (worker, run, ZM_END_SILENT, ZM_OK, NULL);
 }
 
+/* ---- durable messages that the daemon's end leaves where they are ---- */
+
+static const char left_text[] = "the daemon is shutting down; it goes on after the next start";
+
+/* Takes the message. */
+void
+zm_end_left_message (ZmPool *pool, ZmMessage *message)
+{
+  zm_end_durable (pool, message, ZM_END_ERROR, 0, "shutdown", left_text, NULL);
+  zm_message_unref (message);
+}
+
+void
+zm_end_left (ZmWorker *worker, ZmRun *run)
+{
+  if (zm_traced (worker->pool))
+    zm_trace (run, "left", NULL, NULL);
+  zm_end_left_message (worker->pool, zm_message_ref (run->message));
+  zm_run_free (run, worker);
+  worker->ended++;
+}
+
 /* ---- errors ---- */
 
 static void
@@ -264,6 +286,10 @@ zm_end_error (ZmWorker *worker, ZmRun *run)
 void
 zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text)
 {
+  if (G_UNLIKELY (message->durable) && strcmp (code, "shutdown") == 0) {
+    zm_end_left_message (pool, message);
+    return;
+  }
   g_autofree char *json = error_json (code, text, &message->topic.key, "", "", NULL);
   ZmMessage *result = error_message (message, message->topic.flow, json);
   zm_answer_caller (pool, message, ZM_E_FAILED, result);

@@ -151,9 +151,10 @@ zm_engine_next (ZmWorker *worker, ZmRun *run)
     zm_join_branch_ended (worker, run, FALSE);
   } else {
     run->frames[run->depth - 1].step++;
-    if (zm_is_durable (run))
-      zm_durable_step (run);
-    zm_engine_go (worker, run);
+    if (zm_is_durable (run) && !zm_durable_step (run))
+      zm_engine_fail (worker, run);
+    else
+      zm_engine_go (worker, run);
   }
 }
 
@@ -163,6 +164,15 @@ static gboolean
 is_left (const ZmRun *run)
 {
   return run->message && G_UNLIKELY (run->message->durable) && g_strcmp0 (run->code, "shutdown") == 0;
+}
+
+static void
+end_failed (ZmWorker *worker, ZmRun *run)
+{
+  if (is_left (run))
+    zm_end_left (worker, run);
+  else
+    zm_end_error (worker, run);
 }
 
 /* A step without its own `!` fails its flow; a child flow's failure is its parent step's. */
@@ -182,14 +192,14 @@ zm_engine_fail (ZmWorker *worker, ZmRun *run)
       return;
     }
     if (run->depth == 1) {
-      zm_end_error (worker, run);
+      end_failed (worker, run);
       return;
     }
     run->on_error = FALSE;
     zm_run_pop (run);
   }
   if (!run->depth) {
-    zm_end_error (worker, run);
+    end_failed (worker, run);
     return;
   }
   char *json = zm_error_json (run);

@@ -187,6 +187,8 @@ zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key)
     run->retry_until_us = 0;
     return TRUE;
   }
+  if (zm_is_durable (run) && zm_durable_left (worker, run))
+    return FALSE;
   if (!run->retry_until_us)
     run->retry_until_us = until_us;
   if (pool->config.wait_for_taker_us && zm_now_us () < run->retry_until_us && try_later (run))

@@ -91,6 +91,10 @@ gboolean zm_pool_awaits (ZmPool *pool, const ZmMessage *message);
 void zm_pool_refuse (ZmPool *pool, ZmMessage *message, const char *code, const char *text);
 /* Is anything inside: queued, running, deferred or waiting? Any thread. */
 gboolean zm_pool_busy (ZmPool *pool);
+/* The daemon drains: durable messages are not waited for. Those in flows that wait for an answer, now or from here on, and those
+ * that no worker has begun end with `shutdown`, of which durable_end makes no failure: they are on disk, and go on after the next
+ * start where they are. What a worker in another language has is still waited for. Any thread. */
+void zm_pool_let_durable_go (ZmPool *pool);
 /* No new messages; waits until all that are inside have ended, at most until deadline; parked and deferred ones that remain
  * then are ended with the error `shutdown`. Returns how many had to be. */
 guint zm_pool_drain (ZmPool *pool, gint64 deadline_us);

@@ -42,6 +42,16 @@
 
   const number = n => n === undefined ? "\u2013" : n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 1 : 0 });
 
+  const bytes = n => {
+    const units = ["B", "kB", "MB", "GB", "TB"];
+    let unit = 0;
+    while (n >= 1000 && unit < units.length - 1) {
+      n /= 1000;
+      unit++;
+    }
+    return n.toLocaleString("en", { maximumFractionDigits: unit && n < 100 ? 1 : 0 }) + " " + units[unit];
+  };
+
   const duration = s => s < 120 ? s + " s" : s < 7200 ? Math.round(s / 60) + " min" : s < 172800 ? Math.round(s / 3600) + " h" : Math.round(s / 86400) + " d";
 
   /* Sums over labels: "name{worker=…}" counts to "name". */
@@ -49,8 +59,8 @@
     .filter(([key]) => key === name || key.startsWith(name + "{"))
     .reduce((sum, [, value]) => sum + value, 0);
 
-  const rates = [["received", "zmanager_subject_received_total"], ["published", "zmanager_integration_published_total"],
-    ["calls", "zmanager_subject_calls_total"], ["HTTP requests", "zmanager_http_requests_total"]];
+  const rates = [["received", "zmanager_subject_received_total"], ["actions run", "zmanager_worker_calls_total"],
+    ["published", "zmanager_integration_published_total"], ["stored", "zmanager_queue_put_total"], ["HTTP requests", "zmanager_http_requests_total"]];
 
   const tile = (name, value) => {
     const out = document.createElement("div"), strong = document.createElement("b"), small = document.createElement("span");
@@ -63,7 +73,6 @@
 
   const show = status => {
     const now = performance.now(), tiles = [];
-    at("all").hidden = false;
     at("login").hidden = true;
     at("node").textContent = status.node + " " + status.version;
     at("state").textContent = status.state;
@@ -76,8 +85,7 @@
     }
     before = Object.fromEntries([["now", now], ...rates.map(([, key]) => [key, counter(status, key)])]);
     tiles.push(tile("up", duration(status.uptime_s)));
-    tiles.push(tile("plugins", number((status.plugins || {}).loaded)));
-    tiles.push(tile("routes, flows", number((status.table || {}).routes) + ", " + number((status.table || {}).flows)));
+    tiles.push(tile("flows", number((status.table || {}).flows)));
     at("tiles").replaceChildren(...tiles);
     at("foot").textContent = "pid " + status.pid + " \u00b7 " + status.directory;
   };
@@ -85,11 +93,11 @@
   const lists = async () => {
     const [queues, plugins, routes] = await Promise.all([get("/v1/queues"), get("/v1/plugins"), get("/v1/routes")]);
     table("queues", queues.queues, [["name", q => q.name], ["messages", q => number(q.messages), true],
-      ["bytes", q => number(q.bytes), true]], "no queues");
+      ["size", q => bytes(q.bytes), true]], "no queues");
     table("plugins", plugins.plugins, [["name", p => p.name], ["version", p => p.version], ["state", p => p.state],
       ["generation", p => p.generation, true]], "no plugins");
     table("routes", routes.routes, [["key", r => r.key], ["plugin", r => r.plugin], ["calls", r => number(r.calls), true],
-      ["errors", r => number(r.errors), true], ["mean \u00b5s", r => number(r.mean_us), true]], "no mappings");
+      ["errors", r => number(r.errors), true], ["mean \u00b5s", r => r.calls && !r.mean_us ? "< 1" : number(r.mean_us), true]], "no mappings");
   };
 
   const lost = text => {
@@ -119,7 +127,8 @@
         const data = part.split("\n").filter(line => line.startsWith("data: ")).map(line => line.slice(6)).join("\n");
         if (data && part.includes("event: status")) {
           show(JSON.parse(data));
-          lists().catch(() => {});
+          /* Shown when there is something to see in the tables. */
+          lists().catch(() => {}).then(() => { at("all").hidden = !at("login").hidden; });
         }
       }
     }

@@ -8,6 +8,9 @@
  *
  * of the calls on files whose path holds PATTERN, the first SKIP are let through, and the next COUNT fail (-1: all of them). The
  * counting starts again when the file changes. A file that is not there: nothing fails.
+ *
+ * Where ZM_RECORD names a file, what is done to files whose path ends in store.db or store.db-wal is written into it, in its order: a line
+ * "w|t|s PATH PLACE SIZE" for each write, truncation (to PLACE) and sync that is over, after a write its SIZE bytes.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -105,6 +108,106 @@ fails (const char *call, int fd)
   return code != 0;
 }
 
+/* ---- recording ---- */
+
+static pthread_mutex_t order =
+    PTHREAD_MUTEX_INITIALIZER; /* what is done and what is recorded have one order */
+
+static int
+recorded (int fd, char *path, size_t room)
+{
+  char name[64];
+  ssize_t size;
+
+  if (getenv ("ZM_RECORD") == NULL)
+    return 0;
+  snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
+  size = readlink (name, path, room - 1);
+  if (size <= 9)
+    return 0;
+  path[size] = '\0';
+  return strcmp (path + size - 8, "store.db") == 0 || strcmp (path + size - 4, "-wal") == 0;
+}
+
+static void
+record (char what, const char *path, long long at, const void *data, size_t size)
+{
+  ssize_t (*real) (int, const void *, size_t) = next ("write");
+  char line[4400];
+  int out = open (getenv ("ZM_RECORD"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  int n = snprintf (line, sizeof line, "%c %s %lld %zu\n", what, path, at, size);
+
+  if (out < 0 || real (out, line, (size_t) n) != n || (size > 0 && real (out, data, size) != (ssize_t) size))
+    abort ();
+  close (out);
+}
+
+static ssize_t
+record_pwrite (const char *name, int fd, const void *data, size_t size, off64_t at)
+{
+  ssize_t (*real) (int, const void *, size_t, off64_t) = next (name);
+  char path[4096];
+  int noted = recorded (fd, path, sizeof path);
+  ssize_t done;
+
+  if (!noted)
+    return real (fd, data, size, at);
+  pthread_mutex_lock (&order);
+  done = real (fd, data, size, at);
+  if (done > 0)
+    record ('w', path, at, data, (size_t) done);
+  pthread_mutex_unlock (&order);
+  return done;
+}
+
+static int
+record_sync (const char *name, int fd)
+{
+  int (*real) (int) = next (name);
+  char path[4096];
+  int noted = recorded (fd, path, sizeof path), done;
+
+  if (!noted)
+    return real (fd);
+  pthread_mutex_lock (&order);
+  done = real (fd);
+  if (done == 0)
+    record ('s', path, 0, NULL, 0);
+  pthread_mutex_unlock (&order);
+  return done;
+}
+
+static int
+record_truncate (const char *name, int fd, off64_t size)
+{
+  int (*real) (int, off64_t) = next (name);
+  char path[4096];
+  int noted = recorded (fd, path, sizeof path), done;
+
+  if (!noted)
+    return real (fd, size);
+  pthread_mutex_lock (&order);
+  done = real (fd, size);
+  if (done == 0)
+    record ('t', path, size, NULL, 0);
+  pthread_mutex_unlock (&order);
+  return done;
+}
+
+int
+ftruncate (int fd, off_t size)
+{
+  return record_truncate ("ftruncate", fd, size);
+}
+
+int
+ftruncate64 (int fd, off64_t size)
+{
+  return record_truncate ("ftruncate64", fd, size);
+}
+
+/* ---- calls that fail ---- */
+
 ssize_t
 write (int fd, const void *data, size_t size)
 {
@@ -116,31 +219,23 @@ write (int fd, const void *data, size_t size)
 ssize_t
 pwrite (int fd, const void *data, size_t size, off_t at)
 {
-  ssize_t (*real) (int, const void *, size_t, off_t) = next ("pwrite");
-
-  return fails ("write", fd) ? -1 : real (fd, data, size, at);
+  return fails ("write", fd) ? -1 : record_pwrite ("pwrite", fd, data, size, at);
 }
 
 ssize_t
 pwrite64 (int fd, const void *data, size_t size, off64_t at)
 {
-  ssize_t (*real) (int, const void *, size_t, off64_t) = next ("pwrite64");
-
-  return fails ("write", fd) ? -1 : real (fd, data, size, at);
+  return fails ("write", fd) ? -1 : record_pwrite ("pwrite64", fd, data, size, at);
 }
 
 int
 fsync (int fd)
 {
-  int (*real) (int) = next ("fsync");
-
-  return fails ("sync", fd) ? -1 : real (fd);
+  return fails ("sync", fd) ? -1 : record_sync ("fsync", fd);
 }
 
 int
 fdatasync (int fd)
 {
-  int (*real) (int) = next ("fdatasync");
-
-  return fails ("sync", fd) ? -1 : real (fd);
+  return fails ("sync", fd) ? -1 : record_sync ("fdatasync", fd);
 }

@@ -271,6 +271,7 @@ LIMITS = {
     "who waits for one queue to be empty": ("queue/latest.h", "ZM_LATEST_WAITS_MOST", "10,000"),
     "changes that wait for the store": ("store/store.c", "WAITING_MOST", "64 MiB"),
     "reads that wait for the store": ("store/store-private.h", "ZM_STORE_JOBS_MOST", "65,536"),
+    "the state of a durable message in its flow": ("worker/durable-state.h", "ZM_STATE_MOST", "16 MiB"),
     "failed attempts that a dead letter tells": ("delivery/delivery-private.h", "ZM_DELIVERY_HISTORY_MOST", "20"),
     "dead letters of one list": ("runtime/commands-dead.c", "LIST_MOST", "1,000"),
     "ids of one replay": ("runtime/dead-walk.h", "ZM_DEAD_IDS_MOST", "64"),

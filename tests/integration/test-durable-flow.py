@@ -4,9 +4,10 @@
 import json
 import os
 import signal
+import time
 
 from zmcase import case, run
-from zmtest import Daemon, wait_for
+from zmtest import PATIENCE, Daemon, wait_for
 
 # Writes each call into a file, waits while the file `hold-ACTION` is there, and adds the action's letter to the body.
 LEDGER = """
@@ -44,8 +45,8 @@ MAPPING = "[actionmapping]\n?T?a = ledger.a\n?T?b = ledger.b\n?T?c = ledger.c\n"
 
 
 class Flow(Daemon):
-    def __init__(self, flow):
-        super().__init__("[store]\ndriver = sqlite\n", actions={"ledger.ini": MAPPING}, plugins={"ledger": LEDGER},
+    def __init__(self, flow, config=""):
+        super().__init__("[store]\ndriver = sqlite\n" + config, actions={"ledger.ini": MAPPING}, plugins={"ledger": LEDGER},
                          flows={"f.flow": flow})
         self.install("sqlite")
         self.write("conf.d/ledger.conf", f"[plugin ledger]\nfolder = {self.directory}\n")
@@ -175,6 +176,84 @@ def an_orderly_end_leaves_it_where_it_is():
         daemon.answer("C~answer", b"y")
         assert done(tail) == b"yb"
         assert daemon.ran() == "ab", daemon.ran()
+
+
+def drains(daemon):
+    """It has begun to: what need not end here was let go."""
+    wait_for("the drain", lambda: daemon.control("status")["state"] == "draining")
+
+
+def drained(daemon):
+    """Ends it in order, and gives the seconds that it took; starts it again."""
+    began = time.monotonic()
+    daemon.stop()
+    took = time.monotonic() - began
+    daemon.check_log()
+    for socket in daemon.sockets:
+        socket.close(0)
+    daemon.sockets.clear()
+    daemon.start()
+    return took
+
+
+@case
+def a_drain_does_not_wait_for_what_is_on_disk():
+    with Flow("[F]\n?F?Push\n?T?a\n?C@ASYNC?answer\n! ?T?c\n?T?b\n??done\n", "[workers]\ndrain = 300s\n") as daemon:
+        for number in range(20):
+            assert daemon.request("SEND", b"F~~~F~Push~id-%d" % number, b"x")[0] == "ACCEPTED"
+        wait_for("all to wait", lambda: daemon.control("status")["counters"]["zmanager_worker_waits_total"] >= 20)
+        assert drained(daemon) < PATIENCE, "the drain waited for them"
+        tail = daemon.tail("F")
+        wait_for("all to wait", lambda: daemon.control("status")["counters"]["zmanager_worker_waits_total"] >= 20)
+        for number in range(20):
+            daemon.send(f"F~~~C~answer~id-{number}", b"y")
+        assert sorted(tail.next()[0].id for _ in range(20)) == sorted(f"id-{number}" for number in range(20))
+        tail.none()
+        assert daemon.ran() == "a" * 20 + "b" * 20, daemon.ran()
+
+
+@case
+def a_drain_keeps_what_the_other_branches_did():
+    with Flow("[F]\n?F?Push\n?T?a & ?C@ASYNC?answer & ?T?b\n?T?c\n??done\n", "[workers]\ndrain = 300s\n") as daemon:
+        daemon.write("hold-b", "")
+        daemon.begin()
+        daemon.waits()
+        wait_for("the other branches", lambda: daemon.ran() == "ab")
+        # The branch that waits is let go while one still runs.
+        daemon.process.send_signal(signal.SIGTERM)
+        drains(daemon)
+        os.unlink(daemon.path("hold-b"))
+        daemon.ended()
+        for socket in daemon.sockets:
+            socket.close(0)
+        daemon.sockets.clear()
+        daemon.start()
+        tail = daemon.tail("F")
+        daemon.waits()
+        daemon.answer("C~answer", b"y")
+        assert done(tail) == json.dumps(["xa", "y", "xb"], separators=(",", ":")).encode() + b"c"
+        assert daemon.ran() == "abc", daemon.ran()
+
+
+@case
+def a_drain_begins_nothing_that_is_on_disk():
+    with Flow("[F]\n?F?Push\n?T?a\n??done\n", "[workers]\ndrain = 300s\n[zmanager]\nworkers = 1\n") as daemon:
+        daemon.write("hold-a", "")
+        for number in range(200):
+            assert daemon.request("SEND", b"F~~~F~Push~id-%d" % number, b"x")[0] == "ACCEPTED"
+        wait_for("the first", lambda: daemon.ran() == "a")
+        daemon.process.send_signal(signal.SIGTERM)
+        drains(daemon)
+        os.unlink(daemon.path("hold-a"))
+        daemon.ended()
+        assert len(daemon.ran()) < 200, "all were done before it ended"
+        for socket in daemon.sockets:
+            socket.close(0)
+        daemon.sockets.clear()
+        daemon.start()
+        wait_for("the rest", lambda: len(daemon.ran()) >= 200)
+        daemon.settled()
+        assert len(daemon.ran()) == 200, len(daemon.ran())
 
 
 if __name__ == "__main__":

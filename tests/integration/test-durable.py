@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Durable messages: accepted is on disk, and runs, in spite of failures and kill -9."""
 
+import http.client
 import json
 import os
 import signal
 import struct
 import subprocess
+import threading
 
-from zmcase import ZMANAGERCTL, case, run
+import zmq
+
+from zmcase import LONG, ZMANAGERCTL, case, run
+from zmhttp import ZAQAR, Http, free_port
 from zmtest import Daemon, wait_for
 
 STORE = "[store]\ndriver = sqlite\n"
@@ -212,6 +217,15 @@ def the_policy_of_a_queue_wins_against_that_of_its_action():
 
 
 @case
+def one_at_a_time_keeps_the_order_over_retries():
+    queue = "[queue work]\naction = ?Order?New\nconcurrency = 1\nretry = {\"pre\": {\"n\": 3, \"delay\": \"200ms\"}}\n"
+    with Durable(queue) as daemon:
+        daemon.put("work", "one", "retry 3", "two", "never", "three")
+        wait_for("the last one", lambda: daemon.ledger()[-1:] and daemon.ledger()[-1][2] == "three")
+        assert [entry[2] for entry in daemon.ledger()] == ["one", *["retry 3"] * 3, "two", *["never"] * 4, "three"], daemon.ledger()
+
+
+@case
 def a_rejected_or_unmapped_message_is_dead_at_once():
     with Durable() as daemon:
         tail = daemon.tail("")
@@ -220,6 +234,25 @@ def a_rejected_or_unmapped_message_is_dead_at_once():
         daemon.durable("?Nobody?Knows", b"x", "id-2")
         assert json.loads(tail.next()[2])["code"] == "unmapped"
         assert len(daemon.ledger()) == 1, daemon.ledger()
+        status = daemon.control("status")
+        assert (status["delivery"]["dead"], status["delivery"]["in_flight"], status["delivery"]["waiting"]) == (2, 0, 0), status["delivery"]
+        assert [consumer["queue"] for consumer in status["delivery"]["consumers"]] == ["^sends"], status["delivery"]
+        assert status["counters"]["zmanager_delivery_dead_total"] == 2, status["counters"]
+        shown = subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, "status"], capture_output=True, text=True).stdout
+        assert "gone to dead letters 2" in shown, shown
+
+
+@case
+def status_and_metrics_show_what_is_on_its_way():
+    with Durable() as daemon:
+        daemon.durable("?Order?New", b"hold")
+        daemon.durable("?Order?New", b"never")
+        wait_for("one in flight, one waiting", lambda: {"in_flight": 1, "waiting": 1}.items() <= daemon.control("status")["delivery"].items())
+        assert daemon.control("status")["delivery"]["retried"] >= 3
+        counters = {entry["name"]: entry["value"] for entry in daemon.control("metrics")["metrics"]}
+        assert (counters["zmanager_delivery_in_flight"], counters["zmanager_delivery_waiting"]) == (1, 1), counters
+        open(daemon.path("go"), "w").close()
+        wait_for("the delivery", lambda: daemon.control("status")["delivery"]["delivered"] == 1)
 
 
 @case
@@ -366,6 +399,91 @@ def a_drain_leaves_what_is_not_in_flight_in_the_store():
         daemon.process.wait(30)
         daemon.again()
         wait_for("all of them", lambda: {entry[0] for entry in daemon.ledger()} == {f"id-{number}" for number in range(5)})
+
+
+class Open:
+    """Somebody who waits in an HTTP request, as long as the daemon lets him."""
+
+    def __init__(self, port, method, path, headers=None):
+        self.http, self.status = Http(port, headers), None
+        self.http.connection.request(method, path, headers=headers or {})
+        self.thread = threading.Thread(target=self.main, daemon=True)
+        self.thread.start()
+
+    def main(self):
+        try:
+            answer = self.http.connection.getresponse()
+            self.status = answer.status
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            self.status = self.status or 0
+
+
+class Load:
+    """Sends under ids of its own until the daemon goes; .accepted are those that it answered for."""
+
+    def __init__(self, daemon, life):
+        self.socket = daemon.socket(zmq.DEALER)
+        self.socket.connect(daemon.endpoint("call"))
+        self.accepted, self.life, self.flag = set(), life, threading.Event()
+        self.thread = threading.Thread(target=self.main, daemon=True)
+        self.thread.start()
+
+    def main(self):
+        number, waiting = 0, 0
+        while not self.flag.is_set():
+            while waiting < 32:
+                name = f"l{self.life}-{number}"
+                self.socket.send_multipart([name.encode(), b"SEND", b"~~~Order~New~" + name.encode(), b"x"])
+                number, waiting = number + 1, waiting + 1
+            while self.socket.poll(20):
+                request, status, *_ = self.socket.recv_multipart()
+                waiting -= 1
+                if status == b"ACCEPTED":
+                    self.accepted.add(request.decode())
+        while self.socket.poll(200):
+            request, status, *_ = self.socket.recv_multipart()
+            if status == b"ACCEPTED":
+                self.accepted.add(request.decode())
+
+
+@case
+def an_orderly_end_warns_of_nothing_and_does_all_once():
+    port = free_port()
+    config = f"""
+[http]
+listen = 127.0.0.1:{port}
+[queue work]
+topics = ledger?Order?New
+action = ?Order?Queued
+[queue empty]
+"""
+    with Durable(config) as daemon:
+        accepted = set()
+        for life in range(20 if LONG else 4):
+            waits = [Open(port, "GET", "/v1/queues/empty?wait=60"), Open(port, "POST", "/v2/queues/empty/claims?wait=60", ZAQAR),
+                     Open(port, "GET", "/v2/queues/empty/messages?wait=60", ZAQAR), Open(port, "GET", "/v1/topics/"),
+                     Open(port, "GET", "/v1/live")]
+            load = Load(daemon, life)
+            wait_for("some to be accepted", lambda: len(load.accepted) > 100)
+            daemon.process.send_signal(signal.SIGTERM)
+            daemon.ended()
+            daemon.check_log()
+            load.flag.set()
+            load.thread.join()
+            accepted |= load.accepted
+            for wait in waits:
+                wait.thread.join(30)
+                assert not wait.thread.is_alive() and wait.status in (0, 200, 204, 503), wait.status
+            daemon.again()
+        # Each result is a message of the queue, under an id of its own.
+        wait_for("all to run", lambda: [entry[2] for entry in daemon.ledger()].count("noted") >= len(accepted) and
+                 {entry[0] for entry in daemon.ledger()} >= accepted)
+        daemon.settled()
+        runs = [(entry[0], entry[2]) for entry in daemon.ledger()]
+        twice = len(runs) - len(set(runs))
+        assert twice == 0, f"{twice} of {len(runs)} ran twice"
+        assert sum(body == "noted" for _, body in runs) == sum(body == "x" for _, body in runs), "a result is missing in the queue"
 
 
 if __name__ == "__main__":

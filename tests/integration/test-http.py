@@ -59,13 +59,13 @@ def raw(it, data, patience=PATIENCE):
 @case
 def actions_are_called_and_pushed():
     with daemon() as it:
+        tail = it.tail()
         assert ask(it, "POST", "/v1/actions/?Hello?Greet", b"you")[::2] == (200, b"hello, you")
         assert ask(it, "POST", "/v1/actions/%3FHello%3FGreet", b"you")[::2] == (200, b"hello, you")
-        tail = it.tail()
         status, headers, body = ask(it, "POST", "/v1/actions/?Hello?Greet", b"x", {"Prefer": "respond-async", "Idempotency-Key": "a-1"})
         assert (status, json.loads(body)) == (202, {"id": "a-1"}), (status, body)
         assert headers["preference-applied"] == "respond-async"
-        assert tail.next()[0].id == "a-1"
+        assert "a-1" in {topic.id for topic, _, _ in tail.take(3)}
         for target, status, code in (("?No?Such", 404, "unmapped"), ("?Hello?done", 403, "reserved"), ("a~b", 400, "malformed")):
             got, _, body = ask(it, "POST", "/v1/actions/" + target, b"x")
             assert (got, json.loads(body)["code"]) == (status, code), (target, got, body)

@@ -6,10 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 
-from zmcase import BUILD, SOURCE, ZMANAGERCTL, ZMANAGERD, Skip, case, run
-from zmtest import Daemon, Refused, built_plugin, sanitizer, wait_for
+from zmcase import ZMANAGERCTL, ZMANAGERD, Skip, case, run
+from zmdisk import FailingDisk, SmallDisk
+from zmtest import Daemon, Refused, built_plugin, wait_for
 
 SQLITE = "[store]\ndriver = sqlite\n"
 HIDDEN_PLUGINS = {**os.environ, "ZM_SYSTEM_PLUGINS": "no"}
@@ -240,114 +240,66 @@ def a_check_without_a_daemon_keeps_one_from_starting():
 
 # ---- disks that fail ----
 
-def shim():
-    """The library that makes disks fail."""
-    if sanitizer():
-        raise Skip("a sanitizer wants to be loaded first")
-    folder = tempfile.mkdtemp(prefix="zm-shim-")
-    path = os.path.join(folder, "shim.so")
-    subprocess.run([*os.environ.get("CC", "cc").split(), "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", os.path.join(SOURCE, "tests", "faults", "shim.c"), "-o", path, "-ldl", "-lpthread"],
-                   check=True, timeout=120)
-    return folder, path
-
-
-class FailingDisk:
-    """A daemon whose store's disk fails as a file says."""
-
-    def __init__(self, expect):
-        self.folder, library = shim()
-        self.rules = os.path.join(self.folder, "rules")
-        self.daemon = a_daemon(expect=expect, env={"LD_PRELOAD": library, "ZM_FAULTS": self.rules})
-
-    def say(self, text):
-        with open(self.rules + ".part", "w") as out:
-            out.write(text)
-        os.rename(self.rules + ".part", self.rules)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.daemon.__exit__(kind, value, trace)
-        shutil.rmtree(self.folder)
+def a_daemon_on(disk, expect):
+    """Whose store's disk fails as it is told."""
+    return a_daemon(expect=expect, env=disk.env)
 
 
 @case
 def a_full_disk_at_the_start_degrades_and_heals_by_itself():
-    with FailingDisk(expect=["no space"]) as disk:
+    with FailingDisk() as disk, a_daemon_on(disk, ["no space"]) as daemon:
         # Made first: a store that is not there cannot be made on a full disk.
-        disk.daemon.start()
-        disk.daemon.stop()
+        daemon.stop()
         disk.say("write ENOSPC 0 -1 store.db-wal\n")
-        disk.daemon.start()
-        status = disk.daemon.control("status")
+        daemon.start()
+        status = daemon.control("status")
         assert status["state"] == "degraded" and "no space" in " ".join(status["reasons"]), status
-        assert ctl(disk.daemon, "store", "status")[0] == 6
+        assert ctl(daemon, "store", "status")[0] == 6
         disk.say("")
-        wait_for("the store to find its space", lambda: disk.daemon.control("status")["state"] == "ready")
-        assert disk.daemon.control("store-status")["store"]["state"] == "ok"
-
-
-class SmallDisk:
-    """A file system of its own with little room, which only root can have."""
-
-    def __init__(self, size):
-        self.path = tempfile.mkdtemp(prefix="zm-disk-")
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", self.path], capture_output=True, text=True)
-        if done.returncode != 0:
-            os.rmdir(self.path)
-            raise Skip(f"no file system can be mounted here: {done.stderr.strip()}")
-
-    def fill(self):
-        with open(os.path.join(self.path, "filler"), "wb", buffering=0) as out:
-            try:
-                while True:
-                    out.write(b"x" * 4096)
-            except OSError:
-                pass
-
-    def make_room(self):
-        os.unlink(os.path.join(self.path, "filler"))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        subprocess.run(["umount", self.path], check=True)
-        os.rmdir(self.path)
+        wait_for("the store to find its space", lambda: daemon.control("status")["state"] == "ready")
+        assert daemon.control("store-status")["store"]["state"] == "ok"
 
 
 @case
 def a_disk_that_is_really_full_harms_nothing():
-    with SmallDisk("8m") as disk:
-        with a_daemon(config=SQLITE + f"uri = {disk.path}/store.db\n", expect=["."]) as daemon:
-            daemon.stop()
-            disk.fill()
-            try:
-                daemon.start()
-            except AssertionError:
-                assert "store.db cannot be opened" in daemon.log_text(), daemon.log_text()
-            else:
-                daemon.stop()
-            disk.make_room()
-            # What the refused one may have left behind.
-            daemon.write("log", "")
-            daemon.start()
-            assert daemon.control("status")["state"] == "ready"
-            assert daemon.control("store-check")["found"] == 0
+    with SmallDisk("8m") as disk, a_daemon(config=SQLITE + f"uri = {disk.path}/store.db\n", expect=["no space"]) as daemon:
+        assert not os.path.exists(disk.path + "/store.db.reserve"), "there is no room for one"
+        daemon.stop()
+        disk.fill()
+        said = refuses_to_start(daemon)
+        assert "store.db cannot be opened" in said and "no space" in said, said
+        disk.make_room()
+        # What the refused one may have left behind.
+        daemon.start()
+        assert daemon.control("status")["state"] == "ready"
+        assert daemon.control("store-check")["found"] == 0
+
+
+@case
+def a_full_disk_with_a_reserve_keeps_no_daemon_from_starting():
+    with SmallDisk("32m") as disk, a_daemon(config=SQLITE + f"uri = {disk.path}/store.db\n", expect=["no space"]) as daemon:
+        daemon.stop()
+        assert os.path.exists(disk.path + "/store.db.reserve")
+        disk.fill()
+        daemon.start()
+        assert not os.path.exists(disk.path + "/store.db.reserve")
+        assert daemon.control("store-check")["found"] == 0
+        disk.make_room()
+        daemon.stop()
+        daemon.start()
+        assert os.path.exists(disk.path + "/store.db.reserve"), "it is made again where there is room"
 
 
 @case
 def a_disk_whose_syncs_fail_at_the_start_is_told():
-    with FailingDisk(expect=["."]) as disk:
-        disk.daemon.start()
-        disk.daemon.stop()
+    with FailingDisk() as disk, a_daemon_on(disk, ["."]) as daemon:
+        daemon.stop()
         disk.say("sync EIO 0 -1 store.db\n")
-        said = refuses_to_start(disk.daemon)
+        said = refuses_to_start(daemon)
         assert "store" in said, said
         disk.say("")
-        disk.daemon.start()
-        assert disk.daemon.control("store-status")["store"]["state"] == "ok"
+        daemon.start()
+        assert daemon.control("store-status")["store"]["state"] == "ok"
 
 
 run()

@@ -169,7 +169,7 @@ public:
 
   ZmConsumer *
   consume (const char *queue, const char *policy = "{}", guint concurrency = 8, bool consumes = true,
-           guint waiting_most = 0)
+           guint waiting_most = 0, bool strict = false)
   {
     auto &target = targets[queue];
     ZmConsumerConfig with = {};
@@ -184,6 +184,7 @@ public:
     EXPECT_TRUE (zm_retry_policy_read (&with.policy, zm_span_text (policy), &error));
     with.concurrency = concurrency;
     with.consumes = consumes;
+    with.strict = strict;
     with.waiting_most = waiting_most;
     target->consumer = zm_consumer_new (delivery, &with, &error);
     zm_retry_policy_clear (&with.policy);

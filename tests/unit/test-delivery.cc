@@ -200,6 +200,43 @@ TEST_F (DeliveryTest, OneAtATimeKeepsTheOrder)
   }
 }
 
+TEST_F (DeliveryTest, StrictlyAFailingHeadHoldsUpAllBehindIt)
+{
+  const char *policy = R"({"immediate": 1, "pre": {"n": 2, "delay": 60}})";
+  std::vector<std::string> order;
+  for (bool consumes : { true, false }) {
+    const char *queue = consumes ? "work" : "log";
+    size_t n = count ();
+    auto next = [&] (ZmVerdict verdict) {
+      Seen one = nth (n++);
+      EXPECT_EQ (count (), n) << "nothing beside it";
+      end (one, verdict);
+      settle ();
+      return one.body + std::to_string (one.number);
+    };
+    consume (queue, policy, 1, consumes, 0, true);
+    put (queue, { "a", "b", "c", "d" });
+    EXPECT_EQ (next (ZM_DELIVERED), "a1");
+    EXPECT_EQ (next (ZM_DELIVERY_RETRY), "b1");
+    EXPECT_EQ (next (ZM_DELIVERY_RETRY), "b2");
+    EXPECT_EQ (count (), n) << "it waits, and so do all";
+    pass (60 * second);
+    EXPECT_EQ (next (ZM_DELIVERY_RETRY), "b3");
+    reopen ();
+    n = 0;
+    consume (queue, policy, 1, consumes, 0, true);
+    settle ();
+    EXPECT_EQ (count (), 0u) << "also after a restart";
+    pass (60 * second);
+    EXPECT_EQ (next (ZM_DELIVERY_BACK), "b4");
+    EXPECT_EQ (count (), n) << "what was given back holds them up as well";
+    pass (second);
+    EXPECT_EQ (next (ZM_DELIVERY_RETRY), "b4") << "the last: it is dead";
+    EXPECT_EQ (next (ZM_DELIVERED), "c1");
+    EXPECT_EQ (next (ZM_DELIVERED), "d1");
+  }
+}
+
 TEST_F (DeliveryTest, ConcurrencyIsABound)
 {
   consume ("work", "{}", 5);

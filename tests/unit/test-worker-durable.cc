@@ -385,6 +385,30 @@ TEST_F (Durable, WhereItCannotBeStoredNothingIsAsked)
   EXPECT_NE (out[0].body.find ("no disk"), std::string::npos);
 }
 
+/* In a step, in one that asks, in one that waits, in a branch of a join, and in all branches together. */
+TEST_F (Durable, AStateOverTheBoundIsNotWrittenAndFails)
+{
+  const std::string large (ZM_STATE_MOST, 'x'), third (ZM_STATE_MOST / 3, 'x');
+
+  begin (all_mappings, "[F]\n?F?Push\n?T?add_a\n?T?add_b\n??done\n"
+                       "[Q]\n?Q?Push\n?Svc?work\n??done\n"
+                       "[W]\n?W?Push\n?C@ASYNC?answer\n??done\n"
+                       "[J]\n?J?Push\n?Svc?work & ?T?add_a\n??done\n"
+                       "[S]\n?S?Push\n?T?add_a & ?T?add_b & ?T?add_c & ?T?echo\n?T?add_a\n??done\n");
+  size_t n = 0;
+  for (const char *flow : { "F", "Q", "W", "J", "S" }) {
+    ZmMessage *message =
+        make ((std::string ("?") + flow + "?Push").c_str (), *flow == 'S' ? third : large, "", flow, "d1");
+    message->durable = attempt;
+    zm_pool_push (pool, &message, 1);
+    n++;
+    const std::string body = wait (n)[n - 1].body;
+    EXPECT_NE (body.find ("\"code\":\"state-too-large\""), std::string::npos) << flow << body.substr (0, 200);
+  }
+  for (const std::string &one : history)
+    EXPECT_LE (one.size (), (size_t) ZM_STATE_MOST);
+}
+
 TEST_F (Durable, AnEndOfTheDaemonRunsNoErrorStepAndFailsNoJoin)
 {
   begin (all_mappings, "[F]\n?F?Push\n?Svc?work & ?T?add_a\n! ?T?echo\n??done\n");
@@ -394,8 +418,24 @@ TEST_F (Durable, AnEndOfTheDaemonRunsNoErrorStepAndFailsNoJoin)
   size_t all = saves ();
   wait (1);
   zm_pool_drain (pool, zm_now_us ());
-  EXPECT_NE (wait (2)[1].body.find ("\"code\":\"shutdown\""), std::string::npos) << out[1].body;
-  EXPECT_EQ (out[1].topic, "F~~~~error~d1");
+  EXPECT_FALSE (zm_pool_busy (pool));
+  EXPECT_EQ (out.size (), 1u) << "it is no error";
+  EXPECT_EQ (saves (), all) << "it stays where it was";
+}
+
+TEST_F (Durable, LetGoItIsOverAtOnceAndNothingIsBegun)
+{
+  begin (all_mappings, "[F]\n?F?Push\n?Svc?work & ?T?add_a\n! ?T?echo\n??done\n");
+  hand_out ("x");
+  wait_parked (1);
+  ASSERT_TRUE (eventually ([&] { return saves () >= 4; }));
+  wait (1);
+  zm_pool_let_durable_go (pool);
+  EXPECT_TRUE (eventually ([&] { return !zm_pool_busy (pool); }));
+  size_t all = saves ();
+  hand_out ("y");
+  EXPECT_TRUE (eventually ([&] { return !zm_pool_busy (pool); }));
+  EXPECT_EQ (out.size (), 1u) << "it is no error";
   EXPECT_EQ (saves (), all) << "it stays where it was";
 }
 

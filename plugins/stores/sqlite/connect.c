@@ -8,9 +8,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define BUSY_MS 5000 /* repair writes beside the writer, in short transactions */
+#define FULL_BELOW ((uint64_t) 256 << 10)
+#define BUSY_MS    5000 /* repair writes beside the writer, in short transactions */
 
 int
 zs_run (sqlite3 *db, const char *sql)
@@ -167,6 +169,14 @@ zs_sync_directory (const char *path)
   result = zs_sync_path (slash != NULL ? directory : ".");
   free (directory);
   return result;
+}
+
+int
+zs_disk_full (const char *path)
+{
+  struct statvfs room;
+
+  return statvfs (path, &room) == 0 && (uint64_t) room.f_bavail * room.f_frsize < FULL_BELOW;
 }
 
 uint64_t

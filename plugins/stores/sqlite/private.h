@@ -71,6 +71,7 @@ typedef struct zs_store {
   int failed;   /* until recover */
   int corrupt;  /* what failed was the file's own structure */
   int reserved; /* FILE.reserve is there */
+  int spent;    /* it was given up, and what it left is not for adding */
   uint64_t tended;
 
   pthread_rwlock_t files;
@@ -114,6 +115,8 @@ char *zs_beside (const char *path, const char *ending);
 int zs_make_empty (const char *path);
 int zs_sync_path (const char *path);
 int zs_sync_directory (const char *path);
+/* Is next to nothing left where it lies? */
+int zs_disk_full (const char *path);
 uint64_t zs_file_size (const char *path, const char *ending);
 void
 zs_log (const zs_store *store, int level, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
@@ -172,6 +175,10 @@ int zs_salvage (zs_store *store, zm_store_report_fn report, void *user);
 
 /* reserve.c. Under `writer`. */
 void zs_reserve_make (zs_store *store);
-int zs_reserve_give_up (zs_store *store);
+/* 1: there is room now that was not there before. */
+int zs_reserve_drop (zs_store *store);
+int zs_reserve_give_up (zs_store *store); /* beside an open writer */
+/* Where it was given up: may be added to? 1: it is there again, or there is as much room inside the file. */
+int zs_reserve_room (zs_store *store);
 
 #endif

@@ -60,6 +60,25 @@ make_or_look (const char *path, char *error, size_t size)
 }
 
 /* A damaged file is opened all the same, as check and repair need that: it takes no writes, and recover says why. */
+/* SQLite needs a little room even to read, for what lies beside the file, and says no more than "disk I/O error" where there is
+ * none. */
+static int
+open_writer (zs_store *store, char *error, size_t size)
+{
+  int status = zs_writer_open (store, error, size);
+
+  if (status == ZM_OK || status == ZS_BROKEN || !zs_disk_full (store->path))
+    return status;
+  if (zs_reserve_drop (store))
+    status = zs_writer_open (store, error, size);
+  if (status != ZM_OK && status != ZS_BROKEN) {
+    size_t said = strnlen (error, size);
+
+    zs_say (error + said, size - said, "; no space is left on its disk: make some");
+  }
+  return status;
+}
+
 static int
 open_file (zs_store *store, char *error, size_t size)
 {
@@ -71,7 +90,7 @@ open_file (zs_store *store, char *error, size_t size)
   if (status == ZM_OK)
     status = make_or_look (store->path, error, size);
   if (status == ZM_OK)
-    status = zs_writer_open (store, error, size);
+    status = open_writer (store, error, size);
   if (status == ZS_BROKEN) {
     zs_log (store, ZM_LOG_ERROR, "%s; it takes no writes: run zmanagerctl store check --repair", error);
     store->failed = store->corrupt = 1;

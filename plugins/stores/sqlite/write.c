@@ -7,6 +7,8 @@
 
 #include <time.h>
 
+#define SMALL_BYTES 8192 /* less than what the daemon writes to see whether there is room again */
+
 static uint64_t
 now_us (void)
 {
@@ -251,11 +253,14 @@ transaction (zs_store *store, zm_store_batch *batch)
   return rc == SQLITE_OK ? ZM_OK : undo (store, batch, rc);
 }
 
+/* What the reserve is for: removing makes room, but needs some for the log first; so do the small documents (a claim, a cursor)
+ * without which nobody gets what he removes. */
 static int
-only_removes (const zm_store_batch *batch)
+is_frugal (const zm_store_batch *batch)
 {
   for (size_t i = 0; i < batch->n; i++)
-    if (zs_adds (&batch->ops[i]))
+    if (batch->ops[i].kind == ZM_STORE_APPEND ||
+        (batch->ops[i].kind == ZM_STORE_PUT && batch->ops[i].data.size > SMALL_BYTES))
       return 0;
   return 1;
 }
@@ -278,9 +283,13 @@ write_locked (zs_store *store, zm_store_batch *batch)
     zs_say (batch->error, batch->error_size, "%s failed before and was not recovered yet", store->path);
     return ZM_E_FAILED;
   }
+  if (store->spent && !is_frugal (batch) && !zs_reserve_room (store)) {
+    zs_say (batch->error, batch->error_size, "%s: no space is left but what is kept for removing",
+            store->path);
+    return ZM_E_MEMORY;
+  }
   status = transaction (store, batch);
-  /* Removing makes room, but needs some for the log first. */
-  if (status == ZM_E_MEMORY && only_removes (batch) && zs_reserve_give_up (store))
+  if (status == ZM_E_MEMORY && is_frugal (batch) && zs_reserve_give_up (store))
     status = again (store, batch);
   if (status == ZM_E_FAILED)
     store->failed = 1;
