@@ -109,6 +109,8 @@ struct ZmDelivery {
   ZmConsumer *ready_head, *ready_tail;
   ZmDueHeap due; /* of all consumers */
   gboolean pumping;
+  ZmStoreAfter pump; /* once a batch: each message alone would wake a thread */
+  GPtrArray *brought; /* results of this batch, for the publisher */
   /* under the lock */
   pthread_mutex_t lock;
   pthread_cond_t idle;
@@ -141,7 +143,7 @@ zm_delivery_wall (const ZmDelivery *delivery)
 /* delivery.c */
 void zm_delivery_kick (ZmDelivery *delivery);  /* pumps in a batch to come; any thread */
 void zm_delivery_later (ZmDelivery *delivery); /* the same, when the store may take it again; any thread */
-void zm_delivery_pump (ZmDelivery *delivery);  /* starts what can be started; the store's thread */
+void zm_delivery_pump (ZmDelivery *delivery);  /* starts what can be started, at the batch's end; the store's thread */
 void zm_delivery_ready (ZmConsumer *consumer); /* has something to do; the store's thread */
 void zm_delivery_unready (ZmConsumer *consumer);
 void zm_delivery_started (ZmDelivery *delivery, int change);
@@ -184,6 +186,7 @@ void zm_dead_clear (ZmDead *dead);
 /* results.c */
 gboolean zm_results_open (ZmDelivery *delivery, GError **error);
 void zm_results_add (ZmDelivery *delivery, GPtrArray *messages); /* takes the array; the store's thread */
+void zm_results_flush (ZmDelivery *delivery); /* to the publisher; the store's thread, at the batch's end */
 gboolean zm_results_full (ZmDelivery *delivery);                 /* then it kicks when there is room */
 void zm_results_close (ZmDelivery *delivery);
 

@@ -94,11 +94,13 @@ arm (ZmDelivery *delivery)
 }
 
 /* Not from within itself: a target that ends an attempt at once only submits. */
-void
-zm_delivery_pump (ZmDelivery *delivery)
+static void
+pump (ZmStoreAfter *after)
 {
+  ZmDelivery *delivery = (ZmDelivery *) ((char *) after - G_STRUCT_OFFSET (ZmDelivery, pump));
   ZmConsumer *consumer;
 
+  zm_results_flush (delivery);
   if (delivery->pumping)
     return;
   delivery->pumping = TRUE;
@@ -110,6 +112,12 @@ zm_delivery_pump (ZmDelivery *delivery)
   }
   arm (delivery);
   delivery->pumping = FALSE;
+}
+
+void
+zm_delivery_pump (ZmDelivery *delivery)
+{
+  zm_store_after (delivery->config.store, &delivery->pump);
 }
 
 /* ---- kicks ---- */
@@ -233,6 +241,7 @@ zm_delivery_new (const ZmDeliveryConfig *config, GError **error)
   delivery->config = *config;
   delivery->timer.func = on_timer;
   delivery->timer.user = delivery;
+  delivery->pump.run = pump;
   pthread_mutex_init (&delivery->lock, NULL);
   zm_cond_init_monotonic (&delivery->idle);
   pthread_cond_init (&delivery->results_come, NULL);
@@ -262,7 +271,7 @@ zm_delivery_close (ZmDelivery *delivery, gint64 deadline_us)
   atomic_store (&delivery->closing, 1);
   zm_timers_cancel (delivery->config.timers, &delivery->timer, TRUE);
   pthread_mutex_lock (&delivery->lock);
-  while (delivery->started > 0 || delivery->publishing || delivery->results->len > 0)
+  while (delivery->started > 0 || delivery->publishing || atomic_load (&delivery->results_waiting) > 0)
     if (!zm_cond_wait_until (&delivery->idle, &delivery->lock, deadline_us))
       break;
   left = delivery->started;
@@ -277,6 +286,8 @@ leave_done (ZmStoreUnit *unit, const GError *error)
   ZmDelivery *delivery = (ZmDelivery *) ((char *) unit - G_STRUCT_OFFSET (ZmDelivery, leave));
 
   (void) error;
+  zm_store_after_drop (delivery->config.store, &delivery->pump);
+  zm_results_flush (delivery);
   pthread_mutex_lock (&delivery->lock);
   for (guint i = 0; i < delivery->consumers->len; i++)
     g_clear_pointer (&((ZmConsumer *) delivery->consumers->pdata[i])->reader, zm_queue_reader_free);

@@ -343,9 +343,15 @@ end_done (ZmStoreUnit *unit, const GError *error)
 void
 zm_try_submit (ZmTry *try)
 {
-  ZmDelivery *delivery = try->attempt.consumer->delivery;
+  ZmConsumer *consumer = try->attempt.consumer;
+  ZmDelivery *delivery = consumer->delivery;
 
-  try->unit = (ZmStoreUnit){ .prepare = prepare_end, .done = end_done, .size = 256, .inside = TRUE };
+  /* While others can be started meanwhile. */
+  gboolean patient = atomic_load (&consumer->in_flight_now) < consumer->concurrency;
+
+  try->unit = (ZmStoreUnit){
+    .prepare = prepare_end, .done = end_done, .size = 256, .inside = TRUE, .patient = patient
+  };
   if (zm_store_submit (delivery->config.store, &try->unit, NULL))
     return;
   pthread_mutex_lock (&delivery->lock);

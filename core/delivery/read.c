@@ -49,7 +49,8 @@ zm_try_set_message (ZmTry *try, ZmMessage *message, guint64 queue, gint64 create
   stored->body = zm_message_body (message);
   stored->headers = zm_message_headers (message);
   stored->topic = zm_message_topic (message);
-  stored->sender_id = message->topic.id;
+  if (!message->made_id)
+    stored->sender_id = message->topic.id;
 }
 
 /* ---- reading ---- */

@@ -71,10 +71,12 @@ zm_results_open (ZmDelivery *delivery, GError **error)
   int failed;
 
   delivery->results = g_ptr_array_new ();
+  delivery->brought = g_ptr_array_new ();
   failed = zm_thread_create (&delivery->publisher, "zm-delivery", publisher_main, delivery);
   if (failed == 0)
     return TRUE;
   g_clear_pointer (&delivery->results, g_ptr_array_unref);
+  g_clear_pointer (&delivery->brought, g_ptr_array_unref);
   g_set_error (error, ZM_ERROR, ZM_ERROR_IO,
                "cannot start the delivery's thread: %s; is the limit of processes reached?",
                g_strerror (failed));
@@ -86,13 +88,25 @@ zm_results_add (ZmDelivery *delivery, GPtrArray *messages)
 {
   atomic_fetch_add (&delivery->results_waiting, messages->len);
   atomic_fetch_add (&delivery->results_bytes, bytes_of (messages));
-  pthread_mutex_lock (&delivery->lock);
   for (guint i = 0; i < messages->len; i++)
-    g_ptr_array_add (delivery->results, messages->pdata[i]);
-  pthread_cond_signal (&delivery->results_come);
-  pthread_mutex_unlock (&delivery->lock);
+    g_ptr_array_add (delivery->brought, messages->pdata[i]);
   g_ptr_array_set_free_func (messages, NULL);
   g_ptr_array_unref (messages);
+}
+
+void
+zm_results_flush (ZmDelivery *delivery)
+{
+  GPtrArray *brought = delivery->brought;
+
+  if (brought->len == 0)
+    return;
+  pthread_mutex_lock (&delivery->lock);
+  for (guint i = 0; i < brought->len; i++)
+    g_ptr_array_add (delivery->results, brought->pdata[i]);
+  pthread_cond_signal (&delivery->results_come);
+  pthread_mutex_unlock (&delivery->lock);
+  g_ptr_array_set_size (brought, 0);
 }
 
 /* Looked at a second time under the lock: otherwise the last one could be published in between, and nobody kick. */
@@ -123,4 +137,5 @@ zm_results_close (ZmDelivery *delivery)
   pthread_mutex_unlock (&delivery->lock);
   pthread_join (delivery->publisher, NULL);
   g_clear_pointer (&delivery->results, g_ptr_array_unref);
+  g_clear_pointer (&delivery->brought, g_ptr_array_unref);
 }

@@ -212,6 +212,7 @@ zm_v1_action (ZmRequest *request)
                             strcmp (headers, "{}") != 0 ? zm_span_text (headers) : zm_span (NULL, 0),
                             request->body);
   message->origin = prefer.how == ZM_HTTP_CALL ? ZM_ORIGIN_CALL : ZM_ORIGIN_PULL;
+  message->made_id = zm_request_header (request, "Idempotency-Key") == NULL;
   message->received_us = zm_now_us ();
   if (prefer.wait_s > 0)
     message->deadline_us = message->received_us + prefer.wait_s * G_USEC_PER_SEC;

@@ -34,6 +34,7 @@ struct ZmMessage {
   guint8 attempt; /* 1 at first */
   guint16 hops;   /* carried by emit: over 100 is a loop */
   gboolean has_headers;
+  gboolean made_id; /* nobody gave one: it was made here, and nobody sends it a second time */
   guint8 lane;   /* the worker room's: which lane keeps its order, counted from 1; 0: none */
   guint16 order; /* the worker room's: those of one ordering key have the same; 0: none */
   ZmTopic topic; /* points into topic_frame or inside */

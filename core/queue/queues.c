@@ -116,6 +116,8 @@ use_settings (ZmQueues *queues, ZmConfig *config)
 
   pthread_mutex_lock (&queues->p->lock);
   queues->p->settings = zm_config_ref (config);
+  g_free (queues->p->standard);
+  queues->p->standard = g_strdup (zm_queue_standard_project (config));
   pthread_mutex_unlock (&queues->p->lock);
   zm_config_unref (before);
 }
@@ -250,6 +252,7 @@ zm_queues_new (const ZmQueuesConfig *config, GError **error)
   pthread_mutex_init (&p->lock, NULL);
   pthread_mutex_init (&p->watch_lock, NULL);
   p->settings = zm_config_ref (config->config);
+  p->standard = g_strdup (zm_queue_standard_project (config->config));
   p->bindings = zm_bindings_read (config->config);
   p->any_bound = p->bindings->n > 0;
   add_metrics (queues);
@@ -330,6 +333,7 @@ zm_queues_free (ZmQueues *queues)
   zm_watches_clear (queues);
   zm_bindings_unref (p->bindings);
   zm_config_unref (p->settings);
+  g_free (p->standard);
   zm_cache_free (queues->cache);
   if (p->own_metrics != NULL)
     zm_metrics_free (p->own_metrics);

@@ -28,6 +28,7 @@ struct ZmQueuesPrivate {
   GHashTable *by_key; /* key -> ZmQueue, which it has a reference of */
   GTree *by_name;     /* the same, in order of keys */
   ZmConfig *settings; /* the configuration in force; changed in the store's thread only */
+  char *standard;     /* its standard project: looked up once and not with each message */
   ZmBindings *bindings;
   int closed;    /* atomic */
   int any_bound; /* atomic: there are bindings at all */

@@ -82,7 +82,7 @@ zm_queues_key (ZmQueues *queues, ZmQueueName name, gsize *size, GError **error)
   }
   if (name.project.size == 0) {
     pthread_mutex_lock (&queues->p->lock);
-    standard = g_strdup (zm_queue_standard_project (queues->p->settings));
+    standard = g_strdup (queues->p->standard);
     pthread_mutex_unlock (&queues->p->lock);
     name.project = zm_span_text (standard);
   }

@@ -20,6 +20,8 @@ typedef struct ZmSendsLane {
 } ZmSendsLane;
 
 struct ZmSends {
+  ZmRuntime *runtime;
+  ZmStoreAfter answers; /* wakes the subject once for all answers of a batch */
   ZmSendsLane *own; /* ^sends */
   GPtrArray *lanes; /* of [queue NAME] action=; runtime's thread */
 };
@@ -29,5 +31,6 @@ ZmSendsLane *zm_sends_lane_new (ZmRuntime *runtime, const char *queue, const cha
 /* retries= of an action: a number, then *retries says which, or a policy; into *policy, which was initialised. */
 gboolean zm_sends_read_retries (const char *text, gint64 *retries, ZmRetryPolicy *policy, GError **error);
 void zm_sends_lane_free (gpointer lane);
+void zm_sends_wake_subject (ZmStoreAfter *after); /* of ZmSends */
 
 G_END_DECLS

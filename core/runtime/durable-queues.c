@@ -89,6 +89,8 @@ zm_sends_open (ZmRuntime *runtime, GError **error)
     return FALSE;
   zm_retry_policy_init (&own.policy);
   sends = g_new0 (ZmSends, 1);
+  sends->runtime = runtime;
+  sends->answers.run = zm_sends_wake_subject;
   sends->lanes = g_ptr_array_new_with_free_func (zm_sends_lane_free);
   sends->own = zm_sends_lane_new (runtime, ZM_SENDS_QUEUE, NULL, &own, error);
   runtime->sends = sends;

@@ -153,7 +153,7 @@ zm_sends_put (ZmRuntime *runtime, ZmMessage *const *messages, guint n, ZmSent se
     puts[i] = (ZmPut){ .body = zm_message_body (message),
                        .headers = zm_message_headers (message),
                        .topic = zm_message_topic (message),
-                       .id = message->topic.id,
+                       .id = message->made_id ? zm_span (NULL, 0) : message->topic.id,
                        .ttl_s = ttl_of (message),
                        .delay_s = -1 };
     if (message->hops > 0) {
@@ -171,19 +171,40 @@ typedef struct FromSubject {
   guint64 ticket;
 } FromSubject;
 
+void
+zm_sends_wake_subject (ZmStoreAfter *after)
+{
+  ZmSends *sends = (ZmSends *) (void *) ((char *) after - G_STRUCT_OFFSET (ZmSends, answers));
+
+  if (sends->runtime->subject != NULL)
+    zm_subject_wake (sends->runtime->subject);
+}
+
+/* One of a batch wakes nobody yet: the thread would take the processor away from the rest of it. */
+static void
+reply (ZmRuntime *runtime, guint64 ticket, int status, const ZmMessage *result)
+{
+  if (runtime->subject == NULL)
+    return;
+  if (runtime->sends == NULL || !zm_store_here (runtime->store)) {
+    zm_subject_reply (runtime->subject, ticket, status, result);
+    return;
+  }
+  zm_subject_reply_quietly (runtime->subject, ticket, status, result);
+  zm_store_after (runtime->store, &runtime->sends->answers);
+}
+
 /* The reply shares the result's frames before it returns. */
 static void
 answer_subject (int status, const char *json, gpointer user)
 {
   static const ZmKey key = { .action = { "done", 4 } };
   FromSubject *from = user;
-  ZmSubject *subject = from->runtime->subject;
   ZmSpan none = { NULL, 0 };
   g_autoptr (ZmMessage) result = zm_message_new (
       none, &key, none, ZM_SPAN_LITERAL ("{\"content-type\":\"application/json\"}"), zm_span_text (json));
 
-  if (subject != NULL)
-    zm_subject_reply (subject, from->ticket, status, result);
+  reply (from->runtime, from->ticket, status, result);
   g_free (from);
 }
 

@@ -161,6 +161,68 @@ tell_all (ZmStoreWriter *writer)
   }
 }
 
+/* ---- after telling ---- */
+
+void
+zm_store_after (ZmStore *store, ZmStoreAfter *after)
+{
+  if (after->listed)
+    return;
+  if (!store->telling) {
+    after->run (after);
+    return;
+  }
+  after->listed = TRUE;
+  after->next = NULL;
+  if (store->after != NULL)
+    store->after_last->next = after;
+  else
+    store->after = after;
+  store->after_last = after;
+}
+
+static ZmStoreAfter *
+take_after (ZmStore *store)
+{
+  ZmStoreAfter *first = store->after;
+
+  store->after = first->next;
+  if (store->after == NULL)
+    store->after_last = NULL;
+  first->listed = FALSE;
+  return first;
+}
+
+void
+zm_store_after_drop (ZmStore *store, ZmStoreAfter *after)
+{
+  ZmStoreAfter *all = store->after;
+
+  if (!after->listed)
+    return;
+  after->listed = FALSE;
+  store->after = store->after_last = NULL;
+  while (all != NULL) {
+    ZmStoreAfter *one = all;
+
+    all = one->next;
+    one->listed = FALSE;
+    if (one != after)
+      zm_store_after (store, one);
+  }
+}
+
+/* They may want one another. */
+static void
+run_after (ZmStore *store)
+{
+  while (store->after != NULL) {
+    ZmStoreAfter *after = take_after (store);
+
+    after->run (after);
+  }
+}
+
 /* Before anybody is told: who hears that it is done may submit the next at once. */
 static void
 end_waiting (ZmStore *store)
@@ -192,6 +254,9 @@ zm_batch_run (ZmStore *store)
   prepare_batch (store);
   zm_batch_write (store);
   end_waiting (store);
+  store->telling = TRUE;
   tell_all (&store->writer);
+  run_after (store);
+  store->telling = FALSE;
   end_batch (store);
 }

@@ -89,6 +89,7 @@ struct ZmStore {
   ZmStoreUnit *first, *last; /* submitted, not taken yet */
   gsize waiting;             /* bytes from submit to done */
   guint waiting_units;
+  guint urgent;              /* of those not taken yet: units that are not patient */
   gboolean asleep, closing;
   gboolean failed, full;
   char *why;       /* why it is in trouble, in the store's words */
@@ -98,6 +99,9 @@ struct ZmStore {
   /* The store's thread's own. */
   ZmStoreUnit *pending, *pending_last; /* taken, not in a batch yet */
   ZmStoreWriter writer;
+  ZmStoreAfter *after, *after_last; /* what the units that are told want to be done after them */
+  gboolean telling;
+  gint64 last_us; /* what the last write took */
   ZmStoreReader own;
   gint64 recover_us, probe_us, lease_us, figures_us; /* monotonic: when next */
   gint64 lease_until_us;                             /* monotonic: until then it is ours for sure */

@@ -13,6 +13,8 @@
 
 #define WAITING_MOST ((gsize) 64 << 20)
 #define READERS      2
+/* The longest that patient units wait for company. */
+#define PATIENCE_US 1000
 
 static int
 error_code (int code)
@@ -53,6 +55,7 @@ take_all (ZmStore *store)
     store->pending_last->next = store->first;
   store->pending_last = store->last;
   store->first = store->last = NULL;
+  store->urgent = 0;
 }
 
 /* With the lock held. Sleeps until there is something to do. */
@@ -71,6 +74,19 @@ wait_for_work (ZmStore *store)
   store->asleep = FALSE;
 }
 
+/* With the lock held. Who sends one message after the other sends the next when the one before has been answered, and that is
+ * when its end comes to be written, too: in one write both cost what one costs. */
+static void
+wait_for_company (ZmStore *store)
+{
+  gint64 until_us = zm_now_us () + MIN (store->last_us, PATIENCE_US);
+
+  store->asleep = TRUE;
+  while (store->urgent == 0 && !store->closing && zm_now_us () < until_us)
+    zm_cond_wait_until (&store->wake, &store->lock, until_us);
+  store->asleep = FALSE;
+}
+
 /* FALSE: it is to end, and nothing waits. */
 static gboolean
 next_work (ZmStore *store)
@@ -80,6 +96,8 @@ next_work (ZmStore *store)
   pthread_mutex_lock (&store->lock);
   if (store->pending == NULL)
     wait_for_work (store);
+  if (store->pending == NULL && store->first != NULL && store->urgent == 0)
+    wait_for_company (store);
   take_all (store);
   goes_on = store->pending != NULL || !store->closing;
   pthread_mutex_unlock (&store->lock);
@@ -271,6 +289,7 @@ append (ZmStore *store, ZmStoreUnit *unit)
   store->last = unit;
   store->waiting += unit->size + ZM_STORE_UNIT_COST;
   store->waiting_units++;
+  store->urgent += !unit->patient;
 }
 
 gboolean
@@ -282,7 +301,7 @@ zm_store_submit (ZmStore *store, ZmStoreUnit *unit, GError **error)
   taken = !refuse (store, unit, error);
   if (taken)
     append (store, unit);
-  if (taken && store->asleep)
+  if (taken && store->asleep && (store->urgent > 0 || store->first == store->last))
     pthread_cond_signal (&store->wake);
   pthread_mutex_unlock (&store->lock);
   if (!taken)

@@ -47,7 +47,8 @@ write_once (ZmStore *store, zm_store_op *ops, gsize n, gint64 now_us, char *why)
   code = store->ops->write (store->plugin, &batch);
   why[ZM_STORE_WHY - 1] = '\0';
   zm_counter_add (store->writes, 1);
-  zm_counter_add (store->write_us, (guint64) MAX (zm_now_us () - before_us, 0));
+  store->last_us = MAX (zm_now_us () - before_us, 0);
+  zm_counter_add (store->write_us, (guint64) store->last_us);
   if (code == ZM_OK)
     zm_counter_add (store->bytes, ops_bytes (ops, n));
   else

@@ -37,6 +37,7 @@ struct ZmStoreUnit {
   gsize size;      /* about what it will write, bytes: bounds what waits */
   gboolean adds;   /* it needs room on disk: refused while there is none */
   gboolean inside; /* made by the runtime itself: taken even where too much waits */
+  gboolean patient; /* nobody waits for it: while only such wait, others may join its write for as long as a write takes */
   guint first, n;  /* the room's: its changes in the batch */
 };
 
@@ -51,6 +52,19 @@ const zm_store_op *zm_store_op_of (ZmStore *store, const ZmStoreUnit *unit, guin
 gint64 zm_store_batch_us (const ZmStoreWriter *writer);
 /* A place in memory that lives until done of all units of this batch has been called: for what is made in prepare. */
 gpointer zm_store_alloc (ZmStoreWriter *writer, gsize size);
+
+/* What is better done once for all units of a batch than with each of them, such as waking a thread. Embedded in the caller's
+ * own struct, which lives until it has run or was dropped. */
+typedef struct ZmStoreAfter ZmStoreAfter;
+struct ZmStoreAfter {
+  ZmStoreAfter *next; /* the room's */
+  gboolean listed;    /* the room's */
+  void (*run) (ZmStoreAfter *after);
+};
+/* Within done: runs it once, when all units of the batch were told. Elsewhere in the store's thread: at once. */
+void zm_store_after (ZmStore *store, ZmStoreAfter *after);
+/* In the store's thread: it is not run. */
+void zm_store_after_drop (ZmStore *store, ZmStoreAfter *after);
 
 typedef struct ZmStoreConfig {
   const char *driver;      /* its name, for people; copied */

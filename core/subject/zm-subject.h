@@ -66,6 +66,9 @@ void zm_subject_free (ZmSubject *subject);
  * result's frames before it returns. A stale ticket is counted as late. ZM_E_AGAIN is answered BUSY, other negative codes
  * ERROR. Any thread, never blocks. */
 void zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result);
+/* The same for who has many: nobody is woken until zm_subject_wake, which has to follow soon. */
+void zm_subject_reply_quietly (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result);
+void zm_subject_wake (ZmSubject *subject);
 /* After a reload: services whose list of prefixes changed are told on command_<name>~. Any thread. */
 void zm_subject_tables_changed (ZmSubject *subject);
 /* Sends a command (get_health, stop_service, get_topics, add_topic, remove_topic) to a service. Any thread. */

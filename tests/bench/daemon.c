@@ -116,7 +116,8 @@ bench_daemon_start (const char *configuration, const char *actions, const char *
   bench_put_file (daemon->dir, "flows.d/bench.flow", flows);
   g_autofree char *program = g_build_filename (build_dir (), "zmanagerd", NULL);
   g_autofree char *acts = bench_plugin_dir ();
-  g_autofree char *path = g_strdup_printf ("%s/plugins/components/echo/.libs:%s", build_dir (), acts);
+  g_autofree char *path = g_strdup_printf (
+      "%s/plugins/components/echo/.libs:%s/plugins/stores/sqlite/.libs:%s", build_dir (), build_dir (), acts);
   const char *argv[] = {
     program, "--dir", daemon->dir, "--log-level", "warning", "--set", "zmanager.system-plugins=no", NULL
   };

@@ -268,6 +268,7 @@ read (void *reader, const zm_store_range *range, zm_store_record_fn func, void *
     record.seq = entry.first.second;
     record.expires_us = fake->heads[entry.first].first;
     record.tag = fake->heads[entry.first].second;
+    record.expires_us = G_MAXINT64; /* they are not kept here: all stay */
     record.size = entry.second.size ();
     record.data = { entry.second.data (), entry.second.size () };
     if (func (user, &record) != 0)
