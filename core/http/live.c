@@ -114,10 +114,11 @@ on_status (gboolean ok, const char *reply, gpointer user)
   goes_on = live->stream != NULL;
   if (goes_on && ok)
     zm_event_stream_send (live->stream, NULL, "status", zm_span_text (reply));
-  pthread_mutex_unlock (&live->lock);
+  /* Under the lock, so that who ends the stream finds it armed: later the server may be gone. */
   if (goes_on)
     zm_timers_arm (live->host->timers, &live->timer, zm_now_us () + STATUS_US);
-  else
+  pthread_mutex_unlock (&live->lock);
+  if (!goes_on)
     live_unref (live);
 }
 
