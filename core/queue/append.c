@@ -26,7 +26,9 @@ fits_without (const ZmAppend *append, guint64 n, guint64 bytes)
   const ZmQueue *queue = append->queue;
   const ZmQueueOptions *options = &queue->options;
   guint64 n_there = queue->index.n_present + queue->pending;
-  guint64 bytes_there = queue->index.bytes - queue->leaving_bytes + queue->pending_bytes;
+  /* What leaves may have been purged by a later unit of the same batch. */
+  guint64 bytes_there =
+      queue->index.bytes - MIN (queue->leaving_bytes, queue->index.bytes) + queue->pending_bytes;
 
   n += append->replaces;
   bytes += append->replaced_bytes;
@@ -168,6 +170,7 @@ zm_append_in (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, gint64 tt
 {
   ZmAppend *append = new_append (queue, writer, record, how);
   gboolean latest = queue->options.kind == ZM_QUEUE_LATEST;
+  guint mark = zm_store_mark (writer);
   g_autofree char *id = NULL;
   ZmPut parts;
 
@@ -184,6 +187,7 @@ zm_append_in (ZmQueue *queue, ZmStoreWriter *writer, ZmRecord *record, gint64 tt
   if (latest)
     zm_latest_undo (append);
   undo_dropped (append);
+  zm_store_rewind (writer, mark); /* what was to go stays on the disk too */
   free_append (append);
   return NULL;
 }

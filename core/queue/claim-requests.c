@@ -50,13 +50,14 @@ take_free (ClaimRequest *request, ZmStoreWriter *writer)
     if (seq == 0)
       break;
     from = seq + 1;
+    /* Dead letters are read and written in this unit, so that they count too. */
+    bytes += zm_index_size (&queue->index, seq);
+    if (looked > 0 && bytes > ZM_QUEUE_READ_MOST)
+      break;
     entry = entry_of (request, seq);
     if (most_count > 0 && entry.count > most_count &&
         zm_dead_letters_in (&request->dead, queue, writer, seq, entry.count - 1, request->base.now_us))
       continue;
-    bytes += zm_index_size (&queue->index, seq);
-    if (request->entries->len > 0 && bytes > ZM_QUEUE_READ_MOST)
-      break;
     zm_index_take (&queue->index, seq);
     /* Of an earlier claim it may be the last one. */
     zm_claims_remove_in (queue, writer, seq);
@@ -133,10 +134,8 @@ undo_claim (ZmRequest *base)
     return;
   for (guint i = 0; request->entries != NULL && i < request->entries->len; i++) {
     guint64 seq = g_array_index (request->entries, ZmClaimEntry, i).seq;
-    ZmHeld *held = zm_claims_held (base->queue, seq);
 
-    if (held != NULL)
-      held->claim->deleting = FALSE;
+    zm_claims_remain (base->queue, seq);
     zm_index_give (&base->queue->index, seq);
   }
   zm_dead_letters_undo (&request->dead, base->queue);

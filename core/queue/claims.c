@@ -378,6 +378,15 @@ zm_claims_remove_in (ZmQueue *queue, ZmStoreWriter *writer, guint64 seq)
 }
 
 void
+zm_claims_remain (ZmQueue *queue, guint64 seq)
+{
+  const ZmHeld *held = zm_claims_held (queue, seq);
+
+  if (held != NULL)
+    held->claim->deleting = FALSE;
+}
+
+void
 zm_claims_removed (ZmQueue *queue, guint64 seq)
 {
   ZmHeld *held = zm_claims_held (queue, seq);

@@ -161,6 +161,7 @@ set_free (ZmIndex *index, ZmChunk *chunk, guint64 seq)
   chunk->n_free++;
   index->n_free++;
   index->hint = MIN (index->hint, seq);
+  index->over = MIN (index->over, seq);
 }
 
 static void
@@ -262,6 +263,29 @@ zm_index_set_expiry (ZmIndex *index, guint64 seq, ZmTime expiry)
     return;
   chunk->expiry[at] = expiry;
   chunk->least = MIN (chunk->least, expiry);
+  index->over = MIN (index->over, seq);
+}
+
+guint64
+zm_index_first_free (ZmIndex *index, guint64 from, ZmTime now)
+{
+  /* With a clock that was set back nothing is known of what was over. */
+  guint64 least = now >= index->over_at ? MAX (index->hint, index->over) : index->hint;
+  gboolean first = from <= MAX (least, 1);
+  guint64 seq;
+
+  if (index->n_free == 0)
+    return 0;
+  seq = zm_index_next (index, ZM_VIEW_FREE, MAX (from, least));
+  if (first && least == index->hint && seq != 0)
+    index->hint = seq;
+  while (seq != 0 && zm_index_expiry (index, seq) <= now)
+    seq = zm_index_next (index, ZM_VIEW_FREE, seq + 1);
+  if (first) {
+    index->over = seq != 0 ? seq : G_MAXUINT64;
+    index->over_at = now;
+  }
+  return seq;
 }
 
 gboolean
@@ -335,6 +359,27 @@ zm_index_next (const ZmIndex *index, ZmView view, guint64 from)
                    ? ZM_CHUNK
                    : first_bit (view_of (chunk, view), number == from / ZM_CHUNK ? from % ZM_CHUNK : 0);
 
+    if (at < ZM_CHUNK)
+      return number * ZM_CHUNK + at;
+  }
+  return 0;
+}
+
+guint64
+zm_index_next_gone (const ZmIndex *index, guint64 from)
+{
+  guint64 number = MAX (from / ZM_CHUNK, index->base);
+
+  for (; number - index->base < index->n; number++) {
+    const ZmChunk *chunk = index->chunks[number - index->base];
+    guint64 gone[WORDS];
+    guint at;
+
+    if (chunk == NULL || chunk->n_log == chunk->n_present)
+      continue;
+    for (guint word = 0; word < WORDS; word++)
+      gone[word] = chunk->log[word] & ~chunk->present[word];
+    at = first_bit (gone, number == from / ZM_CHUNK ? from % ZM_CHUNK : 0);
     if (at < ZM_CHUNK)
       return number * ZM_CHUNK + at;
   }

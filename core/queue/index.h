@@ -33,6 +33,8 @@ typedef struct ZmIndex {
   guint64 base;     /* seq / ZM_CHUNK of the first */
   guint n, room;
   guint64 hint; /* no seq below it is free */
+  guint64 over; /* what is free below it was over at over_at, and is since then */
+  ZmTime over_at;
   guint64 n_log, n_present, n_free;
   guint64 bytes; /* of those in the log */
 } ZmIndex;
@@ -57,10 +59,15 @@ gboolean zm_index_give (ZmIndex *index, guint64 seq);
 gboolean zm_index_leave (ZmIndex *index, guint64 seq, gboolean *was_free);
 void zm_index_back (ZmIndex *index, guint64 seq, gboolean free);
 
+/* The first at or behind `from` that is free and not over. Many that are over, until the background has removed them, are passed by
+ * once and not for each question. */
+guint64 zm_index_first_free (ZmIndex *index, guint64 from, ZmTime now);
 /* The first at or behind `from` (newest: at or before it) of that view; 0: none. */
 typedef enum { ZM_VIEW_LOG, ZM_VIEW_PRESENT, ZM_VIEW_FREE } ZmView;
 guint64 zm_index_next (const ZmIndex *index, ZmView view, guint64 from);
 guint64 zm_index_previous (const ZmIndex *index, ZmView view, guint64 from);
+/* The first at or behind from that is in the log and no longer in the queue view; 0: none. */
+guint64 zm_index_next_gone (const ZmIndex *index, guint64 from);
 /* The first at or behind from whose expiry is <= now, present or only in the log; 0: none. */
 guint64 zm_index_next_over (const ZmIndex *index, guint64 from, ZmTime now);
 /* How many of a view are over. Looks only into chunks that may have some. */

@@ -14,6 +14,7 @@ typedef struct PutHow {
   gint64 ttl_s, delay_s;
   ZmPutHow how;
   ZmAppend *append;
+  guint64 duplicate; /* of which message; 0: of none */
   char id[ZM_UUID_SIZE + 1];
   const char *ids[1];
 } PutHow;
@@ -38,21 +39,30 @@ check_fifo (PutHow *put)
   return put->base.error == NULL;
 }
 
+/* The first of its sender's id, 0: none. */
+static guint64
+find_first (const PutHow *put, gint64 *created_us)
+{
+  guint64 seq = 0;
+  ZmPut parts;
+
+  zm_record_parts (put->record, &parts);
+  if (parts.id.size == 0 || !zm_window_find (put->base.queue, parts.id, put->base.now_us, &seq, created_us))
+    return 0;
+  return seq;
+}
+
 /* The same id as a message of the window: answered like that one, and nothing is put. */
 static gboolean
 is_duplicate (PutHow *put)
 {
-  ZmQueue *queue = put->base.queue;
-  gint64 created_us;
-  guint64 seq;
-  ZmPut parts;
+  gint64 created_us = 0;
 
-  zm_record_parts (put->record, &parts);
-  if (parts.id.size == 0 || !zm_window_find (queue, parts.id, put->base.now_us, &seq, &created_us))
+  put->duplicate = find_first (put, &created_us);
+  if (put->duplicate == 0)
     return FALSE;
-  zm_queue_id_make (queue->number, seq, created_us, put->id);
+  zm_queue_id_make (put->base.queue->number, put->duplicate, created_us, put->id);
   put->base.answer.duplicate = TRUE;
-  queue->counts.duplicates++;
   return TRUE;
 }
 
@@ -72,6 +82,18 @@ decide_put (ZmRequest *base, ZmStoreWriter *writer)
                            base->queue->name);
 }
 
+/* A duplicate counts only where its first one got there: a batch that failed took that one with it. */
+static void
+commit_duplicate (PutHow *put)
+{
+  gint64 created_us;
+
+  put->base.queue->counts.duplicates++;
+  if (find_first (put, &created_us) != put->duplicate)
+    zm_queue_request_fail (&put->base, ZM_ERROR_UNAVAILABLE,
+                           "the first message of this id could not be stored: try again");
+}
+
 static void
 commit_put (ZmRequest *base)
 {
@@ -79,6 +101,8 @@ commit_put (ZmRequest *base)
 
   if (put->append != NULL)
     zm_append_commit (g_steal_pointer (&put->append));
+  else if (put->duplicate != 0)
+    commit_duplicate (put);
   base->answer.created = !base->answer.duplicate;
   put->ids[0] = put->id;
   base->answer.ids = put->ids;

@@ -64,7 +64,8 @@ begin_in_memory (ZmQueue *queue)
   gint64 now_us = config->wall_us != NULL ? config->wall_us (config->user) : zm_wall_us ();
   gint64 ms = now_us / 1000 - ZM_TIME_BASE_S * 1000;
 
-  queue->memory = zm_cache_new (G_MAXSIZE);
+  if (queue->memory == NULL) /* else it was emptied by a removal that could not be written */
+    queue->memory = zm_cache_new (G_MAXSIZE);
   queue->last_seq = MAX (queue->last_seq, (guint64) MAX (ms, 1) * MEMORY_SEQS_PER_MS);
   return TRUE;
 }
@@ -79,7 +80,7 @@ settle_options (ZmQueue *queue, GError **error)
   if (!queue->stored) /* was just made with them */
     return TRUE;
   if (!zm_queue_options_read (&options, queue->queues->p->settings, queue->project, queue->name,
-                              zm_span_text (queue->metadata), error))
+                              zm_span_text (queue->metadata), TRUE, error))
     return FALSE;
   if (!options.configured)
     options.kind = kind;

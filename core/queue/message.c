@@ -15,18 +15,7 @@ zm_queue_has (const ZmQueue *queue, guint64 seq, gint64 now_us)
 guint64
 zm_queue_first_free (ZmQueue *queue, guint64 from, gint64 now_us)
 {
-  ZmTime now = zm_time_now (now_us);
-  gboolean first = from <= queue->index.hint;
-  guint64 seq;
-
-  if (queue->index.n_free == 0)
-    return 0;
-  seq = zm_index_next (&queue->index, ZM_VIEW_FREE, MAX (from, queue->index.hint));
-  if (first && seq != 0)
-    queue->index.hint = seq;
-  while (seq != 0 && zm_index_expiry (&queue->index, seq) <= now)
-    seq = zm_index_next (&queue->index, ZM_VIEW_FREE, seq + 1);
-  return seq;
+  return zm_index_first_free (&queue->index, from, zm_time_now (now_us));
 }
 
 static int
@@ -130,7 +119,10 @@ zm_queue_remove_undo (ZmQueue *queue, const ZmLeaving *leaving)
   gboolean free;
 
   queue->leaving_bytes -= leaving->size;
-  if (!queue->loaded || !leaving->present)
+  if (!queue->loaded)
+    return;
+  zm_claims_remain (queue, leaving->seq);
+  if (!leaving->present)
     return;
   /* It may have become due meanwhile, or its claim be over. */
   free = leaving->free || (queue->options.retain != ZM_RETAIN_CONSUMED &&

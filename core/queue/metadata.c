@@ -6,12 +6,14 @@
 
 #include <string.h>
 
-typedef struct Metadata {
+typedef struct Metadata Metadata;
+struct Metadata {
   ZmRequest request;   /* first */
   char *expect, *text; /* NULL: not given */
   char *before;        /* what was there */
   gboolean changed;
-} Metadata;
+  Metadata *earlier; /* changed it before in this batch, and its end is not known yet; NULL: none */
+};
 
 static Metadata *
 metadata_of (ZmRequest *request)
@@ -30,21 +32,39 @@ change (Metadata *metadata, ZmStoreWriter *writer)
   ZmQueueOptions options;
 
   if (!zm_queue_options_read (&options, request->queues->p->settings, queue->project, queue->name,
-                              zm_span_text (metadata->text), &request->error))
+                              zm_span_text (metadata->text), FALSE, &request->error))
     return;
   options.kind = kind;
   options.durability = durability;
   zm_queue_set_options (queue, &options);
   metadata->before = zm_queue_swap_metadata (queue, g_strdup (metadata->text));
   metadata->changed = TRUE;
+  metadata->earlier = queue->changing;
+  queue->changing = metadata;
   zm_queue_document_in (queue, writer);
 }
 
-/* Back to what was there, unless a later unit of the same batch changed it again: that one fails too, and comes after. */
+/* Its end is known. Returns the one of the same batch that changed it next; NULL: none. */
+static Metadata *
+ended (Metadata *metadata)
+{
+  ZmQueue *queue = metadata->request.queue;
+  Metadata *later = NULL;
+
+  for (Metadata *at = queue->changing; at != metadata; at = at->earlier)
+    later = at;
+  if (later != NULL)
+    later->earlier = metadata->earlier;
+  else
+    queue->changing = metadata->earlier;
+  return later;
+}
+
+/* Back to what was there. Where a later unit of the same batch changed it again, that is what this one would go back to. */
 static void
 undo (ZmRequest *request)
 {
-  Metadata *metadata = metadata_of (request);
+  Metadata *metadata = metadata_of (request), *later;
   ZmQueue *queue = request->queue;
   ZmQueueKind kind = queue->options.kind;
   ZmQueueDurability durability = queue->options.durability;
@@ -52,9 +72,15 @@ undo (ZmRequest *request)
 
   if (!metadata->changed)
     return;
+  later = ended (metadata);
+  if (later != NULL) {
+    g_free (later->before);
+    later->before = g_steal_pointer (&metadata->before);
+    return;
+  }
   g_free (zm_queue_swap_metadata (queue, g_steal_pointer (&metadata->before)));
   if (zm_queue_options_read (&options, request->queues->p->settings, queue->project, queue->name,
-                             zm_span_text (queue->metadata), NULL)) {
+                             zm_span_text (queue->metadata), TRUE, NULL)) {
     options.kind = kind;
     options.durability = durability;
     zm_queue_set_options (queue, &options);
@@ -86,6 +112,10 @@ decide_create (ZmRequest *request, ZmStoreWriter *writer)
 static void
 commit_create (ZmRequest *request)
 {
+  Metadata *metadata = metadata_of (request);
+
+  if (metadata->changed)
+    (void) ended (metadata);
   request->answer.metadata = request->queue->metadata;
 }
 
@@ -151,7 +181,7 @@ zm_queue_set_metadata (ZmQueues *queues, ZmQueueName queue, ZmSpan expect, ZmSpa
   Metadata *set = zm_queue_request_new (queues, queue, &set_ops, done, user);
 
   set->text = metadata.size > 0 ? zm_span_dup (metadata) : g_strdup ("{}");
-  check_object (&set->request, zm_span_text (set->text));
+  check_object (&set->request, metadata.size > 0 ? metadata : zm_span_text (set->text));
   if (expect.size > 0)
     set->expect = zm_span_dup (expect);
   zm_queue_request_submit (set, metadata.size + 64);

@@ -74,13 +74,20 @@ zm_queue_json_number (ZmSpan object, const char *name, gint64 least, gint64 most
   return FALSE;
 }
 
-/* A number of the metadata over what is there already. FALSE: it is wrong. */
+/* A number of the metadata over what is there already. FALSE: it is wrong. One that is stored was right once: a configuration that
+ * allows less cuts it, and does not make the queue unusable. */
 static gboolean
-take_number (ZmSpan metadata, const char *name, gint64 least, gint64 most, gint64 *value, GError **error)
+take_number (ZmSpan metadata, gboolean stored, const char *name, gint64 least, gint64 most, gint64 *value,
+             GError **error)
 {
   g_autoptr (GError) wrong = NULL;
 
-  if (zm_queue_json_number (metadata, name, least, most, value, &wrong) || wrong == NULL)
+  if (zm_queue_json_number (metadata, name, stored ? G_MININT64 : least, stored ? G_MAXINT64 : most, value,
+                            &wrong)) {
+    *value = CLAMP (*value, least, MAX (least, most));
+    return TRUE;
+  }
+  if (wrong == NULL)
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&wrong));
   return FALSE;
@@ -106,23 +113,30 @@ common_cipher (ZmQueueOptions *options, const ZmConfig *config, GError **error)
 }
 
 static gboolean
-from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata, GError **error)
+from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata, gboolean stored,
+               GError **error)
 {
   gint64 claims = options->max_claim_count;
   ZmSpan raw;
 
-  if (!take_number (metadata, "_default_message_ttl", 1,
+  if (!take_number (metadata, stored, "_default_message_ttl", 1,
                     zm_config_integer (config, "zaqar", "max_message_ttl"), &options->ttl_s, error) ||
-      !take_number (metadata, "_default_message_delay", 0,
+      !take_number (metadata, stored, "_default_message_delay", 0,
                     zm_config_integer (config, "zaqar", "max_message_delay"), &options->delay_s, error) ||
-      !take_number (metadata, "_dead_letter_queue_messages_ttl", 0, G_MAXINT32, &options->dead_letter_ttl_s,
-                    error) ||
-      !take_number (metadata, "_max_claim_count", 0, G_MAXINT32, &claims, error))
+      !take_number (metadata, stored, "_dead_letter_queue_messages_ttl", 0, G_MAXINT32,
+                    &options->dead_letter_ttl_s, error) ||
+      !take_number (metadata, stored, "_max_claim_count", 0, G_MAXINT32, &claims, error))
     return FALSE;
   options->max_claim_count = (guint) claims;
   if (zm_json_member (metadata, "_dead_letter_queue", &raw) && raw.size > 2 && raw.data[0] == '"') {
     g_free (options->dead_letter);
     options->dead_letter = zm_json_text (raw);
+    if (options->dead_letter != NULL &&
+        options->dead_letter[0] == '^') { /* what stands in those is carried out */
+      g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID,
+                           "_dead_letter_queue: names that begin with ^ belong to the daemon");
+      return FALSE;
+    }
   }
   return !zm_json_member (metadata, "_enable_encrypt_messages", &raw) || !zm_span_is (raw, "true") ||
          options->cipher != NULL || common_cipher (options, config, error);
@@ -130,7 +144,7 @@ from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata,
 
 gboolean
 zm_queue_options_read (ZmQueueOptions *options, const ZmConfig *config, const char *project, const char *name,
-                       ZmSpan metadata, GError **error)
+                       ZmSpan metadata, gboolean stored, GError **error)
 {
   g_autofree char *section = g_strconcat ("queue ", name, NULL);
 
@@ -143,7 +157,7 @@ zm_queue_options_read (ZmQueueOptions *options, const ZmConfig *config, const ch
   options->sums = zm_config_boolean (config, "zaqar", "enable_checksum");
   options->configured = is_configured (config, section, project, name);
   if ((options->configured && !from_section (options, config, section, error)) ||
-      !from_metadata (options, config, metadata, error)) {
+      !from_metadata (options, config, metadata, stored, error)) {
     zm_queue_options_clear (options);
     return FALSE;
   }

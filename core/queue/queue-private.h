@@ -124,6 +124,7 @@ struct ZmQueue {
   gboolean removed; /* no longer in the registry */
   ZmQueueOptions options;
   char *metadata; /* JSON object text, never NULL */
+  gpointer changing; /* metadata.c's: who changed it last in this batch; NULL: nobody */
 
   ZmIndex index;
   guint64 last_seq; /* the last that was given out */
@@ -318,9 +319,10 @@ guint64 zm_claims_claimed (const ZmQueue *queue); /* messages under claims */
 const char *zm_claims_of (const ZmQueue *queue, guint64 seq);
 /* Is this a claim of the queue that is not over? */
 gboolean zm_claims_known (const ZmQueue *queue, ZmSpan claim);
-/* A message goes: in prepare the documents about it; in commit the memory. Undo of the first is not needed: it changes nothing. */
+/* A message goes: in prepare the documents about it; in commit the memory, or the undoing of the first. */
 void zm_claims_remove_in (ZmQueue *queue, ZmStoreWriter *writer, guint64 seq);
 void zm_claims_removed (ZmQueue *queue, guint64 seq);
+void zm_claims_remain (ZmQueue *queue, guint64 seq);
 /* The queue was purged: all of the memory. Its documents are deleted by prefix. */
 void zm_claims_clear (ZmQueue *queue);
 

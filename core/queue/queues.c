@@ -92,7 +92,7 @@ reconfigure (ZmQueue *queue, const ZmConfig *config, ZmLog *log)
   gboolean memory = durability == ZM_DURABLE_MEMORY;
 
   if (!zm_queue_options_read (&options, config, queue->project, queue->name, zm_span_text (queue->metadata),
-                              &error)) {
+                              TRUE, &error)) {
     zm_log_write (log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM, "queue %s keeps its options: %s", queue->name,
                   error->message);
     return;

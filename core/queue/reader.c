@@ -24,6 +24,7 @@ struct ZmQueueReader {
 typedef struct ReaderUnit {
   ZmStoreUnit unit; /* first */
   ZmQueueReader *reader;
+  gboolean makes;  /* the queue, where it is not there: only such a unit has its document */
   GArray *leaving; /* ZmLeaving: what nobody needs any more */
 } ReaderUnit;
 
@@ -98,6 +99,14 @@ zm_readers_purged (ZmQueue *queue)
 
 /* ---- freeing what all are past ---- */
 
+/* In the queue view they are many, and stay: only what has left it is looked at where nothing else goes. */
+static guint64
+next_in_log (const ZmQueue *queue, guint64 from)
+{
+  return queue->options.retain == ZM_RETAIN_TTL ? zm_index_next_gone (&queue->index, from)
+                                                : zm_index_next (&queue->index, ZM_VIEW_LOG, from);
+}
+
 /* Of those that have left the queue view. Bounded: the rest follows with the next unit. */
 static void
 free_gone_in (ReaderUnit *unit, ZmQueue *queue, ZmStoreWriter *writer)
@@ -106,8 +115,8 @@ free_gone_in (ReaderUnit *unit, ZmQueue *queue, ZmStoreWriter *writer)
 
   if (queue->index.n_log == queue->index.n_present && queue->options.retain == ZM_RETAIN_TTL)
     return;
-  for (seq = zm_index_next (&queue->index, ZM_VIEW_LOG, 1); seq != 0 && unit->leaving->len < ZM_QUEUE_STEP;
-       seq = zm_index_next (&queue->index, ZM_VIEW_LOG, seq + 1)) {
+  for (seq = next_in_log (queue, 1); seq != 0 && unit->leaving->len < ZM_QUEUE_STEP;
+       seq = next_in_log (queue, seq + 1)) {
     gboolean present = zm_index_present (&queue->index, seq);
     ZmLeaving leaving;
 
@@ -134,7 +143,7 @@ unit_done (ZmStoreUnit *base, const GError *error)
     else
       zm_queue_remove_undo (reader->queue, leaving);
   }
-  if (reader->queue != NULL)
+  if (unit->makes && reader->queue != NULL)
     zm_queue_settle (reader->queue, error == NULL);
   if (reader->queue != NULL && reader->queue->loaded)
     tell (reader);
@@ -170,9 +179,11 @@ submit_unit (ZmQueueReader *reader, void (*prepare) (ZmStoreUnit *unit, ZmStoreW
 static void
 attach (ZmStoreUnit *base, ZmStoreWriter *writer)
 {
-  ZmQueueReader *reader = ((ReaderUnit *) (void *) base)->reader;
+  ReaderUnit *unit = (ReaderUnit *) (void *) base;
+  ZmQueueReader *reader = unit->reader;
   g_autoptr (GError) error = NULL;
 
+  unit->makes = TRUE;
   reader->queue = zm_queue_find_in (reader->queues, writer, reader->name, TRUE, NULL, &error);
   if (reader->queue == NULL) {
     zm_log_limited (reader->queues->config.log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM, "queues that cannot be read",

@@ -80,9 +80,10 @@ void zm_queue_unload (ZmQueue *queue);
 void zm_queue_show (ZmQueue *queue);
 
 /* options.c */
-/* From the configuration and the metadata. Errors: a reserved key of the metadata, or a key for encryption, is none. */
+/* From the configuration and the metadata; stored: as it stands in the store, not as it comes from somebody. Errors: a reserved key of the metadata, or a key for encryption, is none. */
 gboolean zm_queue_options_read (ZmQueueOptions *options, const ZmConfig *config, const char *project,
-                                const char *name, ZmSpan metadata, GError **error);
+                                const char *name, ZmSpan metadata, gboolean stored,
+                                GError **error);
 void zm_queue_options_clear (ZmQueueOptions *options);
 /* Into queue; cipher is read by other threads too. Takes what options has. */
 void zm_queue_set_options (ZmQueue *queue, ZmQueueOptions *options);

@@ -47,8 +47,8 @@ name_good (ZmSpan name)
 
   if (name.size <= at || name.size > ZM_QUEUE_NAME_MOST)
     return FALSE;
-  for (; at < name.size; at++)
-    if (!g_ascii_isalnum (name.data[at]) && strchr ("_.-", name.data[at]) == NULL)
+  for (; at < name.size; at++) /* strchr finds the NUL of its text too */
+    if (!g_ascii_isalnum (name.data[at]) && (name.data[at] == '\0' || strchr ("_.-", name.data[at]) == NULL))
       return FALSE;
   return TRUE;
 }
@@ -208,7 +208,7 @@ make_queue (ZmQueues *queues, char *key, gsize size, ZmStoreWriter *writer, GErr
   queue = zm_queue_new (queues, key, size, number);
   queue->created_us = zm_queues_now (queues, writer);
   if (!zm_queue_options_read (&options, queues->p->settings, queue->project, queue->name,
-                              zm_span_text (queue->metadata), error)) {
+                              zm_span_text (queue->metadata), TRUE, error)) {
     zm_queue_unref (queue);
     return NULL;
   }

@@ -119,6 +119,17 @@ TEST (QueueIndex, RandomOperationsAgreeWithAModel)
       auto before = model.upper_bound (seq);
       guint64 expected = before != model.begin () ? std::prev (before)->first : 0;
       EXPECT_EQ (zm_index_previous (&i.index, ZM_VIEW_LOG, seq), expected);
+      auto gone =
+          std::find_if (model.lower_bound (seq), model.end (), [] (auto &e) { return !e.second.present; });
+
+      EXPECT_EQ (zm_index_next_gone (&i.index, seq), gone != model.end () ? gone->first : 0);
+      /* Mostly from the first, and with a clock that goes back now and then. */
+      guint64 from = random () % 4 != 0 ? random () % 2 : seq;
+      ZmTime now = random () % 1000;
+      auto first = std::find_if (model.lower_bound (from), model.end (),
+                                 [now] (auto &e) { return e.second.free && e.second.expiry > now; });
+
+      EXPECT_EQ (zm_index_first_free (&i.index, from, now), first != model.end () ? first->first : 0);
       break;
     }
     default: {

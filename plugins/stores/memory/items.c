@@ -163,10 +163,13 @@ zs_list_take (zs_list *list, size_t place)
   zs_item **at = list->at + list->head + place;
   zs_item *item = *at;
 
-  if (place == 0)
+  /* The shorter side moves: one that stays at the front does not make each removal behind it dear. */
+  if (place < list->n / 2 || place == 0) {
+    memmove (list->at + list->head + 1, list->at + list->head, place * sizeof *at);
     list->head++;
-  else
+  } else {
     memmove (at, at + 1, (list->n - place - 1) * sizeof *at);
+  }
   if (--list->n == 0)
     list->head = 0;
   return item;
