@@ -123,8 +123,10 @@ set_project (ZmExchange *exchange)
                      ZM_QUEUE_PROJECT_MOST);
     return FALSE;
   }
+  if (own == NULL && asked != NULL && *asked != '\0')
+    own = exchange->project = g_strdup (asked);
   if (own == NULL)
-    own = asked != NULL && *asked != '\0' ? asked : zm_config_text (exchange->config, "zaqar", "project");
+    own = zm_config_text (exchange->config, "zaqar", "project");
   request->project = zm_span_text (own);
   return TRUE;
 }

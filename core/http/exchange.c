@@ -44,6 +44,7 @@ exchange_free (ZmExchange *exchange)
 {
   g_free (exchange->raw);
   g_free (exchange->target);
+  g_free (exchange->project);
   for (guint i = 0; i < G_N_ELEMENTS (exchange->parts); i++)
     g_free (exchange->parts[i]);
   g_clear_pointer (&exchange->body, g_byte_array_unref);

@@ -105,6 +105,14 @@ same_list (const ZmConfig *a, const ZmConfig *b)
   return g_strv_equal (zm_config_list (a, "http", "listen"), zm_config_list (b, "http", "listen"));
 }
 
+/* Under the lock. What is bound stays bound until the next start: an address that others reach must not lose its tokens before. */
+static void
+keep_closed (ZmHttp *http)
+{
+  for (guint i = 0; i < http->n_listeners; i++)
+    http->limits.token |= !http->listeners[i].address.loopback;
+}
+
 /* Whoever asks meanwhile has the old one to its end. */
 gboolean
 zm_http_configure (ZmHttp *http, ZmConfig *config, GError **error)
@@ -120,6 +128,7 @@ zm_http_configure (ZmHttp *http, ZmConfig *config, GError **error)
   before = http->config;
   http->config = zm_config_ref (config);
   zm_http_limits_set (http, config);
+  keep_closed (http);
   zm_tokens_unref (http->tokens);
   http->tokens = tokens;
   pthread_mutex_unlock (&http->lock);

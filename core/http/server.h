@@ -82,7 +82,8 @@ struct ZmExchange {
   gboolean too_long;
   gboolean admitted; /* its head was judged */
   char *parts[4];    /* decoded; what request.part points to */
-  GByteArray *body;  /* what has come of it */
+  char *project; /* where the header names it: libmicrohttpd's memory may go before the handler's last word */
+  GByteArray *body; /* what has come of it */
   gsize body_most;
   GPtrArray *query; /* char*: name, value, name, value …; NULL: not read yet */
   GPtrArray *raws;  /* char*: name, raw value …; with query */

@@ -87,6 +87,17 @@ append_lost (ZmEventStream *stream)
   stream->lost = 0;
 }
 
+/* Under the lock. A reader that is always a little behind never empties the buffer: what it has taken goes when it is more than what
+ * waits, so that this copies no more than was sent. */
+static void
+drop_taken (ZmEventStream *stream)
+{
+  if (stream->taken < ZM_HTTP_STREAM_MOST || stream->taken < stream->buffer->len - stream->taken)
+    return;
+  g_string_erase (stream->buffer, 0, (gssize) stream->taken);
+  stream->taken = 0;
+}
+
 gboolean
 zm_event_stream_send (ZmEventStream *stream, const char *id, const char *event, ZmSpan data)
 {
@@ -95,6 +106,7 @@ zm_event_stream_send (ZmEventStream *stream, const char *id, const char *event, 
   pthread_mutex_lock (&stream->lock);
   fits = !stream->closed && stream->buffer->len - stream->taken + data.size < ZM_HTTP_STREAM_MOST;
   if (fits) {
+    drop_taken (stream);
     append_lost (stream);
     if (id != NULL)
       append_line (stream->buffer, "id", id);

@@ -171,7 +171,7 @@ zm_v1_log_level (ZmRequest *request)
 
 /* ---- dead letters ---- */
 
-/* All of the queue, or {"ids": [...]}. */
+/* All of the queue, or {"ids": [...]}; with the project, as another may have a queue of that name. */
 void
 zm_v1_queue_replay (ZmRequest *request)
 {
@@ -188,6 +188,8 @@ zm_v1_queue_replay (ZmRequest *request)
     return;
   }
   zm_json_append_string (json, name.name);
+  g_string_append (json, ",\"project\":");
+  zm_json_append_string (json, name.project);
   if (ids.size > 0) {
     g_string_append (json, ",\"ids\":");
     g_string_append_len (json, ids.data, (gssize) ids.size);

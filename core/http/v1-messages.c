@@ -307,6 +307,12 @@ zm_v1_take (ZmRequest *request)
   ZmQueueName name;
   Take *take;
 
+  /* It changes the queue, which HEAD must not; and nobody would learn what was taken. */
+  if (request->method == ZM_HEAD) {
+    zm_request_add_header (request, "Allow", "GET, PUT, POST, DELETE");
+    zm_request_fail (request, 405, NULL, NULL, "messages are taken with GET; stats and messages look only");
+    return;
+  }
   if (!zm_v1_queue (request, &name) || !zm_v1_integer (request, "wait", 0, 0, 60, &wait_s) ||
       !zm_v1_integer (request, "limit", 1, 1, 100, &limit) ||
       !zm_v1_integer (request, "ttl", -1, 1, 43200, &ttl_s))

@@ -114,13 +114,17 @@ zm_sends_close (ZmRuntime *runtime)
     zm_queues_close (runtime->queues);
 }
 
-/* Consumers go with the delivery; their targets after them. */
+/* Consumers go with the delivery; their targets after them. Their timers before both, as those ask the consumers. */
 void
 zm_sends_free (ZmRuntime *runtime)
 {
   ZmSends *sends = g_steal_pointer (&runtime->sends);
 
   runtime->store = NULL;
+  if (sends != NULL && sends->own != NULL)
+    zm_timers_cancel (runtime->timers, &sends->own->timer, TRUE);
+  for (guint i = 0; sends != NULL && i < sends->lanes->len; i++)
+    zm_timers_cancel (runtime->timers, &((ZmSendsLane *) sends->lanes->pdata[i])->timer, TRUE);
   g_clear_pointer (&runtime->delivery, zm_delivery_free);
   zm_flow_states_free (runtime);
   if (sends == NULL)
@@ -145,13 +149,15 @@ on_gone (gpointer user)
   return G_SOURCE_REMOVE;
 }
 
-/* In the store's thread. At the end of the daemon nobody comes by any more: the lane goes with the list. */
+/* In the store's thread, where the timer is armed too: it asks the consumer, which goes when this returns. At the end of the daemon
+ * nobody comes by any more: the lane goes with the list. */
 static void
 lane_gone (gpointer user)
 {
   ZmSendsLane *lane = user;
   g_autoptr (GSource) source = g_idle_source_new ();
 
+  zm_timers_cancel (lane->runtime->timers, &lane->timer, TRUE);
   g_source_set_callback (source, on_gone, lane, NULL);
   g_source_attach (source, lane->runtime->context);
 }
@@ -228,7 +234,7 @@ leave_changed (ZmRuntime *runtime)
     if (lane->leaving || g_strcmp0 (now, lane->made_of) == 0)
       continue;
     lane->leaving = TRUE;
-    zm_consumer_free (g_steal_pointer (&lane->consumer), lane_gone, lane);
+    zm_consumer_free (lane->consumer, lane_gone, lane);
   }
 }
 

@@ -11,6 +11,8 @@
 #include "runtime/commands.h"
 #include "runtime/later.h"
 
+#include <stdatomic.h>
+
 struct ZmLater {
   ZmRuntime *runtime;
   ZmPeer *peer; /* NULL: nobody waits for the answer */
@@ -25,6 +27,7 @@ typedef struct Word {
   ZmLater *later;
   gboolean last, ok;
   char *json;
+  atomic_bool whole; /* hands the word over: what GLib's locks order, the sanitizer does not see */
 } Word;
 
 /* ---- in the runtime's thread ---- */
@@ -88,10 +91,14 @@ tell (ZmLater *later, gboolean ok, const char *json)
 static gboolean
 say (gpointer user)
 {
-  const Word *word = user;
-  ZmLater *later = word->later;
-  ZmControl *control = later->runtime->control;
+  Word *word = user;
+  ZmLater *later;
+  ZmControl *control;
 
+  if (!atomic_load (&word->whole))
+    return G_SOURCE_REMOVE;
+  later = word->later;
+  control = later->runtime->control;
   if (word->last)
     tell (later, word->ok, word->json);
   if (control == NULL || later->peer == NULL)
@@ -109,6 +116,8 @@ word_free (gpointer user)
 {
   Word *word = user;
 
+  if (!atomic_load (&word->whole))
+    return;
   if (word->last && word->later->tell != NULL)
     word->later->tell (word->ok, word->json, word->later->user);
   if (word->last)
@@ -127,7 +136,11 @@ send_word (ZmLater *later, gboolean last, gboolean ok, char *json)
   GSource *source = g_idle_source_new ();
   GMainContext *context = later->runtime->context;
 
-  *word = (Word){ later, last, ok, json };
+  word->later = later;
+  word->last = last;
+  word->ok = ok;
+  word->json = json;
+  atomic_store (&word->whole, TRUE);
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
   g_source_set_static_name (source, "later");
   g_source_set_callback (source, say, word, word_free);

@@ -367,6 +367,22 @@ action = ?Order?Dead
 
 
 @case
+def an_action_of_a_queue_is_changed_while_the_workers_are_full():
+    few = "[workers]\nring = 64\n[zmanager]\nworkers = 1\n"
+    with Durable(few + "[queue work]\naction = ?Order?Queued\n") as daemon:
+        for _ in range(200):
+            daemon.send("?Order?New", b"hold")
+        wait_for("a full ring", lambda: daemon.control("status")["workers"]["queued"] >= 64)
+        daemon.put("work", "waits")
+        for key in 10 * ("?Order?Short", "?Order?Queued"):
+            daemon.write("zmanager.conf", STORE + few + f"[queue work]\naction = {key}\n")
+            daemon.control("reload")
+            assert daemon.control("status")["workers"]["queued"] >= 64
+        open(daemon.path("go"), "w").close()
+        wait_for("the message of the queue", lambda: [entry for entry in daemon.ledger() if entry[2] == "waits"])
+
+
+@case
 def without_a_store_send_says_so():
     with Daemon() as daemon:
         status, _, body = daemon.request("SEND", b"?a?b", b"x")

@@ -71,6 +71,25 @@ def a_duplicate_is_known_after_kill():
 
 
 @case
+def dead_letters_of_one_project_are_not_put_back_by_another():
+    with daemon(expect=("no mapping and no flow", "went to queue")) as it, client(it) as http:
+        assert http("POST", "/v1/actions/?No?Such", b"x", DURABLE).status == 202
+        wait_for("the dead letter", lambda: it.control("dead")["dead"])
+        assert http("POST", "/v1/queues/dead/replay", headers={"X-Project-ID": "other"}).status == 404
+        answer = http("POST", "/v1/queues/dead/replay")
+        assert (answer.status, answer.json["n"]) == (200, 1), answer
+
+
+@case
+def head_takes_no_message():
+    with daemon() as it, client(it) as http:
+        assert http("POST", "/v1/queues/q", b"x").status == 201
+        answer = http("HEAD", "/v1/queues/q")
+        assert answer.status == 405 and "GET" in answer.headers["Allow"], answer
+        assert len(http("GET", "/v1/queues/q").json["messages"]) == 1
+
+
+@case
 def nothing_is_accepted_where_it_could_not_be_kept():
     with Daemon("[store]\ndriver = none\n[http]\nlisten = 127.0.0.1:0\n", actions=MAPPING, plugins=("hello",)) as it, client(it) as http:
         answer = http("POST", GREET, b"x", DURABLE)

@@ -384,4 +384,14 @@ def open_addresses_need_tokens():
         it.close()
 
 
+@case
+def an_open_address_keeps_its_tokens_until_it_is_closed():
+    with Daemon("[store]\ndriver = none\n[http]\nlisten = 0.0.0.0:0\nauth = token\n", expect=("taken at the next start",)) as it:
+        where = {"Host": "localhost"}
+        assert ask(it, "GET", "/v1/plugins", headers=where)[0] == 401
+        it.write("zmanager.conf", CONFIG)
+        it.control("reload")
+        assert ask(it, "GET", "/v1/plugins", headers=where)[0] == 401
+
+
 run()
