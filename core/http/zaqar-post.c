@@ -60,26 +60,23 @@ queue_most (const char *metadata)
   return zm_parse_integer (text, 1, G_MAXINT64, &most, NULL) ? most : 0;
 }
 
-static void
-on_metadata (const ZmQueueAnswer *answer, const GError *error, gpointer user)
+/* Known without asking the store's thread: that would be a second batch for each post. */
+static gboolean
+fits_queue (ZmRequest *request)
 {
-  ZmRequest *request = user;
   const ZmZaqar *zaqar = zm_zaqar_of (request);
-  const GArray *puts = zaqar->more;
-  gint64 most = error == NULL ? queue_most (answer->metadata) : 0;
+  g_autofree char *metadata = zm_queue_peek_metadata (zaqar->queues, zaqar->queue);
+  gint64 most = metadata != NULL ? queue_most (metadata) : 0;
 
-  if (error != NULL)
-    zm_zaqar_fail (request, error, FAILED);
-  else if (most > 0 && (gint64) request->body.size > most)
-    zm_zaqar_bad_request (
-        request,
-        "Message collection size is too large. The max size for current queue is %" G_GINT64_FORMAT
-        ". It is calculated by max size = min(max_messages_post_size_config: %" G_GINT64_FORMAT
-        ", max_messages_post_size_queue: %" G_GINT64_FORMAT ").",
-        MIN (most, zaqar->limits.post_most), zaqar->limits.post_most, most);
-  else
-    zm_queue_put (zaqar->queues, zaqar->queue, (const ZmPut *) (const void *) puts->data, puts->len, on_put,
-                  request);
+  if (most == 0 || (gint64) request->body.size <= most)
+    return TRUE;
+  zm_zaqar_bad_request (
+      request,
+      "Message collection size is too large. The max size for current queue is %" G_GINT64_FORMAT
+      ". It is calculated by max size = min(max_messages_post_size_config: %" G_GINT64_FORMAT
+      ", max_messages_post_size_queue: %" G_GINT64_FORMAT ").",
+      MIN (most, zaqar->limits.post_most), zaqar->limits.post_most, most);
+  return FALSE;
 }
 
 static void
@@ -105,5 +102,10 @@ zm_zaqar_message_post (ZmRequest *request)
     return;
   }
   zaqar->more_free = puts_free;
-  zm_queue_get_metadata (zaqar->queues, zaqar->queue, on_metadata, request);
+  if (fits_queue (request)) {
+    const GArray *puts = zaqar->more;
+
+    zm_queue_put (zaqar->queues, zaqar->queue, (const ZmPut *) (const void *) puts->data, puts->len, on_put,
+                  request);
+  }
 }

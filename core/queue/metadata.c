@@ -211,3 +211,21 @@ zm_queue_get_metadata (ZmQueues *queues, ZmQueueName queue, ZmQueueDone done, gp
 {
   zm_queue_request_submit (zm_queue_request_new (queues, queue, &get_ops, done, user), 0);
 }
+
+char *
+zm_queue_peek_metadata (ZmQueues *queues, ZmQueueName name)
+{
+  gsize size;
+  g_autofree char *key = zm_queues_key (queues, name, &size, NULL);
+  const ZmQueue *queue;
+  char *metadata = NULL;
+
+  if (key == NULL)
+    return NULL;
+  pthread_mutex_lock (&queues->p->lock);
+  queue = g_hash_table_lookup (queues->p->by_key, key);
+  if (queue != NULL && strcmp (queue->metadata, "{}") != 0)
+    metadata = g_strdup (queue->metadata);
+  pthread_mutex_unlock (&queues->p->lock);
+  return metadata;
+}

@@ -168,6 +168,9 @@ void zm_queue_set_metadata (ZmQueues *queues, ZmQueueName queue, ZmSpan expect, 
                             ZmQueueDone done, gpointer user);
 /* Answers metadata, created TRUE where the queue is there ("{}" and FALSE where it is not). */
 void zm_queue_get_metadata (ZmQueues *queues, ZmQueueName queue, ZmQueueDone done, gpointer user);
+/* The same at once, without the store's thread; the caller frees; NULL: the queue has none, or is not there. Any thread. What is
+ * being changed at this moment may be seen before it is on disk. */
+char *zm_queue_peek_metadata (ZmQueues *queues, ZmQueueName queue);
 /* With all messages, in both views. One that is not there is no error; one of the configuration is only emptied. */
 void zm_queue_remove (ZmQueues *queues, ZmQueueName queue, ZmQueueDone done, gpointer user);
 /* All messages, in both views, claimed ones too. Answers n. */

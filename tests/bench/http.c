@@ -249,12 +249,63 @@ claims_row (guint count, guint rounds)
   return bench_pairs_row (pairs, "claim and delete, by 20", "msg/s", 0, 1) && whole;
 }
 
+/* ---- a long queue ---- */
+
+/* Seconds from READY to the answer that has a message of the queue; 0: there is none. */
+static double
+first_message (guint port)
+{
+  Job pop = { .method = "DELETE",
+              .target = "/v2/queues/long/messages?pop=1",
+              .headers = ZAQAR,
+              .body = "",
+              .status = 200 };
+
+  pop.left = 1;
+  double seconds = load_run (port, 1, job_next, job_answer, &pop);
+  return pop.done == 1 ? seconds : 0;
+}
+
+static gboolean
+backlog (guint count, double must_s)
+{
+  guint port = load_free_port ();
+  BenchDaemon *daemon = daemon_start (port, NULL);
+  gint64 empty_kib = bench_rss_kib (daemon->pid), full_kib, again_kib;
+  g_autofree char *batch = json_post (10);
+  Job fill = { .method = "POST",
+               .target = "/v2/queues/long/messages",
+               .headers = ZAQAR "Content-Type: application/json\r\n",
+               .body = batch,
+               .status = 201 };
+  double rate = 10 * run_job (port, fill, count / 10), ready, first;
+
+  full_kib = bench_rss_kib (daemon->pid);
+  bench_daemon_again (daemon, &ready);
+  first = first_message (port);
+  again_kib = bench_rss_kib (daemon->pid);
+  bench_daemon_stop (daemon);
+  printf (
+      "%u messages in a queue: filled at %.0f msg/s; RSS %.1f MiB empty, %.1f filled, %.1f after the start\n",
+      count, rate, (double) empty_kib / 1024, (double) full_kib / 1024, (double) again_kib / 1024);
+  printf ("    ready %.0f ms after the start, first message %.1f ms after that%s\n", ready * 1e3, first * 1e3,
+          rate > 0 && first > 0 ? "" : ": void");
+  return rate > 0 && first > 0 && ready + first < must_s;
+}
+
 int
 main (int argc, char **argv)
 {
   guint rounds = (guint) bench_option (argc, argv, "rounds", 5);
   guint scale = (guint) bench_option (argc, argv, "scale", 1);
-  gboolean good = posts (40000 / scale, rounds);
+  guint only = (guint) bench_option (argc, argv, "only", 0); /* which job; 0: all */
+  gboolean good = only > 1 || posts (40000 / scale, rounds);
 
-  return claims_row (40000 / scale, rounds) && good ? 0 : 1;
+  if (only == 0 || only == 2)
+    good = claims_row (40000 / scale, rounds) && good;
+  if (only == 0 || only == 3)
+    good = backlog (100000 / scale, 2) && good;
+  if (only == 0 || only == 3)
+    good = backlog (1000000 / scale, 20) && good;
+  return good ? 0 : 1;
 }

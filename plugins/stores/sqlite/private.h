@@ -71,7 +71,8 @@ typedef struct zs_store {
   int failed;   /* until recover */
   int corrupt;  /* what failed was the file's own structure */
   int reserved; /* FILE.reserve is there */
-  int spent;    /* it was given up, and what it left is not for adding */
+  int leapt; /* salvaged since it was opened: the daemon's own numbers, which are new all the same, are below the noted ones */
+  int spent; /* it was given up, and what it left is not for adding */
   uint64_t tended;
 
   pthread_rwlock_t files;

@@ -255,13 +255,14 @@ zs_salvage (zs_store *store, zm_store_report_fn report, void *user)
   pthread_mutex_lock (&store->writer);
   atomic_store (&store->leaving, 1);
   status = locked (store, &all, error, sizeof error);
+  store->leapt |= status == ZM_OK;
   atomic_store (&store->leaving, 0);
   pthread_mutex_unlock (&store->writer);
   if (status == ZM_OK)
     snprintf (
         text, sizeof text,
         "the file was made anew: %llu records saved, %llu damaged ones kept in the table quarantine, %llu "
-        "stretches could not be read",
+        "stretches could not be read; start the daemon again, so that it forgets what is lost",
         (unsigned long long) all.saved, (unsigned long long) all.damaged, (unsigned long long) all.stretches);
   else
     snprintf (text, sizeof text, "the file could not be made anew: %s", error);

@@ -52,7 +52,7 @@ append (zs_store *store, zm_store_batch *batch, zm_store_op *op)
       return refused (batch, op, "its sequence numbers are used up");
     op->seq = queue->last + 1;
     op->reserved = 1;
-  } else if (op->seq <= queue->last) {
+  } else if (op->seq <= queue->last && !store->leapt) {
     return refused (batch, op, "a sequence number that is not greater than the last one");
   }
   pos = ZS_POS (op->queue, op->seq);
@@ -62,7 +62,7 @@ append (zs_store *store, zm_store_batch *batch, zm_store_op *op)
   sqlite3_bind_int64 (statement, 4, zs_record_sum (pos, op->expires_us, (int64_t) op->tag, op->data));
   zs_bind (statement, 5, op->data);
   rc = run (store, ZS_APPEND);
-  if (rc == SQLITE_OK) {
+  if (rc == SQLITE_OK && op->seq > queue->last) {
     queue->last = op->seq;
     queue->noted = 0;
   }
