@@ -74,9 +74,11 @@ on_ready (ZmRequest *request)
 {
   const ZmHttpHost *host = zm_http_host (request->http);
   g_autofree char *reasons = NULL;
-  gboolean ready = host->ready == NULL || host->ready (&reasons, host->user);
-  g_autofree char *json = g_strdup_printf ("{\"ready\":%s,\"reasons\":%s}", ready ? "true" : "false",
-                                           reasons != NULL ? reasons : "[]");
+  gboolean degraded = FALSE;
+  gboolean ready = host->ready == NULL || host->ready (&degraded, &reasons, host->user);
+  g_autofree char *json =
+      g_strdup_printf ("{\"ready\":%s,\"degraded\":%s,\"reasons\":%s}", ready ? "true" : "false",
+                       degraded ? "true" : "false", reasons != NULL ? reasons : "[]");
 
   if (!ready)
     zm_request_add_header (request, "Retry-After", "1");
@@ -146,6 +148,8 @@ const ZmRoute zm_routes_observe[] = {
     "200 The figures.", NULL },
   { ZM_GET, "/healthz", on_alive, 0, ZM_ROUTE_OPEN, 0, "alive", "Is the daemon alive?", "200 It is.", NULL },
   { ZM_GET, "/readyz", on_ready, 0, ZM_ROUTE_OPEN, 0, "ready", "Is it ready to take messages?",
-    "200 It is.;503 It is not; reasons says why.", NULL },
+    "200 It is. Where degraded is true, reasons says what does not work.;503 It is not: it drains, or the "
+    "store takes nothing. reasons says why.",
+    NULL },
   { .path = NULL },
 };

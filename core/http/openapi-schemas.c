@@ -64,8 +64,9 @@ static const char *const schemas[][2] = {
     ",\"state\":" TEXT ",\"uptime_s\":" INTEGER ",\"reasons\":{\"type\":\"array\",\"items\":" TEXT
     "},\"endpoints\":" OBJECT ",\"http\":" OBJECT ",\"counters\":" OBJECT "}}" },
   { "Alive", "{\"type\":\"object\",\"required\":[\"alive\"],\"properties\":{\"alive\":" BOOLEAN "}}" },
-  { "Ready", "{\"type\":\"object\",\"required\":[\"ready\",\"reasons\"],\"properties\":{\"ready\":" BOOLEAN
-             ",\"reasons\":{\"type\":\"array\",\"items\":" TEXT "}}}" },
+  { "Ready",
+    "{\"type\":\"object\",\"required\":[\"ready\",\"degraded\",\"reasons\"],\"properties\":{"
+    "\"ready\":" BOOLEAN ",\"degraded\":" BOOLEAN ",\"reasons\":{\"type\":\"array\",\"items\":" TEXT "}}}" },
 };
 
 /* operationId, status, schema. */

@@ -44,8 +44,8 @@ typedef struct ZmHttpHost {
    * answer, else an error object {code, text}. */
   void (*command) (const char *request, void (*done) (gboolean ok, const char *reply, gpointer done_user),
                    gpointer done_user, gpointer user);
-  /* Is it ready? FALSE: *reasons is a JSON array of texts, the caller frees. */
-  gboolean (*ready) (char **reasons, gpointer user);
+  /* Does it take messages? *degraded: not all of it works; *reasons for either: a JSON array of texts, the caller frees; NULL: none. */
+  gboolean (*ready) (gboolean *degraded, char **reasons, gpointer user);
   /* Live tail: func sees each published message whose topic begins with prefix, in the publisher's thread (short, no blocking). 0: too many. */
   guint64 (*tail) (const char *prefix, void (*func) (ZmMessage *message, gpointer func_user),
                    gpointer func_user, gpointer user);

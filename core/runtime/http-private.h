@@ -31,7 +31,8 @@ struct ZmWeb {
   GQueue commands; /* WebCommand */
 
   pthread_mutex_t ready_lock;
-  char *not_ready;     /* JSON array of reasons; NULL: it is ready */
+  gboolean not_ready;  /* nothing is taken: it drains, or the store does not work */
+  char *reasons;       /* JSON array: why not, or why it is degraded; NULL: none */
   GSource *ready_look; /* in the main loop */
 };
 

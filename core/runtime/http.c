@@ -10,39 +10,83 @@
 
 /* ---- is it ready? ---- */
 
+/* Is anything taken? What else is wrong makes it degraded only. */
+static gboolean
+takes_nothing (ZmRuntime *runtime)
+{
+  g_autofree char *trouble = NULL;
+
+  if (runtime->state == ZM_STATE_DRAINING || runtime->state == ZM_STATE_ENDED)
+    return TRUE;
+  if (runtime->durable == NULL)
+    return zm_durable_wanted (runtime->config);
+  trouble = zm_store_trouble (zm_durable_store (runtime));
+  return trouble != NULL;
+}
+
+/* Of a daemon that drains, rooms may have ended already. */
+static GPtrArray *
+reasons_now (ZmRuntime *runtime)
+{
+  GPtrArray *reasons;
+
+  if (runtime->state != ZM_STATE_DRAINING && runtime->state != ZM_STATE_ENDED)
+    return zm_runtime_reasons (runtime);
+  reasons = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_add (reasons, g_strdup ("the daemon is draining"));
+  zm_durable_reasons (runtime, reasons);
+  return reasons;
+}
+
+static char *
+reasons_json (const GPtrArray *reasons)
+{
+  g_autoptr (GString) json = g_string_new ("{");
+
+  zm_reply_member_list (json, "r", (const char *const *) reasons->pdata, reasons->len);
+  return g_strdup (json->str + strlen ("{\"r\":"));
+}
+
 /* Reasons are the runtime thread's to ask; whoever asks by HTTP is told what was so a moment ago. */
 static gboolean
 look_ready (gpointer user)
 {
   ZmWeb *web = user;
-  ZmRuntime *runtime = web->runtime;
-  g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GString) json = g_string_new ("{");
+  g_autoptr (GPtrArray) reasons = reasons_now (web->runtime);
+  gboolean not_ready = takes_nothing (web->runtime);
   char *before;
 
-  if (runtime->state == ZM_STATE_DRAINING || runtime->state == ZM_STATE_ENDED)
-    g_ptr_array_add (reasons, g_strdup ("the daemon is draining"));
-  zm_durable_reasons (runtime, reasons);
-  zm_reply_member_list (json, "r", (const char *const *) reasons->pdata, reasons->len);
   pthread_mutex_lock (&web->ready_lock);
-  before = web->not_ready;
-  web->not_ready = reasons->len > 0 ? g_strdup (json->str + strlen ("{\"r\":")) : NULL;
+  before = web->reasons;
+  web->reasons = reasons->len > 0 ? reasons_json (reasons) : NULL;
+  web->not_ready = not_ready;
   pthread_mutex_unlock (&web->ready_lock);
   g_free (before);
   return G_SOURCE_CONTINUE;
 }
 
+/* The store may be asked from any thread, and is: who sends messages elsewhere must not learn of its trouble a second later. */
 static gboolean
-is_ready (char **reasons, gpointer user)
+is_ready (gboolean *degraded, char **reasons, gpointer user)
 {
   ZmWeb *web = user;
+  ZmStore *store = zm_durable_store (web->runtime);
+  g_autofree char *trouble = store != NULL ? zm_store_trouble (store) : NULL;
   gboolean ready;
 
   pthread_mutex_lock (&web->ready_lock);
-  ready = web->not_ready == NULL;
-  if (!ready)
-    *reasons = g_strdup (web->not_ready);
+  ready = !web->not_ready;
+  *reasons = g_strdup (web->reasons);
   pthread_mutex_unlock (&web->ready_lock);
+  if (ready && trouble != NULL) {
+    g_autoptr (GPtrArray) only = g_ptr_array_new ();
+
+    g_ptr_array_add (only, trouble);
+    g_free (*reasons);
+    *reasons = reasons_json (only);
+    ready = FALSE;
+  }
+  *degraded = *reasons != NULL;
   return ready;
 }
 
@@ -173,7 +217,7 @@ zm_web_free (ZmRuntime *runtime)
   pthread_mutex_destroy (&web->tails_lock);
   pthread_mutex_destroy (&web->commands_lock);
   pthread_mutex_destroy (&web->ready_lock);
-  g_free (web->not_ready);
+  g_free (web->reasons);
   g_free (web);
 }
 
