@@ -2,7 +2,8 @@
 /*
  * export, import: queues and their messages as JSON lines, one a queue or a message, so that they can be read, filtered and taken
  * to another daemon. A message keeps its body, headers, key and the rest of its time; what it is claimed by is left out. An import
- * gives each message its old id as the sender's, so that one which is repeated within the window of ids adds nothing twice.
+ * gives each message the id that its sender gave it, else its old id as the sender's, so that one which is repeated within the window
+ * of ids adds nothing twice. A queue that is full does not keep the others from what is theirs.
  */
 #include "config.h"
 
@@ -21,7 +22,7 @@
 
 /* How far it has come; told on a terminal while it goes on. */
 typedef struct Progress {
-  gint64 queues, messages, duplicates, told_us;
+  gint64 queues, messages, duplicates, refused, told_us;
 } Progress;
 
 static void
@@ -201,12 +202,14 @@ typedef struct Batch {
   JsonObject *queue; /* the last line that named one; a reference */
   JsonArray *messages;
   gsize size;
+  gboolean full; /* it takes no more: the rest of its messages is counted only */
 } Batch;
 
 static gboolean
 flush_batch (ZmCtl *ctl, Batch *batch, Progress *progress, GError **error)
 {
   g_autoptr (JsonObject) answer = NULL;
+  g_autoptr (GError) failure = NULL;
   JsonObject *request;
   guint count = json_array_get_length (batch->messages);
 
@@ -216,11 +219,22 @@ flush_batch (ZmCtl *ctl, Batch *batch, Progress *progress, GError **error)
   json_object_set_array_member (request, "messages", batch->messages);
   batch->messages = json_array_new ();
   batch->size = 0;
-  answer = zm_ctl_request (ctl, request, ANSWER_MS, error);
+  answer = zm_ctl_request (ctl, request, ANSWER_MS, &failure);
   progress->messages += answer != NULL ? count : 0;
   progress->duplicates += zm_json_get_int (answer, "duplicates");
   tell (progress, _ ("import"), FALSE);
-  return answer != NULL;
+  if (answer != NULL)
+    return TRUE;
+  /* A full queue is told as "invalid", too. */
+  if (g_error_matches (failure, ZM_ERROR, ZM_ERROR_LIMIT) ||
+      g_error_matches (failure, ZM_ERROR, ZM_ERROR_INVALID)) {
+    progress->refused += count;
+    batch->full = TRUE;
+    fprintf (stderr, "%s: %s\n", zm_json_get_text (batch->queue, "name"), failure->message);
+    return TRUE;
+  }
+  g_propagate_error (error, g_steal_pointer (&failure));
+  return FALSE;
 }
 
 static gboolean
@@ -234,6 +248,7 @@ import_queue (ZmCtl *ctl, Batch *batch, JsonObject *queue, Progress *progress, G
     return FALSE;
   g_clear_pointer (&batch->queue, json_object_unref);
   batch->queue = json_object_ref (queue);
+  batch->full = FALSE;
   request = request_of ("queue-create", queue);
   if (metadata != NULL)
     json_object_set_object_member (request, "metadata", json_object_ref (metadata));
@@ -242,17 +257,29 @@ import_queue (ZmCtl *ctl, Batch *batch, JsonObject *queue, Progress *progress, G
   return answer != NULL;
 }
 
-/* The time that is left of its life, and the old id as that of a sender. */
+/* The time that is left of its life, and its sender's id, or the old one as that of a sender. */
 static gboolean
 import_message (ZmCtl *ctl, Batch *batch, JsonObject *message, gsize size, Progress *progress, GError **error)
 {
-  gint64 left = zm_json_get_int (message, "ttl") - zm_json_get_int (message, "age");
+  gint64 ttl = zm_json_get_int (message, "ttl");
+  const char *sender_id = zm_json_get_text (message, "sender_id");
 
-  if (left > 0)
-    json_object_set_int_member (message, "ttl", left);
+  if (ttl > 0)
+    json_object_set_int_member (message, "ttl", MAX (ttl - zm_json_get_int (message, "age"), 1));
+  else
+    json_object_remove_member (message, "ttl");
+  if (sender_id != NULL) {
+    g_autofree char *id = g_strdup (sender_id);
+
+    json_object_set_string_member (message, "id", id);
+  }
   if (batch->size + size > BATCH_MOST || json_array_get_length (batch->messages) >= PAGE)
     if (!flush_batch (ctl, batch, progress, error))
       return FALSE;
+  if (batch->full) {
+    progress->refused++;
+    return TRUE;
+  }
   json_array_add_object_element (batch->messages, json_object_ref (message));
   batch->size += size;
   return TRUE;
@@ -325,10 +352,15 @@ zm_ctl_cmd_import (ZmCtl *ctl, guint n, char **arguments)
     return zm_ctl_fail (ctl, error);
   }
   if (ctl->json)
-    printf ("{\"queues\":%lld,\"messages\":%lld,\"duplicates\":%lld}\n", (long long) progress.queues,
-            (long long) progress.messages, (long long) progress.duplicates);
+    printf ("{\"queues\":%lld,\"messages\":%lld,\"duplicates\":%lld,\"refused\":%lld}\n",
+            (long long) progress.queues, (long long) progress.messages, (long long) progress.duplicates,
+            (long long) progress.refused);
   else
     printf (_ ("%lld queues, %lld messages, of which %lld were there already\n"), (long long) progress.queues,
             (long long) progress.messages, (long long) progress.duplicates);
-  return ZM_EXIT_OK;
+  if (progress.refused == 0)
+    return ZM_EXIT_OK;
+  fprintf (stderr, _ ("%lld messages were not taken, for the reasons above; make room and import again\n"),
+           (long long) progress.refused);
+  return ZM_EXIT_FAILED;
 }
