@@ -41,7 +41,10 @@ needs_restart (const char *change)
   for (const char *const *prefix = start_only; *prefix != NULL; prefix++)
     if (g_str_has_prefix (change, *prefix))
       return TRUE;
-  return FALSE;
+  /* What is stored depends on a queue's kind, and on whether it is stored at all. */
+  return g_str_has_prefix (change, "queue ") &&
+         (strstr (change, ".kind ") != NULL ||
+          (strstr (change, ".durability ") != NULL && strstr (change, "memory") != NULL));
 }
 
 static void
