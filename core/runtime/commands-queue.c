@@ -225,6 +225,11 @@ read_put (JsonObject *object, ZmPut *put, GPtrArray *keep, GError **error)
   put->key = zm_span_text (member_text (object, "key"));
   put->topic = zm_span_text (member_text (object, "topic"));
   put->id = zm_span_text (member_text (object, "id"));
+  if (json_object_has_member (object, "ttl") &&
+      json_object_get_int_member_with_default (object, "ttl", 0) < 1) {
+    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "\"ttl\" must be 1 second or more");
+    return FALSE;
+  }
   put->ttl_s = json_object_get_int_member_with_default (object, "ttl", -1);
   put->delay_s = json_object_get_int_member_with_default (object, "delay", -1);
   return TRUE;
@@ -342,72 +347,5 @@ zm_command_queue_peek (ZmCommandCall *call, GError **error)
   list.limit = (guint) count;
   list.marker = zm_span_text (after);
   zm_queue_list (call->runtime->queues, zm_query_queue (query), &list, done_peek, query);
-  return TRUE;
-}
-
-/* ---- ack, release ---- */
-
-gboolean
-zm_command_queue_ack (ZmCommandCall *call, GError **error)
-{
-  g_autoptr (JsonParser) parser = json_parser_new_immutable ();
-  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (ZmSpan));
-  g_autofree char *claim = NULL;
-  JsonNode *node;
-  ZmSpan under;
-  ZmQuery *query;
-
-  if (!json_parser_load_from_data (parser, call->request.data, (gssize) call->request.size, error) ||
-      !zm_command_text (call->request, "claim", FALSE, &claim, error))
-    return FALSE;
-  node = json_object_get_member (json_node_get_object (json_parser_get_root (parser)), "ids");
-  for (guint i = 0;
-       node != NULL && JSON_NODE_HOLDS_ARRAY (node) && i < json_array_get_length (json_node_get_array (node));
-       i++) {
-    JsonNode *id = json_array_get_element (json_node_get_array (node), i);
-    ZmSpan span = zm_span_text (JSON_NODE_HOLDS_VALUE (id) ? json_node_get_string (id) : NULL);
-
-    g_array_append_val (ids, span);
-  }
-  if (ids->len == 0 || ids->len > ZM_QUERY_COUNT_MOST) {
-    g_set_error (error, ZM_ERROR, ZM_ERROR_INVALID, "\"ids\" must be an array of 1 to %d ids",
-                 ZM_QUERY_COUNT_MOST);
-    return FALSE;
-  }
-  if (!ask_text (call, "removed ", &query, error))
-    return FALSE;
-  under = zm_span_text (claim);
-  /* One is deleted under the rules of claims, which say what is wrong with it; of many those that may go. */
-  if (ids->len == 1)
-    zm_queue_delete (call->runtime->queues, zm_query_queue (query), g_array_index (ids, ZmSpan, 0), under,
-                     done_text, query);
-  else
-    zm_queue_delete_many (call->runtime->queues, zm_query_queue (query), (ZmSpan *) (void *) ids->data,
-                          ids->len, &under, claim != NULL ? 1 : 0, done_text, query);
-  return TRUE;
-}
-
-static void
-done_release (const ZmQueueAnswer *result, const GError *error, gpointer user)
-{
-  GString *out = g_string_new ("{");
-
-  (void) result;
-  if (error == NULL)
-    zm_reply_member_text (out, "text", "its messages are free again");
-  zm_query_answer (user, out, error);
-}
-
-gboolean
-zm_command_queue_release (ZmCommandCall *call, GError **error)
-{
-  g_autofree char *claim = NULL;
-  ZmQuery *query;
-
-  if (!zm_command_text (call->request, "claim", TRUE, &claim, error) ||
-      (query = zm_query_new (call, error)) == NULL)
-    return FALSE;
-  zm_queue_claim_release (call->runtime->queues, zm_query_queue (query), zm_span_text (claim), done_release,
-                          query);
   return TRUE;
 }

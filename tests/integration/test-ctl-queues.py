@@ -233,13 +233,13 @@ def an_export_comes_back_whole_and_only_once():
         lines = [json.loads(line) for line in open(out, encoding="utf-8")]
         assert lines[0] == {"zmanager-export": 1} and sum("message" in line for line in lines) == 6, lines
         assert not any(line.get("queue", {}).get("name", "").startswith("^") for line in lines), lines
-        assert ctl_json(daemon, "import", out) == {"queues": 5, "messages": 6, "duplicates": 0}
+        assert ctl_json(daemon, "import", out) == {"queues": 5, "messages": 6, "duplicates": 0, "refused": 0}
         # The messages of an export that are still there are known by their ids only when they came by an import.
         assert ctl_json(daemon, "import", out)["duplicates"] == 6
     with Kept() as other:
         other_out = other.path("again.jsonl")
         text = "\n".join(map(json.dumps, lines))
-        assert ctl_json_input(other, text, "import") == {"queues": 5, "messages": 6, "duplicates": 0}
+        assert ctl_json_input(other, text, "import") == {"queues": 5, "messages": 6, "duplicates": 0, "refused": 0}
         assert ctl_json_input(other, text, "import", "-")["duplicates"] == 6
         assert ctl_json(other, "queue", "show", "jobs")["queue"]["metadata"] == {"colour": "red"}
         messages = ctl_json(other, "queue", "peek", "jobs")["messages"]
@@ -252,6 +252,52 @@ def an_export_comes_back_whole_and_only_once():
         broken = ctl(other, "import", input="{\"zmanager-export\":1}\nnonsense\n", status=1).stderr
         assert "stdin:2: " in broken, broken
         assert "cannot read" in ctl(other, "import", other.path("missing"), status=5).stderr
+
+
+@case
+def a_senders_id_survives_export_and_import():
+    with Kept() as daemon:
+        ctl(daemon, "queue", "put", "jobs", "mine", "--id", "order-1")
+        text = ctl(daemon, "export", "jobs").stdout
+        assert ctl_json_input(daemon, text, "import")["duplicates"] == 1
+        assert ctl_json(daemon, "queue", "show", "jobs")["queue"]["messages"] == 1
+
+
+@case
+def a_full_queue_keeps_no_other_from_an_import():
+    with Kept() as daemon:
+        for number in range(3):
+            ctl(daemon, "queue", "put", "a", str(number))
+            ctl(daemon, "queue", "put", "b", str(number))
+        text = ctl(daemon, "export").stdout
+    with Kept(CONFIG + "[queue a]\nmax-messages = 2\n") as other:
+        result = ctl(other, "--json", "import", input=text, status=1)
+        assert json.loads(result.stdout).get("refused") == 3 and "3 messages were not taken" in result.stderr, result
+        assert ctl_json(other, "queue", "show", "b")["queue"]["messages"] == 3
+
+
+@case
+def what_is_typed_wrong_is_said():
+    with Kept() as daemon:
+        ident = ctl(daemon, "queue", "put", "jobs", "one").stdout.strip()
+        claim = ctl_json(daemon, "queue", "get", "jobs")["messages"][0]["claim"]
+        for words in ("release", "jobs", "abc"), ("ack", "jobs", "xyz"), ("ack", "jobs", ident, "--claim", "x"), ("put", "jobs", "b", "--ttl", "0"):
+            assert ctl_json_status(daemon, ("queue", *words)) != 0, words
+        ctl(daemon, "queue", "release", "nope", claim, status=5)
+        ctl(daemon, "queue", "ack", "nope", ident, status=5)
+        ctl(daemon, "queue", "ack", "jobs", ident, "--claim", claim)
+
+
+@case
+def a_kind_that_takes_a_restart_is_said_at_the_reload():
+    with Kept(CONFIG + "[queue b]\nkind = fifo\n") as daemon:
+        daemon.expect("takes effect with the next start")
+        path = daemon.path("zmanager.conf")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text.replace("kind = fifo", "kind = latest"))
+        assert "fifo -> latest (at the next start)" in ctl(daemon, "reload").stdout
 
 
 def ctl_json_input(daemon, text, *words):
