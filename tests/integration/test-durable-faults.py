@@ -125,6 +125,23 @@ def on_a_full_disk_only_adding_is_refused():
         assert daemon.control("store-check")["found"] == 0
 
 
+@case
+def on_a_full_disk_messages_are_popped():
+    with SmallDisk("48m") as disk, Faulty(uri=disk.path + "/store.db") as daemon:
+        names = "large", "other", "third"
+
+        def put(name):
+            return daemon.http("POST", f"/v1/queues/{name}", {"body": "x" * 100000}).status
+
+        wait_for("a refusal", lambda: any(put(name) >= 400 for name in names for _ in range(40)))
+        popped = run_ctl(daemon, "queue", "get", "third", "--pop")
+        assert popped.returncode == 0, popped
+
+
+def run_ctl(daemon, *words):
+    return subprocess.run([ZMANAGERCTL, "--dir", daemon.directory, *words], capture_output=True, text=True, timeout=60)
+
+
 # ---- files that are damaged ----
 
 def stopped(posts=40):

@@ -289,6 +289,9 @@ write_locked (zs_store *store, zm_store_batch *batch)
     return ZM_E_MEMORY;
   }
   status = transaction (store, batch);
+  /* The log first: carrying it over makes the file longer, which may take all that the reserve gave. */
+  if (status == ZM_E_MEMORY && is_frugal (batch) && zs_reserve_drop (store))
+    status = again (store, batch);
   if (status == ZM_E_MEMORY && is_frugal (batch) && zs_reserve_give_up (store))
     status = again (store, batch);
   if (status == ZM_E_FAILED)
