@@ -280,7 +280,9 @@ TEST_F (DeliveryTest, GivenBackIsNoAttempt)
 TEST_F (DeliveryTest, ConsumersTakeTurns)
 {
   busy = true;
-  const ZmPut none = {};
+  ZmPut none = {};
+
+  none.ttl_s = none.delay_s = -1;
   ZmConsumer *much = consume ("much", "{}", 1000), *little = consume ("little", "{}", 1000);
   put ("much", numbers (60));
   put ("little", { "x", "y" });
