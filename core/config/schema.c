@@ -151,7 +151,7 @@ static const ZmKeySpec schema[] = {
   CHOICE   ("queue", "kind", .standard = "fifo", .choices = "fifo|latest", .doc = "All messages in order, or at most one a key."),
   LIST     ("queue", "topics", .doc = "Action keys, empty parts are any, whose publications are appended."),
   TEXT     ("queue", "project", .doc = "Project that it belongs to; [zaqar] project where not set."),
-  DURATION ("queue", "ttl", .standard = "14d", .least = 1000, .most = 36500 * DAY_MS, .doc = "How long a message is kept that names no time."),
+  DURATION ("queue", "ttl", .standard = "14d", .least = 1000, .most = 36500 * DAY_MS, .doc = "How long a message is kept that names no time. In queues without a section that is [zaqar] default_message_ttl; dead letters are kept 14 days there."),
   DURATION ("queue", "delay", .standard = "0", .most = DAY_MS * 15, .doc = "How long a message is held back that names no time."),
   NUMBER   ("queue", "max-messages", .standard = "0", .most = G_GINT64_CONSTANT (1000000000000),
             .doc = "Most messages; 0: no bound but the disk's."),

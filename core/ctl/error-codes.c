@@ -32,7 +32,7 @@ static const ZmCtlErrorCode codes[] = {
   { "shutdown", "The daemon ended before there was a result.",
     "Send again. [workers] drain is how long the daemon waits at its end." },
   { "no-store", "The message was to be kept safe, and this daemon has no store.",
-    "Use CALL instead of SEND." },
+    "Add a section [store] to the configuration and start the daemon again, or use CALL instead of SEND." },
   { "not-found", "No service of this name is registered: the daemon was started again.",
     "Send HELLO again." },
   { "unmapped",

@@ -140,9 +140,9 @@ append_dead (ZmTry *try, ZmStoreWriter *writer, ZmSpan before)
                 .headers = zm_span (kept.data, kept.size),
                 .topic = stored->topic,
                 .key = stored->key,
-                .ttl_s = -1,
                 .delay_s = -1 };
-  ZmQueueAppend *append = zm_queue_append_in (delivery->config.queues, writer, dead, &put, &error);
+  ZmQueueAppend *append = zm_queue_append_dead_in (delivery->config.queues, writer,
+                                                   zm_consumer_queue (consumer), dead, &put, &error);
 
   if (append == NULL) {
     zm_log_limited (delivery->config.log, ZM_LEVEL_ERROR, "delivery", "dead-letter-full",
@@ -276,6 +276,10 @@ count_end (ZmTry *try)
   if (try->gone) {
     atomic_fetch_add (&consumer->lost, 1);
     zm_counter_add (delivery->c_lost, 1);
+    zm_log_limited (delivery->config.log, ZM_LEVEL_WARNING, "delivery", "gone",
+                    "message %" G_GUINT64_FORMAT " of queue %s is not delivered (any more), attempt %u: its "
+                    "time (ttl) was over, or it was purged, or it cannot be read",
+                    try->attempt.seq, consumer->queue, try->attempt.number);
   } else if (!try->ends) {
     atomic_fetch_add (&consumer->retried, 1);
     zm_counter_add (delivery->c_retried, 1);

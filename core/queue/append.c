@@ -120,6 +120,14 @@ whole_seconds_us (gint64 seconds)
   return CLAMP (seconds, 0, G_MAXINT64 / 4 / G_USEC_PER_SEC) * G_USEC_PER_SEC;
 }
 
+static gint64
+ttl_of (const ZmQueue *queue, gint64 ttl_s)
+{
+  if (ttl_s == ZM_PUT_TTL_LETTER)
+    return queue->options.letter_ttl_s;
+  return ttl_s < 0 ? queue->options.ttl_s : ttl_s;
+}
+
 /* Its place, its times, its change. */
 static gboolean
 place (ZmAppend *append, ZmStoreWriter *writer, gint64 ttl_s, gint64 delay_s, GError **error)
@@ -136,7 +144,7 @@ place (ZmAppend *append, ZmStoreWriter *writer, gint64 ttl_s, gint64 delay_s, GE
   }
   append->seq = queue->last_seq + 1;
   if (!zm_record_seal (append->record, queue->options.cipher, queue->number, append->seq, append->created_us,
-                       ttl_s < 0 ? queue->options.ttl_s : ttl_s, due_us, error))
+                       ttl_of (queue, ttl_s), due_us, error))
     return FALSE;
   queue->last_seq = append->seq;
   append->expiry = zm_time_of (append->record->expires_us);

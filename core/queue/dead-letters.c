@@ -103,6 +103,7 @@ gboolean
 zm_dead_letters_in (ZmDeadLetters *dead, ZmQueue *queue, ZmStoreWriter *writer, guint64 seq, guint count,
                     gint64 now_us)
 {
+  gint64 ttl_s = queue->options.dead_letter_ttl_s;
   g_autoptr (GError) error = NULL;
   ZmRecord *record, *letter;
   ZmAppend *append;
@@ -118,8 +119,8 @@ zm_dead_letters_in (ZmDeadLetters *dead, ZmQueue *queue, ZmStoreWriter *writer, 
   zm_record_unref (record);
   if (letter == NULL)
     return stays (queue, seq, error);
-  append = zm_append_in (dead->to, writer, letter, queue->options.dead_letter_ttl_s, 0, ZM_PUT_ALWAYS_, FALSE,
-                         &error);
+  append = zm_append_in (dead->to, writer, letter, ttl_s >= 0 ? ttl_s : ZM_PUT_TTL_LETTER, 0, ZM_PUT_ALWAYS_,
+                         FALSE, &error);
   if (append == NULL)
     return stays (queue, seq, error);
   g_ptr_array_add (dead->appends, append);

@@ -66,6 +66,21 @@ zm_queue_append_in (ZmQueues *queues, ZmStoreWriter *writer, ZmQueueName queue, 
   return NULL;
 }
 
+ZmQueueAppend *
+zm_queue_append_dead_in (ZmQueues *queues, ZmStoreWriter *writer, ZmQueueName from, ZmQueueName queue,
+                         const ZmPut *put, GError **error)
+{
+  ZmQueue *origin = zm_queue_find_in (queues, writer, from, FALSE, NULL, NULL);
+  ZmPut letter = *put;
+
+  letter.ttl_s = ZM_PUT_TTL_LETTER;
+  if (origin != NULL && origin->options.dead_letter_ttl_s >= 0)
+    letter.ttl_s = origin->options.dead_letter_ttl_s;
+  if (origin != NULL)
+    zm_queue_unref (origin);
+  return zm_queue_append_in (queues, writer, queue, &letter, error);
+}
+
 typedef struct Bound {
   ZmQueueAppend *append;
   ZmStoreWriter *writer;

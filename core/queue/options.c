@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define MS_PER_S 1000
+/* Somebody has to look at dead letters: they outlive a weekend, also where they go into a queue that nobody has set up. */
+#define LETTER_TTL_S (14 * 86400)
 
 const char *
 zm_queue_standard_project (const ZmConfig *config)
@@ -142,6 +144,19 @@ from_metadata (ZmQueueOptions *options, const ZmConfig *config, ZmSpan metadata,
          options->cipher != NULL || common_cipher (options, config, error);
 }
 
+/* What the runtime has accepted it carries out, however long its retries take: its own queues (^) know no end of messages. */
+static void
+set_lives (ZmQueueOptions *options, const char *name, ZmSpan metadata)
+{
+  ZmSpan raw;
+
+  options->letter_ttl_s = LETTER_TTL_S;
+  if (options->configured || zm_json_member (metadata, "_default_message_ttl", &raw))
+    options->letter_ttl_s = options->ttl_s;
+  if (name[0] == '^')
+    options->ttl_s = options->letter_ttl_s = -1;
+}
+
 gboolean
 zm_queue_options_read (ZmQueueOptions *options, const ZmConfig *config, const char *project, const char *name,
                        ZmSpan metadata, gboolean stored, GError **error)
@@ -161,6 +176,7 @@ zm_queue_options_read (ZmQueueOptions *options, const ZmConfig *config, const ch
     zm_queue_options_clear (options);
     return FALSE;
   }
+  set_lives (options, name, metadata);
   return TRUE;
 }
 

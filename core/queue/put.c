@@ -180,6 +180,10 @@ check (const ZmPut *put, ZmRequest *request)
   else if (put->id.size > ZM_QUEUE_ID_MOST || put->topic.size > ZM_KEY_MOST || put->key.size > ZM_KEY_MOST ||
            put->client.size > ZM_QUEUE_ID_MOST)
     zm_queue_request_fail (request, ZM_ERROR_INVALID, "the message's id, topic, key or client is too long");
+  else if (put->ttl_s == 0 || put->ttl_s < -1)
+    zm_queue_request_fail (request, ZM_ERROR_INVALID,
+                           "the time that the message is kept (ttl) is %" G_GINT64_FORMAT " s: at least 1 s",
+                           put->ttl_s);
   return request->error == NULL;
 }
 

@@ -84,7 +84,8 @@ void zm_cipher_unref (ZmCipher *cipher); /* NULL is fine */
 typedef struct ZmQueueOptions {
   gboolean configured; /* there is a section [queue NAME] */
   ZmQueueKind kind;
-  gint64 ttl_s, delay_s; /* of messages that name none */
+  gint64 ttl_s, delay_s; /* of messages that name none; ttl_s -1: they never expire */
+  gint64 letter_ttl_s;   /* the same of dead letters that come into it */
   guint64 max_messages, max_bytes;
   ZmQueueFull full;
   ZmQueueRetain retain;
@@ -93,7 +94,7 @@ typedef struct ZmQueueOptions {
   guint max_claim_count;             /* 0: no bound */
   char *
       dead_letter; /* name in the same project; NULL: NAME.dead for a queue of the configuration, else none */
-  gint64 dead_letter_ttl_s; /* -1: the message's own */
+  gint64 dead_letter_ttl_s; /* of its own, elsewhere; -1: letter_ttl_s of where they go */
   ZmCipher *cipher;         /* NULL: none */
   gboolean sums;
   char **topics; /* action keys; NULL-terminated, or NULL */
@@ -123,14 +124,14 @@ struct ZmQueue {
   gboolean loaded;
   gboolean removed; /* no longer in the registry */
   ZmQueueOptions options;
-  char *metadata; /* JSON object text, never NULL */
+  char *metadata;    /* JSON object text, never NULL */
   gpointer changing; /* metadata.c's: who changed it last in this batch; NULL: nobody */
 
   ZmIndex index;
   guint64 last_seq; /* the last that was given out */
   guint64 purged; /* what was purged in prepare: appends of the same batch up to it are not there any more */
-  guint64 purged_done; /* the same when it is durable; written and read atomically, by readers too */
-  guint64 leaving_bytes;          /* of removals that are not durable yet */
+  guint64 purged_done;   /* the same when it is durable; written and read atomically, by readers too */
+  guint64 leaving_bytes; /* of removals that are not durable yet */
   guint64 pending, pending_bytes; /* appended and not durable yet: count against bounds and emptiness */
   ZmHeap delays;                  /* due, seq; those that left the queue meanwhile stay until their time */
   GHashTable *delayed;            /* seq (guint64 *) -> due (ZmTime): in the queue and not due; NULL: none */

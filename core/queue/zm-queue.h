@@ -54,6 +54,8 @@ typedef struct ZmPut {
   ZmSpan client;         /* Zaqar's Client-ID, 16 bytes, or empty: who is not echoed to */
   gint64 ttl_s, delay_s; /* -1: the queue's standard */
 } ZmPut;
+/* As ttl_s of appends: the queue's standard for dead letters, which is longer than that of queues made by use. */
+#define ZM_PUT_TTL_LETTER (-2)
 
 /* A stored message, as answers have it; borrowed unless said otherwise. */
 typedef struct ZmStored {
@@ -224,6 +226,9 @@ char *zm_queues_status_json (ZmQueues *queues);
 typedef struct ZmQueueAppend ZmQueueAppend;
 ZmQueueAppend *zm_queue_append_in (ZmQueues *queues, ZmStoreWriter *writer, ZmQueueName queue,
                                    const ZmPut *put, GError **error);
+/* A dead letter of `from` into `queue`: kept as long as `from` says, else as `queue` says. Never fewer days because of [zaqar]. */
+ZmQueueAppend *zm_queue_append_dead_in (ZmQueues *queues, ZmStoreWriter *writer, ZmQueueName from,
+                                        ZmQueueName queue, const ZmPut *put, GError **error);
 /* To every queue that is bound to the topic; all of them as one. NULL without error: none is bound. */
 ZmQueueAppend *
 zm_queue_append_bound_in (ZmQueues *queues, ZmStoreWriter *writer, ZmSpan topic, const ZmPut *put);

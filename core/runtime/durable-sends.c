@@ -216,8 +216,9 @@ zm_sends_from_subject (ZmMessage *const *messages, guint n, guint64 ticket, gpoi
   *from = (FromSubject){ user, ticket };
   if (zm_sends_put (user, messages, n, answer_subject, from))
     return TRUE;
-  g_autofree char *json =
-      error_json ("no-store", "this daemon has no store; use CALL, or push to the subject socket");
+  g_autofree char *json = error_json (
+      "no-store",
+      "this daemon has no store: add [store] to its configuration and start it again, or use CALL");
   answer_subject (ZM_E_UNSUPPORTED, json, from);
   for (guint i = 0; i < n; i++)
     zm_message_unref (messages[i]);

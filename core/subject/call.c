@@ -180,8 +180,9 @@ take_request (ZmSubject *subject, Request *request)
       !good_messages (subject, messages, &code, &error)) {
     refuse_request (subject, caller, code, error);
   } else if (caller->verb == ZM_VERB_SEND && subject->config.send == NULL) {
-    zm_answer_text (subject, caller, "ERROR", "no-store",
-                    "this daemon has no store; use CALL, or push to the subject socket");
+    zm_answer_text (
+        subject, caller, "ERROR", "no-store",
+        "this daemon has no store: add [store] to its configuration and start it again, or use CALL");
   } else if (!zm_subject_admits_call (subject, messages->pdata[0])) {
     zm_answer_busy (subject, caller, "draining", "the daemon is draining; call another, or again later");
   } else {

@@ -41,6 +41,10 @@ public:
   ZmDelivery *delivery = nullptr;
   std::atomic<gint64> now{ 1000 * second }, wall{ 20000 * day };
 
+  /* For a test of lives: the queues have the moved clock too, and these settings; it opens again. */
+  std::atomic<bool> queues_move{ false };
+  std::vector<const char *> settings;
+
   std::mutex lock;
   std::condition_variable changed;
   std::vector<Seen> seen;
@@ -81,6 +85,8 @@ public:
 
     config = zm_config_new ();
     zm_config_add_setting (config, "queue bound.topics=?Result?Wanted", "test", problems);
+    for (const char *setting : settings)
+      zm_config_add_setting (config, setting, "test", problems);
     zm_config_finish (config, problems);
     g_autofree char *wrong = zm_problems_format (problems);
     EXPECT_EQ (zm_problems_errors (problems), 0u) << wrong;
@@ -99,6 +105,11 @@ public:
     room.config = config;
     room.log = log;
     room.metrics = metrics;
+    room.wall_us = [] (gpointer user) {
+      auto *test = static_cast<DeliveryTest *> (user);
+      return test->queues_move ? test->wall.load () : zm_wall_us ();
+    };
+    room.user = this;
     queues = zm_queues_new (&room, &error);
     ASSERT_NE (queues, nullptr) << error->message;
     with.queues = queues;

@@ -280,7 +280,9 @@ TEST_F (DeliveryTest, GivenBackIsNoAttempt)
 TEST_F (DeliveryTest, ConsumersTakeTurns)
 {
   busy = true;
-  const ZmPut none = {};
+  ZmPut none = {};
+
+  none.ttl_s = none.delay_s = -1;
   ZmConsumer *much = consume ("much", "{}", 1000), *little = consume ("little", "{}", 1000);
   put ("much", numbers (60));
   put ("little", { "x", "y" });
@@ -424,6 +426,70 @@ TEST_F (DeliveryTest, WhatIsOverMeanwhileIsCountedAndForgotten)
   pass (60 * second);
   EXPECT_TRUE (settles_gone (1));
   EXPECT_EQ (count (), 1u);
+}
+
+TEST_F (DeliveryTest, WhatTheRuntimeAcceptedWaitsForItsRetryHoweverLong)
+{
+  settings = { "zaqar.default_message_ttl=60" };
+  queues_move = true;
+  reopen ();
+  consume ("^sends", R"({"pre": {"n": 1, "delay": 7200}})");
+  put ("^sends", { "a" });
+  put ("used", { "b" });
+  end (nth (0), ZM_DELIVERY_RETRY);
+  settle ();
+  pass (5400 * second);
+  EXPECT_EQ (list ("^sends").bodies, std::vector<std::string>{ "a" });
+  EXPECT_TRUE (list ("used").bodies.empty ()) << "a queue made by use has the standard of [zaqar]";
+  pass (1800 * second);
+  EXPECT_EQ (nth (1).number, 2u);
+  end (nth (1), ZM_DELIVERED);
+  settle ();
+  EXPECT_TRUE (list ("^sends").bodies.empty ());
+  EXPECT_TRUE (settles_gone (0));
+}
+
+TEST_F (DeliveryTest, DeadLettersAreKeptFourteenDays)
+{
+  settings = { "zaqar.default_message_ttl=60" };
+  queues_move = true;
+  reopen ();
+  consume ("used");
+  put ("used", { "a" });
+  end (nth (0), ZM_DELIVERY_REJECT, "no");
+  settle ();
+  pass (7200 * second);
+  EXPECT_EQ (list ("used.dead").bodies, std::vector<std::string>{ "a" });
+  pass (13 * day);
+  EXPECT_EQ (list ("used.dead").bodies, std::vector<std::string>{ "a" });
+  pass (day);
+  EXPECT_TRUE (list ("used.dead").bodies.empty ());
+}
+
+/* What is set up stands above the fourteen days: of the queue that they go to, and of the one that they come from. */
+TEST_F (DeliveryTest, DeadLettersAreKeptAsTheirQueueSays)
+{
+  settings = { "zaqar.default_message_ttl=60", "queue work.dead.ttl=1d" };
+  queues_move = true;
+  reopen ();
+  ask ([&] (Answer *answer) {
+    zm_queue_create (queues, ZmQueueName{ {}, ZM_SPAN_LITERAL ("other") },
+                     ZM_SPAN_LITERAL ("{\"_dead_letter_queue_messages_ttl\":3000}"), answered, answer);
+  });
+  consume ("work");
+  consume ("other");
+  put ("work", { "a" });
+  end (nth (0), ZM_DELIVERY_REJECT, "no");
+  put ("other", { "b" });
+  end (nth (1), ZM_DELIVERY_REJECT, "no");
+  settle ();
+  pass (2900 * second);
+  EXPECT_EQ (list ("other.dead").bodies, std::vector<std::string>{ "b" });
+  pass (200 * second);
+  EXPECT_TRUE (list ("other.dead").bodies.empty ());
+  EXPECT_EQ (list ("work.dead").bodies, std::vector<std::string>{ "a" });
+  pass (day);
+  EXPECT_TRUE (list ("work.dead").bodies.empty ());
 }
 
 TEST_F (DeliveryTest, WhatIsPurgedMeanwhileIsCountedAndForgotten)

@@ -164,6 +164,18 @@ TEST (QueueBatch, TextsWithANulAreNoNamesAndNoMetadata)
   EXPECT_EQ (room.create ("c", metadata).code, ZM_ERROR_INVALID);
 }
 
+TEST (QueueBatch, ATimeOfZeroIsRefusedAsItWouldNeverBeThere)
+{
+  Room room;
+  ZmPut put = Room::a_put ("x");
+
+  put.ttl_s = 0;
+  EXPECT_EQ (room.put ("q", { put }).code, ZM_ERROR_INVALID);
+  put.ttl_s = 1;
+  EXPECT_EQ (room.put ("q", { put }).code, -1);
+  EXPECT_EQ (room.list ("q").messages.size (), 1u);
+}
+
 TEST (QueueBatch, DeadLettersDoNotGoToTheDaemonsOwnQueues)
 {
   Room room;
