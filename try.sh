@@ -16,10 +16,11 @@ END
 
 # ---- what it needs: the one list of packages (names of Debian and Ubuntu)
 packages_build="gcc g++ make autoconf automake libtool autopoint gettext autoconf-archive pkg-config
-  libzmq3-dev libglib2.0-dev libjson-glib-dev libgtest-dev scdoc"
-packages_run="python3 python3-zmq iproute2"
+  libzmq3-dev libglib2.0-dev libjson-glib-dev libgtest-dev scdoc
+  libsqlite3-dev libmicrohttpd-dev libyajl-dev libssl-dev"
+packages_run="python3 python3-zmq iproute2 curl"
 # Tests that miss one of these are skipped.
-packages_check="abigail-tools clang valgrind"
+packages_check="abigail-tools clang valgrind python3-zaqarclient sqlite3"
 
 command=tour
 yes=no

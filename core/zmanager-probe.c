@@ -14,7 +14,7 @@
  */
 #include "config.h"
 
-#include "zmanager/plugin.h"
+#include "zmanager/store.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -244,6 +244,8 @@ say_kind (void)
     say ("has", "hooks");
   if (ZM_HAS (descriptor, source) && descriptor->source != NULL)
     say ("has", "source");
+  if (ZM_HAS (descriptor, store) && descriptor->store != NULL)
+    say ("has", "store");
 }
 
 static int
@@ -389,6 +391,8 @@ try_tables (void *handle, char **actions)
     touch_struct (descriptor->source, sizeof *descriptor->source);
   if (ZM_HAS (descriptor, hooks))
     touch_struct (descriptor->hooks, sizeof *descriptor->hooks);
+  if (ZM_HAS (descriptor, store))
+    touch_struct (descriptor->store, sizeof *descriptor->store);
 }
 
 /* What says that it stays is not asked to go. */

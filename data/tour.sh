@@ -94,7 +94,7 @@ published () { grep -q -- "$1" "$dir/tail.log"; }
 traced () { grep -q -- "$1" "$dir/trace.log"; }
 
 # ---- the daemon
-for program in zmanagerd zmanagerctl cc pkg-config; do
+for program in zmanagerd zmanagerctl cc pkg-config curl; do
   command -v $program >/dev/null || { say "tour: $program is not on PATH; run ./try.sh, which builds and finds all" >&2 && exit 1; }
 done
 dir=$(mktemp -d "${TMPDIR:-/tmp}/zmanager-tour-XXXXXX") || exit 1
@@ -110,11 +110,14 @@ for file in zmanager.conf actions.d/links.ini flows.d/links.flow; do
   say "$dir/$file"
   grep -v '^#' "$dir/$file" | grep -v '^$' | indent
 done
-type_in "zmanagerd --dir $dir &"
-zmanagerd --dir "$dir" --log-format=human >"$dir/daemon.log" 2>&1 </dev/null &
-daemon=$!
-pids=$daemon
-await "a daemon that answers" zmanagerctl status
+start_daemon () {
+  type_in "zmanagerd --dir $dir &"
+  zmanagerd --dir "$dir" --log-format=human >>"$dir/daemon.log" 2>&1 </dev/null &
+  daemon=$!
+  pids="$pids $daemon"
+  await "a daemon that answers" zmanagerctl status
+}
+start_daemon
 zmanagerctl status | head -n 1 | indent
 
 # What is published and what happens inside, from here to the end, is collected for the scenes. Each is there as soon as it
@@ -216,12 +219,33 @@ answer=$(zmanagerctl call '?Demo?Shout' "it runs" 2>&1)
 [ "$(zmanagerctl --json status | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' | head -n 1)" = "$daemon" ] ||
   fail "the same daemon as at the start"
 
+scene durable "Messages that must not be lost: what was accepted is on disk, and outlives a kill -9"
+say "The lost link of above is in the queue that is bound to its topic:"
+run zmanagerctl queue peek lost-links
+zmanagerctl --json queue peek lost-links | grep -q "$link" || fail "the lost link in its queue"
+say "" "Another queue, made by its first message, over HTTP; the answer comes when the disk has it:"
+post () { curl -sS --unix-socket "$dir/run/http.sock" "http://localhost/v1/queues/orders" -d "$1"; }
+type_in "curl --unix-socket $dir/run/http.sock http://localhost/v1/queues/orders -d 'order 17'"
+order=$(post 'order 17') || fail "an answer over HTTP"
+say "    $order"
+type_in "zmanagerctl send --durable '?Hello?Greet' durable"
+zmanagerctl send --durable '?Hello?Greet' durable | indent
+type_in "kill -9 $daemon"
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+start_daemon
+run zmanagerctl queue ls
+run zmanagerctl queue get orders --body --pop
+order=$(zmanagerctl --json queue peek lost-links) || fail "the queue after the crash"
+printf '%s' "$order" | grep -q "$link" || fail "the lost link after the crash"
+say "${dim}(zmanagerctl status, or a browser on [http] listen, show how queues are doing)$plain"
+
 end_scene
 say "" "took: $took"
 if [ $keep = yes ]; then
   # The watchers end; the daemon and its directory stay.
   dir=
-  pids=${pids#"$daemon"}
+  pids=$(printf '%s\n' $pids | grep -vx "$daemon")
   say "" "The daemon keeps running (process $daemon). Ask it: zmanagerctl --dir $ZM_DIR status" \
     "End it: zmanagerctl --dir $ZM_DIR drain; rm -r $ZM_DIR"
 else

@@ -106,6 +106,14 @@ static const ZmCodeInfo codes[] = {
     "runs goes on, degraded, and the acts stand in its log only.\n"
     "Example: audit-log = no/such/directory/audit.json\n"
     "Cure: correct the path, or chmod go-w the file and check who owns it." },
+  { ZM_CODE_OPEN_HTTP_REFUSED, "HTTP beyond this machine without tokens",
+    "Without tokens whoever reaches the HTTP API may do anything, so it is open to this machine only.\n"
+    "Example: in [http], listen = 0.0.0.0:8888 with auth = none.\n"
+    "Cure: set auth = token (zmanagerctl token new makes one), or listen on 127.0.0.1 or unix:PATH." },
+  { ZM_CODE_BAD_RETRY_POLICY, "Text that is no retry policy",
+    "A retry policy is a JSON object of known members whose counts and times are within their bounds.\n"
+    "Example: retry = {\"immediate\": \"often\"}\n"
+    "Cure: correct the member that the message names; zmanager.conf(5), RETRY POLICIES, lists them." },
   /* action mappings */
   { ZM_CODE_DUPLICATE_MAPPING, "Key mapped twice",
     "Two lines map the same key; the later one in name order of the files counts.\n"
@@ -167,9 +175,13 @@ static const ZmCodeInfo codes[] = {
     "Example: [IAMConnection] in two files.\n"
     "Cure: rename one of them, unless that is meant." },
   { ZM_CODE_SHARED_TRIGGER, "Two flows with one trigger",
-    "A message that the trigger matches runs both flows.\n"
+    "A message that the trigger matches runs both flows. Of a durable message only the first is kept on "
+    "disk: "
+    "the other is lost where the daemon ends meanwhile.\n"
     "Example: two flows that both begin with ?Link?Down.\n"
-    "Cure: nothing, where that is meant; else make one trigger more exact." },
+    "Cure: nothing, where that is meant; else make one trigger more exact, or name the second flow's trigger "
+    "as "
+    "a step of the first." },
   { ZM_CODE_JOIN_TOO_WIDE, "Too many concurrent steps",
     "One line may join at most 16 steps by &.\n"
     "Example: a generated line of 40 keys.\n"

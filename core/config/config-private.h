@@ -41,7 +41,7 @@ struct ZmConfig {
   GPtrArray *order;     /* ZmEntry*, as they came */
   GPtrArray *sections;  /* ZmSection*, as they came */
   GHashTable *strings;  /* interned places */
-  GHashTable *defaults; /* ZmKeySpec* -> char **items of its default */
+  GHashTable *defaults; /* place of a ZmKeySpec in the schema -> char **items of its default */
   guint layer;
   const char *setting_origin; /* settings of one origin are one layer */
 };

@@ -38,6 +38,13 @@ section_free (gpointer data)
   g_free (section);
 }
 
+/* By place and not by address: a module that reads the daemon's configuration has the table too, somewhere else. */
+static gpointer
+default_key (const ZmKeySpec *spec)
+{
+  return GSIZE_TO_POINTER ((gsize) (spec - zm_config_schema ()) + 1);
+}
+
 /* Each default is split into its items once, so that reading gives out what the configuration owns. */
 static void
 add_defaults (ZmConfig *config)
@@ -50,7 +57,7 @@ add_defaults (ZmConfig *config)
     else if (spec->standard != NULL)
       items = g_strdupv ((char *[]){ (char *) spec->standard, NULL });
     if (items != NULL)
-      g_hash_table_insert (config->defaults, (gpointer) spec, items);
+      g_hash_table_insert (config->defaults, default_key (spec), items);
   }
 }
 
@@ -179,7 +186,7 @@ zm_config_list (const ZmConfig *config, const char *section, const char *key)
     return (const char *const *) entry->list;
   spec = zm_config_spec (section, key);
   if (spec != NULL)
-    items = g_hash_table_lookup (config->defaults, spec);
+    items = g_hash_table_lookup (config->defaults, default_key (spec));
   return items != NULL ? (const char *const *) items : none;
 }
 

@@ -24,7 +24,8 @@ typedef struct Place {
 static gboolean
 kind_open (const char *section)
 {
-  return g_str_has_prefix (section, "plugin ") || g_str_has_prefix (section, "source ");
+  return g_str_has_prefix (section, "plugin ") || g_str_has_prefix (section, "source ") ||
+         strcmp (section, "store") == 0;
 }
 
 /* The words of the schema: sections (kind NULL) or one section's keys. Borrowed texts; g_free the array. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * completion bash|zsh|fish: scripts made from the table, so they know what this version knows. Names that only the daemon knows
- * the scripts ask for when they are wanted: completion dead|flows|plugins|services.
+ * the scripts ask for when they are wanted: completion dead|flows|plugins|queues|services.
  */
 #include "config.h"
 
@@ -15,7 +15,9 @@
 static const struct {
   const char *kind;   /* as the scripts ask for it; also the request, and the member of the answer */
   const char *member; /* of each of them: what it is called */
-} kinds[] = { { "dead", "id" }, { "flows", "name" }, { "plugins", "name" }, { "services", "name" } };
+} kinds[] = {
+  { "dead", "id" }, { "flows", "name" }, { "plugins", "name" }, { "queues", "name" }, { "services", "name" }
+};
 
 /* Commands whose first argument is such a name. */
 static const struct {
@@ -23,8 +25,13 @@ static const struct {
   gboolean files; /* a file will do as well */
 } takers[] = {
   { "dead show", "dead", FALSE },        { "dead rm", "dead", FALSE },
-  { "flow show", "flows", FALSE },       { "plugin inspect", "plugins", TRUE },
-  { "plugin load", "plugins", FALSE },   { "plugin unload", "plugins", FALSE },
+  { "dead replay", "dead", FALSE },      { "flow show", "flows", FALSE },
+  { "plugin inspect", "plugins", TRUE }, { "plugin load", "plugins", FALSE },
+  { "plugin unload", "plugins", FALSE }, { "queue show", "queues", FALSE },
+  { "queue rm", "queues", FALSE },       { "queue purge", "queues", FALSE },
+  { "queue put", "queues", FALSE },      { "queue get", "queues", FALSE },
+  { "queue ack", "queues", FALSE },      { "queue release", "queues", FALSE },
+  { "queue peek", "queues", FALSE },     { "export", "queues", FALSE },
   { "plugin reload", "plugins", FALSE }, { "services", "services", FALSE },
 };
 

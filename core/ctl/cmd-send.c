@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * send and call.
+ * send and call; send --durable is a call of the verb SEND.
  *
  * send pushes to the Subject, which answers nothing: that libzmq took a message does not mean that it left, and that it left not
  * that it was read. So the program ends only when its socket has emptied, and after a bulk when the daemon's own count stands
@@ -152,6 +152,73 @@ send_messages (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
   return zm_ctl_fail (ctl, error);
 }
 
+/* ---- send --durable ---- */
+
+/* As the daemon's own deadline of a call: what its store takes longer for is not known to be there. */
+#define DURABLE_MS 30000
+
+static void
+say_stored (const ZmCtl *ctl, const char *status, const char *first_id, gint64 accepted, gint64 duplicates)
+{
+  if (ctl->json) {
+    g_autoptr (JsonObject) object = json_object_new ();
+
+    if (status != NULL)
+      json_object_set_string_member (object, "status", status);
+    json_object_set_int_member (object, "accepted", accepted);
+    json_object_set_int_member (object, "duplicates", duplicates);
+    json_object_set_string_member (object, "id", first_id);
+    zm_out_json_object (object);
+  } else if (status != NULL) {
+    printf ("%s %s\n", status, first_id);
+  } else {
+    printf (_ ("%lld messages accepted, %lld duplicates\n"), (long long) accepted, (long long) duplicates);
+  }
+}
+
+static int print_reply (const ZmCtl *ctl, const GPtrArray *reply);
+
+/* One after the other: the next goes when the one before is on the disk. The first that is refused ends it. */
+static int
+send_durable (ZmCtl *ctl, ZmCtlMessage *message, gint64 count)
+{
+  gint64 timeout_ms = zm_ctl_duration (ctl, "timeout", DURABLE_MS), accepted = 0, duplicates = 0;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *endpoint = zm_ctl_endpoint (ctl, "call", &error);
+  gboolean fits = endpoint != NULL && zm_ctl_body_fits (ctl, "call", message->body, &error);
+  void *call = fits ? zm_ctl_socket (ctl, ZMQ_DEALER, endpoint, &error) : NULL;
+  g_autofree char *first_id = g_strdup (message->id);
+  int status = ZM_EXIT_OK;
+  ZmUuidMaker ids;
+
+  zm_uuid_maker_init (&ids);
+  while (call != NULL && status == ZM_EXIT_OK && accepted + duplicates < count) {
+    if (accepted + duplicates > 0)
+      zm_ctl_message_next (message, &ids);
+    g_autoptr (GPtrArray) reply = zm_ctl_request_call (ctl, call, "SEND", message, timeout_ms, &error);
+
+    if (reply == NULL)
+      break;
+    if (zm_span_is (zm_ctl_frame (reply, 0), "ACCEPTED"))
+      accepted++;
+    else if (zm_span_is (zm_ctl_frame (reply, 0), "DUPLICATE"))
+      duplicates++;
+    else
+      status = print_reply (ctl, reply);
+  }
+  if (call != NULL)
+    zm_ctl_close (call, 0);
+  if (error != NULL)
+    return zm_ctl_fail (ctl, error);
+  if (status == ZM_EXIT_OK)
+    say_stored (ctl,
+                count > 1      ? NULL
+                : accepted > 0 ? "ACCEPTED"
+                               : "DUPLICATE",
+                first_id, accepted, duplicates);
+  return status;
+}
+
 /* The message is made once; of many only the id changes, so that a bulk send costs the daemon more than the client. */
 int
 zm_ctl_cmd_send (ZmCtl *ctl, guint n, char **arguments)
@@ -164,7 +231,8 @@ zm_ctl_cmd_send (ZmCtl *ctl, guint n, char **arguments)
     return zm_ctl_usage (ctl, _ ("--id and --count exclude each other: each message has an id of its own"));
   if (!zm_ctl_message_read (ctl, n, arguments, 0, &message, &status))
     return status;
-  status = send_messages (ctl, &message, count);
+  status = zm_ctl_flag (ctl, "durable") ? send_durable (ctl, &message, count)
+                                        : send_messages (ctl, &message, count);
   zm_ctl_message_clear (&message);
   return status;
 }

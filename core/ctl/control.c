@@ -12,6 +12,7 @@
 #include "config.h"
 
 #include "ctl/ctl.h"
+#include "runtime/zm-runtime.h"
 
 #include <errno.h>
 #include <string.h>
@@ -76,6 +77,15 @@ send_request (ZmCtl *ctl, void *socket, JsonObject *request, GError **error)
   ZmSpan frames[] = { REQUEST_ID, zm_span_text (text) };
 
   json_object_unref (request);
+  /* A larger one would end the connection without a word. */
+  if (frames[1].size > ZM_REQUEST_MOST) {
+    g_set_error (
+        error, ZM_ERROR, ZM_ERROR_LIMIT,
+        _ ("the request has %lld bytes; the control socket takes at most %d, which is a body of some %d KiB; "
+           "the HTTP API takes larger ones"),
+        (long long) frames[1].size, ZM_REQUEST_MOST, ZM_REQUEST_MOST / 1024 * 3 / 4);
+    return FALSE;
+  }
   if (zm_ctl_send_frames (socket, frames, G_N_ELEMENTS (frames), (int) ctl->timeout_ms))
     return TRUE;
   g_set_error (error, ZM_ERROR, ZM_ERROR_UNREACHABLE, _ ("the daemon does not take the request"));
@@ -219,10 +229,13 @@ take_answer (ZmCtl *ctl, void *socket, const ZmCtlStream *stream, const char *st
     if (stream->part (ctl, node, stream->user))
       return TRUE;
     cancel (socket);
-  } else if (strcmp (status, "OK") != 0) {
+  } else {
     JsonObject *answer = node_object (node);
 
-    set_answer_error (answer, error);
+    if (strcmp (status, "OK") != 0)
+      set_answer_error (answer, error);
+    else if (stream->done != NULL)
+      stream->done (ctl, answer, stream->user);
     json_object_unref (answer);
   }
   return FALSE;

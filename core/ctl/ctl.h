@@ -215,7 +215,8 @@ typedef struct ZmCtlStream {
   void (*ready) (ZmCtl *ctl, gpointer user); /* it is open: all that happens from now on comes; or NULL */
   void (*quiet) (ZmCtl *ctl,
                  gpointer user); /* nothing came in the first ZM_CTL_QUIET_US, told once; or NULL */
-  gint64 until_us;               /* zm_now_us of its end; 0: none */
+  void (*done) (ZmCtl *ctl, JsonObject *answer, gpointer user); /* the daemon ended it, with this; or NULL */
+  gint64 until_us;                                              /* zm_now_us of its end; 0: none */
   gpointer user;
 } ZmCtlStream;
 /* Follows it until the part had enough, the time is over, a signal comes, or the daemon ends it. FALSE: error. */
@@ -243,6 +244,8 @@ gboolean zm_ctl_id_check (const char *id);
 /* Gives the message the next id. */
 void zm_ctl_message_next (ZmCtlMessage *message, ZmUuidMaker *ids);
 /* Sends it on the call socket and waits: [status][headers][body] as GBytes. NULL: error. */
+GPtrArray *zm_ctl_request_call (ZmCtl *ctl, void *call, const char *verb, const ZmCtlMessage *message,
+                                gint64 timeout_ms, GError **error);
 GPtrArray *zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *message, gint64 timeout_ms,
                         GError **error);
 /* One exchange on an open call socket: sends [id][verb][frames …], gives [status][headers][body]. NULL: error. */
@@ -279,9 +282,29 @@ int zm_ctl_cmd_workers (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_hosts (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_dead_ls (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_dead_show (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_dead_replay (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_dead_rm (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_ls (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_show (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_create (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_rm (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_purge (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_put (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_get (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_ack (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_release (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_queue_peek (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_export (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_import (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_reload (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_drain (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_token_new (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_token_ls (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_token_rm (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_store_status (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_store_check (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_store_backup (ZmCtl *ctl, guint n, char **arguments);
+int zm_ctl_cmd_store_restore (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_log (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_completion (ZmCtl *ctl, guint n, char **arguments);
 int zm_ctl_cmd_help (ZmCtl *ctl, guint n, char **arguments);

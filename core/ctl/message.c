@@ -243,23 +243,31 @@ zm_ctl_exchange (ZmCtl *ctl, void *call, const char *verb, const ZmSpan *frames,
   return NULL;
 }
 
+/* One request at an open call socket. The daemon ends it at its deadline and says so; the grace is for its answer to arrive. */
+GPtrArray *
+zm_ctl_request_call (ZmCtl *ctl, void *call, const char *verb, const ZmCtlMessage *message, gint64 timeout_ms,
+                     GError **error)
+{
+  gsize size = 0;
+  const char *data = g_bytes_get_data (message->body, &size);
+  ZmSpan frames[3] = { zm_span_text (message->topic), zm_span_text (message->headers ? message->headers : ""),
+                       zm_span (data, size) };
+
+  if (message->headers == NULL)
+    frames[1] = frames[2];
+  return zm_ctl_exchange (ctl, call, verb, frames, message->headers ? 3 : 2, timeout_ms + 2000, error);
+}
+
 /* The socket lives for one call: a reply that comes after the deadline then finds nobody, and is counted by the daemon. */
 GPtrArray *
 zm_ctl_call (ZmCtl *ctl, const char *endpoint, const ZmCtlMessage *message, gint64 timeout_ms, GError **error)
 {
   void *call = zm_ctl_socket (ctl, ZMQ_DEALER, endpoint, error);
-  gsize size = 0;
-  const char *data = g_bytes_get_data (message->body, &size);
-  ZmSpan frames[3] = { zm_span_text (message->topic), zm_span_text (message->headers ? message->headers : ""),
-                       zm_span (data, size) };
   GPtrArray *reply = NULL;
 
   if (call == NULL)
     return NULL;
-  if (message->headers == NULL)
-    frames[1] = frames[2];
-  /* The daemon ends the call at its deadline and says so; the grace is for its answer to arrive. */
-  reply = zm_ctl_exchange (ctl, call, "CALL", frames, message->headers ? 3 : 2, timeout_ms + 2000, error);
+  reply = zm_ctl_request_call (ctl, call, "CALL", message, timeout_ms, error);
   zm_ctl_close (call, 0);
   return reply;
 }

@@ -270,6 +270,15 @@ clear (ZmHostedCall *self)
   }
 }
 
+static void
+tell_result (const ZmHostedCall *self)
+{
+  if (self->told != NULL)
+    self->told (self->user, self->status);
+  else
+    self->done (self->user, self->status, self->call.body, self->call.body_size);
+}
+
 static gboolean
 run (ZmHostedThread *thread, ZmHostedCall *self)
 {
@@ -286,7 +295,7 @@ run (ZmHostedThread *thread, ZmHostedCall *self)
     if (self->kind == ZM_HOSTED_TELL)
       atomic_store (&plugin->hosted->page->loading, plugin->serial);
     if (self->kind == ZM_HOSTED_RESULT)
-      self->done (self->user, self->status, self->call.body, self->call.body_size);
+      tell_result (self);
     else
       zm_hosted_life_told (
           plugin->hosted,

@@ -16,14 +16,19 @@ typedef struct Ask {
   guint64 id; /* first: key of the table */
   ZmHostedPlugin *plugin;
   zm_result_fn done;
+  zm_done_fn told; /* in place of done */
   void *user;
+  /* A thread waits for it, and frees it. */
+  gboolean waited, answered;
+  int status;
+  char *body;
+  gsize size;
 } Ask;
 
 /* ---- events ---- */
 
-/* ZM_OK, or why not. A source's section may give the key in place of the event. */
-static int
-check_event (ZmHostedPlugin *plugin, const zm_event *event, gboolean keyless)
+int
+zm_hosted_check_event (ZmHostedPlugin *plugin, const zm_event *event, gboolean keyless)
 {
   ZmSpan flow = zm_span_text (event->flow);
   int status = event->key == NULL && keyless ? ZM_OK : zm_hosted_check_key (plugin, event->key);
@@ -46,8 +51,8 @@ check_event (ZmHostedPlugin *plugin, const zm_event *event, gboolean keyless)
 }
 
 /* A body of no bytes has an address all the same: a part without one is absent. */
-static void
-set_parts (ZmRecord *record, const zm_event *event)
+void
+zm_hosted_event_parts (ZmRecord *record, const zm_event *event)
 {
   record->n_parts = ZM_EVENT_PARTS;
   record->parts[ZM_EVENT_KEY] = zm_span_text (event->key);
@@ -82,12 +87,12 @@ zm_hosted_emit (ZmHostedPlugin *plugin, const zm_event *from, guint64 source)
 
   if (!zm_event_read (from, &event))
     return ZM_E_INVALID;
-  status = check_event (plugin, &event, source != 0);
+  status = zm_hosted_check_event (plugin, &event, source != 0);
   if (status != ZM_OK)
     return status;
   if (!take_credit (plugin->hosted))
     return ZM_E_AGAIN;
-  set_parts (&record, &event);
+  zm_hosted_event_parts (&record, &event);
   zm_hosted_say (plugin->hosted, &record);
   return ZM_OK;
 }
@@ -102,21 +107,55 @@ host_emit (const zm_host *host, const zm_event *event)
 
 /* 0: too many wait for their answers. */
 static guint64
-add_ask (ZmHostedPlugin *plugin, zm_result_fn done, void *user)
+add_ask (ZmHostedPlugin *plugin, const Ask *from)
 {
   ZmHosted *hosted = plugin->hosted;
   guint64 id = 0;
 
   pthread_mutex_lock (&hosted->asks_lock);
   if (g_hash_table_size (hosted->asks) < ZM_HOSTED_ASKS) {
-    Ask *ask = g_new0 (Ask, 1);
+    Ask *ask = g_new (Ask, 1);
 
-    *ask = (Ask){ .id = ++hosted->next_ask, .plugin = plugin, .done = done, .user = user };
-    id = ask->id;
+    *ask = *from;
+    ask->plugin = plugin;
+    ask->id = id = ++hosted->next_ask;
     g_hash_table_insert (hosted->asks, &ask->id, ask);
   }
   pthread_mutex_unlock (&hosted->asks_lock);
   return id;
+}
+
+guint64
+zm_hosted_ask_told (ZmHostedPlugin *plugin, zm_done_fn done, void *user)
+{
+  return add_ask (plugin, &(Ask){ .told = done, .user = user });
+}
+
+guint64
+zm_hosted_ask_wait (ZmHostedPlugin *plugin)
+{
+  return add_ask (plugin, &(Ask){ .waited = TRUE });
+}
+
+/* Should the plugin go meanwhile (its thread is one that nobody ends), its questions are gone too. */
+int
+zm_hosted_waited (ZmHosted *hosted, guint64 id, gint64 until_us, char **body, gsize *size)
+{
+  int status = ZM_E_FAILED;
+  Ask *ask;
+
+  pthread_mutex_lock (&hosted->asks_lock);
+  while ((ask = g_hash_table_lookup (hosted->asks, &id)) != NULL && !ask->answered)
+    if (!zm_cond_wait_until (&hosted->asks_cond, &hosted->asks_lock, until_us))
+      break;
+  if (ask != NULL && ask->answered) {
+    status = ask->status;
+    *body = g_steal_pointer (&ask->body);
+    *size = ask->size;
+  }
+  g_hash_table_remove (hosted->asks, &id);
+  pthread_mutex_unlock (&hosted->asks_lock);
+  return status;
 }
 
 /* done is called once, also where the call fails later; not where this says no. */
@@ -134,27 +173,45 @@ host_call_action (const zm_host *host, const zm_event *from, int timeout_ms, zm_
 
   if (done == NULL || !zm_event_read (from, &event))
     return ZM_E_INVALID;
-  status = check_event (plugin, &event, FALSE);
+  status = zm_hosted_check_event (plugin, &event, FALSE);
   if (status != ZM_OK)
     return status;
-  record.id = add_ask (plugin, done, user);
+  record.id = add_ask (plugin, &(Ask){ .done = done, .user = user });
   if (record.id == 0)
     return ZM_E_AGAIN;
-  set_parts (&record, &event);
+  zm_hosted_event_parts (&record, &event);
   zm_hosted_say (plugin->hosted, &record);
   return ZM_OK;
 }
 
-/* NULL: nobody asked, or the plugin has gone. */
-static Ask *
-take_ask (ZmHosted *hosted, guint64 id)
+/* For the thread that waits for it. */
+static void
+bring_answer (ZmHosted *hosted, Ask *ask, const ZmRecord *record)
 {
+  ask->answered = TRUE;
+  ask->status = record->n_numbers > 0 ? (int) (gint64) record->numbers[0] : ZM_E_FAILED;
+  if (record->n_parts > 0) {
+    ask->size = record->parts[0].size;
+    ask->body = g_memdup2 (record->parts[0].data, ask->size);
+  }
+  pthread_cond_broadcast (&hosted->asks_cond);
+}
+
+/* NULL: nobody asked, or the plugin has gone, or who waits for it has it now. */
+static Ask *
+take_ask (ZmHosted *hosted, const ZmRecord *record)
+{
+  guint64 id = record->id;
   Ask *ask;
 
   pthread_mutex_lock (&hosted->asks_lock);
   ask = g_hash_table_lookup (hosted->asks, &id);
-  if (ask != NULL)
+  if (ask != NULL && ask->waited) {
+    bring_answer (hosted, ask, record);
+    ask = NULL;
+  } else if (ask != NULL) {
     g_hash_table_steal (hosted->asks, &id);
+  }
   pthread_mutex_unlock (&hosted->asks_lock);
   return ask;
 }
@@ -163,12 +220,13 @@ take_ask (ZmHosted *hosted, guint64 id)
 void
 zm_hosted_answered (ZmHosted *hosted, const ZmRecord *record)
 {
-  g_autofree Ask *ask = take_ask (hosted, record->id);
+  g_autofree Ask *ask = take_ask (hosted, record);
   ZmHostedCrew *crew;
   ZmHostedCall *call;
   ZmSpan body = record->n_parts > 0 ? record->parts[0] : zm_span (NULL, 0);
 
-  if (ask == NULL || record->n_numbers < 1 || !atomic_load (&ask->plugin->ready))
+  if (ask == NULL || record->n_numbers < 1 || (ask->done == NULL && ask->told == NULL) ||
+      !atomic_load (&ask->plugin->ready))
     return;
   crew = ask->plugin->crew;
   call = zm_hosted_crew_spare (crew);
@@ -177,6 +235,7 @@ zm_hosted_answered (ZmHosted *hosted, const ZmRecord *record)
   call->lane = ask->plugin->serial_only || crew->n_threads == 1 ? 1 : 0;
   call->quick = FALSE;
   call->done = ask->done;
+  call->told = ask->told;
   call->user = ask->user;
   call->hops = 0; /* it may ask again for as long as it likes */
   call->status = (int) (gint64) record->numbers[0];
@@ -189,8 +248,12 @@ zm_hosted_answered (ZmHosted *hosted, const ZmRecord *record)
 static gboolean
 is_of (gpointer key, gpointer value, gpointer user)
 {
+  Ask *ask = value;
+
   (void) key;
-  return ((const Ask *) value)->plugin == user;
+  if (ask->plugin == user)
+    g_clear_pointer (&ask->body, g_free);
+  return ask->plugin == user;
 }
 
 void
@@ -198,6 +261,7 @@ zm_hosted_asks_drop (ZmHosted *hosted, const ZmHostedPlugin *plugin)
 {
   pthread_mutex_lock (&hosted->asks_lock);
   g_hash_table_foreach_remove (hosted->asks, is_of, (gpointer) plugin);
+  pthread_cond_broadcast (&hosted->asks_cond);
   pthread_mutex_unlock (&hosted->asks_lock);
 }
 

@@ -123,6 +123,7 @@ struct ZmHostedCall {
   atomic_int cancelled;
   /* RESULT */
   zm_result_fn done;
+  zm_done_fn told; /* in place of done */
   void *user;
   int status;
   /* what call points into; the body is aligned as malloc's */
@@ -293,6 +294,7 @@ struct ZmHosted {
   int told_status;
   /* what has been asked */
   pthread_mutex_t asks_lock;
+  pthread_cond_t asks_cond;
   GHashTable *asks; /* id -> ZmHostedAsk */
   guint64 next_ask;
   atomic_ullong next_timer;
@@ -324,15 +326,27 @@ void zm_hosted_life_push (ZmHosted *hosted, ZmHostedStep *step);
 /* The call of reload that it waits for is over. */
 void zm_hosted_life_told (ZmHosted *hosted, int status);
 
-/* services.c, emit.c, timers.c */
+/* services.c, emit.c, stored.c, timers.c */
 void zm_hosted_fill_services (zm_host *host);
 /* Adds these to the table of services. */
 void zm_hosted_fill_emits (zm_host *host);
 void zm_hosted_fill_timers (zm_host *host);
+void zm_hosted_fill_stored (zm_host *host);
+/* zm_emit_durable of a source where source is not 0. */
+int
+zm_hosted_send (ZmHostedPlugin *plugin, const zm_event *event, guint64 source, zm_done_fn done, void *user);
 /* zm_emit of a source where source is not 0; its key may be absent. */
 int zm_hosted_emit (ZmHostedPlugin *plugin, const zm_event *event, guint64 source);
 /* The reader's: brings what was asked for to the plugin's threads. */
 void zm_hosted_answered (ZmHosted *hosted, const ZmRecord *record);
+/* What can be told of an event alone: ZM_OK, or why it is refused. keyless: a source's section may give its key. */
+int zm_hosted_check_event (ZmHostedPlugin *plugin, const zm_event *event, gboolean keyless);
+void zm_hosted_event_parts (ZmRecord *record, const zm_event *event);
+/* The id of a question whose answer is told to done (NULL: to nobody), or that the calling thread waits for. 0: too many wait. */
+guint64 zm_hosted_ask_told (ZmHostedPlugin *plugin, zm_done_fn done, void *user);
+guint64 zm_hosted_ask_wait (ZmHostedPlugin *plugin);
+/* Waits for that: its status; where that is ZM_OK the body, which the caller frees. */
+int zm_hosted_waited (ZmHosted *hosted, guint64 id, gint64 until_us, char **body, gsize *size);
 /* Nothing is brought to this plugin any more. The reader's. */
 void zm_hosted_asks_drop (ZmHosted *hosted, const ZmHostedPlugin *plugin);
 /* A timer for once fires: it is none any more. */

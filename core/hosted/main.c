@@ -41,6 +41,7 @@ hosted_new (const ZmHostedOptions *options, ZmPage *page)
   hosted->tickets = zm_hosted_tickets_new ();
   atomic_init (&hosted->emits, ZM_HOSTED_EMITS);
   pthread_mutex_init (&hosted->asks_lock, NULL);
+  zm_cond_init_monotonic (&hosted->asks_cond);
   zm_hosted_confine (&hosted->room, options);
   zm_hosted_fill_services (&hosted->host);
   return hosted;

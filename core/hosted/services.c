@@ -137,6 +137,7 @@ zm_hosted_fill_services (zm_host *host)
   zm_hosted_fill_deferred (host);
   zm_hosted_fill_emits (host);
   zm_hosted_fill_timers (host);
+  zm_hosted_fill_stored (host);
   host->log = host_log;
   host->config = host_config;
   host->metric = host_metric;

@@ -31,6 +31,14 @@ source_emit (const zm_host *host, const zm_event *event)
   return zm_hosted_emit (source->plugin, event, source->serial);
 }
 
+static int
+source_emit_durable (const zm_host *host, const zm_event *event, zm_done_fn done, void *user)
+{
+  const ZmHostedSource *source = (const ZmHostedSource *) host;
+
+  return zm_hosted_send (source->plugin, event, source->serial, done, user);
+}
+
 /* Its values do not change as long as it is open. */
 static const char *
 source_config (const zm_host *host, const char *key, unsigned index)
@@ -174,6 +182,7 @@ source_new (ZmHostedPlugin *plugin, const ZmRecord *record)
 
   source->host = *zm_generation_host (plugin->generation);
   source->host.emit = source_emit;
+  source->host.emit_durable = source_emit_durable;
   source->host.config = source_config;
   source->plugin = plugin;
   source->serial = record->id;

@@ -184,6 +184,7 @@ append_note (GString *out, const ZmDeadNote *note, gboolean bodies)
   append_text (out, "plugin", note->plugin);
   append_text (out, "action", note->symbol);
   append_text (out, "key", note->key != NULL ? note->key : "");
+  append_text (out, "kind", "set-aside");
   g_string_append_printf (
       out, ",\"kills\":%u,\"since\":%" G_GINT64_FORMAT ",\"size\":%" G_GSIZE_FORMAT ",\"history\":[",
       note->kills, note->since_us / 1000, note->body_size);

@@ -371,6 +371,26 @@ void zm_host_drop_services (ZmHost *host); /* its process ended */
  * closing waits for an answer that this thread reads. */
 ZmGeneration *zm_host_generation (ZmHost *host, guint64 serial);
 
+/* Texts of an event, which needs them with an end. */
+typedef struct ZmHostEvent {
+  zm_event event;
+  char *key, *flow, *id, *headers;
+} ZmHostEvent;
+void zm_host_event_read (const ZmRecord *record, ZmHostEvent *out);
+void zm_host_event_clear (ZmHostEvent *event);
+
+/* Who asked; the answer goes to that process, should it still be there. */
+typedef struct ZmHostQuestion {
+  ZmHosts *hosts;
+  guint64 number, life, id;
+} ZmHostQuestion;
+ZmHostQuestion *zm_host_question (ZmHost *host, const ZmRecord *record);
+/* As zm_result_fn, with the question, which it takes. Without the lock; any thread. */
+void zm_host_answer (void *question, int status, const void *body, size_t size);
+
+/* ---- stored.c: PUT, EMPTY, SEND, KEEP, KEPT; without the lock ---- */
+void zm_host_take_stored (ZmHost *host, const ZmRecord *record);
+
 /* ---- timer.c; without the lock ---- */
 void zm_host_take_timer (ZmHost *host, const ZmRecord *record);
 void zm_host_take_untimer (ZmHost *host, const ZmRecord *record);

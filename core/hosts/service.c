@@ -33,14 +33,8 @@ zm_host_generation (ZmHost *host, guint64 serial)
 
 /* ---- events ---- */
 
-/* Texts of an event, which needs them with an end. */
-typedef struct Event {
-  zm_event event;
-  char *key, *flow, *id, *headers;
-} Event;
-
-static void
-event_clear (Event *event)
+void
+zm_host_event_clear (ZmHostEvent *event)
 {
   g_free (event->key);
   g_free (event->flow);
@@ -48,8 +42,8 @@ event_clear (Event *event)
   g_free (event->headers);
 }
 
-static void
-read_event (const ZmRecord *record, Event *out)
+void
+zm_host_event_read (const ZmRecord *record, ZmHostEvent *out)
 {
   const ZmSpan body = record->parts[ZM_EVENT_BODY];
 
@@ -73,7 +67,7 @@ emit (ZmHost *host, const ZmRecord *record)
   guint64 source = record->numbers[ZM_EMIT_SOURCE];
   ZmGeneration *generation = zm_host_generation (host, record->numbers[ZM_EMIT_GENERATION]);
   const zm_host *table = NULL;
-  Event event;
+  ZmHostEvent event;
   int status;
 
   if (generation == NULL)
@@ -83,12 +77,12 @@ emit (ZmHost *host, const ZmRecord *record)
     if (table == NULL)
       return ZM_E_NOT_FOUND;
   }
-  read_event (record, &event);
+  zm_host_event_read (record, &event);
   status = table != NULL ? table->emit (table, &event.event)
                          : hosts->config.emit (generation, &event.event,
                                                (guint) MIN (record->numbers[ZM_EMIT_HOPS], G_MAXUINT16),
                                                hosts->config.user);
-  event_clear (&event);
+  zm_host_event_clear (&event);
   if (table != NULL)
     zm_source_leave (hosts, host, source);
   return status;
@@ -173,12 +167,6 @@ zm_host_emit_again (ZmHost *host)
 
 /* ---- asking ---- */
 
-/* An answer goes to the process that asked, should that still be there. */
-typedef struct Question {
-  ZmHosts *hosts;
-  guint64 number, life, id;
-} Question;
-
 static ZmHost *
 host_by_number (ZmHosts *hosts, guint64 number)
 {
@@ -195,11 +183,21 @@ host_by_number (ZmHosts *hosts, guint64 number)
   return NULL;
 }
 
-/* In a worker. */
-static void
-answer (void *user, int status, const void *body, size_t size)
+ZmHostQuestion *
+zm_host_question (ZmHost *host, const ZmRecord *record)
 {
-  Question *question = user;
+  ZmHostQuestion *question = g_new (ZmHostQuestion, 1);
+
+  *question =
+      (ZmHostQuestion){ .hosts = host->hosts, .number = host->number, .life = host->life, .id = record->id };
+  return question;
+}
+
+/* In a worker, or in the hosts' thread. */
+void
+zm_host_answer (void *user, int status, const void *body, size_t size)
+{
+  ZmHostQuestion *question = user;
   ZmHosts *hosts = question->hosts;
   ZmRecord record = { .kind = ZM_RECORD_ANSWER, .id = question->id, .n_numbers = 1, .n_parts = 1 };
   ZmHost *host;
@@ -221,21 +219,20 @@ take_ask (ZmHost *host, const ZmRecord *record)
 {
   ZmHosts *hosts = host->hosts;
   ZmGeneration *generation = zm_host_generation (host, record->numbers[ZM_ASK_GENERATION]);
-  Question *question = g_new (Question, 1);
-  Event event;
+  ZmHostQuestion *question = zm_host_question (host, record);
+  ZmHostEvent event;
   int status = ZM_E_NOT_FOUND;
 
-  *question = (Question){ .hosts = hosts, .number = host->number, .life = host->life, .id = record->id };
   if (generation != NULL) {
-    read_event (record, &event);
+    zm_host_event_read (record, &event);
     status =
         hosts->config.ask (generation, &event.event, (guint) MIN (record->numbers[ZM_ASK_HOPS], G_MAXUINT16),
-                           (int) CLAMP ((gint64) record->numbers[ZM_ASK_TIMEOUT], 0, G_MAXINT), answer,
-                           question, hosts->config.user);
-    event_clear (&event);
+                           (int) CLAMP ((gint64) record->numbers[ZM_ASK_TIMEOUT], 0, G_MAXINT),
+                           zm_host_answer, question, hosts->config.user);
+    zm_host_event_clear (&event);
   }
   if (status != ZM_OK)
-    answer (question, status, NULL, 0);
+    zm_host_answer (question, status, NULL, 0);
 }
 
 /* ---- logs and figures ---- */
@@ -282,6 +279,11 @@ zm_host_service (ZmHost *host, const ZmRecord *record)
   case ZM_RECORD_UNTIMER: zm_host_take_untimer (host, record); break;
   case ZM_RECORD_LOG: take_log (host, record); break;
   case ZM_RECORD_METRIC: take_metric (host, record); break;
+  case ZM_RECORD_PUT:
+  case ZM_RECORD_EMPTY:
+  case ZM_RECORD_SEND:
+  case ZM_RECORD_KEEP:
+  case ZM_RECORD_KEPT: zm_host_take_stored (host, record); break;
   case ZM_RECORD_LOOP:
     if (zm_host_generation (host, record->id) != NULL)
       zm_counter_add (host->hosts->c_loops, 1);

@@ -76,6 +76,16 @@ typedef struct ZmHostsConfig {
   int (*emit) (ZmGeneration *generation, const zm_event *event, guint hops, gpointer user);
   int (*ask) (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms, zm_result_fn done,
               void *done_user, gpointer user);
+  /* zm_put_message, zm_wait_empty, zm_emit_durable, zm_keep and zm_kept, likewise; NULL: ZM_E_UNSUPPORTED. Of kept *value is a
+   * reference. */
+  int (*put) (ZmGeneration *generation, const zm_put *put, zm_done_fn done, void *done_user, gpointer user);
+  int (*wait_empty) (ZmGeneration *generation, const char *queue, const char *key, int timeout_ms,
+                     zm_done_fn done, void *done_user, gpointer user);
+  int (*send) (ZmGeneration *generation, const zm_event *event, guint hops, zm_done_fn done, void *done_user,
+               gpointer user);
+  int (*keep) (ZmGeneration *generation, const char *name, const void *data, gsize size, zm_done_fn done,
+               void *done_user, gpointer user);
+  int (*kept) (ZmGeneration *generation, const char *name, GBytes **value, gpointer user);
   /* FALSE: the daemon drains, and what emit answers ZM_E_AGAIN to is not taken later either. NULL: always TRUE. */
   gboolean (*accepts) (gpointer user);
   gpointer user;

@@ -58,6 +58,13 @@ G_BEGIN_DECLS
  *   LOG       (id: generation or 0) level | text
  *   METRIC    (id: generation) kind, value's bits (a double) | name
  *   LOOP      (id: generation) an EMIT or ASK that the host refused, as it came over too many hops: -
+ *   PUT       (zm_put_message, id: the host's own, as of the four that follow) generation, how, ttl_ms, delay_ms
+ *             | queue, key?, id?, headers?, body
+ *   EMPTY     (zm_wait_empty) generation, timeout_ms | queue, key?
+ *   SEND      (zm_emit_durable) generation, source or 0, hops so far | as EMIT
+ *   KEEP      generation | name, value?
+ *   KEPT      generation | name
+ *   Each is answered by one ANSWER; of KEPT its body is the value.
  *
  * Sources, by a serial that the daemon chose:
  *   OPEN      generation | name, configuration
@@ -109,10 +116,15 @@ typedef enum {
   ZM_RECORD_SHUTTED,
   ZM_RECORD_LOOP,
   ZM_RECORD_MEMORY,
+  ZM_RECORD_PUT,
+  ZM_RECORD_EMPTY,
+  ZM_RECORD_SEND,
+  ZM_RECORD_KEEP,
+  ZM_RECORD_KEPT,
   ZM_RECORD_KINDS
 } ZmRecordKind;
 
-#define ZM_HOST_VERSION 2 /* both sides have the same, or part */
+#define ZM_HOST_VERSION 3 /* both sides have the same, or part */
 
 /* Features of PREPARED: what the descriptor has. */
 enum {
@@ -156,6 +168,8 @@ enum { ZM_DONE_SLOT, ZM_DONE_STATUS, ZM_DONE_TOOK, ZM_DONE_NUMBERS };
 enum { ZM_DONE_TYPE, ZM_DONE_KEY, ZM_DONE_NEXT, ZM_DONE_CODE, ZM_DONE_TEXT, ZM_DONE_BODY, ZM_DONE_PARTS };
 enum { ZM_EMIT_GENERATION, ZM_EMIT_SOURCE, ZM_EMIT_HOPS, ZM_EMIT_NUMBERS };
 enum { ZM_ASK_GENERATION, ZM_ASK_HOPS, ZM_ASK_TIMEOUT, ZM_ASK_NUMBERS };
+enum { ZM_PUT_GENERATION, ZM_PUT_HOW, ZM_PUT_TTL, ZM_PUT_DELAY, ZM_PUT_NUMBERS };
+enum { ZM_PUT_QUEUE, ZM_PUT_KEY, ZM_PUT_ID, ZM_PUT_HEADERS, ZM_PUT_BODY, ZM_PUT_PARTS };
 enum { ZM_EVENT_KEY, ZM_EVENT_FLOW, ZM_EVENT_ID, ZM_EVENT_HEADERS, ZM_EVENT_BODY, ZM_EVENT_PARTS };
 
 /* To be written: a part with data NULL is absent. Read: parts point into the bytes that were read. */

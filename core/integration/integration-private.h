@@ -44,6 +44,7 @@ struct ZmIntegration {
   ZmRing *ring;     /* ZmMessage *, a reference each: what waits to be published */
   ZmWaker waker;    /* wakes the thread out of zmq_poll when the ring gets something */
   pthread_t thread; /* the publisher */
+  gboolean ended;   /* and it was joined */
   /* After this moment nothing more is waited for; G_MAXINT64 until zm_integration_free. */
   _Atomic gint64 give_up_us;
 

@@ -183,6 +183,18 @@ zm_integration_close (ZmIntegration *integration)
   zm_waker_wake (&integration->waker);
 }
 
+void
+zm_integration_finish (ZmIntegration *integration, gint64 deadline_ms)
+{
+  if (integration == NULL || integration->ended)
+    return;
+  atomic_store (&integration->give_up_us, zm_now_us () + MAX (deadline_ms, 0) * 1000);
+  zm_ring_close (integration->ring);
+  zm_waker_wake (&integration->waker);
+  pthread_join (integration->thread, NULL);
+  integration->ended = TRUE;
+}
+
 /* Publishing ends first, by the closed ring; libzmq's pipes have what is left of the time as linger. */
 void
 zm_integration_free (ZmIntegration *integration, gint64 deadline_ms)
@@ -190,10 +202,7 @@ zm_integration_free (ZmIntegration *integration, gint64 deadline_ms)
   if (integration == NULL)
     return;
   gint64 end_us = zm_now_us () + MAX (deadline_ms, 0) * 1000;
-  atomic_store (&integration->give_up_us, end_us);
-  zm_ring_close (integration->ring);
-  zm_waker_wake (&integration->waker);
-  pthread_join (integration->thread, NULL);
+  zm_integration_finish (integration, deadline_ms);
   /* What is in libzmq's own pipes has the rest of the time. */
   integration_clear (integration, (int) CLAMP ((end_us - zm_now_us ()) / 1000, 0, G_MAXINT));
 }

@@ -35,7 +35,10 @@ ZmIntegration *zm_integration_new (const ZmIntegrationConfig *config, GError **e
 /* Takes nothing new from now on, and lets go who waits for room; what was given is still published. Called before a thread
  * that may publish is joined: with slow-subscriber = wait it could wait for ever. Any thread; NULL is allowed. */
 void zm_integration_close (ZmIntegration *integration);
-/* Publishes what it was given (at most deadline_ms), ends the thread, closes the sockets. */
+/* Publishes what it was given (at most deadline_ms) and ends the thread, so that the tap has seen all when this returns. What is published
+ * after it is dropped and counted. In the thread that frees; NULL is allowed. */
+void zm_integration_finish (ZmIntegration *integration, gint64 deadline_ms);
+/* The same where that was not done, and closes the sockets. */
 void zm_integration_free (ZmIntegration *integration, gint64 deadline_ms);
 
 /* Takes the references of n messages; waits for room in the ring (a forward edge may block). FALSE: shut down; all were

@@ -115,6 +115,7 @@ zm_message_set_topic_with_id (ZmMessage *message, const ZmTopic *topic, ZmUuidMa
     id = zm_span (made, sizeof made);
   }
   zm_message_set_topic (message, topic->flow, &topic->key, id);
+  message->made_id = id.data == made;
 }
 
 /* ---- making ---- */

@@ -23,7 +23,8 @@ typedef enum {
   ZM_ORIGIN_CALL,    /* came on the call socket */
   ZM_ORIGIN_EMIT,    /* a plugin's emit */
   ZM_ORIGIN_TIMER,   /* a plugin's timer */
-  ZM_ORIGIN_INTERNAL /* made by the runtime: results */
+  ZM_ORIGIN_INTERNAL, /* made by the runtime: results */
+  ZM_ORIGIN_DURABLE   /* out of a queue, or the result of such a one, which is in the queues bound to its topic already */
 } ZmOrigin;
 
 /* Read it through the fields; written only between zm_message_* making it and giving it away. */
@@ -33,6 +34,7 @@ struct ZmMessage {
   guint8 attempt; /* 1 at first */
   guint16 hops;   /* carried by emit: over 100 is a loop */
   gboolean has_headers;
+  gboolean made_id; /* nobody gave one: it was made here, and nobody sends it a second time */
   guint8 lane;   /* the worker room's: which lane keeps its order, counted from 1; 0: none */
   guint16 order; /* the worker room's: those of one ordering key have the same; 0: none */
   ZmTopic topic; /* points into topic_frame or inside */
@@ -43,6 +45,7 @@ struct ZmMessage {
   gint64 deadline_us; /* monotonic, of the caller; 0: none given */
   guint64 reply;      /* ticket of the waiting caller (call socket, zm_call_action); 0: nobody waits */
   guint inside_size;  /* of the topic's text in inside; 0: it is in topic_frame */
+  gpointer durable;   /* the attempt that it belongs to; NULL: volatile */
   ZmMessage *next;    /* for whoever owns it: lists without allocation */
   char inside[ZM_TOPIC_INSIDE];
 };

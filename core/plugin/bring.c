@@ -181,8 +181,13 @@ examine (ZmPlugins *plugins, const char *copy, const ZmManifest *manifest, gbool
 
 /* A plugin that is to be kept out of the daemon is never taken in for want of a host. */
 static gboolean
-check_carrier (const ZmPlugins *plugins, const ZmPlacement *placement, GError **error)
+check_place (const ZmPlugins *plugins, const ZmWish *wish, GError **error)
 {
+  const ZmPlacement *placement = &wish->placement;
+  const ZmPluginFile *file = &wish->scanned->file;
+
+  if (!zm_placement_allows_kind (placement, file->name, file->manifest->kind, error))
+    return FALSE;
   if (placement->isolation == ZM_ISOLATION_THREAD || plugins->carrier != NULL)
     return TRUE;
   g_set_error (
@@ -199,8 +204,7 @@ static ZmGeneration *
 make_generation (ZmPlugins *plugins, const ZmWish *wish, ZmConfig *config, GError **error)
 {
   const ZmScanned *scanned = wish->scanned;
-  g_autofree char *copy =
-      check_carrier (plugins, &wish->placement, error) ? copy_file (plugins, scanned, error) : NULL;
+  g_autofree char *copy = check_place (plugins, wish, error) ? copy_file (plugins, scanned, error) : NULL;
   g_autoptr (ZmManifest) manifest = copy != NULL ? read_copy (copy, error) : NULL;
   const ZmGenerationConfig how = {
     .name = wish->name,

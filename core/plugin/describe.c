@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+/* Where the store's functions of the first version end: a store has all of them. */
+#define STORE_1_1 (offsetof (zm_store_ops, figures) + sizeof (((zm_store_ops *) NULL)->figures))
+
 #define MOST_LISTED 1024 /* actions or options of one plugin */
 
 /* Copies what both sides know. FALSE: theirs is too short to be one at all. */
@@ -130,6 +133,34 @@ adopt_interfaces (ZmGeneration *generation, GError **error)
   return TRUE;
 }
 
+/* check and backup may be missing; a store without the others is none. */
+static gboolean
+adopt_store (ZmGeneration *generation, GError **error)
+{
+  const char *kind = generation->manifest->kind;
+  zm_plugin_desc *ours = &generation->descriptor;
+  const zm_store_ops *store = &generation->store;
+  const char *why = NULL;
+
+  if ((ours->store != NULL) != (strcmp (kind, "store") == 0))
+    why = ours->store != NULL ? "it has store functions, and its note does not say kind=store"
+                              : "its note says kind=store, and its descriptor has no store functions";
+  else if (ours->store == NULL)
+    return TRUE;
+  else if (!adopt_struct (&generation->store, sizeof generation->store, ours->store, STORE_1_1))
+    why = "its store functions are of an unknown size; build it again";
+  else if (store->open == NULL || store->close == NULL || store->write == NULL || store->recover == NULL ||
+           store->reader_open == NULL || store->reader_close == NULL || store->read == NULL ||
+           store->documents == NULL || store->last == NULL || store->figures == NULL)
+    why = "its store needs all functions but check and backup";
+  if (why != NULL) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_PLUGIN, "%s", why);
+    return FALSE;
+  }
+  ours->store = &generation->store;
+  return TRUE;
+}
+
 /* Until it returns TRUE nothing of the plugin is called but its query function. */
 gboolean
 zm_descriptor_adopt (ZmGeneration *generation, const zm_plugin_desc *theirs, GError **error)
@@ -146,5 +177,6 @@ zm_descriptor_adopt (ZmGeneration *generation, const zm_plugin_desc *theirs, GEr
   }
   generation->flags = generation->descriptor.flags;
   return check_options (generation->descriptor.options, error) && adopt_interfaces (generation, error) &&
-         adopt_noted (generation, error) && adopt_listed (generation, generation->descriptor.actions, error);
+         adopt_store (generation, error) && adopt_noted (generation, error) &&
+         adopt_listed (generation, generation->descriptor.actions, error);
 }

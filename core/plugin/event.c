@@ -52,6 +52,45 @@ zm_event_check (const zm_event *event)
          (event->id == NULL || id_is_good (event->id)) && (headers.size == 0 || headers_are_good (headers));
 }
 
+gboolean
+zm_put_read (const zm_put *put, zm_put *out)
+{
+  memset (out, 0, sizeof *out);
+  if (put == NULL || put->struct_size < G_STRUCT_OFFSET (zm_put, delay_ms) + sizeof put->delay_ms)
+    return FALSE;
+  memcpy (out, put, MIN (put->struct_size, sizeof *out));
+  return out->body != NULL || out->body_size == 0;
+}
+
+gboolean
+zm_queue_name_check (const char *name)
+{
+  return name != NULL && *name != '\0' &&
+         is_made_of (name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+}
+
+gboolean
+zm_put_check (const zm_put *put)
+{
+  ZmSpan key = zm_span_text (put->key), headers = zm_span_text (put->headers);
+
+  return put->how <= ZM_PUT_REPLACE && zm_queue_name_check (put->queue) && key.size <= ZM_PUT_KEY_MOST &&
+         g_utf8_validate_len (key.size > 0 ? key.data : "", key.size, NULL) &&
+         (put->id == NULL || (*put->id != '\0' && id_is_good (put->id))) &&
+         (headers.size == 0 || headers_are_good (headers)) && put->ttl_ms >= 0 && put->delay_ms >= 0;
+}
+
+gboolean
+zm_kept_check (const char *name)
+{
+  gsize length = name != NULL ? strnlen (name, ZM_KEPT_NAME_MOST + 1) : 0;
+
+  for (gsize i = 0; i < length; i++)
+    if ((guchar) name[i] < ' ' || name[i] == 0x7f)
+      return FALSE;
+  return length > 0 && length <= ZM_KEPT_NAME_MOST;
+}
+
 /* Prometheus takes more in a name; this is what needs no escaping anywhere. */
 gboolean
 zm_metric_check (int kind, const char *name, double value)
@@ -65,9 +104,9 @@ zm_metric_check (int kind, const char *name, double value)
 char *
 zm_status_text (int status)
 {
-  static const char *const names[] = { "ZM_E_INVALID",     "ZM_E_AGAIN",  "ZM_E_LATE",
-                                       "ZM_E_MEMORY",      "ZM_E_DENIED", "ZM_E_NOT_FOUND",
-                                       "ZM_E_UNSUPPORTED", "ZM_E_FAILED", "ZM_E_TIMEOUT" };
+  static const char *const names[] = { "ZM_E_INVALID", "ZM_E_AGAIN",     "ZM_E_LATE",        "ZM_E_MEMORY",
+                                       "ZM_E_DENIED",  "ZM_E_NOT_FOUND", "ZM_E_UNSUPPORTED", "ZM_E_FAILED",
+                                       "ZM_E_TIMEOUT", "ZM_E_EXISTS" };
 
   /* They count down from -1. */
   if (status >= 0 || status < -(int) G_N_ELEMENTS (names))

@@ -43,7 +43,19 @@ manifest_copy (const ZmManifest *from)
   return copy;
 }
 
-/* Its own services table. A protocol is output only: it reports delivery events, and sends and calls nothing. */
+/* What needs the store. */
+static void
+take_queues (zm_host *host)
+{
+  host->put = NULL;
+  host->wait_empty = NULL;
+  host->emit_durable = NULL;
+  host->keep = NULL;
+  host->kept = NULL;
+}
+
+/* Its own services table. A protocol is output only: it reports delivery events, and sends and calls nothing; a store cannot
+ * store in itself. */
 static void
 make_host (ZmGeneration *generation, const zm_host *host)
 {
@@ -51,6 +63,9 @@ make_host (ZmGeneration *generation, const zm_host *host)
   generation->host.struct_size = sizeof (zm_host);
   generation->host.abi_minor = ZM_ABI_MINOR;
   generation->host.ctx = generation;
+  if (strcmp (generation->manifest->kind, "protocol") == 0 ||
+      strcmp (generation->manifest->kind, "store") == 0)
+    take_queues (&generation->host);
   if (strcmp (generation->manifest->kind, "protocol") == 0) {
     generation->host.emit = NULL;
     generation->host.call_action = NULL;
@@ -210,6 +225,12 @@ const zm_plugin_desc *
 zm_generation_descriptor (const ZmGeneration *generation)
 {
   return &generation->descriptor;
+}
+
+const struct zm_store_ops *
+zm_generation_store (const ZmGeneration *generation)
+{
+  return generation->descriptor.store;
 }
 
 const zm_host *

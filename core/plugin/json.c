@@ -189,6 +189,7 @@ add_generation (GString *out, ZmGeneration *generation, const char *state)
   add_loaded_actions (out, generation);
   add_options (out, generation->descriptor.options);
   add_flag (out, "source", generation->descriptor.source != NULL);
+  add_flag (out, "store", generation->descriptor.store != NULL);
   add_flag (out, "hooks", generation->descriptor.hooks != NULL);
   add_holders (out, generation);
 }
@@ -201,6 +202,8 @@ line_of_use (const ZmPluginFile *file)
 
   if (strcmp (manifest->kind, "source") == 0)
     return g_strdup_printf ("[source %s]", file->name);
+  if (strcmp (manifest->kind, "store") == 0)
+    return g_strdup_printf ("[store] driver=%s", file->name);
   if (manifest->actions[0] != NULL)
     return g_strdup_printf ("?%s?%s = %s.%s", file->name, manifest->actions[0], file->name,
                             manifest->actions[0]);

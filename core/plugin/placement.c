@@ -43,6 +43,13 @@ below_system (const ZmPlugins *plugins, const char *path)
   return strncmp (whole, directory, length) == 0 && (whole[length] == '/' || length <= 1);
 }
 
+/* A store runs in the daemon whoever made it; where somebody says otherwise it is refused. */
+static gboolean
+is_store (const ZmPluginFile *file)
+{
+  return file->manifest != NULL && g_strcmp0 (file->manifest->kind, "store") == 0;
+}
+
 /* The first of them that says something, with its name for people. */
 static void
 choose (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *file, const char *mapped,
@@ -58,7 +65,7 @@ choose (const ZmPlugins *plugins, const ZmConfig *config, const ZmPluginFile *fi
     placement->reason = "[plugin] isolation";
   else if (noted != NULL && zm_isolation_parse (noted, &placement->isolation))
     placement->reason = "its note";
-  else if (third != NULL && !below_system (plugins, file->path) &&
+  else if (third != NULL && !is_store (file) && !below_system (plugins, file->path) &&
            zm_isolation_parse (third, &placement->isolation) && placement->isolation != ZM_ISOLATION_THREAD)
     placement->reason = "third party";
 }
@@ -106,6 +113,18 @@ zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean 
   }
   g_set_error (error, ZM_ERROR, ZM_ERROR_UNGUARDED,
                "it has hooks, which run in the daemon's workers, and is to run as %s (%s); set isolation = "
+               "thread in [plugin %s]",
+               zm_isolation_name (placement->isolation), placement->reason, plugin);
+  return FALSE;
+}
+
+gboolean
+zm_placement_allows_kind (const ZmPlacement *placement, const char *plugin, const char *kind, GError **error)
+{
+  if (placement->isolation == ZM_ISOLATION_THREAD || strcmp (kind, "store") != 0)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, strcmp (placement->reason, MAPPED) == 0 ? ZM_ERROR_EXISTS : ZM_ERROR_REFUSED,
+               "it is a store, which runs in the daemon itself, and is to run as %s (%s); set isolation = "
                "thread in [plugin %s]",
                zm_isolation_name (placement->isolation), placement->reason, plugin);
   return FALSE;
@@ -179,7 +198,8 @@ zm_placement_check_mapped (const ZmPlugins *plugins, const ZmConfig *config, con
   ZmPlacement placement = zm_plugins_place (plugins, config, file, mapped);
 
   return own.isolation == placement.isolation ||
-         (zm_placement_allows (&placement, file->name, description->hooks, error) &&
+         (zm_placement_allows_kind (&placement, file->name, file->manifest->kind, error) &&
+          zm_placement_allows (&placement, file->name, description->hooks, error) &&
           zm_placement_varies (file->name, description->flags, description->source, error));
 }
 
@@ -190,7 +210,8 @@ zm_placement_check (const ZmPlugins *plugins, const ZmConfig *config, const ZmPl
   ZmPlacement placement = zm_plugins_place (plugins, config, file, NULL);
   g_autoptr (GError) error = NULL;
 
-  if (!zm_placement_allows (&placement, file->name, description->hooks, &error))
+  if (!zm_placement_allows_kind (&placement, file->name, file->manifest->kind, &error) ||
+      !zm_placement_allows (&placement, file->name, description->hooks, &error))
     zm_problems_add (problems, ZM_PROBLEM_ERROR,
                      error->code == ZM_ERROR_UNGUARDED ? ZM_CODE_HOOKS_OUTSIDE : ZM_CODE_PLUGIN_REFUSED,
                      file->path, 0, 0, NULL, NULL, "plugin '%s': %s", file->name, error->message);

@@ -37,6 +37,9 @@ ZmPlacement zm_plugins_place (const ZmPlugins *plugins, const ZmConfig *config, 
 /* May a plugin with or without hooks run there? FALSE with a sentence; ZM_ERROR_EXISTS where a mapping asked for the place. */
 gboolean
 zm_placement_allows (const ZmPlacement *placement, const char *plugin, gboolean hooks, GError **error);
+/* May a plugin of this kind run there? A store runs in the daemon only: the thread that writes calls it directly. */
+gboolean zm_placement_allows_kind (const ZmPlacement *placement, const char *plugin, const char *kind,
+                                   GError **error);
 /* May a second copy of it run in another place, for a mapping? FALSE with a sentence (ZM_ERROR_EXISTS). */
 gboolean zm_placement_varies (const char *plugin, guint flags, gboolean source, GError **error);
 /* The warning that "instances" or "threads" (key) of [plugin NAME] come down to 1, as no action of it is THREADSAFE. */

@@ -7,6 +7,7 @@
 #include "plugin/threads.h"
 #include "plugin/zm-carrier.h"
 #include "plugin/zm-plugins.h"
+#include "zmanager/store.h"
 
 #include <link.h>
 #include <stdatomic.h>
@@ -158,6 +159,7 @@ struct ZmGeneration {
   zm_plugin_desc descriptor; /* of this host's size, what the plugin does not have is zero */
   zm_source_ops source;
   zm_hook_ops hooks;
+  zm_store_ops store;
   zm_host host;
   void *state;
   guint flags;

@@ -164,6 +164,8 @@ guint zm_generation_number (const ZmGeneration *generation); /* 1 is the first o
 guint zm_generation_flags (const ZmGeneration *generation);  /* ZM_PLUGIN_* */
 const ZmManifest *zm_generation_manifest (const ZmGeneration *generation);
 const zm_plugin_desc *zm_generation_descriptor (const ZmGeneration *generation);
+/* What a store does (zmanager/store.h), as long as this host's, with NULL where the plugin has nothing; NULL: it is no store. */
+const struct zm_store_ops *zm_generation_store (const ZmGeneration *generation);
 const zm_host *zm_generation_host (const ZmGeneration *generation); /* its own table */
 ZmGeneration *zm_generation_of_host (const zm_host *host);          /* ctx back to the generation */
 void *zm_generation_state (const ZmGeneration *generation);         /* what init gave */

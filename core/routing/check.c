@@ -108,8 +108,9 @@ check_trigger (const ZmTable *table, const ZmFlow *flow, ZmProblems *problems)
   place = zm_routing_place (first->file, first->steps[0].line);
   zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_SHARED_TRIGGER, flow->file, flow->steps[0].line,
                    trigger->column, NULL, "make one trigger more exact, unless both are to run",
-                   "flow \"%s\" has the trigger \"%s\" of flow \"%s\" at %s", flow->name, trigger->text,
-                   first->name, place);
+                   "flow \"%s\" has the trigger \"%s\" of flow \"%s\" at %s, and runs beside it, also for a "
+                   "durable message as one that a crash ends",
+                   flow->name, trigger->text, first->name, place);
 }
 
 /* A decorator other than the runtime's two is a word that some mapping must know, or it is misspelt. */

@@ -43,6 +43,7 @@ zm_flow_unref (ZmFlow *flow)
   g_free (flow->steps);
   g_free (flow->name);
   g_free (flow->file);
+  g_free (flow->hash);
   g_free (flow);
 }
 

@@ -200,6 +200,34 @@ take_any (ZmKeeper *keeper)
   return NULL;
 }
 
+/* Taken out one by one as in take_any, but in one turn over all. */
+static ZmWait *
+take_all (ZmKeeper *keeper, gboolean (*match) (const ZmWait *wait))
+{
+  Memory *memory = (Memory *) keeper;
+  ZmWait *taken = NULL;
+
+  for (guint i = 0; i < SHARDS; i++) {
+    Shard *shard = &memory->shards[i];
+
+    pthread_mutex_lock (&shard->mutex);
+    for (guint chain = 0; chain < shard->size; chain++)
+      for (ZmWait **link = &shard->chains[chain]; *link != NULL;) {
+        ZmWait *wait = *link;
+
+        if (!match (wait)) {
+          link = &wait->next;
+          continue;
+        }
+        unlink_wait (memory, shard, link);
+        wait->next = taken;
+        taken = wait;
+      }
+    pthread_mutex_unlock (&shard->mutex);
+  }
+  return taken;
+}
+
 /* The answer may be old when it is read; park refuses a second wait of the same step in any case. */
 static gboolean
 waiting (ZmKeeper *keeper, ZmSpan flow, ZmSpan id)
@@ -243,6 +271,7 @@ static const ZmKeeperOps memory_ops = {
   .free = memory_free,
   .waiting = waiting,
   .take_any = take_any,
+  .take_all = take_all,
 };
 
 /* Shards are a cache line apart, so that workers at different ones do not slow each other; chains are made at

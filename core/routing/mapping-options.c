@@ -57,14 +57,31 @@ set_timeout (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
     mapping->timeout_ms = ms;
 }
 
-/* Kept for the store; a volatile message is never tried again. */
+void
+zm_mapping_set_retries (ZmMapping *mapping, gint64 retries, const char *policy)
+{
+  g_free (mapping->policy);
+  mapping->retries = retries;
+  mapping->policy = g_strdup (policy);
+}
+
+/* A volatile message is never tried again; a policy is read by the room that does it. */
 static void
 set_retries (ZmMappingReader *reader, const ZmLine *line, ZmMapping *mapping)
 {
-  if (!zm_parse_integer (line->value, 0, 1000, &mapping->retries, NULL))
+  gint64 retries = -1;
+
+  if (*line->value == '{') {
+    zm_mapping_set_retries (mapping, -1, line->value);
+    mapping->policy_line = line->line;
+    mapping->policy_column = line->value_column;
+  } else if (zm_parse_integer (line->value, 0, 1000, &retries, NULL)) {
+    zm_mapping_set_retries (mapping, retries, NULL);
+  } else {
     zm_mapping_reader_complain (reader, ZM_CODE_BAD_VALUE, line, line->value_column,
-                                "a number from 0 to 1000", NULL, "retries = \"%s\" is no such number",
-                                line->value);
+                                "a number from 0 to 1000, or a retry policy", NULL,
+                                "retries = \"%s\" is neither", line->value);
+  }
 }
 
 void

@@ -29,6 +29,7 @@ zm_mapping_free (ZmMapping *mapping)
   if (mapping == NULL)
     return;
   g_free (mapping->isolation);
+  g_free (mapping->policy);
   g_free (mapping); /* the other texts stand behind it, in the same block */
 }
 

@@ -35,6 +35,9 @@ typedef struct ZmKeeperOps {
   gboolean (*take_this) (ZmKeeper *keeper, ZmWait *wait);
   /* Any wait, removed; or NULL: for the end. */
   ZmWait *(*take_any) (ZmKeeper *keeper);
+  /* All that match says, removed: a list by their next, NULL at its end; or NULL. match is called under locks of the keeper, and
+   * may only look at what stands still while the wait is parked. */
+  ZmWait *(*take_all) (ZmKeeper *keeper, gboolean (*match) (const ZmWait *wait));
   guint (*count) (ZmKeeper *keeper);
   /* To be called when nobody waits any more: waits that remain are not freed. */
   void (*free) (ZmKeeper *keeper);

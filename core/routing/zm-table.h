@@ -48,6 +48,7 @@ typedef struct ZmFlow {
   guint n_steps;
   ZmStep *steps; /* [0] is the trigger */
   guint slot;    /* its index in the table that it was read for */
+  char *hash;    /* atomic: of its definition; the worker room's, or NULL */
 } ZmFlow;
 
 ZmFlow *zm_flow_ref (ZmFlow *flow);
@@ -69,6 +70,8 @@ typedef struct ZmMapping { /* one line; made by the readers below only (one bloc
   gint64 timeout_ms; /* of [action KEY], -1: not given */
   int ordering;      /* ZmOrdering, -1: not given */
   gint64 retries;    /* -1: not given */
+  char *policy;      /* retries as a retry policy: JSON, not checked here; or NULL */
+  guint policy_line, policy_column;
   char *isolation;   /* or NULL */
   char *file;
   guint line, column;
@@ -79,6 +82,8 @@ typedef enum { ZM_ORDERING_NONE, ZM_ORDERING_CONTEXT, ZM_ORDERING_KEY } ZmOrderi
 void zm_mapping_free (ZmMapping *mapping);
 /* thread, process or private; before a table is built of it. */
 void zm_mapping_set_isolation (ZmMapping *mapping, const char *isolation);
+/* policy NULL: a number, -1: none. Before a table is built of it. */
+void zm_mapping_set_retries (ZmMapping *mapping, gint64 retries, const char *policy);
 /* Who is the sender of its results: the last part of the plugin's name, or the worker's. Borrowed. */
 ZmSpan zm_mapping_component (const ZmMapping *mapping);
 /* Reads a mapping file; adds ZmMapping* to out. */
@@ -87,11 +92,11 @@ void zm_mapping_read_text (const char *name, ZmSpan text, GPtrArray *out, ZmProb
 
 /* ---- the table ---- */
 
-typedef enum { ZM_TARGET_ACTION, ZM_TARGET_WORKER, ZM_TARGET_UNAVAILABLE } ZmTarget;
+typedef enum { ZM_TARGET_ACTION, ZM_TARGET_WORKER, ZM_TARGET_UNAVAILABLE } ZmRouteTarget;
 
 typedef struct ZmRoute {
   guint index; /* 0 … n_routes-1: for arrays of statistics */
-  ZmTarget target;
+  ZmRouteTarget target;
   const ZmAction *action;   /* of ACTION */
   const char *worker;       /* of WORKER: name */
   const char *reason;       /* of UNAVAILABLE: "plugin link-status is not loaded: …" */

@@ -20,15 +20,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Commands that only read. One that stands nowhere here is told of: better a line too many than an act in silence. */
-static const char *const reading[] = { "config",  "dead",      "explain", "flow",       "flows",
-                                       "hosts",   "instances", "log",     "log-recent", "metrics",
-                                       "plugins", "routes",    "running", "services",   "sources",
-                                       "status",  "top",       "workers", NULL };
+/* Commands that only read, and those that are about single messages: they are no more acts than a send is. One that stands
+ * nowhere here is told of: better a line too many than an act in silence. */
+static const char *const reading[] = {
+  "config",     "dead",       "explain",       "flow",    "flows",   "hosts",     "instances",
+  "log",        "log-recent", "metrics",       "plugins", "queue",   "queue-ack", "queue-get",
+  "queue-peek", "queue-put",  "queue-release", "queues",  "routes",  "running",   "services",
+  "sources",    "status",     "store-status",  "top",     "workers", NULL
+};
 
 /* Arguments that say what was done and hold no secret. Of others only the size is told: what is said to a service, for example,
  * may be a password. */
-static const char *const shown[] = { "name", "level", "id", "service", "verb", NULL };
+static const char *const shown[] = { "name", "queue",   "project", "level", "id",
+                                     "path", "service", "verb",    NULL };
 static const char *const counted[] = { "argument", "body", NULL };
 
 #define SHOWN_MOST 256 /* bytes of an argument */

@@ -182,6 +182,7 @@ check_source (Check *check, const char *name)
   const ZmPluginFile *file;
 
   zm_load_check_source_key (check->config, name, check->problems);
+  zm_load_check_source_queue (check->config, name, check->problems);
   if (!check_named (check->config, check->plugins, section, "plugin", plugin, ZM_PROBLEM_ERROR,
                     check->problems))
     return;
@@ -190,6 +191,19 @@ check_source (Check *check, const char *name)
     check_own_keys (check, section, plugin);
   else
     zm_load_wrong_kind (check->config, name, plugin, file->manifest->kind, TRUE, check->problems);
+}
+
+static void
+check_store (Check *check)
+{
+  const char *driver = zm_durable_wanted (check->config) ? zm_durable_driver (check->config) : NULL;
+  const ZmPluginFile *file;
+
+  if (driver == NULL || !check_named (check->config, check->plugins, "store", "driver", driver,
+                                      ZM_PROBLEM_ERROR, check->problems))
+    return;
+  file = zm_plugins_file (check->plugins, driver);
+  zm_durable_check_file (check->config, check->plugins, describe (check, file), check->problems);
 }
 
 static void
@@ -221,6 +235,7 @@ zm_check_plugins (const ZmConfig *config, const GPtrArray *mappings, ZmPlugins *
       check_mapping (&check, mappings->pdata[i]);
   for (char **name = sources; *name != NULL; name++)
     check_source (&check, *name);
+  check_store (&check);
   for (char **name = named; *name != NULL; name++)
     check_plugin (&check, *name);
   zm_load_check_limits (config, mappings, plugins, problems);

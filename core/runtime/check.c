@@ -152,7 +152,7 @@ ask_for_secrets (const ZmInstance *instance, const ZmConfig *config)
   g_autoptr (GPtrArray) none = g_ptr_array_new ();
   ZmPlugins *plugins;
 
-  if (named[0] == NULL && sources[0] == NULL)
+  if (named[0] == NULL && sources[0] == NULL && !zm_durable_wanted (config))
     return;
   plugins = open_plugins (instance, config);
   zm_plugins_scan (plugins, ignored);
@@ -171,4 +171,14 @@ zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *pro
     return NULL;
   ask_for_secrets (instance, config);
   return zm_runtime_config_dump (instance, config, json);
+}
+
+char *
+zm_runtime_setting (const ZmRuntimeOptions *options, const char *section, const char *key)
+{
+  g_autoptr (ZmInstance) instance = zm_instance_new (options->dir, NULL);
+  g_autoptr (ZmProblems) ignored = zm_problems_new ();
+  g_autoptr (ZmConfig) config = instance != NULL ? zm_load_config (instance, options, ignored) : NULL;
+
+  return config != NULL ? g_strdup (zm_config_text (config, section, key)) : NULL;
 }

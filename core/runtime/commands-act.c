@@ -245,6 +245,11 @@ zm_command_plugin_unload (ZmCommandCall *call, GError **error)
     g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED, "the plugin %s is not loaded", name);
     return FALSE;
   }
+  if (zm_durable_uses (runtime, name)) {
+    g_set_error (error, ZM_ERROR, ZM_ERROR_REFUSED,
+                 "the plugin %s is the store, which is in use until the end", name);
+    return FALSE;
+  }
   was_asked = zm_load_listed (runtime->asked, name);
   list_remove (runtime->asked, name);
   list_add (runtime->barred, name);

@@ -21,6 +21,7 @@ append_endpoints (ZmRuntime *runtime, GString *out)
   zm_reply_member_list (out, "call", zm_subject_call_endpoints (runtime->subject), -1);
   zm_reply_member_list (out, "topics", zm_integration_endpoints (runtime->integration), -1);
   zm_reply_member_text (out, "control", control);
+  zm_reply_member_list (out, "http", zm_web_endpoints (runtime), -1);
   g_string_append_c (out, '}');
 }
 
@@ -63,6 +64,28 @@ append_table (ZmRuntime *runtime, GString *out)
   g_string_append_c (out, '}');
 }
 
+/* null: there is no store. */
+static char *
+delivery_json (ZmRuntime *runtime)
+{
+  ZmDeliveryFigures figures;
+  GString *out;
+
+  if (runtime->delivery == NULL)
+    return g_strdup ("null");
+  zm_delivery_figures (runtime->delivery, &figures);
+  out = g_string_new ("{");
+  zm_reply_member_integer (out, "in_flight", (gint64) figures.in_flight);
+  zm_reply_member_integer (out, "waiting", (gint64) figures.waiting);
+  zm_reply_member_integer (out, "delivered", (gint64) figures.delivered);
+  zm_reply_member_integer (out, "retried", (gint64) figures.retried);
+  zm_reply_member_integer (out, "dead", (gint64) figures.dead);
+  zm_reply_member_integer (out, "gone", (gint64) figures.gone);
+  zm_reply_member_take (out, "consumers", zm_delivery_status_json (runtime->delivery));
+  g_string_append_c (out, '}');
+  return g_string_free (out, FALSE);
+}
+
 /* Each room gives its own object, made from atomics and short locks: a status never stops the traffic. Numbers of
  * different rooms are of slightly different moments. */
 gboolean
@@ -89,6 +112,7 @@ zm_command_status (ZmCommandCall *call, GError **error)
   zm_reply_member_take (out, "workers", zm_pool_status_json (runtime->pool));
   zm_reply_member_take (out, "hosts", zm_hosts_status_json (runtime->hosts));
   zm_reply_member_take (out, "integration", zm_integration_status_json (runtime->integration));
+  zm_reply_member_take (out, "http", zm_web_status_json (runtime));
   g_string_truncate (part, 0);
   append_plugins (runtime, part);
   zm_reply_member_json (out, "plugins", part->str);
@@ -96,6 +120,8 @@ zm_command_status (ZmCommandCall *call, GError **error)
   append_table (runtime, part);
   zm_reply_member_json (out, "table", part->str);
   zm_reply_member_take (out, "sources", zm_sources_json (runtime->sources));
+  zm_reply_member_take (out, "store", zm_durable_status_json (runtime));
+  zm_reply_member_take (out, "delivery", delivery_json (runtime));
   g_string_assign (part, "{");
   zm_metrics_each (runtime->metrics, append_counter, part);
   g_string_append_c (part, '}');

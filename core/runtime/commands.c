@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "runtime/commands.h"
+#include "runtime/later.h"
 
 #include <string.h>
 
@@ -10,6 +11,7 @@ static const ZmCommand commands[] = {
   { "cancel", NULL, ZM_REPLY_CANCEL },
   { "config", zm_command_config, ZM_REPLY_OK },
   { "dead", zm_command_dead, ZM_REPLY_OK },
+  { "dead-replay", zm_command_dead_replay, ZM_REPLY_ASYNC },
   { "dead-rm", zm_command_dead_rm, ZM_REPLY_OK },
   { "drain", zm_command_drain, ZM_REPLY_LATER },
   { "explain", zm_command_explain, ZM_REPLY_OK },
@@ -25,6 +27,16 @@ static const ZmCommand commands[] = {
   { "plugin-reload", zm_command_plugin_reload, ZM_REPLY_OK },
   { "plugin-unload", zm_command_plugin_unload, ZM_REPLY_OK },
   { "plugins", zm_command_plugins, ZM_REPLY_OK },
+  { "queue", zm_command_queue, ZM_REPLY_ASYNC },
+  { "queue-ack", zm_command_queue_ack, ZM_REPLY_ASYNC },
+  { "queue-create", zm_command_queue_create, ZM_REPLY_ASYNC },
+  { "queue-get", zm_command_queue_get, ZM_REPLY_ASYNC },
+  { "queue-peek", zm_command_queue_peek, ZM_REPLY_ASYNC },
+  { "queue-purge", zm_command_queue_purge, ZM_REPLY_ASYNC },
+  { "queue-put", zm_command_queue_put, ZM_REPLY_ASYNC },
+  { "queue-release", zm_command_queue_release, ZM_REPLY_ASYNC },
+  { "queue-rm", zm_command_queue_rm, ZM_REPLY_ASYNC },
+  { "queues", zm_command_queues, ZM_REPLY_OK },
   { "reload", zm_command_reload, ZM_REPLY_OK },
   { "routes", zm_command_routes, ZM_REPLY_OK },
   { "running", zm_command_running, ZM_REPLY_OK },
@@ -32,6 +44,9 @@ static const ZmCommand commands[] = {
   { "services", zm_command_services, ZM_REPLY_OK },
   { "sources", zm_command_sources, ZM_REPLY_OK },
   { "status", zm_command_status, ZM_REPLY_OK },
+  { "store-backup", zm_command_store_backup, ZM_REPLY_OK },
+  { "store-check", zm_command_store_check, ZM_REPLY_OK },
+  { "store-status", zm_command_store_status, ZM_REPLY_OK },
   { "top", NULL, ZM_REPLY_STREAM },
   { "trace", NULL, ZM_REPLY_STREAM },
   { "workers", zm_command_workers, ZM_REPLY_OK },
@@ -99,18 +114,23 @@ read_request (ZmSpan *request, GError **error)
 
 /* What a command had written before it failed is cut off again, so that a reply is one object in any case. */
 ZmReplyKind
-zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out, const ZmCommand **command)
+zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out, const ZmCommand **command,
+                ZmLater **later)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (ZmProblems) problems = zm_problems_new ();
   const ZmCommand *found = read_request (&request, &error);
-  ZmCommandCall call = { runtime, request, out, problems };
+  ZmCommandCall call = { runtime, request, out, problems, NULL };
   gsize begin = out->len;
 
   if (command != NULL)
     *command = found;
-  if (found != NULL && (found->run == NULL || found->run (&call, &error)))
-    return found->kind;
+  if (found != NULL && (found->run == NULL || found->run (&call, &error))) {
+    if (later != NULL)
+      *later = call.later;
+    return call.later != NULL ? ZM_REPLY_ASYNC : found->kind;
+  }
+  g_clear_pointer (&call.later, zm_later_free);
   g_string_truncate (out, begin);
   zm_reply_error (out, error, problems);
   return ZM_REPLY_ERROR;

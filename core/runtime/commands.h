@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "base/zm-base.h"
+#include "runtime/zm-runtime.h"
 
 G_BEGIN_DECLS
 
@@ -17,11 +17,14 @@ typedef enum {
   ZM_REPLY_ERROR,  /* out is {"code", "text"} and perhaps "problems" */
   ZM_REPLY_STREAM, /* parts follow; control opens the stream */
   ZM_REPLY_CANCEL, /* control ends the stream with this request's id */
-  ZM_REPLY_LATER   /* the reply comes when the drain has ended */
+  ZM_REPLY_LATER,  /* the reply comes when the drain has ended */
+  ZM_REPLY_ASYNC   /* the reply comes by zm_command_answer */
 } ZmReplyKind;
 
-#define ZM_REQUEST_MOST      (1024 * 1024) /* bytes of a request */
-#define ZM_REQUEST_TEXT_MOST 65536         /* bytes of one of its strings */
+#define ZM_REQUEST_TEXT_MOST 65536 /* bytes of one of its strings */
+
+/* A command that is answered later. Opaque; from zm_command_later to zm_command_answer. */
+typedef struct ZmLater ZmLater;
 
 /* One command being run. */
 typedef struct ZmCommandCall {
@@ -29,6 +32,7 @@ typedef struct ZmCommandCall {
   ZmSpan request;       /* the whole JSON object */
   GString *out;         /* the reply's JSON */
   ZmProblems *problems; /* of a reload that was refused; or NULL */
+  ZmLater *later;       /* set by zm_command_later: out is not looked at then */
 } ZmCommandCall;
 
 typedef struct ZmCommand {
@@ -37,9 +41,22 @@ typedef struct ZmCommand {
   ZmReplyKind kind;
 } ZmCommand;
 
-/* Checks and runs one request; appends the reply to out. *command (may be NULL): which one, where there is such. */
-ZmReplyKind
-zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out, const ZmCommand **command);
+/* Checks and runs one request; appends the reply to out. *command (may be NULL): which one, where there is such. *later (may be
+ * NULL: then nobody is told the answer): where it is ZM_REPLY_ASYNC. */
+ZmReplyKind zm_command_run (struct ZmRuntime *runtime, ZmSpan request, GString *out,
+                            const ZmCommand **command, ZmLater **later);
+
+/* ---- answering later ---- */
+
+/* Inside run: this command is answered by zm_command_answer, called once, before the daemon's rooms are gone. A command that returns FALSE
+ * after this must not have given the handle to anybody. NULL: too many wait, error says so. */
+ZmLater *zm_command_later (ZmCommandCall *call, GError **error);
+/* Any thread: how far it is, as a part of a stream; only for a client that asked for such. Takes json. */
+void zm_command_progress (ZmLater *later, char *json);
+/* Any thread: the end. Takes later and json, an object; where not ok {"code", "text"}. */
+void zm_command_answer (ZmLater *later, gboolean ok, char *json);
+/* The same with an error, which becomes such an object. */
+void zm_command_answer_error (ZmLater *later, const GError *error);
 
 /* ---- arguments of a request that was checked ---- */
 
@@ -79,12 +96,26 @@ gboolean zm_command_instances (ZmCommandCall *call, GError **error);
 gboolean zm_command_routes (ZmCommandCall *call, GError **error);
 gboolean zm_command_hosts (ZmCommandCall *call, GError **error);
 gboolean zm_command_dead (ZmCommandCall *call, GError **error);
+gboolean zm_command_dead_replay (ZmCommandCall *call, GError **error);
 gboolean zm_command_dead_rm (ZmCommandCall *call, GError **error);
 gboolean zm_command_running (ZmCommandCall *call, GError **error);
 gboolean zm_command_sources (ZmCommandCall *call, GError **error);
 gboolean zm_command_services (ZmCommandCall *call, GError **error);
 gboolean zm_command_service_command (ZmCommandCall *call, GError **error);
+gboolean zm_command_store_status (ZmCommandCall *call, GError **error);
+gboolean zm_command_store_check (ZmCommandCall *call, GError **error);
+gboolean zm_command_store_backup (ZmCommandCall *call, GError **error);
 gboolean zm_command_workers (ZmCommandCall *call, GError **error);
+gboolean zm_command_queues (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue_ack (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue_create (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue_get (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue_peek (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue_purge (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue_put (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue_release (ZmCommandCall *call, GError **error);
+gboolean zm_command_queue_rm (ZmCommandCall *call, GError **error);
 gboolean zm_command_reload (ZmCommandCall *call, GError **error);
 gboolean zm_command_drain (ZmCommandCall *call, GError **error);
 gboolean zm_command_log_level (ZmCommandCall *call, GError **error);

@@ -6,6 +6,7 @@
 
 #include "runtime/audit.h"
 #include "runtime/commands.h"
+#include "runtime/later.h"
 #include "runtime/streams.h"
 
 #include <string.h>
@@ -157,22 +158,31 @@ open_stream (ZmControl *control, const ZmPeer *peer, const ZmCommand *command, Z
   return FALSE;
 }
 
+/* The end of a command, whenever that is. */
+void
+zm_control_end (ZmControl *control, const ZmPeer *peer, const ZmAuditPeer *who, ZmSpan request, gboolean good,
+                const char *json)
+{
+  if (!good)
+    zm_counter_add (control->refused, 1);
+  zm_control_send (control, peer, good ? "OK" : "ERROR", json);
+  zm_audit_command (control->runtime, who, request, good, json);
+}
+
 /* Commands run here, in the main loop, one at a time: that is what makes them atomic to each other and to reloads by
- * signal. None of them may wait for long; the one that does, the drain, is answered later. */
+ * signal. None of them may wait for long: those that do are answered later. */
 static void
 answer (ZmControl *control, const ZmPeer *peer, const ZmAuditPeer *who, ZmSpan request)
 {
   const ZmCommand *command = NULL;
   g_autoptr (GString) out = g_string_new (NULL);
   gboolean good = TRUE;
+  ZmLater *later = NULL;
 
-  switch (zm_command_run (control->runtime, request, out, &command)) {
-  case ZM_REPLY_OK: zm_control_send (control, peer, "OK", out->str); break;
-  case ZM_REPLY_ERROR:
-    good = FALSE;
-    zm_counter_add (control->refused, 1);
-    zm_control_send (control, peer, "ERROR", out->str);
-    break;
+  switch (zm_command_run (control->runtime, request, out, &command, &later)) {
+  case ZM_REPLY_OK: zm_control_end (control, peer, who, request, TRUE, out->str); return;
+  case ZM_REPLY_ERROR: zm_control_end (control, peer, who, request, FALSE, out->str); return;
+  case ZM_REPLY_ASYNC: zm_later_bind (later, peer, who, request); return;
   case ZM_REPLY_STREAM: good = open_stream (control, peer, command, request, out); break;
   case ZM_REPLY_CANCEL: zm_streams_cancel (control->streams, peer); break;
   case ZM_REPLY_LATER: zm_control_wait_drained (control, peer); break;

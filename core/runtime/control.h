@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/zm-base.h"
+#include "runtime/audit.h"
 
 G_BEGIN_DECLS
 
@@ -33,5 +34,8 @@ void zm_peer_free (ZmPeer *peer);
 gboolean zm_peer_equal (const ZmPeer *a, const ZmPeer *b);
 /* Sends without waiting; status is "PART", "OK" or "ERROR". FALSE: the peer is gone or does not take it. */
 gboolean zm_control_send (ZmControl *control, const ZmPeer *peer, const char *status, const char *json);
+/* The answer of a command, with its line of the audit. */
+void zm_control_end (ZmControl *control, const ZmPeer *peer, const ZmAuditPeer *who, ZmSpan request,
+                     gboolean good, const char *json);
 
 G_END_DECLS

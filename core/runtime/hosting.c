@@ -4,6 +4,7 @@
 
 #include "plugin/zm-event.h"
 #include "runtime/hosting-private.h"
+#include "runtime/kept.h"
 #include "runtime/private.h"
 
 #include <string.h>
@@ -26,6 +27,10 @@ zm_hosting_new (struct ZmRuntime *runtime)
                                         "Messages of plugins with a reserved key", NULL, NULL);
   hosting->loops = zm_metrics_counter (runtime->metrics, "zmanager_emit_loops_total",
                                        "Messages of plugins refused after too many hops", NULL, NULL);
+  hosting->unstored = zm_metrics_counter (
+      runtime->metrics, "zmanager_plugin_unstored_total",
+      "What plugins gave to be stored without asking how it ended, and was lost", NULL, NULL);
+  hosting->kept = zm_kept_new (runtime);
   return hosting;
 }
 
@@ -35,6 +40,7 @@ zm_hosting_free (ZmHosting *hosting)
   if (hosting == NULL)
     return;
   zm_hosting_forget_logs (hosting, NULL);
+  zm_kept_free (hosting->kept);
   g_hash_table_unref (hosting->budgets);
   g_hash_table_unref (hosting->metrics);
   pthread_mutex_destroy (&hosting->lock);

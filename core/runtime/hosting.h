@@ -36,6 +36,19 @@ int zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char
 /* What zm_call_action does, likewise. */
 int zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_ms,
                      zm_result_fn done, void *user);
+/* The store is about to be closed: from here on plugins hear that there is none. */
+void zm_hosting_end_store (ZmHosting *hosting);
+/* What zm_put_message, zm_wait_empty, zm_keep and zm_kept do; *value is a reference. */
+int zm_hosting_put (ZmGeneration *generation, const zm_put *put, zm_done_fn done, void *user);
+int zm_hosting_wait_empty (ZmGeneration *generation, const char *queue, const char *key, int timeout_ms,
+                           zm_done_fn done, void *user);
+int zm_hosting_keep (ZmGeneration *generation, const char *name, const void *data, gsize size,
+                     zm_done_fn done, void *user);
+int zm_hosting_kept (ZmGeneration *generation, const char *name, GBytes **value);
+/* What zm_emit_durable does. key and hops: as for zm_hosting_emit. queue: of the section of a source, where its events go in place
+ * of their actions; or NULL. */
+int zm_hosting_emit_durable (ZmGeneration *generation, const zm_event *event, const char *key, guint hops,
+                             const char *queue, zm_done_fn done, void *user);
 /* Of the call that this thread makes now. */
 guint zm_hosting_hops (ZmGeneration *generation);
 

@@ -68,11 +68,10 @@ is_forged (ZmGeneration *generation, const ZmKey *key, ZmSpan flow)
   return TRUE;
 }
 
-/* The message that a plugin's event stands for, checked as the Subject checks what comes from outside. key_text stands
- * in place of the event's own where a source section gives one. Hops go on counting from the call that the emit is made
- * in, so that a circle of emits ends. NULL: *status. */
-static ZmMessage *
-event_message (ZmGeneration *generation, const zm_event *from, const char *key_text, guint hops, int *status)
+/* Hops go on counting from the call that the emit is made in, so that a circle of emits ends. */
+ZmMessage *
+zm_hosting_message (ZmGeneration *generation, const zm_event *from, const char *key_text, guint hops,
+                    int *status)
 {
   ZmRuntime *runtime = runtime_of (generation);
   zm_event event;
@@ -104,15 +103,14 @@ event_message (ZmGeneration *generation, const zm_event *from, const char *key_t
   message = zm_message_new (flow, &key, id, headers, zm_span (event.body, event.body_size));
   message->origin = ZM_ORIGIN_EMIT;
   message->attempt = 1;
-  message->hops = (guint16) (hops + 1);
+  message->hops = (guint16) MIN (hops + 1, G_MAXUINT16);
   set_deadline (message);
   *status = ZM_OK;
   return message;
 }
 
-/* What may not go on although it is well made. */
-static int
-refuse_message (ZmGeneration *generation, const ZmMessage *message)
+int
+zm_hosting_refuses (ZmGeneration *generation, const ZmMessage *message)
 {
   ZmRuntime *runtime = runtime_of (generation);
 
@@ -132,11 +130,10 @@ refuse_message (ZmGeneration *generation, const ZmMessage *message)
   return ZM_OK;
 }
 
-/* Between the start of the Subject and the drain. */
-static gboolean
-accepting (ZmRuntime *runtime)
+gboolean
+zm_hosting_accepting (ZmHosting *hosting)
 {
-  return atomic_load_explicit (&runtime->hosting->accepting, memory_order_acquire);
+  return atomic_load_explicit (&hosting->accepting, memory_order_acquire);
 }
 
 /* Never waits: the ring is full, or the daemon drains: AGAIN, and the plugin decides whether it tries again. While
@@ -150,11 +147,11 @@ zm_hosting_emit (ZmGeneration *generation, const zm_event *event, const char *ke
 
   if (!may_send (generation))
     return ZM_E_UNSUPPORTED;
-  message = event_message (generation, event, key, hops, &status);
+  message = zm_hosting_message (generation, event, key, hops, &status);
   if (message == NULL)
     return status;
-  status = accepting (runtime) || zm_pool_awaits (runtime->pool, message)
-               ? refuse_message (generation, message)
+  status = zm_hosting_accepting (runtime->hosting) || zm_pool_awaits (runtime->pool, message)
+               ? zm_hosting_refuses (generation, message)
                : ZM_E_AGAIN;
   if (status == ZM_OK && zm_pool_try_push (runtime->pool, &message, 1) == 1) {
     zm_counter_add (runtime->hosting->emitted, 1);
@@ -192,12 +189,12 @@ zm_hosting_call (ZmGeneration *generation, const zm_event *event, guint hops, in
     return ZM_E_UNSUPPORTED;
   if (done == NULL)
     return ZM_E_INVALID;
-  if (!accepting (runtime))
+  if (!zm_hosting_accepting (runtime->hosting))
     return ZM_E_AGAIN;
-  message = event_message (generation, event, NULL, hops, &status);
+  message = zm_hosting_message (generation, event, NULL, hops, &status);
   if (message == NULL)
     return status;
-  status = refuse_message (generation, message);
+  status = zm_hosting_refuses (generation, message);
   if (status != ZM_OK) {
     zm_message_unref (message);
     return status;
@@ -307,4 +304,5 @@ zm_hosting_fill (zm_host *host)
   host->timer_stop = host_timer_stop;
   host->metric = host_metric;
   host->thread_start = host_thread_start;
+  zm_hosting_fill_queues (host);
 }

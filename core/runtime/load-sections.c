@@ -6,6 +6,7 @@
 
 #include "base/zm-codes.h"
 #include "plugin/zm-carrier.h"
+#include "plugin/zm-event.h"
 
 #include <string.h>
 
@@ -28,11 +29,22 @@ warn_unmapped (const ZmConfig *config, const char *section, const char *key, con
   near_one = zm_suggest (key, (const char *const *) keys->pdata);
   todo = near_one != NULL ? g_strdup_printf ("did you mean [action %s]?", near_one) : NULL;
   if (!zm_config_place (config, section, "timeout", &file, &line, &column) &&
-      !zm_config_place (config, section, "ordering", &file, &line, &column))
+      !zm_config_place (config, section, "ordering", &file, &line, &column) &&
+      !zm_config_place (config, section, "retries", &file, &line, &column))
     zm_config_place (config, section, "isolation", &file, &line, &column);
   zm_problems_add (problems, ZM_PROBLEM_WARNING, ZM_CODE_OPTIONS_WITHOUT_MAPPING, file, line, column,
                    "a key that a mapping has", todo != NULL ? todo : "correct the key, or add a mapping",
                    "[action %s] is about a key that no mapping file has", key);
+}
+
+/* What is wrong with it was said when the configuration was checked. */
+static void
+apply_retries (ZmMapping *mapping, const char *text)
+{
+  gint64 retries = -1;
+
+  if (*text == '{' || zm_parse_integer (text, 0, G_MAXINT32, &retries, NULL))
+    zm_mapping_set_retries (mapping, retries, *text == '{' ? text : NULL);
 }
 
 /* What stands in the configuration is the operator's and wins against the mapping file, which may be the plugin
@@ -42,8 +54,10 @@ zm_load_apply_actions (const ZmConfig *config, GPtrArray *mappings, ZmProblems *
 {
   g_auto (GStrv) names = zm_config_names (config, "action");
 
+  zm_sends_check_mappings (mappings, problems);
   for (char **name = names; *name != NULL; name++) {
     g_autofree char *section = g_strconcat ("action ", *name, NULL);
+    const char *retries = zm_config_text (config, section, "retries");
     const char *ordering = zm_config_text (config, section, "ordering");
     const char *isolation = zm_config_text (config, section, "isolation");
     gboolean used = FALSE;
@@ -57,6 +71,8 @@ zm_load_apply_actions (const ZmConfig *config, GPtrArray *mappings, ZmProblems *
       used = TRUE;
       if (zm_config_text (config, section, "timeout") != NULL)
         mapping->timeout_ms = zm_config_integer (config, section, "timeout");
+      if (retries != NULL)
+        apply_retries (mapping, retries);
       if (isolation != NULL)
         zm_mapping_set_isolation (mapping, isolation);
       if (ordering != NULL)
@@ -142,6 +158,28 @@ zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *
 }
 
 void
+zm_load_check_source_queue (const ZmConfig *config, const char *name, ZmProblems *problems)
+{
+  g_autofree char *section = g_strconcat ("source ", name, NULL);
+  const char *queue = zm_config_text (config, section, "queue");
+  gboolean stored = g_strcmp0 (zm_config_text (config, "store", "driver"), "none") != 0;
+  const char *file;
+  guint line, column;
+
+  if (queue == NULL || (stored && zm_queue_name_check (queue)))
+    return;
+  zm_config_place (config, section, "queue", &file, &line, &column);
+  if (stored)
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_NAME, file, line, column,
+                     "1 to 64 of letters, digits, _ - and .", "correct the name",
+                     "[%s] queue: \"%s\" is no queue's name", section, queue);
+  else
+    zm_problems_add (problems, ZM_PROBLEM_ERROR, ZM_CODE_BAD_NAME, file, line, column, "a store",
+                     "set [store] driver=, or take queue= away",
+                     "[%s] queue: there are no queues, as [store] driver is none", section);
+}
+
+void
 zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
                     gboolean placed, ZmProblems *problems)
 {
@@ -174,5 +212,6 @@ zm_load_check_sources (const ZmConfig *config, ZmPluginSet *set, ZmProblems *pro
     else if (desc != NULL)
       zm_config_check_options (config, section, ZM_HAS (desc, options) ? desc->options : NULL, problems);
     zm_load_check_source_key (config, *name, problems);
+    zm_load_check_source_queue (config, *name, problems);
   }
 }

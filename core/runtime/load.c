@@ -8,6 +8,8 @@
  */
 #include "config.h"
 
+#include "runtime/hosting-private.h"
+#include "runtime/kept.h"
 #include "runtime/private.h"
 
 #include "base/zm-codes.h"
@@ -38,6 +40,9 @@ zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmP
   ZmConfig *config = zm_config_new ();
 
   /* The instance's own file may be missing, as the defaults are enough; one that was asked for may not. */
+  /* Below what the files say: a store that only developing needs is in memory. */
+  if (options->dev)
+    add_setting (config, "store.driver", "memory", "--dev", problems);
   if (options->config_file != NULL)
     zm_config_add_file (config, options->config_file, problems);
   else if (g_file_test (instance->config_file, G_FILE_TEST_EXISTS))
@@ -52,6 +57,9 @@ zm_load_config (const ZmInstance *instance, const ZmRuntimeOptions *options, ZmP
   add_setting (config, "zmanager.log-format", options->log_format, "--log-format", problems);
   add_setting (config, "zmanager.log-level", options->log_level, "--log-level", problems);
   zm_config_finish (config, problems);
+  zm_http_check (config, problems);
+  zm_queues_check (config, problems);
+  zm_sends_check (config, problems);
   return config;
 }
 
@@ -157,6 +165,8 @@ zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArr
   }
   for (char **name = sources; *name != NULL; name++)
     want (&wanted, zm_load_source_plugin (config, *name));
+  if (zm_durable_wanted (config))
+    want (&wanted, zm_durable_driver (config));
   for (guint i = 0; asked != NULL && i < asked->len; i++)
     want (&wanted, g_ptr_array_index (asked, i));
   g_ptr_array_add (wanted.out, NULL);
@@ -306,11 +316,13 @@ load_plugins (ZmRuntime *runtime, ZmLoad *load, GPtrArray *mappings, GPtrArray *
 
   zm_load_apply_actions (load->config, mappings, routed);
   wanted = zm_load_wanted (load->config, mappings, runtime->asked, runtime->barred);
+  zm_kept_load (runtime->hosting->kept, (const char *const *) wanted);
   zm_check_sections (load->config, runtime->plugins, (const char *const *) wanted, problems);
   load->set = zm_plugins_prepare (runtime->plugins, load->config, (const char *const *) wanted, again, found);
   if (load->set != NULL) {
     zm_load_check_kept (load->config, load->set, found);
     zm_load_check_sources (load->config, load->set, found);
+    zm_durable_check_set (load->config, runtime->plugins, load->set, found);
     zm_load_check_limits (load->config, mappings, runtime->plugins, found);
   }
   load->table = zm_load_table (load->config, mappings, flows, load->set, routed);

@@ -35,6 +35,44 @@ asked (ZmGeneration *generation, const zm_event *event, guint hops, int timeout_
   return zm_hosting_call (generation, event, hops, timeout_ms, done, done_user);
 }
 
+static int
+put (ZmGeneration *generation, const zm_put *what, zm_done_fn done, void *done_user, gpointer user)
+{
+  (void) user;
+  return zm_hosting_put (generation, what, done, done_user);
+}
+
+static int
+wait_empty (ZmGeneration *generation, const char *queue, const char *key, int timeout_ms, zm_done_fn done,
+            void *done_user, gpointer user)
+{
+  (void) user;
+  return zm_hosting_wait_empty (generation, queue, key, timeout_ms, done, done_user);
+}
+
+static int
+send_durable (ZmGeneration *generation, const zm_event *event, guint hops, zm_done_fn done, void *done_user,
+              gpointer user)
+{
+  (void) user;
+  return zm_hosting_emit_durable (generation, event, NULL, hops, NULL, done, done_user);
+}
+
+static int
+keep (ZmGeneration *generation, const char *name, const void *data, gsize size, zm_done_fn done,
+      void *done_user, gpointer user)
+{
+  (void) user;
+  return zm_hosting_keep (generation, name, data, size, done, done_user);
+}
+
+static int
+kept (ZmGeneration *generation, const char *name, GBytes **value, gpointer user)
+{
+  (void) user;
+  return zm_hosting_kept (generation, name, value);
+}
+
 static gboolean
 accepts (gpointer user)
 {
@@ -60,6 +98,11 @@ zm_outside_open (ZmRuntime *runtime, GError **error)
     .idle = became_idle,
     .emit = emitted,
     .ask = asked,
+    .put = put,
+    .wait_empty = wait_empty,
+    .send = send_durable,
+    .keep = keep,
+    .kept = kept,
     .accepts = accepts,
     .user = runtime,
     .log = runtime->log,

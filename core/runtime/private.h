@@ -3,7 +3,11 @@
 #pragma once
 
 #include "runtime/control.h"
+#include "runtime/durable-sends.h"
+#include "runtime/durable.h"
+#include "runtime/flow-states.h"
 #include "runtime/hosting.h"
+#include "runtime/http.h"
 #include "runtime/sdnotify.h"
 #include "runtime/sources.h"
 #include "runtime/zm-runtime.h"
@@ -11,6 +15,7 @@
 #include "base/zm-metrics.h"
 #include "base/zm-timers.h"
 #include "config/zm-watch.h"
+#include "delivery/zm-delivery.h"
 #include "hosts/zm-hosts.h"
 #include "integration/zm-integration.h"
 #include "plugin/zm-plugins.h"
@@ -31,6 +36,8 @@ G_BEGIN_DECLS
 #define ZM_RUNTIME_EXTERNAL_HIGH_WATER 1000
 /* What load, init or start of a plugin in another process may take, milliseconds; as in this one. */
 #define ZM_RUNTIME_LOAD_MS 10000
+
+typedef struct ZmStoreWork ZmStoreWork;
 
 typedef enum { ZM_STATE_STARTING, ZM_STATE_RUNNING, ZM_STATE_DRAINING, ZM_STATE_ENDED } ZmRuntimeState;
 
@@ -60,20 +67,31 @@ struct ZmRuntime {
   ZmConfig *config;
   char *node;
 
-  ZmGates *gates;             /* * */
-  ZmIntegration *integration; /* * */
-  ZmSubject *subject;         /* * */
-  ZmExternals *externals;     /* * */
-  ZmKeeper *keeper;           /* * */
-  ZmTableSlot *tables;        /* * */
-  ZmHosts *hosts;             /* * */
-  ZmPool *pool;               /* * */
-  ZmHosting *hosting;         /* * */
-  ZmPlugins *plugins;         /* * */
+  ZmGates *gates;                    /* * */
+  ZmIntegration *integration;        /* * */
+  ZmSubject *subject;                /* * */
+  ZmExternals *externals;            /* * */
+  ZmKeeper *keeper;                  /* * */
+  ZmTableSlot *tables;               /* * */
+  ZmHosts *hosts;                    /* * */
+  ZmPool *pool;                      /* * */
+  ZmStore *store; /* * */            /* NULL: there is none; then there are no queues, and no delivery */
+  ZmQueues *queues;                  /* * */
+  ZmDelivery *delivery;              /* * */
+  ZmSends *sends;                    /* * */
+  ZmFlowStates *flow_states; /* * */ /* of durable messages; NULL: there are none */
+  ZmCheckpoints checkpoints; /* * */ /* the pool's door to it */
+  ZmHosting *hosting;                /* * */
+  ZmPlugins *plugins;                /* * */
+  ZmDurable
+      *durable; /* NULL: nothing needs a store. Set before the Subject starts, and gone after the workers */
+  ZmWeb *web;       /* * */
+  ZmStoreWork *store_work; /* the last check or backup; NULL: there was none */
 
   ZmSources *sources;
   ZmWatch *watch;
   ZmControl *control;
+  guint n_later; /* commands that are answered later */
   ZmNotify *notify;
 
   GPtrArray *reasons;  /* char*: why the daemon is degraded; from the last load */
@@ -113,7 +131,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZmLoad, zm_load_free)
 /* The mapping and flow files in rank order, those beside plugins first. files: ZmPluginFile*. */
 void zm_load_read_files (const ZmInstance *instance, const GPtrArray *files, const GPtrArray *barred,
                          GPtrArray *mappings, GPtrArray *flows, ZmProblems *problems);
-/* Names of the plugins that mappings, sources, [plugin NAME] load=yes and `asked` ask for, without those in `barred` (both may
+/* Names of the plugins that mappings, sources, the store, [plugin NAME] load=yes and `asked` ask for, without those in `barred` (both may
  * be NULL); NULL-terminated, g_strfreev. */
 char **zm_load_wanted (const ZmConfig *config, const GPtrArray *mappings, const GPtrArray *asked,
                        const GPtrArray *barred);
@@ -146,6 +164,8 @@ void zm_load_check_limits (const ZmConfig *config, const GPtrArray *mappings, Zm
                            ZmProblems *problems);
 /* key= of [source NAME], where it is given, is an action key. */
 void zm_load_check_source_key (const ZmConfig *config, const char *name, ZmProblems *problems);
+/* queue= of [source NAME], where it is given, is a queue's name. */
+void zm_load_check_source_queue (const ZmConfig *config, const char *name, ZmProblems *problems);
 /* Says that the plugin of [source NAME] takes no events in. placed: at its line, which refuses the whole load. */
 void zm_load_wrong_kind (const ZmConfig *config, const char *name, const char *plugin, const char *kind,
                          gboolean placed, ZmProblems *problems);
@@ -173,6 +193,11 @@ char *zm_runtime_changes_text (const GPtrArray *changes);
 /* What differs between two tables, in words: adds char* to out. before may be NULL. */
 void zm_changes_tables (const ZmTable *before, const ZmTable *after, GPtrArray *out);
 void zm_changes_plugins (ZmPluginSet *before, ZmPluginSet *after, GPtrArray *out);
+
+/* ---- commands-store.c ---- */
+
+/* Ends a check or a backup that is at work; it answers that it was ended. Before the store is closed. */
+void zm_store_work_end (ZmRuntime *runtime);
 
 /* ---- succeed.c: one generation after another ---- */
 

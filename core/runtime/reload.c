@@ -29,6 +29,9 @@ static const char *const start_only[] = { "subject.",
                                           "workers.wait-for-taker",
                                           "workers.replacements",
                                           "security.",
+                                          "http.listen",
+                                          "http.threads",
+                                          "store.",
                                           NULL };
 
 /* Is this change one that only a start takes? change: a line of zm_config_changes, which begins with section.key. */
@@ -38,7 +41,10 @@ needs_restart (const char *change)
   for (const char *const *prefix = start_only; *prefix != NULL; prefix++)
     if (g_str_has_prefix (change, *prefix))
       return TRUE;
-  return FALSE;
+  /* What is stored depends on a queue's kind, and on whether it is stored at all. */
+  return g_str_has_prefix (change, "queue ") &&
+         (strstr (change, ".kind ") != NULL ||
+          (strstr (change, ".durability ") != NULL && strstr (change, "memory") != NULL));
 }
 
 static void
@@ -153,6 +159,8 @@ zm_runtime_commit (ZmRuntime *runtime, ZmLoad *load)
   set = zm_plugins_current (runtime->plugins);
   zm_panic_set_plugins (set);
   zm_succeed_tell (runtime, set);
+  zm_sends_configure (runtime);
+  zm_web_configure (runtime);
   zm_load_free (load);
 }
 

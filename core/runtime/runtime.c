@@ -187,6 +187,8 @@ zm_runtime_new (const ZmRuntimeOptions *options, ZmProblems *problems, GError **
   runtime->control = zm_control_new (runtime, error);
   if (runtime->control == NULL)
     return NULL;
+  if (!zm_web_open (runtime, error))
+    return NULL;
   runtime->state = ZM_STATE_RUNNING;
   {
     g_autoptr (ZmPluginSet) set = zm_plugins_current (runtime->plugins);
@@ -225,6 +227,7 @@ zm_runtime_reasons (ZmRuntime *runtime)
   if (runtime->externals != NULL)
     zm_externals_reasons (runtime->externals, reasons);
   zm_hosts_reasons (runtime->hosts, reasons);
+  zm_durable_reasons (runtime, reasons);
   if (zm_pool_hung (runtime->pool) > 0)
     g_ptr_array_add (reasons,
                      g_strdup_printf ("calls that hang past their hard deadline: %u; see zmanagerctl running",

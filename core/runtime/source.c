@@ -14,15 +14,35 @@
 
 /* ---- the source's own host ---- */
 
-/* zm_emit of this source: its own key, its own counters. In the source's thread, or one that it started. */
+static int
+counted (ZmSource *source, int status)
+{
+  zm_counter_add (status == ZM_OK ? source->events : source->refused, 1);
+  return status;
+}
+
+/* zm_emit_durable of this source. In the source's thread, or one that it started; of one in a host, in that of the hosts. */
+static int
+source_emit_durable (const zm_host *host, const zm_event *event, zm_done_fn done, void *user)
+{
+  ZmSource *source = (ZmSource *) host;
+
+  return counted (source,
+                  zm_hosting_emit_durable (source->generation, event, source->key,
+                                           zm_hosting_hops (source->generation), source->queue, done, user));
+}
+
+/* zm_emit of this source: its own key, its own counters. With queue= it is taken as soon as it waits to be written: what is lost
+ * after that, as the disk is full, is counted where it is lost. */
 static int
 source_emit (const zm_host *host, const zm_event *event)
 {
   ZmSource *source = (ZmSource *) host;
-  int status = zm_hosting_emit (source->generation, event, source->key, zm_hosting_hops (source->generation));
 
-  zm_counter_add (status == ZM_OK ? source->events : source->refused, 1);
-  return status;
+  if (source->queue != NULL)
+    return source_emit_durable (host, event, NULL, NULL);
+  return counted (
+      source, zm_hosting_emit (source->generation, event, source->key, zm_hosting_hops (source->generation)));
 }
 
 /* The default that the plugin's schema gives for a key of its own. */
@@ -200,6 +220,7 @@ zm_source_new (ZmRuntime *runtime, const char *name, ZmConfig *config, ZmGenerat
 
   source->host = *zm_generation_host (generation);
   source->host.emit = source_emit;
+  source->host.emit_durable = source_emit_durable;
   source->host.config = source_config;
   source->runtime = runtime;
   source->generation = zm_generation_ref (generation, "source");
@@ -208,6 +229,7 @@ zm_source_new (ZmRuntime *runtime, const char *name, ZmConfig *config, ZmGenerat
   source->name = g_strdup (name);
   source->section = g_strconcat ("source ", name, NULL);
   source->key = zm_config_text (config, source->section, "key");
+  source->queue = zm_config_text (config, source->section, "queue");
   source->events = zm_metrics_counter (runtime->metrics, "zmanager_source_events_total",
                                        "Events taken from a source", "source", name);
   source->refused =

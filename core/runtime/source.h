@@ -21,7 +21,8 @@ typedef struct ZmSource {
   const zm_source_ops *ops;
   ZmConfig *config; /* the one that its strings come from */
   char *name, *section;
-  const char *key; /* of the section; or NULL */
+  const char *key;   /* of the section; or NULL */
+  const char *queue; /* of the section: where its events go; or NULL */
   pthread_t thread;
   ZmCounter *events, *refused;
 

@@ -23,6 +23,14 @@ pool_publish (ZmMessage *const *messages, guint n, gpointer user)
   return integration != NULL && zm_integration_publish (integration, messages, n);
 }
 
+/* In the publisher's thread, which has one tap: queues that are bound to a topic, and who looks on. */
+static void
+on_published (ZmMessage *const *messages, guint n, gpointer user)
+{
+  zm_sends_tap (messages, n, user);
+  zm_web_tap (messages, n, user);
+}
+
 static gboolean
 pool_has_subscriber (ZmSpan topic, gpointer user)
 {
@@ -48,7 +56,9 @@ pool_reply (guint64 ticket, int status, const ZmMessage *result, gpointer user)
 {
   ZmSubject *subject = ((ZmRuntime *) user)->subject;
 
-  if (subject != NULL)
+  if ((ticket & ZM_WEB_TICKET) != 0)
+    zm_web_reply (user, ticket, status, result);
+  else if (subject != NULL)
     zm_subject_reply (subject, ticket, status, result);
 }
 
@@ -132,6 +142,7 @@ open_subject (ZmRuntime *runtime, GError **error)
     .form = frames_form (runtime, "subject"),
     .calls_most = (guint) zm_config_integer (runtime->config, "call", "limit"),
     .call_timeout_us = duration_us (runtime, "call", "timeout"),
+    .send = zm_sends_from_subject,
     .waits = zm_runtime_waits,
     .user = runtime,
     .tables = runtime->tables,
@@ -202,14 +213,17 @@ open_pool (ZmRuntime *runtime, GError **error)
     .hosts = runtime->hosts,
     .publish = pool_publish,
     .has_subscriber = pool_has_subscriber,
+    .durable_end = zm_sends_ended,
     .to_worker = pool_to_worker,
     .reply = pool_reply,
     .hung = zm_succeed_hung,
     .user = runtime,
     .log = runtime->log,
     .metrics = runtime->metrics,
+    .checkpoints = &runtime->checkpoints,
   };
 
+  zm_flow_states_door (runtime);
   runtime->pool = zm_pool_new (&config, error);
   zm_panic_set_pool (runtime->pool);
   if (runtime->pool != NULL)
@@ -282,10 +296,34 @@ zm_runtime_watch (ZmRuntime *runtime, GError **error)
   return TRUE;
 }
 
+/* The store goes before all other plugins, so that what they have kept is there for their init. Where that does not work nothing is
+ * said: the load, which comes next, says what is wrong and where, and the store is opened after it. */
+static void
+open_store_first (ZmRuntime *runtime)
+{
+  const char *driver = zm_durable_driver (runtime->config);
+  const char *const wanted[] = { driver, NULL };
+  g_autoptr (ZmProblems) unsaid = zm_problems_new ();
+  ZmPluginSet *set;
+
+  if (!zm_durable_wanted (runtime->config))
+    return;
+  zm_plugins_scan (runtime->plugins, unsaid);
+  set = zm_plugins_prepare (runtime->plugins, runtime->config, wanted, NULL, unsaid);
+  if (set != NULL && zm_plugin_set_find (set, driver) != NULL && zm_problems_errors (unsaid) == 0) {
+    zm_plugins_commit (runtime->plugins, set);
+    zm_durable_open (runtime, NULL);
+  } else if (set != NULL) {
+    zm_plugins_discard (runtime->plugins, set);
+  }
+  runtime->store = zm_durable_store (runtime);
+}
+
 /* On failure what was opened stays in the runtime, which zm_runtime_free takes apart from whatever state it is in. */
 gboolean
 zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
 {
+  const ZmPublishTap taps = { on_published, runtime };
   ZmLoad *load;
 
   runtime->timers = zm_timers_new (error);
@@ -294,16 +332,24 @@ zm_runtime_start (ZmRuntime *runtime, ZmProblems *problems, GError **error)
   if (runtime->gates == NULL || !open_tables (runtime) || !open_integration (runtime, error) ||
       !open_subject (runtime, error))
     return FALSE;
+  zm_web_prepare (runtime);
+  zm_integration_set_tap (runtime->integration, &taps);
   open_externals (runtime);
   runtime->hosting = zm_hosting_new (runtime);
   if (!zm_outside_open (runtime, error) || !open_pool (runtime, error))
     return FALSE;
   open_plugins (runtime);
   runtime->sources = zm_sources_new (runtime);
+  open_store_first (runtime);
+  if (!zm_sends_open_queues (runtime, error))
+    return FALSE;
   load = zm_load_new (runtime, NULL, problems);
   if (load == NULL)
     return FALSE;
   zm_runtime_commit (runtime, load);
+  if (!zm_durable_open (runtime, error) || !zm_sends_open (runtime, error))
+    return FALSE;
+  zm_sends_configure (runtime);
   zm_hosting_accept (runtime->hosting, TRUE);
   return zm_subject_start (runtime->subject, runtime->pool, error);
 }

@@ -99,6 +99,8 @@ drain_main (void *user)
   g_autoptr (GSource) done = g_idle_source_new ();
 
   zm_subject_finish (runtime->subject, deadline_us);
+  /* What no worker has yet stays in the store. */
+  zm_sends_drain (runtime, deadline_us);
   runtime->left = zm_pool_drain (runtime->pool, deadline_us);
   g_source_set_callback (done, on_drained, runtime, NULL);
   g_source_attach (done, runtime->context);
@@ -136,10 +138,15 @@ zm_runtime_drain (ZmRuntime *runtime)
   runtime->can_wait = table_can_wait (table);
   g_clear_pointer (&table, zm_table_unref);
   zm_subject_pause (runtime->subject);
-  zm_hosting_accept (runtime->hosting, FALSE);
+  zm_web_pause (runtime);
+  /* What is on disk need not end here: none of it is begun any more, and what waits goes on after the next start. */
+  zm_sends_drain (runtime, zm_now_us ());
+  zm_pool_let_durable_go (runtime->pool);
   tell_who_waits (runtime);
+  /* What a source emits until it ends is still taken: one in a host does not hear that it was not. */
   if (!zm_sources_stop (runtime->sources, zm_now_us () + SOURCES_STOP_US))
     runtime->stuck = TRUE;
+  zm_hosting_accept (runtime->hosting, FALSE);
   runtime->drain_began = zm_thread_create (&runtime->drain_thread, "zm-drain", drain_main, runtime) == 0;
   if (!runtime->drain_began)
     drain_main (runtime);
@@ -163,6 +170,14 @@ stop_plugins (ZmRuntime *runtime)
   if (runtime->tables != NULL)
     zm_table_slot_swap (runtime->tables, zm_load_table (runtime->config, g_ptr_array_new (),
                                                         g_ptr_array_new (), NULL, ignored));
+  zm_sends_drain (runtime, zm_now_us ());
+  /* What was published goes through the tap into queues; then nothing asks for the store any more, and its plugin is still there. */
+  zm_integration_finish (runtime->integration, FLUSH_MS);
+  zm_sends_close (runtime);
+  zm_store_work_end (runtime);
+  if (runtime->hosting != NULL)
+    zm_hosting_end_store (runtime->hosting);
+  zm_durable_close (runtime);
   g_clear_pointer (&runtime->plugins, zm_plugins_free);
   g_clear_pointer (&runtime->hosts, zm_hosts_free);
 }
@@ -206,21 +221,27 @@ static void
 free_rooms (ZmRuntime *runtime)
 {
   g_clear_pointer (&runtime->watch, zm_watch_free);
+  zm_web_close (runtime);
   g_clear_pointer (&runtime->sources, zm_sources_free);
   close_subject (runtime);
   stop_plugins (runtime);
   zm_panic_set_pool (NULL);
   g_clear_pointer (&runtime->pool, zm_pool_free);
   zm_integration_close (runtime->integration);
+  zm_sends_free (runtime);
   g_clear_pointer (&runtime->subject, zm_subject_free);
   g_clear_pointer (&runtime->externals, zm_externals_free);
   if (runtime->integration != NULL)
     zm_integration_free (g_steal_pointer (&runtime->integration), FLUSH_MS);
+  if (runtime->queues != NULL)
+    zm_queues_free (g_steal_pointer (&runtime->queues));
   g_clear_pointer (&runtime->gates, zm_gates_free);
   if (!runtime->stuck)
     free_ground (runtime);
   if (runtime->zmq != NULL)
     zmq_ctx_term (runtime->zmq);
+  if (!runtime->stuck)
+    zm_web_free (runtime);
 }
 
 /* Beside a source's thread that does not end: what the drain finished is still to be published and answered, and the other
@@ -232,6 +253,7 @@ flush_beside_stuck (ZmRuntime *runtime)
 {
   if (runtime->state != ZM_STATE_ENDED)
     return;
+  zm_web_close (runtime);
   if (runtime->externals != NULL)
     zm_externals_set_ended (runtime->externals, NULL, NULL);
   zm_pool_stop (runtime->pool);

@@ -12,6 +12,9 @@
 
 G_BEGIN_DECLS
 
+/* Bytes of a request on the control socket; who sends more is disconnected. */
+#define ZM_REQUEST_MOST (1024 * 1024)
+
 typedef struct ZmRuntime ZmRuntime;
 
 /* What the command line says. Everything is borrowed until the function that takes it returns. */
@@ -51,6 +54,9 @@ gboolean zm_check_run (const ZmRuntimeOptions *options, ZmProblems *problems, GE
 /* The findings for people, one a line and a closing line, or one JSON object. The caller frees. */
 char *zm_check_text (const ZmProblems *problems);
 char *zm_check_json (const ZmProblems *problems);
+
+/* One value of the files, also of files that are wrong elsewhere; NULL: not set. The caller frees. */
+char *zm_runtime_setting (const ZmRuntimeOptions *options, const char *section, const char *key);
 
 /* The effective configuration with each value's origin. NULL: error, or problems. The caller frees. */
 char *zm_runtime_dump (const ZmRuntimeOptions *options, gboolean json, ZmProblems *problems, GError **error);

@@ -36,23 +36,25 @@ keep_error (const GError *error, gpointer user)
     *place = g_error_copy (error);
 }
 
-/* Exactly one message of the request's frames. */
-static ZmMessage *
-request_message (ZmSubject *subject, Request *request, GError **error)
+/* The messages of the request's frames: one, or to be stored all parts of a batch, of which none may be wrong. */
+static gboolean
+request_messages (ZmSubject *subject, Request *request, GPtrArray *out, GError **error)
 {
   ZmSpan first = frame_span (&request->rest[0]);
-  if (request->n_rest > 1 && zm_span_is (first, ZM_BATCH_TOPIC)) {
+  GError *fault = NULL;
+  if (request->caller.verb != ZM_VERB_SEND && request->n_rest > 1 && zm_span_is (first, ZM_BATCH_TOPIC)) {
     g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID,
                          "a batch cannot be called: each request has one reply; push it, or call one by one");
-    return NULL;
+    return FALSE;
   }
-  g_autoptr (GPtrArray) out = g_ptr_array_new ();
-  if (zm_wire_take (request->rest, request->n_rest, subject->config.form, &subject->ids, subject->wall_us,
-                    out, keep_error, error) == 1)
-    return g_ptr_array_index (out, 0);
-  if (*error == NULL)
-    g_set_error_literal (error, ZM_ERROR, ZM_ERROR_INVALID, "no message in the request");
-  return NULL;
+  guint n = zm_wire_take (request->rest, request->n_rest, subject->config.form, &subject->ids,
+                          subject->wall_us, out, keep_error, &fault);
+  if (n > 0 && fault == NULL)
+    return TRUE;
+  if (fault == NULL)
+    g_set_error_literal (&fault, ZM_ERROR, ZM_ERROR_INVALID, "no message in the request");
+  g_propagate_error (error, fault);
+  return FALSE;
 }
 
 gint64
@@ -92,28 +94,71 @@ call_pool (ZmSubject *subject, ZmMessage *message)
   return subject->config.pool != NULL && zm_pool_try_push (subject->config.pool, &message, 1) == 1;
 }
 
-/* The caller is entered before the message goes to the pool, as its reply may come from a worker before this function
- * returns. Where the pool is full the entry is taken back, and the caller told BUSY. Takes the message; caller is empty
- * afterwards or was answered. */
-static void
-run_request (ZmSubject *subject, ZmCaller *caller, ZmMessage *message)
+/* A called one answers its caller itself; of stored ones the store's answer is all that the caller gets. */
+static gboolean
+give (ZmSubject *subject, ZmVerb verb, GPtrArray *messages, guint64 ticket)
 {
-  message->origin = ZM_ORIGIN_CALL;
-  message->received_us = subject->now_us;
-  message->reply = zm_pending_add (subject->pending, caller, message->deadline_us);
-  guint64 ticket = message->reply;
+  ZmMessage *first = messages->pdata[0];
+  for (guint i = 0; i < messages->len; i++) {
+    ZmMessage *message = messages->pdata[i];
+    message->origin = verb == ZM_VERB_SEND ? ZM_ORIGIN_DURABLE : ZM_ORIGIN_CALL;
+    message->received_us = subject->now_us;
+  }
+  if (verb == ZM_VERB_SEND)
+    return subject->config.send ((ZmMessage *const *) messages->pdata, messages->len, ticket,
+                                 subject->config.user);
+  first->reply = ticket;
+  return call_pool (subject, first);
+}
+
+/* The caller is entered before the message goes to the pool, as its reply may come from a worker before this function
+ * returns. Where the pool is full the entry is taken back, and the caller told BUSY. What was taken is no longer in messages;
+ * caller is empty afterwards or was answered. */
+static void
+run_request (ZmSubject *subject, ZmCaller *caller, GPtrArray *messages)
+{
+  ZmMessage *first = messages->pdata[0];
+  ZmVerb verb = caller->verb;
+  guint64 ticket = zm_pending_add (subject->pending, caller, first->deadline_us);
   if (ticket == 0) {
-    zm_message_unref (message);
     zm_answer_busy (subject, caller, "busy", "too many calls wait already; call again later");
     return;
   }
-  gboolean taken = caller->verb == ZM_VERB_SEND ? subject->config.send (message, ticket, subject->config.user)
-                                                : call_pool (subject, message);
-  if (taken)
+  if (give (subject, verb, messages, ticket)) {
+    g_ptr_array_set_free_func (messages, NULL);
     return;
-  zm_message_unref (message);
+  }
   if (zm_pending_take (subject->pending, ticket, caller))
-    zm_answer_busy (subject, caller, "busy", "the workers' ring is full; call again later");
+    zm_answer_busy (subject, caller, "busy",
+                    verb == ZM_VERB_SEND ? "too much waits to be stored; send again later"
+                                         : "the workers' ring is full; call again later");
+}
+
+/* Deadline and key of each; the first fault stands for all. */
+static gboolean
+good_messages (ZmSubject *subject, const GPtrArray *messages, const char **code, GError **error)
+{
+  for (guint i = 0; i < messages->len; i++) {
+    ZmMessage *message = messages->pdata[i];
+    *code = "malformed";
+    if ((message->deadline_us = request_deadline (subject, message, error)) == 0 ||
+        !zm_subject_vet (message, code, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+refuse_request (ZmSubject *subject, ZmCaller *caller, const char *code, const GError *error)
+{
+  if (strcmp (code, "malformed") == 0) {
+    zm_answer_malformed (subject, caller, error->message);
+    return;
+  }
+  zm_counter_add (subject->refused, 1);
+  zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "refused-call", "a call was refused: %s",
+                  error->message);
+  zm_answer_text (subject, caller, "ERROR", code, error->message);
 }
 
 /* The order of the questions is that of what they cost and tell: readable, its key allowed, something to do it with, a
@@ -130,21 +175,18 @@ take_request (ZmSubject *subject, Request *request)
                          "no message: after the verb come [topic][body] or [topic][headers][body]");
     return;
   }
-  g_autoptr (ZmMessage) message = request_message (subject, request, &error);
-  if (message == NULL || (message->deadline_us = request_deadline (subject, message, &error)) == 0) {
-    zm_answer_malformed (subject, caller, error->message);
-  } else if (!zm_subject_vet (message, &code, &error)) {
-    zm_counter_add (subject->refused, 1);
-    zm_log_limited (subject->config.log, ZM_LEVEL_WARNING, "subject", "refused-call",
-                    "a call was refused: %s", error->message);
-    zm_answer_text (subject, caller, "ERROR", code, error->message);
+  g_autoptr (GPtrArray) messages = g_ptr_array_new_with_free_func ((GDestroyNotify) zm_message_unref);
+  if (!request_messages (subject, request, messages, &error) ||
+      !good_messages (subject, messages, &code, &error)) {
+    refuse_request (subject, caller, code, error);
   } else if (caller->verb == ZM_VERB_SEND && subject->config.send == NULL) {
-    zm_answer_text (subject, caller, "ERROR", "no-store",
-                    "this daemon has no store; use CALL, or push to the subject socket");
-  } else if (!zm_subject_admits_call (subject, message)) {
+    zm_answer_text (
+        subject, caller, "ERROR", "no-store",
+        "this daemon has no store: add [store] to its configuration and start it again, or use CALL");
+  } else if (!zm_subject_admits_call (subject, messages->pdata[0])) {
     zm_answer_busy (subject, caller, "draining", "the daemon is draining; call another, or again later");
   } else {
-    run_request (subject, caller, g_steal_pointer (&message));
+    run_request (subject, caller, messages);
   }
 }
 

@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-#define GENERATION_MASK 0x7fffffffu
+/* 30 bits: of tickets the two highest bits tell other callers apart, zm_call_action's and those of HTTP. */
+#define GENERATION_MASK 0x3fffffffu
 
 typedef struct Slot {
   guint32 generation; /* of its present or last use; part of the ticket */
@@ -127,8 +128,8 @@ grow (ZmPending *pending)
   pending->n_slots = n;
 }
 
-/* The generation counts each use of a slot. With 31 bits of it in the ticket, a reply to an earlier caller of the same
- * slot is recognised as late until the slot was used two thousand million times more. */
+/* The generation counts each use of a slot. With 30 bits of it in the ticket, a reply to an earlier caller of the same
+ * slot is recognised as late until the slot was used a thousand million times more. */
 guint64
 zm_pending_add (ZmPending *pending, ZmCaller *caller, gint64 deadline_us)
 {

@@ -152,11 +152,23 @@ zm_subject_free (ZmSubject *subject)
 
 /* From any thread, also from a plugin's in zm_complete. The sockets are not touched here; the Subject's thread sends. */
 void
-zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result)
+zm_subject_reply_quietly (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result)
 {
   if (!zm_outbox_put (subject->outbox, ticket, status, result))
     zm_counter_add (subject->late, 1);
+}
+
+void
+zm_subject_wake (ZmSubject *subject)
+{
   zm_waker_wake (&subject->waker);
+}
+
+void
+zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result)
+{
+  zm_subject_reply_quietly (subject, ticket, status, result);
+  zm_subject_wake (subject);
 }
 
 void

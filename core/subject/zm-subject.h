@@ -28,9 +28,10 @@ typedef struct ZmSubjectConfig {
   ZmFramesForm form;
   guint calls_most;       /* calls waiting at one time; then BUSY */
   gint64 call_timeout_us; /* where a call brings no `timeout` header; 30 s */
-  /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Takes the message and answers later through
-   * zm_subject_reply: ZM_OK is ACCEPTED, a positive status DUPLICATE. FALSE: full, nothing was taken; answered BUSY. */
-  gboolean (*send) (ZmMessage *message, guint64 ticket, gpointer user);
+  /* Door: the SEND verb (durable). NULL: answered ERROR `no-store`. Takes the messages, which are stored all or none, and
+   * answers once and later through zm_subject_reply: ZM_OK is ACCEPTED, a positive status DUPLICATE. FALSE: full, nothing was
+   * taken; answered BUSY. */
+  gboolean (*send) (ZmMessage *const *messages, guint n, guint64 ticket, gpointer user);
   /* While pausing: may an answer still come for what is inside? Then reading goes on, for answers only. NULL: no. Subject's
    * thread. */
   gboolean (*waits) (gpointer user);
@@ -61,10 +62,13 @@ void zm_subject_finish (ZmSubject *subject, gint64 deadline_us);
 /* Ends the thread; who still waits is answered ERROR `shutdown`. Before the Integration Manager's end. */
 void zm_subject_free (ZmSubject *subject);
 
-/* Answers a waiting call: the pool's reply function for call tickets, which never have their highest bit set. Shares the
+/* Answers a waiting call: the pool's reply function for call tickets, which never have their two highest bits set. Shares the
  * result's frames before it returns. A stale ticket is counted as late. ZM_E_AGAIN is answered BUSY, other negative codes
  * ERROR. Any thread, never blocks. */
 void zm_subject_reply (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result);
+/* The same for who has many: nobody is woken until zm_subject_wake, which has to follow soon. */
+void zm_subject_reply_quietly (ZmSubject *subject, guint64 ticket, int status, const ZmMessage *result);
+void zm_subject_wake (ZmSubject *subject);
 /* After a reload: services whose list of prefixes changed are told on command_<name>~. Any thread. */
 void zm_subject_tables_changed (ZmSubject *subject);
 /* Sends a command (get_health, stop_service, get_topics, add_topic, remove_topic) to a service. Any thread. */

@@ -55,6 +55,10 @@ invoke (ZmRun *run)
 {
   if (run->event != ZM_EVENT_CALLBACK)
     return run->action->fn (&run->call);
+  if (run->told) {
+    run->told (run->done_user, run->status);
+    return ZM_OK;
+  }
   run->done (run->done_user, run->status, zmq_msg_data (&run->body), zmq_msg_size (&run->body));
   return ZM_OK;
 }

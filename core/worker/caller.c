@@ -1,9 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Callers inside the daemon: zm_call_action. A slot remembers whom to call back; the message carries its ticket as any
+ * Callers inside the daemon, who are called back: zm_call_action, and what plugins ask the store for. A slot remembers whom to call back; the message carries its ticket as any
  * message carries that of a caller outside, and its end brings the result.
  */
 #include "worker/ticket-private.h"
+
+/* Its action only carries the generation, for the strand. */
+static ZmRun *
+callback_run (ZmPool *pool, ZmGeneration *generation, const char *holder, void *user, int status)
+{
+  ZmRun *run = zm_run_new (pool, NULL);
+  run->event = ZM_EVENT_CALLBACK;
+  run->generation = generation;
+  run->holder = holder;
+  run->action = zm_strand_callback_action (pool, generation);
+  run->timeout_us = 30 * G_USEC_PER_SEC;
+  run->done_user = user;
+  run->status = status;
+  return run;
+}
 
 /* The result is brought by a call of the plugin, in a worker and through its strand, as any other: SERIAL plugins
  * need no lock in their done functions either. Takes the reference on generation. */
@@ -11,17 +26,8 @@ static void
 call_back (ZmPool *pool, ZmGeneration *generation, zm_result_fn done, void *user, int status,
            const ZmMessage *result)
 {
-  /* Its action only carries the generation, for the strand. */
-  static const char holder[] = "called action";
-  ZmRun *run = zm_run_new (pool, NULL);
-  run->event = ZM_EVENT_CALLBACK;
-  run->generation = generation;
-  run->holder = holder;
-  run->action = zm_strand_callback_action (pool, generation);
-  run->timeout_us = 30 * G_USEC_PER_SEC;
+  ZmRun *run = callback_run (pool, generation, "called action", user, status);
   run->done = done;
-  run->done_user = user;
-  run->status = status;
   if (result)
     zmq_msg_copy (&run->body, (zmq_msg_t *) &result->body_frame);
   zm_pool_inside (pool, 1);
@@ -119,6 +125,31 @@ zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message,
   }
   zm_message_unref (message);
   return ticket && !forget_caller (tickets, ticket) ? ZM_OK : ZM_E_AGAIN;
+}
+
+/* What is queued before the pool ends is dropped by its end; what comes later is dropped here, as nobody would make the call,
+ * and its generation would be held for ever. */
+void
+zm_pool_tell (ZmPool *pool, ZmGeneration *generation, const char *holder, zm_done_fn done, void *user,
+              int status)
+{
+  if (!done) {
+    zm_generation_unref (generation, holder);
+    return;
+  }
+  ZmRun *run = callback_run (pool, generation, holder, user, status);
+  run->told = done;
+  pthread_mutex_lock (&pool->lock);
+  gboolean ending = pool->ending;
+  if (!ending) {
+    zm_pool_inside (pool, 1);
+    zm_queue_run_locked (pool, run);
+  }
+  pthread_mutex_unlock (&pool->lock);
+  if (ending)
+    zm_run_free (run, NULL);
+  else
+    zm_watchdog_wake (pool);
 }
 
 /* Their messages are over with the pool, and nobody is there to call back in. */

@@ -2,7 +2,7 @@
 /*
  * The engine: what becomes of a key that is mapped, of what its action returned, and of runs that were away.
  */
-#include "worker/internal.h"
+#include "worker/durable.h"
 
 #include <string.h>
 
@@ -161,6 +161,7 @@ zm_engine_outcome (ZmWorker *worker, ZmRun *run, int status)
   case ZM_OK:
     g_clear_pointer (&run->code, g_free); /* zm_fail, then OK: the status decides */
     g_clear_pointer (&run->text, g_free);
+    run->asked = 0;
     if (run->reply.next) {
       go_on_with (worker, run);
     } else if (run->depth) {
@@ -172,10 +173,14 @@ zm_engine_outcome (ZmWorker *worker, ZmRun *run, int status)
     }
     return;
   case ZM_RETRY:
+    run->asked = status;
     zm_run_set_failure (run, "retry",
                         "the action asked to be tried again, which only a durable message can be");
     break;
-  case ZM_REJECT: zm_run_set_failure (run, "rejected", "the action rejected the message"); break;
+  case ZM_REJECT:
+    run->asked = status;
+    zm_run_set_failure (run, "rejected", "the action rejected the message");
+    break;
   case ZM_E_TIMEOUT: zm_run_set_failure (run, "timeout", "the deadline passed"); break;
   case ZM_E_DENIED: zm_run_set_failure (run, "denied", "a hook denied the call"); break;
   default: zm_run_set_failuref (run, "bad-status", "the action returned %d, which is no outcome", status);
@@ -240,6 +245,7 @@ zm_engine_run (ZmWorker *worker, ZmRun *run)
   case ZM_EVENT_CALLBACK: zm_engine_call (worker, run); break;
   case ZM_EVENT_COMPLETED: zm_engine_outcome (worker, run, run->status); break;
   case ZM_EVENT_CAME: came (worker, run); break;
+  case ZM_EVENT_SAVED: zm_durable_saved (worker, run); break;
   case ZM_EVENT_HOSTED: zm_hosted_over (worker, run); break;
   case ZM_EVENT_FAILED: zm_engine_fail (worker, run); break;
   case ZM_EVENT_JOINED:

@@ -2,7 +2,7 @@
 /*
  * Where a message enters: the waiting instance that it answers, the flow that it names or triggers, or the mapping of its key.
  */
-#include "worker/internal.h"
+#include "worker/durable.h"
 
 #include <string.h>
 
@@ -46,6 +46,7 @@ resume (ZmWorker *worker, ZmRun *waiting, ZmMessage *answer)
   ZmPool *pool = worker->pool;
   if (pool->config.sink.ended)
     pool->config.sink.ended (answer, ZM_END_SILENT, NULL, pool->config.sink.user);
+  zm_end_durable (pool, answer, ZM_END_SILENT, 0, NULL, NULL, NULL);
   /* Who called with the answer hears that it was taken; the result goes to who started the flow. */
   zm_answer_caller (pool, answer, ZM_OK, NULL);
   zm_counter_add (pool->c_silent, 1);
@@ -120,6 +121,17 @@ enter_named (ZmWorker *worker, ZmMessage *message)
   zm_engine_go (worker, run);
 }
 
+/* The message ends with its first flow. */
+static void
+tell_volatile (ZmWorker *worker, const ZmLookup *found)
+{
+  zm_log_limited (
+      worker->pool->config.log, ZM_LEVEL_WARNING, "worker", "volatile-flow",
+      "a durable message triggers %u flows: %s is durable, but %s%s runs beside it and is lost where the "
+      "daemon ends meanwhile",
+      found->n_flows, found->flows[0]->name, found->flows[1]->name, found->n_flows > 2 ? ", as others," : "");
+}
+
 /* A message without a flow: flows that it triggers, else its mapping. Each further flow gets a message of its own
  * with the same frames, and counts as one more inside. */
 static void
@@ -131,6 +143,8 @@ enter_free (ZmWorker *worker, ZmMessage *message)
     return;
   }
   zm_table_lookup (worker->view->table, &message->topic, &found);
+  if (G_UNLIKELY (found.n_flows > 1 && message->durable))
+    tell_volatile (worker, &found);
   /* What the others do may take this worker to a newer table. */
   ZmView *view = found.n_flows > 1 ? zm_view_ref (worker->view) : NULL;
   for (guint i = 1; i < found.n_flows; i++) {
@@ -185,6 +199,8 @@ zm_engine_message (ZmWorker *worker, ZmMessage *message)
     return;
   }
   if (G_UNLIKELY (worker->view->authorised) && !zm_hooks_authorise (worker, message))
+    return;
+  if (G_UNLIKELY (message->durable) && zm_durable_enter (worker, message))
     return;
   ZmKeeper *keeper = pool->config.keeper;
   if (topic->id.size && keeper->ops->count (keeper)) {

@@ -86,7 +86,8 @@ static const char *
 verb_of (const ZmMessage *message)
 {
   switch (message->origin) {
-  case ZM_ORIGIN_PULL: return "send";
+  case ZM_ORIGIN_PULL:
+  case ZM_ORIGIN_DURABLE: return "send";
   case ZM_ORIGIN_CALL: return "call";
   case ZM_ORIGIN_EMIT: return "emit";
   default: return NULL;

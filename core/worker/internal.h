@@ -126,6 +126,7 @@ struct ZmPool {
   gboolean closed;        /* no new messages */
   gboolean stopped, hung; /* the owner's: threads ended; one could not */
   gboolean ending;        /* threads end */
+  atomic_int letting_go;  /* of durable messages, which go on after the next start */
   ZmWorker *workers[ZM_WORKERS_MOST];
   guint n_slots;
   guint replaced; /* workers that are hung now */
@@ -149,6 +150,9 @@ struct ZmPool {
   GHashTable *plugin_timers; /* ticket -> ZmPluginTimer */
   guint64 next_timer;
   gboolean timers_closed; /* the pool ends: no new ones */
+  /* definitions of flows that durable messages are in, and that are kept: their hashes */
+  pthread_mutex_t defined_lock;
+  GHashTable *defined;
   /* the watchdog */
   pthread_t watchdog;
   pthread_mutex_t dog_lock;
@@ -231,12 +235,19 @@ gboolean zm_hooks_authorise (ZmWorker *worker, ZmMessage *message);
 void zm_end_result (ZmWorker *worker, ZmRun *run, ZmSpan flow, const ZmKey *key);
 void zm_end_error (ZmWorker *worker, ZmRun *run);
 void zm_end_silent (ZmWorker *worker, ZmRun *run);
+/* A durable message that goes on after the next start: its end here, of which nothing is published and no error counted. */
+void zm_end_left (ZmWorker *worker, ZmRun *run);
+void zm_end_left_message (ZmPool *pool, ZmMessage *message);
 void zm_publish_step (ZmWorker *worker, ZmRun *run,
                       const ZmKey *key); /* the current body, under the flow's name */
 ZmMessage *zm_step_message (ZmRun *run, const ZmKey *key);
 void zm_out (ZmWorker *worker, ZmMessage *message); /* takes it */
 char *zm_error_json (const ZmRun *run);
-GString *zm_branch_error_json (const ZmRun *run); /* of a branch of a join; the caller frees */
+GString *
+zm_branch_error_json (const ZmRun *run); /* of a branch of a join; the caller frees, as the next two */
+/* Where the message is durable: tells its end, with what would be published. FALSE: it is volatile. */
+gboolean zm_end_durable (ZmPool *pool, const ZmMessage *message, ZmEnd end, int asked, const char *code,
+                         const char *text, ZmMessage *result);
 void zm_answer_caller (ZmPool *pool, const ZmMessage *message, int status, const ZmMessage *result);
 /* Ends a message that never became a run. */
 void zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text);
@@ -291,6 +302,10 @@ gboolean zm_tickets_result (ZmPool *pool, guint64 ticket, int status, const ZmMe
 /* Parks the run for `key`, then sends `question` (taken; NULL: none) to the publisher or to a worker abroad. */
 void zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
                    const char *abroad);
+/* The same of a run of which nothing is to be saved first. due_us: when it ends without an answer; 0: as usual. */
+void zm_wait_park_now (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
+                       const char *abroad, gint64 due_us);
+gint64 zm_wait_deadline (const ZmRun *run, gint64 now_us);
 ZmRun *zm_wait_take (ZmPool *pool, ZmSpan flow, ZmSpan id, const ZmKey *key);
 /* Somebody subscribes to the question's topic, or may come in time. FALSE: the run has failed. */
 gboolean zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key);
@@ -306,7 +321,10 @@ void zm_abroad_goes (ZmRun *run); /* before it is parked and sent; the owner */
 void zm_abroad_back (ZmRun *run); /* the owner, first of all: only where run->is_abroad */
 
 /* join.c */
+GString *zm_branch_result_json (ZmRun *run);
+char *zm_branch_failure (const ZmRun *run); /* of one that failed, for people */
 void zm_join_begin (ZmWorker *worker, ZmRun *run);
+void zm_join_fork (ZmWorker *worker, ZmRun *run); /* without looking whether it is durable */
 const ZmRun *
 zm_join_parent (const ZmJoin *join); /* the run that forked it; for its branches, while they run */
 void zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed); /* takes run */

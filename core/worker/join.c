@@ -4,23 +4,15 @@
  * gives the run that forked them back to the queue, with one JSON array of the results in the line's order, or as failed
  * with every error: a sentence for people, and an array for programs.
  */
-#include "worker/internal.h"
+#include "worker/durable.h"
+#include "worker/join-private.h"
 
 #include <string.h>
 
-struct ZmJoin {
-  atomic_uint missing;
-  guint n;
-  ZmRun *parent;
-  /* Each written by its own branch, read by whoever ends last. */
-  GString *results[ZM_BRANCHES_MOST]; /* JSON text: the result, or what went wrong */
-  char *failures[ZM_BRANCHES_MOST];   /* of those that failed: the same for people; else NULL */
-};
-
 /* A branch has the flow's step and the body as they are now, and no caller, so that only the whole join answers. Its
  * message is shared. */
-static ZmRun *
-branch_run (ZmRun *parent, ZmJoin *join, guint branch)
+ZmRun *
+zm_join_branch (ZmRun *parent, ZmJoin *join, guint branch)
 {
   ZmRun *run = zm_run_new (parent->pool, NULL);
   const ZmFrame *frame = &parent->frames[parent->depth - 1];
@@ -44,22 +36,40 @@ zm_join_parent (const ZmJoin *join)
   return join->parent;
 }
 
+ZmJoin *
+zm_join_new (ZmRun *parent, guint n)
+{
+  ZmJoin *join = g_new0 (ZmJoin, 1);
+  join->n = n;
+  join->parent = parent;
+  join->outer = parent->join ? parent->join->outer : join;
+  atomic_init (&join->missing, n);
+  pthread_mutex_init (&join->lock, NULL);
+  return join;
+}
+
 /* The first branch runs here, so that a join always moves, also where all other workers are busy with joins. */
 void
-zm_join_begin (ZmWorker *worker, ZmRun *run)
+zm_join_fork (ZmWorker *worker, ZmRun *run)
 {
   const ZmStep *step = zm_run_step (run);
-  ZmJoin *join = g_new0 (ZmJoin, 1);
-  join->n = step->n_branches;
-  join->parent = run;
-  atomic_init (&join->missing, join->n);
+  ZmJoin *join = zm_join_new (run, step->n_branches);
   atomic_fetch_add (&run->pool->branches, join->n); /* first: in between more seems to move, never less */
   atomic_fetch_add (&run->pool->joins, 1);
   /* The first branch runs here, so that a join always moves; once it has begun, join and run may be gone. */
-  ZmRun *first = branch_run (run, join, 0);
+  ZmRun *first = zm_join_branch (run, join, 0);
   for (guint i = 1; i < step->n_branches; i++)
-    zm_queue_run (run->pool, branch_run (run, join, i));
+    zm_queue_run (run->pool, zm_join_branch (run, join, i));
   zm_engine_go (worker, first);
+}
+
+void
+zm_join_begin (ZmWorker *worker, ZmRun *run)
+{
+  if (zm_is_durable (run))
+    zm_durable_fork (run);
+  else
+    zm_join_fork (worker, run);
 }
 
 static gboolean
@@ -76,8 +86,8 @@ is_json (const char *content_type)
 
 /* JSON as a value, text as a string, other types as an object with base64. Without a type: JSON where it is valid JSON, or
  * else text where it is UTF-8. */
-static GString *
-result_json (ZmRun *run)
+GString *
+zm_branch_result_json (ZmRun *run)
 {
   ZmSpan body = zm_span (zmq_msg_data (&run->body), zmq_msg_size (&run->body));
   g_autofree char *type = zm_run_content_type (run);
@@ -129,26 +139,31 @@ fail_parent (const ZmJoin *join, guint n_failed)
 }
 
 /* The parent is not part of it: it goes on. */
-static void
-join_free (ZmJoin *join)
+void
+zm_join_free (ZmJoin *join)
 {
   for (guint i = 0; i < join->n; i++) {
-    g_string_free (join->results[i], TRUE);
+    if (join->results[i])
+      g_string_free (join->results[i], TRUE);
     g_free (join->failures[i]);
+    g_clear_pointer (&join->saved[i], g_bytes_unref);
   }
+  pthread_mutex_destroy (&join->lock);
   g_free (join);
 }
 
 /* In the thread of the branch that ended last; the run that forked them goes on in whichever worker is free. */
-static void
-join_ends (ZmJoin *join)
+void
+zm_join_ends (ZmJoin *join)
 {
   ZmRun *parent = join->parent;
   guint n_failed = 0;
   for (guint i = 0; i < join->n; i++)
     n_failed += join->failures[i] != NULL;
   parent->event = ZM_EVENT_JOINED;
-  if (n_failed) {
+  if (join->left) {
+    zm_run_set_failure (parent, "shutdown", "the daemon is shutting down");
+  } else if (n_failed) {
     fail_parent (join, n_failed);
   } else {
     GString *array = collect (join, FALSE);
@@ -159,9 +174,15 @@ join_ends (ZmJoin *join)
     g_free (parent->content_type);
     parent->content_type = g_strdup ("application/json");
   }
-  join_free (join);
+  zm_join_free (join);
   atomic_fetch_sub (&parent->pool->joins, 1);
   zm_queue_run (parent->pool, parent);
+}
+
+char *
+zm_branch_failure (const ZmRun *run)
+{
+  return g_strdup_printf ("%s (%s: %s)", zm_run_branch (run)->text, run->code, run->text);
 }
 
 /* Takes run. Each branch writes its own place; the count makes the last one see them all. */
@@ -171,14 +192,16 @@ zm_join_branch_ended (ZmWorker *worker, ZmRun *run, gboolean failed)
   ZmJoin *join = run->join;
   ZmPool *pool = run->pool;
   guint branch = run->branch;
-  if (failed) {
+  if (zm_is_durable (run)) {
+    zm_durable_branch_ended (run, failed);
+  } else if (failed) {
     join->results[branch] = zm_branch_error_json (run);
-    join->failures[branch] = g_strdup_printf ("%s (%s: %s)", zm_run_branch (run)->text, run->code, run->text);
+    join->failures[branch] = zm_branch_failure (run);
   } else {
-    join->results[branch] = result_json (run);
+    join->results[branch] = zm_branch_result_json (run);
   }
   zm_run_free (run, worker);
   if (atomic_fetch_sub (&join->missing, 1) == 1)
-    join_ends (join);
+    zm_join_ends (join);
   atomic_fetch_sub (&pool->branches, 1);
 }

@@ -92,6 +92,8 @@ zm_pool_new (const ZmPoolConfig *config, GError **error)
   pthread_mutex_init (&pool->trace_lock, NULL);
   pthread_mutex_init (&pool->timers_lock, NULL);
   pthread_mutex_init (&pool->later_lock, NULL);
+  pthread_mutex_init (&pool->defined_lock, NULL);
+  pool->defined = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   pool->later_timer.func = zm_wait_later_over;
   pool->later_timer.user = pool;
   pool->plugin_timers = g_hash_table_new (g_int64_hash, g_int64_equal);
@@ -137,5 +139,7 @@ zm_pool_free (ZmPool *pool)
   pthread_mutex_destroy (&pool->trace_lock);
   pthread_mutex_destroy (&pool->timers_lock);
   pthread_mutex_destroy (&pool->later_lock);
+  pthread_mutex_destroy (&pool->defined_lock);
+  g_hash_table_unref (pool->defined);
   g_free (pool);
 }

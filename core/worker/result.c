@@ -117,6 +117,20 @@ zm_answer_caller (ZmPool *pool, const ZmMessage *message, int status, const ZmMe
     pool->config.reply (message->reply, status, result, pool->config.user);
 }
 
+/* The result carries the sign that it is durable too: the queues bound to its topic get it with the commit, and not once more
+ * when it is published. */
+gboolean
+zm_end_durable (ZmPool *pool, const ZmMessage *message, ZmEnd end, int asked, const char *code,
+                const char *text, ZmMessage *result)
+{
+  if (!message->durable || !pool->config.durable_end)
+    return FALSE;
+  if (result)
+    result->origin = ZM_ORIGIN_DURABLE;
+  pool->config.durable_end (message, end, asked, code, text, result, pool->config.user);
+  return TRUE;
+}
+
 /* Tells who waits and the sink; takes run and result (may be NULL). */
 static void
 end_run (ZmWorker *worker, ZmRun *run, ZmEnd end, int status, ZmMessage *result)
@@ -126,7 +140,11 @@ end_run (ZmWorker *worker, ZmRun *run, ZmEnd end, int status, ZmMessage *result)
   zm_answer_caller (pool, message, status, result);
   if (pool->config.sink.ended)
     pool->config.sink.ended (message, end, result, pool->config.sink.user);
-  if (result)
+  gboolean failed = end == ZM_END_ERROR;
+  if (zm_end_durable (pool, message, end, failed ? run->asked : 0, failed ? run->code : NULL,
+                      failed ? run->text : NULL, result))
+    zm_message_unref (result);
+  else if (result)
     zm_out (worker, result);
   if (run->plugin_timer)
     zm_plugin_timer_ended (run);
@@ -154,6 +172,28 @@ zm_end_silent (ZmWorker *worker, ZmRun *run)
     zm_trace (run, "ended", NULL, NULL);
   zm_counter_add (run->pool->c_silent, 1);
   end_run (worker, run, ZM_END_SILENT, ZM_OK, NULL);
+}
+
+/* ---- durable messages that the daemon's end leaves where they are ---- */
+
+static const char left_text[] = "the daemon is shutting down; it goes on after the next start";
+
+/* Takes the message. */
+void
+zm_end_left_message (ZmPool *pool, ZmMessage *message)
+{
+  zm_end_durable (pool, message, ZM_END_ERROR, 0, "shutdown", left_text, NULL);
+  zm_message_unref (message);
+}
+
+void
+zm_end_left (ZmWorker *worker, ZmRun *run)
+{
+  if (zm_traced (worker->pool))
+    zm_trace (run, "left", NULL, NULL);
+  zm_end_left_message (worker->pool, zm_message_ref (run->message));
+  zm_run_free (run, worker);
+  worker->ended++;
 }
 
 /* ---- errors ---- */
@@ -246,6 +286,10 @@ zm_end_error (ZmWorker *worker, ZmRun *run)
 void
 zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *text)
 {
+  if (G_UNLIKELY (message->durable) && strcmp (code, "shutdown") == 0) {
+    zm_end_left_message (pool, message);
+    return;
+  }
   g_autofree char *json = error_json (code, text, &message->topic.key, "", "", NULL);
   ZmMessage *result = error_message (message, message->topic.flow, json);
   zm_answer_caller (pool, message, ZM_E_FAILED, result);
@@ -253,6 +297,9 @@ zm_end_refused (ZmPool *pool, ZmMessage *message, const char *code, const char *
     pool->config.sink.ended (message, ZM_END_ERROR, result, pool->config.sink.user);
   zm_counter_add (pool->c_errors, 1);
   zm_log_limited (pool->config.log, ZM_LEVEL_WARNING, "worker", "refused", "message refused: %s", json);
-  pool->config.publish (&result, 1, pool->config.user);
+  if (zm_end_durable (pool, message, ZM_END_ERROR, 0, code, text, result))
+    zm_message_unref (result);
+  else
+    pool->config.publish (&result, 1, pool->config.user);
   zm_message_unref (message);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Runs: made, copied for an heir, freed. A worker keeps a few spare ones, so that a message costs no allocation of one. */
-#include "worker/internal.h"
+#include "worker/durable.h"
 
 #include <string.h>
 
@@ -52,6 +52,8 @@ zm_run_free (ZmRun *run, ZmWorker *worker)
     zm_abroad_back (run);
   zm_run_cancel_timer (run);
   zm_run_let_go (run);
+  if (G_UNLIKELY (run->parking))
+    zm_durable_forget (run);
   for (guint i = 0; i < run->depth; i++)
     zm_flow_unref (run->frames[i].flow);
   zm_run_drop_reply (run);

@@ -25,9 +25,10 @@ typedef enum {
   ZM_EVENT_FAILED,    /* the current step failed: code and text are set */
   ZM_EVENT_JOINED,    /* all branches ended: body is their array, or code is set */
   ZM_EVENT_TIMER,     /* a plugin's timer */
-  ZM_EVENT_CALLBACK,  /* the result of zm_call_action for a plugin */
-  ZM_EVENT_HOSTED,    /* the call that a host had has ended: hosted tells how */
-  ZM_EVENT_OUT        /* no message: the results given in `lane` are to be published; not counted as inside */
+  ZM_EVENT_CALLBACK, /* the result of zm_call_action for a plugin, or how what it asked the store for ended */
+  ZM_EVENT_SAVED,    /* what was saved is on disk: parking says what was to come after that */
+  ZM_EVENT_HOSTED,   /* the call that a host had has ended: hosted tells how */
+  ZM_EVENT_OUT       /* no message: the results given in `lane` are to be published; not counted as inside */
 } ZmEvent;
 
 typedef struct ZmRun ZmRun;
@@ -36,6 +37,7 @@ typedef struct ZmWorker ZmWorker;
 typedef struct ZmJoin ZmJoin;
 typedef struct ZmStrand ZmStrand;
 typedef struct ZmPluginTimer ZmPluginTimer;
+typedef struct ZmParking ZmParking;
 
 /* One of the flows that a run is in: it is pinned, so that a reload never changes the steps of what runs. */
 typedef struct ZmFrame {
@@ -88,11 +90,13 @@ struct ZmRun {
   gsize guard_size;
   ZmReply reply;
   char *code, *text;     /* of a failure */
+  int asked;             /* ZM_RETRY or ZM_REJECT: the action returned that; else 0 */
   char *errors;          /* of a failed join: a JSON array of what each branch says; else NULL */
   int status;            /* COMPLETED: the outcome; CALLBACK: what done is told */
   zm_ticket ticket;      /* of a deferred call */
   ZmTimer timer;         /* of a deferred call or a wait */
   gboolean timed;        /* timer was armed */
+  ZmParking *parking;    /* of a durable message: what is to be done once its state is on disk; or NULL */
   gint64 retry_until_us; /* waits for a taker until then */
   atomic_int cancelled;  /* nobody waits for the call any more: zm_cancelled says so */
   guint lane;            /* OUT: whose given results are to be published */
@@ -100,6 +104,7 @@ struct ZmRun {
   /* TIMER and CALLBACK */
   ZmPluginTimer *plugin_timer;
   zm_result_fn done;
+  zm_done_fn told; /* in place of done: of what has no result */
   void *done_user;
   ZmHostCall hosted; /* last, as it is only set where a host makes the call */
 };

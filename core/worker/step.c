@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A flow goes on step by step: in this worker until it ends or has to wait. */
-#include "worker/internal.h"
+#include "worker/durable.h"
 
 #include <string.h>
 
@@ -151,8 +151,28 @@ zm_engine_next (ZmWorker *worker, ZmRun *run)
     zm_join_branch_ended (worker, run, FALSE);
   } else {
     run->frames[run->depth - 1].step++;
-    zm_engine_go (worker, run);
+    if (zm_is_durable (run) && !zm_durable_step (run))
+      zm_engine_fail (worker, run);
+    else
+      zm_engine_go (worker, run);
   }
+}
+
+/* The daemon ends: a durable message goes on after the next start where it is. Its error step does not run, and its join does
+ * not fail. */
+static gboolean
+is_left (const ZmRun *run)
+{
+  return run->message && G_UNLIKELY (run->message->durable) && g_strcmp0 (run->code, "shutdown") == 0;
+}
+
+static void
+end_failed (ZmWorker *worker, ZmRun *run)
+{
+  if (is_left (run))
+    zm_end_left (worker, run);
+  else
+    zm_end_error (worker, run);
 }
 
 /* A step without its own `!` fails its flow; a child flow's failure is its parent step's. */
@@ -165,21 +185,21 @@ zm_engine_fail (ZmWorker *worker, ZmRun *run)
   while (run->depth) {
     const ZmStep *step = zm_run_step (run);
     gboolean branch = run->join && run->depth == 1;
-    if (step && step->on_error && !run->on_error && !branch)
+    if (step && step->on_error && !run->on_error && !branch && !is_left (run))
       break;
     if (branch) {
       zm_join_branch_ended (worker, run, TRUE);
       return;
     }
     if (run->depth == 1) {
-      zm_end_error (worker, run);
+      end_failed (worker, run);
       return;
     }
     run->on_error = FALSE;
     zm_run_pop (run);
   }
   if (!run->depth) {
-    zm_end_error (worker, run);
+    end_failed (worker, run);
     return;
   }
   char *json = zm_error_json (run);

@@ -3,7 +3,7 @@
  * Waiting: instances parked at ASYNC, at a hand-over, or at a worker in another language. The keeper owns a parked run;
  * whoever takes it from there owns its continuation: an answer, the timeout, or the end.
  */
-#include "worker/internal.h"
+#include "worker/durable.h"
 
 #include <string.h>
 
@@ -33,8 +33,8 @@ wait_timeout (ZmTimer *timer, gpointer user)
 }
 
 /* The wait's own time, or the caller's where that is nearer: nobody reads an answer that comes later. */
-static gint64
-wait_deadline (const ZmRun *run, gint64 now_us)
+gint64
+zm_wait_deadline (const ZmRun *run, gint64 now_us)
 {
   gint64 due_us = now_us + run->pool->config.wait_timeout_us;
   gint64 caller = run->message->deadline_us;
@@ -62,11 +62,10 @@ send_abroad (ZmWorker *worker, ZmMessage *question, const char *abroad)
 
 /* The timer is armed and the run parked before the question is out, so that no answer can be faster than the wait. */
 void
-zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
-              const char *abroad)
+zm_wait_park_now (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
+                  const char *abroad, gint64 due_us)
 {
   ZmPool *pool = worker->pool;
-  gint64 now_us = zm_now_us ();
   run->wait.flow = run->depth ? zm_run_flow_name (run) : run->message->topic.flow;
   run->wait.id = run->message->topic.id;
   run->wait.key = *key;
@@ -77,7 +76,7 @@ zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMess
   run->timer.func = wait_timeout;
   run->timer.user = run;
   run->timed = TRUE;
-  zm_timers_arm (pool->config.timers, &run->timer, wait_deadline (run, now_us));
+  zm_timers_arm (pool->config.timers, &run->timer, due_us ? due_us : zm_wait_deadline (run, zm_now_us ()));
   if (zm_traced (pool))
     zm_trace (run, "waits", key, NULL);
   g_autoptr (GError) error = NULL;
@@ -101,6 +100,16 @@ zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMess
     return;
   }
   zm_out (worker, question);
+}
+
+void
+zm_wait_park (ZmWorker *worker, ZmRun *run, const ZmKey *key, guint step, ZmMessage *question,
+              const char *abroad)
+{
+  if (zm_is_durable (run))
+    zm_durable_hold (worker, run, key, step, question, abroad);
+  else
+    zm_wait_park_now (worker, run, key, step, question, abroad, 0);
 }
 
 /* Keys are compared without their decorator: @ASYNC marks the step, the answer comes without it. */
@@ -178,6 +187,8 @@ zm_wait_taker (ZmWorker *worker, ZmRun *run, const ZmKey *key)
     run->retry_until_us = 0;
     return TRUE;
   }
+  if (zm_is_durable (run) && zm_durable_left (worker, run))
+    return FALSE;
   if (!run->retry_until_us)
     run->retry_until_us = until_us;
   if (pool->config.wait_for_taker_us && zm_now_us () < run->retry_until_us && try_later (run))

@@ -17,6 +17,7 @@
 #include "message/zm-message.h"
 #include "routing/zm-keeper.h"
 #include "routing/zm-table.h"
+#include "worker/zm-checkpoints.h"
 
 G_BEGIN_DECLS
 
@@ -65,8 +66,15 @@ typedef struct ZmPoolConfig {
   /* A SERIAL plugin's call hangs past its hard deadline: the runtime starts a fresh copy, or calls zm_pool_stuck. In the
    * watchdog's thread: hands over. */
   void (*hung) (ZmGeneration *generation, gpointer user);
+  /* Door: the end of a durable message (message->durable), told once. Its result, or its error, is not published but given on, to be
+   * published when the end is on disk; borrowed, NULL where there is none. asked: ZM_RETRY or ZM_REJECT where that is what
+   * the action returned, else 0. code and text: of an error, else NULL. Any thread; must not block. NULL: there are none. */
+  void (*durable_end) (const ZmMessage *message, ZmEnd end, int asked, const char *code, const char *text,
+                       ZmMessage *result, gpointer user);
   gpointer user;      /* of the functions above */
   ZmOutcomeSink sink; /* door; may be empty */
+  const ZmCheckpoints
+      *checkpoints; /* door: how far durable messages have come in their flows; borrowed; or NULL */
   ZmLog *log;
   ZmMetrics *metrics;
 } ZmPoolConfig;
@@ -83,6 +91,10 @@ gboolean zm_pool_awaits (ZmPool *pool, const ZmMessage *message);
 void zm_pool_refuse (ZmPool *pool, ZmMessage *message, const char *code, const char *text);
 /* Is anything inside: queued, running, deferred or waiting? Any thread. */
 gboolean zm_pool_busy (ZmPool *pool);
+/* The daemon drains: durable messages are not waited for. Those in flows that wait for an answer, now or from here on, and those
+ * that no worker has begun end with `shutdown`, of which durable_end makes no failure: they are on disk, and go on after the next
+ * start where they are. What a worker in another language has is still waited for. Any thread. */
+void zm_pool_let_durable_go (ZmPool *pool);
 /* No new messages; waits until all that are inside have ended, at most until deadline; parked and deferred ones that remain
  * then are ended with the error `shutdown`. Returns how many had to be. */
 guint zm_pool_drain (ZmPool *pool, gint64 deadline_us);
@@ -123,6 +135,12 @@ int zm_pool_ticket_cancelled (ZmPool *pool, zm_ticket ticket);
 /* zm_call_action: message goes in; done is called once in a worker. */
 int zm_pool_call_action (ZmPool *pool, ZmGeneration *generation, ZmMessage *message, int timeout_ms,
                          zm_result_fn done, void *user);
+
+/* Tells a plugin how what it asked for has ended: done (user, status) in a worker, as a call of the plugin. Takes the caller's
+ * reference on generation, whose holder is `holder` (a literal), in any case. done NULL: only that. Once the pool has stopped
+ * nobody is told. Any thread; does not wait. Until zm_pool_free. */
+void zm_pool_tell (ZmPool *pool, ZmGeneration *generation, const char *holder, zm_done_fn done, void *user,
+                   int status);
 
 /* Hops of the message that the calling thread works on now; 0 outside a worker: what a plugin emits goes on counting. */
 guint zm_pool_current_hops (ZmPool *pool);

@@ -22,6 +22,7 @@
  *
  * ABI change log
  *   1.0  first version
+ *   1.1  queues, kept state and durable emit (zm_host.put and what follows it); stores (zm_plugin_desc.store, zmanager/store.h)
  *
  * Threads: "worker" below means one of the daemon's worker threads. A SERIAL plugin (the default) has at most one call
  * (action, timer, reload, health) running at a time; a THREADSAFE action may run in several workers at once.
@@ -38,7 +39,7 @@ extern "C" {
 #endif
 
 #define ZM_ABI_MAJOR 1
-#define ZM_ABI_MINOR 0
+#define ZM_ABI_MINOR 1
 
 /* Outcomes of an action, and result codes of every function of the host (0 is success, negative is refusal). */
 enum {
@@ -54,7 +55,8 @@ enum {
   ZM_E_NOT_FOUND = -6,   /* no such thing */
   ZM_E_UNSUPPORTED = -7, /* this host or this kind of plugin has no such service */
   ZM_E_FAILED = -8,      /* anything else; the log says what */
-  ZM_E_TIMEOUT = -9      /* the deadline passed */
+  ZM_E_TIMEOUT = -9,     /* the deadline passed */
+  ZM_E_EXISTS = -10      /* 1.1: it is there already (zm_put_if_empty) */
 };
 
 /* Bytes with a length; data is never NUL-terminated by contract. Empty: size 0, data may be NULL. */
@@ -123,6 +125,28 @@ typedef struct zm_outcome {
  * SERIAL plugin hangs for good: then its deferred calls fail at their deadline at the latest. */
 typedef void (*zm_result_fn) (void *user, int status, const void *body, size_t body_size);
 
+/* 1.1: told once, in a worker, how a put, a durable emit or a wait ended: ZM_OK, or negative. After ZM_OK what was given is on
+ * disk. Not called where the daemon ends first. */
+typedef void (*zm_done_fn) (void *user, int status);
+
+/* 1.1: how a message comes into a queue. IF_EMPTY: only where no element of that key is there, one that a consumer holds
+ * included; else ZM_E_EXISTS. REPLACE: in place of what is there, which can no longer come back. */
+enum { ZM_PUT_ALWAYS = 0, ZM_PUT_IF_EMPTY = 1, ZM_PUT_REPLACE = 2 };
+
+/* 1.1: a message for a queue. */
+typedef struct zm_put {
+  uint32_t struct_size;
+  uint32_t how;        /* ZM_PUT_* */
+  const char *queue;   /* made where it is not there */
+  const char *key;     /* which element of a `latest` queue, or NULL */
+  const char *id;      /* the sender's, by which a second put is recognised; or NULL */
+  const char *headers; /* one JSON object, or NULL */
+  const void *body;    /* copied before the function returns */
+  size_t body_size;
+  int64_t ttl_ms;      /* 0: the queue's standard; whole seconds, rounded up */
+  int64_t delay_ms;    /* 0: at once */
+} zm_put;
+
 enum { ZM_LOG_ERROR = 3, ZM_LOG_WARNING = 4, ZM_LOG_NOTICE = 5, ZM_LOG_INFO = 6, ZM_LOG_DEBUG = 7 };
 
 enum { ZM_METRIC_COUNTER = 0, ZM_METRIC_GAUGE = 1 };
@@ -159,6 +183,18 @@ struct zm_host {
   int (*timer_stop) (const zm_host *host, zm_ticket timer);
   int (*metric) (const zm_host *host, int kind, const char *name, double value);
   int (*thread_start) (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user), void *user);
+
+  /* 1.1. ZM_OK: taken, done follows; else nothing was taken and done is not called: ZM_E_AGAIN (too much waits), ZM_E_UNSUPPORTED
+   * (no store), ZM_E_INVALID. done may be NULL. */
+  int (*put) (const zm_host *host, const zm_put *put, zm_done_fn done, void *user);
+  /* done is told ZM_OK when nothing of that key (NULL: at all) is in the queue, ZM_E_TIMEOUT after timeout_ms. */
+  int (*wait_empty) (const zm_host *host, const char *queue, const char *key, int timeout_ms, zm_done_fn done, void *user);
+  /* Like emit, but on disk before done is called, and then handed to its action at least once, with retries. */
+  int (*emit_durable) (const zm_host *host, const zm_event *event, zm_done_fn done, void *user);
+  /* Kept state: small values of the plugin's own that survive a restart. data NULL: forgotten. */
+  int (*keep) (const zm_host *host, const char *name, const void *data, size_t size, zm_done_fn done, void *user);
+  /* The value as it was last kept, durable or not yet: its length (which may be over size: then cut), or ZM_E_NOT_FOUND. */
+  int (*kept) (const zm_host *host, const char *name, void *buffer, size_t size);
 };
 
 /* Does *ptr have this member, and is it not NULL? ptr's first member is struct_size. */
@@ -249,6 +285,7 @@ typedef struct zm_plugin_desc {
   void (*worker_stop) (void *state, void *worker_state);
   const zm_source_ops *source;
   const zm_hook_ops *hooks;
+  const struct zm_store_ops *store; /* 1.1: of a store plugin; zmanager/store.h */
 } zm_plugin_desc;
 
 typedef const zm_plugin_desc *(*zm_plugin_query_fn) (const zm_host *host);
@@ -308,7 +345,7 @@ __attribute__ ((weak, visibility ("hidden"))) const zm_host *zm_plugin_host;
             ZM_PLUGIN_TEXT_ (name, version, licence, summary, "kind=component\n"));                                     \
   static const zm_plugin_desc zm_plugin_descriptor                                                                      \
       = { sizeof (zm_plugin_desc), 0, name, version, licence, summary, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
-          NULL, NULL, NULL, NULL };                                                                                     \
+          NULL, NULL, NULL, NULL, NULL };                                                                                \
   ZM_PLUGIN_QUERY_ (&zm_plugin_descriptor)
 
 /* A plugin with a descriptor of its own. `manifest` is more key=value lines for the note, each ending in \n: kind=,
@@ -491,6 +528,103 @@ static inline int
 zm_thread_start (const zm_host *host, const char *name, void (*run) (void *user), void (*wake) (void *user), void *user)
 {
   return ZM_HAS (host, thread_start) ? host->thread_start (host, name, run, wake, user) : ZM_E_UNSUPPORTED;
+}
+
+/* ---- queues, durable messages and kept state (since 1.1) ------------------------------------------------------------ */
+
+/*
+ * All of these: any thread, also from within init; none waits for the disk. ZM_OK: taken, and `done` (user, status) is
+ * called once, in a worker, in the plugin's turn like any call of it, when all of it is on disk or has failed; the plugin
+ * stays loaded until then. Anything else: nothing was taken, and done is not called:
+ *   ZM_E_AGAIN        too much waits at this moment; try again later
+ *   ZM_E_INVALID      an argument is wrong: a name, a key, headers that are no JSON object
+ *   ZM_E_MEMORY       over a size limit
+ *   ZM_E_UNSUPPORTED  an older host, a daemon without a store, or a protocol or store plugin
+ * done may be NULL. What is told to it, where not ZM_OK: ZM_E_AGAIN (the queue or the disk is full), ZM_E_EXISTS,
+ * ZM_E_INVALID, ZM_E_NOT_FOUND, ZM_E_TIMEOUT (zm_wait_empty), ZM_E_FAILED (the store failed; the log says how). Texts
+ * and bytes are copied before the function returns.
+ */
+
+/* Puts a message into a queue, which is made where it is not there. Since 1.1. */
+static inline int
+zm_put_message (const zm_host *host, const zm_put *put, zm_done_fn done, void *user)
+{
+  return ZM_HAS (host, put) ? host->put (host, put, done, user) : ZM_E_UNSUPPORTED;
+}
+
+/* zm_put_message of size bytes under a key, `how`: ZM_PUT_*. Used by the three that follow. Since 1.1. */
+static inline int
+zm_put_bytes (const zm_host *host, int how, const char *queue, const char *key, const void *data, size_t size,
+              zm_done_fn done, void *user)
+{
+  zm_put put;
+  memset (&put, 0, sizeof put);
+  put.struct_size = sizeof put;
+  put.how = (uint32_t) how;
+  put.queue = queue;
+  put.key = key;
+  put.body = data;
+  put.body_size = size;
+  return zm_put_message (host, &put, done, user);
+}
+
+/* Puts text into a queue. Since 1.1. */
+static inline int
+zm_put_text (const zm_host *host, const char *queue, const char *text, zm_done_fn done, void *user)
+{
+  return zm_put_bytes (host, ZM_PUT_ALWAYS, queue, NULL, text, strlen (text), done, user);
+}
+
+/* Puts an element of a `latest` queue only where none of this key is there, one that a consumer holds included: else done
+ * is told ZM_E_EXISTS. Since 1.1. */
+static inline int
+zm_put_if_empty (const zm_host *host, const char *queue, const char *key, const void *data, size_t size, zm_done_fn done,
+                 void *user)
+{
+  return zm_put_bytes (host, ZM_PUT_IF_EMPTY, queue, key, data, size, done, user);
+}
+
+/* Puts an element of a `latest` queue in place of what is there; who holds the old one can no longer bring it back.
+ * Since 1.1. */
+static inline int
+zm_replace (const zm_host *host, const char *queue, const char *key, const void *data, size_t size, zm_done_fn done,
+            void *user)
+{
+  return zm_put_bytes (host, ZM_PUT_REPLACE, queue, key, data, size, done, user);
+}
+
+/* done is told ZM_OK as soon as no element of this key (NULL: no message at all) is in the queue, ZM_E_TIMEOUT after
+ * timeout_ms, milliseconds (0: at once; at most a day). done is needed. Since 1.1. */
+static inline int
+zm_wait_empty (const zm_host *host, const char *queue, const char *key, int timeout_ms, zm_done_fn done, void *user)
+{
+  return ZM_HAS (host, wait_empty) ? host->wait_empty (host, queue, key, timeout_ms, done, user) : ZM_E_UNSUPPORTED;
+}
+
+/* Like zm_emit, but when done is told ZM_OK the message is on disk: from then on it is handed to its action at least once,
+ * in spite of crashes, with retries. A source acknowledges to whom it reads from in done. A second one with the same id,
+ * within some minutes, is told ZM_OK and does not run again. Since 1.1. */
+static inline int
+zm_emit_durable (const zm_host *host, const zm_event *event, zm_done_fn done, void *user)
+{
+  return ZM_HAS (host, emit_durable) ? host->emit_durable (host, event, done, user) : ZM_E_UNSUPPORTED;
+}
+
+/* Keeps a value of the plugin's own under a name (1 to 255 bytes, no control bytes) over restarts of plugin and daemon; at
+ * most 64 KiB, at most 1,024 names a plugin: else ZM_E_MEMORY. zm_kept finds it when this returns; done tells when it is
+ * on disk. data NULL: forgets it. Values of one name are kept in the order of the calls. Since 1.1. */
+static inline int
+zm_keep (const zm_host *host, const char *name, const void *data, size_t size, zm_done_fn done, void *user)
+{
+  return ZM_HAS (host, keep) ? host->keep (host, name, data, size, done, user) : ZM_E_UNSUPPORTED;
+}
+
+/* Copies a kept value, as it was last kept, into buffer, without a NUL behind it; returns its length (which may be over
+ * size: then it is cut) or ZM_E_NOT_FOUND. Out of memory; in a host it asks the daemon. Since 1.1. */
+static inline int
+zm_kept (const zm_host *host, const char *name, void *buffer, size_t size)
+{
+  return ZM_HAS (host, kept) ? host->kept (host, name, buffer, size) : ZM_E_UNSUPPORTED;
 }
 
 #ifdef __cplusplus

@@ -3,7 +3,7 @@
  * Everything that a plugin can see of the contract, in one plugin: all macros, all wrappers, all structs. Compiled in each
  * language and by each compiler that the header promises; and what abidiff compares with plugin-1.abi.
  */
-#include <zmanager/plugin.h>
+#include <zmanager/store.h>
 
 static void
 done (void *user, int status, const void *body, size_t body_size)
@@ -51,7 +51,12 @@ anywhere (const zm_host *host)
 {
   zm_event event;
   zm_outcome outcome;
+  zm_put put;
 
+  memset (&put, 0, sizeof put);
+  put.struct_size = (uint32_t) sizeof put;
+  if (ZM_HAS (host, put))
+    host->put (host, &put, NULL, NULL);
   memset (&event, 0, sizeof event);
   memset (&outcome, 0, sizeof outcome);
   event.struct_size = (uint32_t) sizeof event;
@@ -94,6 +99,22 @@ authorise (void *state, const zm_request *request)
 
 static const zm_hook_ops hooks = { (uint32_t) sizeof (zm_hook_ops), 0, NULL, NULL, authorise };
 static const zm_source_ops source = { (uint32_t) sizeof (zm_source_ops), 0, NULL, NULL, NULL, NULL };
+static const zm_store_ops store = { (uint32_t) sizeof (zm_store_ops),
+                                    ZM_STORE_DURABLE,
+                                    1,
+                                    0,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL };
 static const zm_action_desc actions[] = { { "serial", serial, ZM_ACTION_SERIAL, "One" },
                                           { NULL, NULL, 0, NULL } };
 static const zm_option_desc options[] = { { "key", ZM_OPTION_STRING, ZM_OPTION_REQUIRED, NULL, "One" },
@@ -117,7 +138,8 @@ const zm_plugin_desc zm_surface = { (uint32_t) sizeof (zm_plugin_desc),
                                     NULL,
                                     NULL,
                                     &source,
-                                    &hooks };
+                                    &hooks,
+                                    &store };
 
 ZM_PLUGIN_FULL ("surface", "1.0", "LGPL-2.1-or-later", "All of the contract", "kind=component\n",
                 &zm_surface);

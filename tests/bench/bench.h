@@ -40,6 +40,8 @@ typedef struct BenchDaemon {
  * when it has said READY; seconds from its start to there in *ready (may be NULL). */
 BenchDaemon *
 bench_daemon_start (const char *configuration, const char *actions, const char *flows, double *ready);
+/* Ends it and starts it again on what it has stored. */
+void bench_daemon_again (BenchDaemon *daemon, double *ready);
 void bench_daemon_stop (BenchDaemon *daemon);
 char *bench_endpoint (const BenchDaemon *daemon, const char *name); /* "subject", "topics", "control" */
 void bench_put_file (const char *dir, const char *name, const char *text);

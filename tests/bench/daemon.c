@@ -106,6 +106,29 @@ bench_put_file (const char *dir, const char *name, const char *text)
     g_printerr ("bench: %s\n", error->message);
 }
 
+static void
+spawn (BenchDaemon *daemon, double *ready)
+{
+  g_autofree char *program = g_build_filename (build_dir (), "zmanagerd", NULL);
+  g_autofree char *acts = bench_plugin_dir ();
+  g_autofree char *path = g_strdup_printf (
+      "%s/plugins/components/echo/.libs:%s/plugins/stores/sqlite/.libs:%s", build_dir (), build_dir (), acts);
+  const char *argv[] = {
+    program, "--dir", daemon->dir, "--log-level", "warning", "--set", "zmanager.system-plugins=no", NULL
+  };
+  g_auto (GStrv) environment = g_environ_setenv (g_get_environ (), "ZM_PLUGIN_PATH", path, TRUE);
+
+  daemon->pid = bench_spawn_ready (argv, environment, ready);
+}
+
+static void
+end (BenchDaemon *daemon)
+{
+  kill (daemon->pid, SIGTERM);
+  waitpid (daemon->pid, NULL, 0);
+  g_spawn_close_pid (daemon->pid);
+}
+
 BenchDaemon *
 bench_daemon_start (const char *configuration, const char *actions, const char *flows, double *ready)
 {
@@ -114,23 +137,21 @@ bench_daemon_start (const char *configuration, const char *actions, const char *
   bench_put_file (daemon->dir, "zmanager.conf", configuration);
   bench_put_file (daemon->dir, "actions.d/bench.ini", actions);
   bench_put_file (daemon->dir, "flows.d/bench.flow", flows);
-  g_autofree char *program = g_build_filename (build_dir (), "zmanagerd", NULL);
-  g_autofree char *acts = bench_plugin_dir ();
-  g_autofree char *path = g_strdup_printf ("%s/plugins/components/echo/.libs:%s", build_dir (), acts);
-  const char *argv[] = {
-    program, "--dir", daemon->dir, "--log-level", "warning", "--set", "zmanager.system-plugins=no", NULL
-  };
-  g_auto (GStrv) environment = g_environ_setenv (g_get_environ (), "ZM_PLUGIN_PATH", path, TRUE);
-  daemon->pid = bench_spawn_ready (argv, environment, ready);
+  spawn (daemon, ready);
   return daemon;
+}
+
+void
+bench_daemon_again (BenchDaemon *daemon, double *ready)
+{
+  end (daemon);
+  spawn (daemon, ready);
 }
 
 void
 bench_daemon_stop (BenchDaemon *daemon)
 {
-  kill (daemon->pid, SIGTERM);
-  waitpid (daemon->pid, NULL, 0);
-  g_spawn_close_pid (daemon->pid);
+  end (daemon);
   const char *argv[] = { "rm", "-rf", daemon->dir, NULL };
   g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
   g_free (daemon->dir);

@@ -74,7 +74,7 @@ else
   sed 's/^  void \*state;         /  void *intruder; &/' "$ZM_SRCDIR/include/zmanager/plugin.h" >"$work/plugin.h"
   mkdir -p "$work/include/zmanager" && mv "$work/plugin.h" "$work/include/zmanager/"
   cmp -s "$work/include/zmanager/plugin.h" "$ZM_SRCDIR/include/zmanager/plugin.h" && echo "not ok - the header could not be changed" && failed=1
-  check "the changed header compiles" gcc -std=c11 -g -O0 -fPIC -shared -I"$work/include" "$source" -o "$work/surface.so"
+  check "the changed header compiles" gcc -std=c11 -g -O0 -fPIC -shared -I"$work/include" -I"$ZM_SRCDIR/include" "$source" -o "$work/surface.so"
   check "a changed ABI is found" sh -c '! abidiff "$1" "$2"' - "$baseline" "$work/surface.so"
 fi
 exit $failed

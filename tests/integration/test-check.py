@@ -50,6 +50,39 @@ def errors(text, files):
 
 
 @case
+def queues_that_drive_actions_and_retry_policies_are_judged():
+    config = """[store]
+driver = memory
+[queue work]
+topics = ?A
+action = A?B
+retry = {"immediate": "often"}
+dead-letter = no name
+[queue other]
+action = ?A?B
+retry = {"backoff": {"n": 2, "min": 1, "max": 4}}
+dead-letter = other.dead
+[action ?A?B]
+retries = 2000
+[action ?A?C]
+retries = {"pre": 1}
+"""
+    mappings = "?A?B = words.noted\n?A?C = words.noted\n[action ?A?B]\nretries = {\"never\": 1}\n[action ?A?C]\nretries = 3\n"
+    files = instance(config, mappings, {"words": OPTIONS})
+    try:
+        checked, started = call(files, "--check"), call(files, "--log-format", "human")
+        assert (checked.returncode, started.returncode) == (1, 1), (checked, started)
+        found = errors(checked.stdout, files)
+        for place in ("a.ini:5:11: error ZM1024", "zmanager.conf:4:10: error ZM1002", "zmanager.conf:5:10: error ZM1400",
+                      "zmanager.conf:6:9: error ZM1024", "zmanager.conf:7:15: error ZM1402", "zmanager.conf:13:11: error ZM1002",
+                      "zmanager.conf:15:11: error ZM1024"):
+            assert sum(place in line for line in found) == 1, (place, found)
+        assert not any("[queue other]" in line for line in found), found
+    finally:
+        files.close()
+
+
+@case
 def own_keys_of_plugins_are_judged_as_the_daemon_does():
     files = instance("[plugin words]\nmin-lenght = 3\nmin-length = abc\n", "?A?B = words.noted\n", {"words": OPTIONS})
     try:

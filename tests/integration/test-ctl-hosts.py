@@ -60,7 +60,7 @@ def without_hosts_a_sentence_says_so():
     with Daemon(actions={"h.ini": "[actionmapping]\n?Good?Greet = hello.greet\n"}, plugins=["hello"]) as daemon:
         assert ctl(daemon, "hosts").stdout == "all plugins run in the daemon itself\n"
         assert ctl_json(daemon, "hosts") == {"hosts": []}
-        assert ctl(daemon, "dead", "ls").stdout == "no message is set aside\n"
+        assert ctl(daemon, "dead", "ls").stdout == "no message is dead or set aside\n"
         assert ctl_json(daemon, "dead", "ls") == {"dead": []}
         assert ctl(daemon, "dead", "rm", "--all").stdout == "forgot 0 messages that were set aside\n"
         text = ctl(daemon, "status").stdout
@@ -162,7 +162,7 @@ def a_message_that_crashes_is_set_aside_and_let_in_again():
         assert len(ctl_json(daemon, "dead", "ls")["dead"]) == 1
         assert ctl_json(daemon, "dead", "rm", "poison")["forgotten"] == 1
         crash(daemon, "poison")
-        assert ctl(daemon, "dead", "ls").stdout == "no message is set aside\n"
+        assert ctl(daemon, "dead", "ls").stdout == "no message is dead or set aside\n"
 
 
 @case

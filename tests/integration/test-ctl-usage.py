@@ -51,7 +51,7 @@ BAD = [
     (["send"], 2, "KEY [BODY|-|@FILE] is missing"),
     (["call"], 2, "is missing"),
     (["explain"], 2, "KEY|CODE is missing"),
-    (["completion"], 2, "bash|zsh|fish|dead|flows|plugins|services is missing"),
+    (["completion"], 2, "bash|zsh|fish|dead|flows|plugins|queues|services is missing"),
     (["plugin", "inspect"], 2, "FILE|NAME is missing"),
     (["flow", "show"], 2, "NAME is missing"),
     (["send", "?A?B", "body", "more"], 2, "unexpected argument \"more\""),
@@ -102,7 +102,7 @@ BAD = [
     (["services", "name"], 2, "say a command for \"name\""),
     (["services", "name", "get_helth"], 2, "did you mean \"get_health\"?"),
     (["services", "name", "frobnicate"], 2, "they know: get_health"),
-    (["completion", "tcsh"], 2, "\"tcsh\" is none of: bash zsh fish dead flows plugins services"),
+    (["completion", "tcsh"], 2, "\"tcsh\" is none of: bash zsh fish dead flows plugins queues services"),
     (["help", "frobnicate"], 2, "there is no command \"frobnicate\""),
     (["help", "plugin", "frobnicate"], 2, "there is no command \"frobnicate\""),
     (["plugin", "new", "../evil"], 2, "cannot be a plugin's name"),
@@ -314,7 +314,7 @@ def bash_completes():
         assert done.returncode == 0 and not done.stderr, done
         return done.stdout.split()
 
-    assert complete("zmanagerctl", "st") == ["status"]
+    assert complete("zmanagerctl", "st") == ["status", "store"]
     assert complete("zmanagerctl", "plugin", "in") == ["inspect"]
     assert complete("zmanagerctl", "--dir", "/tmp", "plugin", "un") == ["unload"]
     assert complete("zmanagerctl", "send", "--fl") == ["--flow"]

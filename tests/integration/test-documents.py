@@ -257,7 +257,41 @@ LIMITS = {
     "lines of output of one process in a second": ("base/child.c", "LINES_A_SECOND", "50"),
     "names of metrics a plugin": ("runtime/hosting.h", "ZM_HOSTING_METRICS_MOST", "64"),
     "loading, init and start of a plugin": ("plugin/zm-plugin-private.h", "ZM_PLUGIN_CALL_MS", "10 s"),
-    "a request on the control socket": ("runtime/commands.h", "ZM_REQUEST_MOST", "1 MiB"),
+    "a queue's name": ("queue/zm-queue.h", "ZM_QUEUE_NAME_MOST", "64 bytes"),
+    "a project's name": ("queue/zm-queue.h", "ZM_QUEUE_PROJECT_MOST", "256 bytes"),
+    "a sender's id of a message in a queue": ("queue/zm-queue.h", "ZM_QUEUE_ID_MOST", "64 bytes"),
+    "a body in a queue": ("queue/zm-queue.h", "ZM_QUEUE_BODY_MOST", "64 MiB"),
+    "queues": ("queue/zm-queue.h", "ZM_QUEUES_MOST", "1,000,000"),
+    "messages of one queue under claims": ("queue/zm-queue.h", "ZM_QUEUE_CLAIMED_MOST", "1,000,000"),
+    "messages of one claim": ("queue/claim-requests.c", "CLAIM_MOST", "1,000"),
+    "ids by which a repeated message is known": ("queue/window.c", "WINDOW_MOST", "1,000,000"),
+    "bytes of records that one answer of a queue reads": ("queue/queue-private.h", "ZM_QUEUE_READ_MOST", "64 MiB"),
+    "records kept in memory beside the store": ("queue/queue-private.h", "ZM_QUEUE_CACHE_MOST", "32 MiB"),
+    "who waits for messages of queues": ("queue/registry-private.h", "ZM_WATCHES_MOST", "10,000"),
+    "who waits for one queue to be empty": ("queue/latest.h", "ZM_LATEST_WAITS_MOST", "10,000"),
+    "changes that wait for the store": ("store/store.c", "WAITING_MOST", "64 MiB"),
+    "reads that wait for the store": ("store/store-private.h", "ZM_STORE_JOBS_MOST", "65,536"),
+    "the state of a durable message in its flow": ("worker/durable-state.h", "ZM_STATE_MOST", "16 MiB"),
+    "failed attempts that a dead letter tells": ("delivery/delivery-private.h", "ZM_DELIVERY_HISTORY_MOST", "20"),
+    "dead letters of one list": ("runtime/commands-dead.c", "LIST_MOST", "1,000"),
+    "ids of one replay": ("runtime/dead-walk.h", "ZM_DEAD_IDS_MOST", "64"),
+    "messages of one command about a queue": ("runtime/query.h", "ZM_QUERY_COUNT_MOST", "100"),
+    "commands that wait for their answer": ("runtime/later.h", "ZM_LATER_MOST", "1,000"),
+    "puts, durable emits and waits of plugins under way": ("runtime/asked.c", "ASKED_MOST", "16,384"),
+    "a kept value of a plugin": ("plugin/zm-event.h", "ZM_KEPT_VALUE_MOST", "64 KiB"),
+    "kept values of one plugin": ("plugin/zm-event.h", "ZM_KEPT_NAMES_MOST", "1,024"),
+    "a target of an HTTP request": ("http/server.h", "ZM_HTTP_TARGET_MOST", "8 KiB"),
+    "a head of an HTTP request": ("http/server.h", "ZM_HTTP_HEAD_MOST", "32 KiB"),
+    "what waits in one event stream": ("http/server.h", "ZM_HTTP_STREAM_MOST", "1 MiB"),
+    "addresses that HTTP listens on": ("http/server.h", "ZM_HTTP_LISTEN_MOST", "16"),
+    "seconds that Zaqar's _wait_ may last": ("http/zaqar-document.h", "ZM_ZAQAR_WAIT_MOST", "60"),
+    "tokens": ("http/zm-tokens.h", "ZM_TOKENS_MOST", "10,000"),
+    "the file of tokens": ("http/zm-tokens.h", "ZM_TOKEN_FILE_MOST", "4 MiB"),
+    "key patterns of one token": ("http/tokens.c", "PATTERNS_MOST", "64"),
+    "live topics by HTTP at one time": ("runtime/http-private.h", "ZM_WEB_TAILS_MOST", "256"),
+    "commands of HTTP that wait": ("runtime/http-private.h", "ZM_WEB_COMMANDS_MOST", "1,000"),
+    "a text in one, such as a name": ("runtime/commands.h", "ZM_REQUEST_TEXT_MOST", "64 KiB"),
+    "a request on the control socket": ("runtime/zm-runtime.h", "ZM_REQUEST_MOST", "1 MiB"),
     "streams (trace, log, top) at one time": ("runtime/streams.h", "ZM_STREAMS_MOST", "16"),
     "parts that wait for a stream": ("runtime/streams.c", "BOX_ITEMS_MOST", "4,096"),
 }
@@ -275,7 +309,7 @@ def the_limits_are_those_of_the_code():
     rows = dict(re.findall(r"^\|  (.*)\n:  (.*)$", page, re.M))
     for what, (path, name, words) in LIMITS.items():
         assert rows.get(what, "").startswith(words), f"LIMITS: {what}: {rows.get(what)!r}, not {words}"
-        value = re.search(rf"^#define {name} +(?:\(\(goffset\) )?(.*?)\)?(?: +/\*.*)?$", read("core", path), re.M)
+        value = re.search(rf"^#define {name} +(?:\(\((?:goffset|gsize)\) )?(.*?)\)?(?: +/\*.*)?$", read("core", path), re.M)
         assert value, f"core/{path} has no {name}"
         assert eval(value[1].strip("( )")) == amount(words), f"{name} is {value[1]}, LIMITS says {words}"
     defaults = re.findall(r"^:  \[(\w+)\] ([\w-]+): (\S+)$", page, re.M)

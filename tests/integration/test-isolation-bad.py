@@ -132,7 +132,7 @@ def each_is_contained_in_the_shared_host():
 
 # Name -> why it does not load, wherever it is to run.
 REFUSED = {
-    "wrong-abi": "built for plugin ABI 99.0", "no-note": "no note of zmanager", "no-manifest": "no ZM_PLUGIN",
+    "wrong-abi": "built for plugin ABI 99\\.", "no-note": "no note of zmanager", "no-manifest": "no ZM_PLUGIN",
     "missing-symbol": "exports no symbol", "undefined-symbol": "undefined symbol: nobody_has_this",
     "crash-constructor": "crashed in its constructor .signal 11", "abort-constructor": "crashed in its constructor .signal 6",
     "exit-constructor": "constructor ended the whole process", "crash-query": "crashed in its query function",

@@ -42,7 +42,7 @@ def links():
             return file.read()
 
     daemon = Daemon(config=text("zmanager.conf"), actions={"links.ini": text("actions.d", "links.ini")},
-                    flows={"links.flow": text("flows.d", "links.flow")}, plugins=["netlink", "link-status"])
+                    flows={"links.flow": text("flows.d", "links.flow")}, plugins=["netlink", "link-status", "sqlite"])
     beside = "link-status.actions.ini"
     with open(os.path.join(SOURCE, "plugins", "components", "link-status", beside)) as file:
         daemon.write("plugins/" + beside, file.read())
@@ -108,7 +108,7 @@ def a_reload_of_the_source_starts_afresh():
     with links() as daemon:
         tail = daemon.tail("")
         wait_for("what is there at the start", lambda: "lo" in known(daemon))
-        daemon.write("zmanager.conf", "[source netlink]\ninterface = zme*\n")
+        daemon.write("conf.d/zme.conf", "[source netlink]\ninterface = zme*\n")
         daemon.control("reload")
         ip("link add zmx type veth peer name zme")
         until(tail, "~~link-status~Link~Added~", "zme")

@@ -5,7 +5,7 @@ cd "$ZM_SRCDIR/tests" || exit 1
 
 exists () {
   case $1 in
-  *.py:*) grep -A1 '^@case$' "integration/${1%%:*}" | grep -q "^def ${1#*:}()" ;;
+  *.py:*) grep -A1 -E '^@(case|each)$' "integration/${1%%:*}" | grep -q "^def ${1#*:}(" ;;
   *.py | *.sh) test -f "integration/$1" ;;
   *.*) cat unit/*.cc | tr '\n' ' ' | grep -qE "TEST(_F|_P)? \(${1%%.*}, ${1#*.}\)" ;;
   *) return 1 ;;

@@ -14,7 +14,7 @@ static const struct {
   zm_plugin_desc known;
   void *unknown[4];
 } descriptor = { { sizeof descriptor, 0, "new-minor", "1.0", "LGPL-2.1-or-later", "Of a later minor version",
-                   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL },
+                   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL },
                  { (void *) 1, (void *) 2, (void *) 3, (void *) 4 } };
 
 ZM_PLUGIN_FULL ("new-minor", "1.0", "LGPL-2.1-or-later", "Of a later minor version", "colour=blue\n",

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "zmanager/plugin.h"
+#include "zmanager/store.h"
 
 #include <gtest/gtest.h>
 
@@ -90,7 +90,24 @@ static const Row baseline[] = {
   ROW (zm_host, timer_stop, 16, 8),
   ROW (zm_host, metric, 17, 8),
   ROW (zm_host, thread_start, 18, 8),
-  END (zm_host, 19, 8),
+  ROW (zm_host, put, 19, 8),
+  ROW (zm_host, wait_empty, 20, 8),
+  ROW (zm_host, emit_durable, 21, 8),
+  ROW (zm_host, keep, 22, 8),
+  ROW (zm_host, kept, 23, 8),
+  END (zm_host, 24, 8),
+
+  ROW (zm_put, struct_size, 0, 0),
+  ROW (zm_put, how, 0, 4),
+  ROW (zm_put, queue, 0, 8),
+  ROW (zm_put, key, 1, 8),
+  ROW (zm_put, id, 2, 8),
+  ROW (zm_put, headers, 3, 8),
+  ROW (zm_put, body, 4, 8),
+  ROW (zm_put, body_size, 5, 8),
+  ROW (zm_put, ttl_ms, 6, 8),
+  ROW (zm_put, delay_ms, 6, 16),
+  END (zm_put, 6, 24),
 
   ROW (zm_action_desc, name, 0, 0),
   ROW (zm_action_desc, fn, 1, 0),
@@ -145,7 +162,77 @@ static const Row baseline[] = {
   ROW (zm_plugin_desc, worker_stop, 13, 8),
   ROW (zm_plugin_desc, source, 14, 8),
   ROW (zm_plugin_desc, hooks, 15, 8),
-  END (zm_plugin_desc, 16, 8),
+  ROW (zm_plugin_desc, store, 16, 8),
+  END (zm_plugin_desc, 17, 8),
+
+  ROW (zm_store_op, kind, 0, 0),
+  ROW (zm_store_op, unit, 0, 4),
+  ROW (zm_store_op, status, 0, 8),
+  ROW (zm_store_op, reserved, 0, 12),
+  ROW (zm_store_op, queue, 0, 16),
+  ROW (zm_store_op, seq, 0, 24),
+  ROW (zm_store_op, upto, 0, 32),
+  ROW (zm_store_op, expires_us, 0, 40),
+  ROW (zm_store_op, tag, 0, 48),
+  ROW (zm_store_op, space, 0, 56),
+  ROW (zm_store_op, key, 2, 56),
+  ROW (zm_store_op, data, 4, 56),
+  END (zm_store_op, 6, 56),
+
+  ROW (zm_store_batch, struct_size, 0, 0),
+  ROW (zm_store_batch, flags, 0, 4),
+  ROW (zm_store_batch, now_us, 0, 8),
+  ROW (zm_store_batch, ops, 0, 16),
+  ROW (zm_store_batch, n, 1, 16),
+  ROW (zm_store_batch, error, 2, 16),
+  ROW (zm_store_batch, error_size, 3, 16),
+  END (zm_store_batch, 4, 16),
+
+  ROW (zm_store_record, struct_size, 0, 0),
+  ROW (zm_store_record, flags, 0, 4),
+  ROW (zm_store_record, queue, 0, 8),
+  ROW (zm_store_record, seq, 0, 16),
+  ROW (zm_store_record, expires_us, 0, 24),
+  ROW (zm_store_record, tag, 0, 32),
+  ROW (zm_store_record, size, 0, 40),
+  ROW (zm_store_record, data, 0, 48),
+  END (zm_store_record, 2, 48),
+
+  ROW (zm_store_range, struct_size, 0, 0),
+  ROW (zm_store_range, flags, 0, 4),
+  ROW (zm_store_range, queue, 0, 8),
+  ROW (zm_store_range, seq, 0, 16),
+  ROW (zm_store_range, upto, 0, 24),
+  ROW (zm_store_range, most, 0, 32),
+  END (zm_store_range, 0, 40),
+
+  ROW (zm_store_figures, struct_size, 0, 0),
+  ROW (zm_store_figures, schema, 0, 4),
+  ROW (zm_store_figures, bytes, 0, 8),
+  ROW (zm_store_figures, free_bytes, 0, 16),
+  ROW (zm_store_figures, records, 0, 24),
+  ROW (zm_store_figures, writes, 0, 32),
+  ROW (zm_store_figures, syncs, 0, 40),
+  ROW (zm_store_figures, sync_us, 0, 48),
+  END (zm_store_figures, 0, 56),
+
+  ROW (zm_store_ops, struct_size, 0, 0),
+  ROW (zm_store_ops, flags, 0, 4),
+  ROW (zm_store_ops, schema, 0, 8),
+  ROW (zm_store_ops, reserved, 0, 12),
+  ROW (zm_store_ops, open, 0, 16),
+  ROW (zm_store_ops, close, 1, 16),
+  ROW (zm_store_ops, write, 2, 16),
+  ROW (zm_store_ops, recover, 3, 16),
+  ROW (zm_store_ops, reader_open, 4, 16),
+  ROW (zm_store_ops, reader_close, 5, 16),
+  ROW (zm_store_ops, read, 6, 16),
+  ROW (zm_store_ops, documents, 7, 16),
+  ROW (zm_store_ops, last, 8, 16),
+  ROW (zm_store_ops, check, 9, 16),
+  ROW (zm_store_ops, backup, 10, 16),
+  ROW (zm_store_ops, figures, 11, 16),
+  END (zm_store_ops, 12, 16),
 };
 
 TEST (Abi, MembersStayWhereTheyAre)
@@ -171,6 +258,23 @@ TEST (Abi, NumbersStayWhatTheyAre)
     { ZM_E_UNSUPPORTED, -7 },
     { ZM_E_FAILED, -8 },
     { ZM_E_TIMEOUT, -9 },
+    { ZM_E_EXISTS, -10 },
+    { ZM_PUT_ALWAYS, 0 },
+    { ZM_PUT_IF_EMPTY, 1 },
+    { ZM_PUT_REPLACE, 2 },
+    { ZM_STORE_APPEND, 1 },
+    { ZM_STORE_REMOVE, 2 },
+    { ZM_STORE_PUT, 3 },
+    { ZM_STORE_DELETE, 4 },
+    { ZM_STORE_DELETE_PREFIX, 5 },
+    { ZM_STORE_EXPECT, 6 },
+    { ZM_STORE_LEASE, 7 },
+    { ZM_STORE_DURABLE, 1 },
+    { ZM_STORE_SHARED, 2 },
+    { ZM_STORE_BACKUP, 4 },
+    { ZM_STORE_REPAIR, 8 },
+    { ZM_STORE_DAMAGED, 1 },
+    { ZM_STORE_HEADS, 1 },
     { ZM_LOG_ERROR, 3 },
     { ZM_LOG_WARNING, 4 },
     { ZM_LOG_NOTICE, 5 },
@@ -202,6 +306,22 @@ TEST (Abi, NumbersStayWhatTheyAre)
   EXPECT_STREQ (ZM_PLUGIN_QUERY_SYMBOL, "zm_plugin_query_1");
   EXPECT_STREQ (ZM_NOTE_OWNER, "zmanager");
   EXPECT_EQ (sizeof (zm_ticket), 8u);
+}
+
+/* What a plugin of this version sees on a host of 1.0: the table ends before the durable services. */
+TEST (Abi, AHostOfTheFirstVersionHasNoDurableServices)
+{
+  zm_host host = {};
+
+  host.put = [] (const zm_host *, const zm_put *, zm_done_fn, void *) { return static_cast<int> (ZM_OK); };
+  host.kept = [] (const zm_host *, const char *, void *, size_t) { return 0; };
+  host.struct_size = offsetof (zm_host, put);
+  EXPECT_FALSE (ZM_HAS (&host, put));
+  EXPECT_FALSE (ZM_HAS (&host, kept));
+  host.struct_size = sizeof host;
+  EXPECT_TRUE (ZM_HAS (&host, put));
+  EXPECT_TRUE (ZM_HAS (&host, kept));
+  EXPECT_FALSE (ZM_HAS (&host, keep));
 }
 
 /* A member is there where the struct is long enough and the pointer is set. */

@@ -35,7 +35,7 @@ protected:
   run (const std::string &request, std::string *reply)
   {
     g_autoptr (GString) out = g_string_new (NULL);
-    ZmReplyKind kind = zm_command_run (runtime, zm_span (request.data (), request.size ()), out, NULL);
+    ZmReplyKind kind = zm_command_run (runtime, zm_span (request.data (), request.size ()), out, NULL, NULL);
 
     *reply = out->str;
     EXPECT_TRUE (out->len == 0 || zm_json_valid (zm_span (out->str, out->len)))

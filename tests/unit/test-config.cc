@@ -201,7 +201,7 @@ TEST_P (BadFile, IsToldWithItsPlace)
 }
 
 #define SECTIONS \
-  "one of zmanager, subject, call, integration, workers, action, plugin, source, worker, security"
+  "one of zmanager, subject, call, integration, workers, action, plugin, source, worker, store, queue, http, zaqar, security"
 #define SUBJECT_KEYS "one of bind, connect, high-water, max-message, connections, frames"
 #define WORKER_KEYS  "one of exec, bind, restart"
 #define DURATION     ", as in 250ms, 30s, 5m, 2h"

@@ -136,6 +136,28 @@ TEST_F (Keeper, TakeAnyFindsAllOfMany)
   }
 }
 
+TEST_F (Keeper, TakesAllThatMatchInOneTurn)
+{
+  std::vector<std::unique_ptr<Parked>> all;
+  for (guint i = 0; i < 500; i++) {
+    all.push_back (std::make_unique<Parked> ("F", ("id-" + std::to_string (i)).c_str (), "?a?b"));
+    all.back ()->wait.step = i % 2;
+    EXPECT_TRUE (park (*all.back ()));
+  }
+  guint taken = 0;
+  for (ZmWait *wait =
+           keeper->ops->take_all (keeper, [] (const ZmWait *one) -> gboolean { return one->step == 1; });
+       wait != nullptr; wait = wait->next, taken++)
+    EXPECT_EQ (wait->step, 1u);
+  EXPECT_EQ (taken, 250u);
+  EXPECT_EQ (keeper->ops->count (keeper), 250u);
+  EXPECT_EQ (keeper->ops->take_all (keeper, [] (const ZmWait *one) -> gboolean { return one->step == 1; }),
+             nullptr);
+  while (keeper->ops->take_any (keeper) != nullptr)
+    taken++;
+  EXPECT_EQ (taken, 500u);
+}
+
 TEST_F (Keeper, WaitsOutsideAFlow)
 {
   Parked one ("", "id-1", "?a?b");

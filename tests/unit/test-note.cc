@@ -204,7 +204,7 @@ bad_files ()
     { "name only", raw (16, 4, 1), "damaged: an ELF note is longer than its segment" },
     { "note without a version", library (note (ZM_NOTE_OWNER, 1, "abc")), "damaged: its note is too short" },
     { "another ABI", library (ours (ZM_NOTE_MANIFEST, "name=x\n", 2)),
-      "built for plugin ABI 2.0, this is 1." },
+      "built for plugin ABI 2.1, this is 1.1;" },
     { "another ABI with other text", library (ours (ZM_NOTE_MANIFEST, "\xff\x01 anything", 9, 3)),
       "built for plugin ABI 9.3" },
     { "action of another ABI", library (good_note + ours (ZM_NOTE_ACTION, "action=go\n", 0, 9)),

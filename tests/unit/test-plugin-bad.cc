@@ -37,7 +37,7 @@ TEST_P (BadPluginTest, IsRefusedWithTheReason)
 
 static const BadPlugin bad_plugins[] = {
   { "wrong-abi",
-    "built for plugin ABI 99.0, this is 1.0; build it again with this version's zmanager/plugin.h" },
+    "built for plugin ABI 99.1, this is 1.1; build it again with this version's zmanager/plugin.h" },
   { "no-note", "no note of zmanager's" },
   { "no-manifest", "it has actions, but no ZM_PLUGIN (…) line; add one" },
   { "missing-symbol", "action 'ghost' cannot be used: it exports no symbol 'ghost'" },
@@ -73,7 +73,8 @@ TEST_F (PluginTest, TruncatedOnesAreRefused)
 {
   std::string bytes = read_file (built_plugin ("plugins/swap"));
 
-  for (double part : { 0.0, 0.001, 0.01, 0.1, 0.3, 0.5 })
+  /* What stands behind the segments, such as what debuggers read, may be missing. */
+  for (double part : { 0.0, 0.001, 0.01, 0.1, 0.2, 0.3 })
     install_bytes (bytes.substr (0, std::max<size_t> (1, static_cast<size_t> (bytes.size () * part))),
                    "cut" + std::to_string (static_cast<int> (part * 1000)));
   open_registry ();

@@ -484,6 +484,17 @@ TEST_F (CarriedTest, OneInstanceWhereNothingIsThreadsafe)
   EXPECT_EQ (problems_text (), "");
 }
 
+/* By its note alone: nothing is opened for it. */
+TEST_F (CarriedTest, AStoreRunsInTheDaemonOnly)
+{
+  install ("plugins/store", "hello");
+  load ({ "hello" });
+  EXPECT_EQ (current ("hello"), nullptr);
+  EXPECT_NE (problems_text ().find ("it is a store, which runs in the daemon itself"), std::string::npos)
+      << problems_text ();
+  EXPECT_NE (problems_text ().find ("set isolation = thread in [plugin hello]"), std::string::npos);
+}
+
 TEST_F (CarriedTest, HooksAreRefused)
 {
   install ("plugins/swap", "hello");

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "plugin-fixture.h"
+#include "zmanager/store.h"
 
 #include <thread>
 
@@ -501,6 +502,46 @@ TEST_F (PluginTest, OlderAndNewerMinorVersionsLoad)
   EXPECT_EQ (zm_generation_descriptor (current ("old"))->hooks, nullptr);
   EXPECT_EQ (zm_generation_descriptor (current ("new"))->struct_size, sizeof (zm_plugin_desc));
   EXPECT_STREQ (zm_generation_manifest (current ("new"))->unknown[0], "colour=blue");
+}
+
+/* The header of the first version is kept with the tests, so that this is what a plugin of that time is. */
+TEST_F (PluginTest, OneBuiltAgainstTheFirstVersionLoads)
+{
+  install ("plugins/abi-first", "first");
+  load ({ "first" });
+
+  ASSERT_EQ (problems_text (), "");
+  EXPECT_EQ (call ("first", "greet"), "hello");
+  EXPECT_NE (zm_generation_descriptor (current ("first"))->hooks, nullptr);
+  EXPECT_EQ (zm_generation_store (current ("first")), nullptr) << "beyond what it knows";
+  EXPECT_EQ (zm_generation_manifest (current ("first"))->abi_minor, 0u);
+}
+
+/* ---- stores ---- */
+
+TEST_F (PluginTest, AStoreHasItsFunctions)
+{
+  install ("plugins/store", "shelf");
+  install ("plugins/swap", "hello");
+  load ({ "shelf", "hello" });
+
+  ASSERT_EQ (problems_text (), "");
+  const zm_store_ops *store = zm_generation_store (current ("shelf"));
+  ASSERT_NE (store, nullptr);
+  EXPECT_EQ (store->struct_size, sizeof (zm_store_ops));
+  EXPECT_NE (store->last, nullptr);
+  EXPECT_EQ (store->check, nullptr);
+  EXPECT_STREQ (zm_generation_manifest (current ("shelf"))->kind, "store");
+  EXPECT_EQ (zm_generation_store (current ("hello")), nullptr);
+}
+
+TEST_F (PluginTest, AStoreWithoutAFunctionIsRefused)
+{
+  install ("plugins/short-store", "shelf");
+  load ({ "shelf" });
+  EXPECT_EQ (current ("shelf"), nullptr);
+  EXPECT_NE (problems_text ().find ("its store needs all functions but check and backup"), std::string::npos)
+      << problems_text ();
 }
 
 /* ---- replacing ---- */

@@ -186,10 +186,11 @@ TEST_F (Subject, DurableSendsGoToTheStoreOrSayThatThereIsNone)
 
   static std::vector<guint64> tickets;
   tickets.clear ();
-  config.send = [] (ZmMessage *message, guint64 ticket, gpointer) -> gboolean {
-    if (zm_span_is (zm_message_body (message), "full"))
+  config.send = [] (ZmMessage *const *messages, guint n, guint64 ticket, gpointer) -> gboolean {
+    if (zm_span_is (zm_message_body (messages[0]), "full"))
       return FALSE;
-    zm_message_unref (message);
+    for (guint i = 0; i < n; i++)
+      zm_message_unref (messages[i]);
     tickets.push_back (ticket);
     return TRUE;
   };
