@@ -8,6 +8,8 @@
  * that ids of before a restart do not name messages of today. The numbers last until 2054. */
 #define MEMORY_SEQS_PER_MS 8
 
+#define CHUNKS_MOST ((guint64) 1 << 25)
+
 #define SHOW(member, value) __atomic_store_n (&(member), (value), __ATOMIC_RELAXED)
 
 static int
@@ -16,6 +18,14 @@ take_head (void *user, const zm_store_record *record)
   ZmQueue *queue = user;
   ZmTime due = ZM_TAG_DUE (record->tag);
 
+  /* Where its head is damaged its number is not to be believed either: it may be so great that the index could not hold it. */
+  if (record->flags & ZM_STORE_DAMAGED) {
+    zm_counter_add (queue->queues->p->damaged, 1);
+    zm_log_limited (queue->queues->config.log, ZM_LEVEL_ERROR, ZM_QUEUE_ROOM, "a damaged head",
+                    "queue %s: a record is damaged and left out; `zmanagerctl store check --repair` mends it",
+                    queue->name);
+    return 0;
+  }
   zm_index_add (&queue->index, record->seq, (guint32) MIN (record->size, G_MAXUINT32),
                 zm_time_of (record->expires_us), TRUE,
                 due == 0 && queue->options.retain != ZM_RETAIN_CONSUMED);
@@ -39,6 +49,21 @@ take_gone (void *user, zm_str key, zm_str value)
   return 0;
 }
 
+/* The index has a place for each 256 numbers between the first message and the next. Further apart than this they are by damage
+ * only: a number that was never given. */
+static gboolean
+last_is_near (const ZmQueue *queue, GError **error)
+{
+  if (queue->index.n == 0 || queue->last_seq / ZM_CHUNK - queue->index.base < CHUNKS_MOST)
+    return TRUE;
+  g_set_error (error, ZM_ERROR, ZM_ERROR_UNAVAILABLE,
+               "its last number, %" G_GUINT64_FORMAT
+               ", is far beyond its messages, which a damaged record may be why: "
+               "`zmanagerctl store check --repair` mends it",
+               queue->last_seq);
+  return FALSE;
+}
+
 static gboolean
 read_all (ZmQueue *queue, GError **error)
 {
@@ -52,7 +77,7 @@ read_all (ZmQueue *queue, GError **error)
   if (!zm_store_last (store, NULL, queue->number, &last, error))
     return FALSE;
   queue->last_seq = MAX (queue->last_seq, last);
-  return zm_store_read (store, NULL, &range, take_head, queue, error) &&
+  return zm_store_read (store, NULL, &range, take_head, queue, error) && last_is_near (queue, error) &&
          zm_store_documents (store, NULL, ZM_SPACE_GONE, prefix, none, 0, take_gone, queue, error) &&
          zm_claims_load (queue, error) && zm_window_load (queue, error) && zm_latest_load (queue, error);
 }
